@@ -1,0 +1,120 @@
+//! Addresses of other services.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use super::form::Form;
+
+/// The base address of a key server or issuer, without a trailing slash. Plain `http:` only on loopback: whoever can
+/// answer for it decides who may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// The address as it was written, without a trailing slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+pub(super) fn endpoint() -> Form<Endpoint> {
+    Form::new(
+        "an https: URL without user, query or fragment (http: on loopback only), such as https://idp.example.com",
+        |text| {
+            let url = bare_url(text).filter(|url| url.query().is_none())?;
+            let trusted = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+            // An issuer is compared byte for byte with a token's `iss`, so the text is kept as it was written.
+            trusted.then(|| Endpoint(text.trim_end_matches('/').to_owned()))
+        },
+    )
+}
+
+/// Where SHOUTCLOUD is called. Whatever stands in its path or query may be a key, so only its origin can be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamUrl(Url);
+
+impl UpstreamUrl {
+    /// The whole URL, to call it.
+    pub fn to_url(&self) -> Url {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/…", self.0.origin().ascii_serialization())
+    }
+}
+
+pub(super) fn upstream_url() -> Form<UpstreamUrl> {
+    Form::new(
+        "an http: or https: URL without user or fragment, such as http://api.shoutcloud.io/V1/SHOUT",
+        |text| {
+            bare_url(text)
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .map(UpstreamUrl)
+        },
+    )
+}
+
+fn bare_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let bare =
+        url.has_host() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    bare.then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{endpoint, upstream_url};
+
+    #[test]
+    fn plain_http_only_on_loopback() {
+        let parse = endpoint().parse;
+        for text in [
+            "https://idp.example.com",
+            "http://127.0.0.1:5002/",
+            "http://localhost:1",
+            "http://[::1]:1",
+            "http://127.9.9.9",
+        ] {
+            assert!(parse(text).is_some(), "{text}");
+        }
+        for text in [
+            "http://idp.example.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+            "http://0.0.0.0:1",
+            "ftp://127.0.0.1",
+            "https://user@idp.example.com",
+            "https://idp.example.com/?a=b",
+            "https://idp.example.com/#a",
+            "idp.example.com",
+            "",
+        ] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+        assert_eq!(
+            parse("https://idp.example.com/").expect("an endpoint").as_str(),
+            "https://idp.example.com"
+        );
+    }
+
+    #[test]
+    fn an_upstream_url_cannot_print_what_may_be_a_key() {
+        let url = (upstream_url().parse)("http://api.example.com:81/V1/SHOUT?key=s3cret").expect("a URL");
+        assert_eq!(format!("{url:?}"), "http://api.example.com:81/…");
+        assert!((upstream_url().parse)("http://user:pass@api.example.com/").is_none());
+    }
+}
