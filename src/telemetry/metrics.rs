@@ -1,0 +1,329 @@
+//! Every metric, in one struct that is handed to whoever records.
+//!
+//! Names are OpenTelemetry's stable HTTP conventions where they exist, in Prometheus' spelling. Labels are bounded, and
+//! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
+//! its declaration here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::auth::{Principal, Refusal};
+use crate::version;
+
+const SERVER_DURATION: &str = "http_server_request_duration_seconds";
+
+/// The boundaries of OpenTelemetry's HTTP conventions, and a few below them: an answer that does not wait for the
+/// upstream takes less than their first, 5 ms.
+const SECONDS: [f64; 17] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    10.0,
+];
+
+/// Every metric of the process.
+pub struct Metrics {
+    handle: PrometheusHandle,
+    recorder: Arc<PrometheusRecorder>,
+    /// Requests to the public listener.
+    pub http: HttpMetrics,
+    /// Decisions about tokens.
+    pub auth: AuthMetrics,
+    rate_limited: HashMap<String, Counter>,
+}
+
+impl Metrics {
+    /// Registers everything. `client_ids` are the clients that get a series of their own; all others share `other`.
+    pub fn new(client_ids: &[String]) -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .expect("there are boundaries")
+            .build_recorder();
+        let recorder = Arc::new(recorder);
+        let register = Register(&recorder);
+        register
+            .gauge(
+                "shoutback_build_info",
+                "Always 1; which build this is.",
+                &[
+                    ("version", version::VERSION),
+                    ("commit", version::COMMIT),
+                    ("rustc", version::RUSTC),
+                ],
+            )
+            .set(1.0);
+        let rate_limited = client_ids
+            .iter()
+            .map(String::as_str)
+            .chain(["anonymous", "other"])
+            .map(|client| {
+                let help = "Requests refused because their client's quota was used up.";
+                (
+                    client.to_owned(),
+                    register.counter("shoutback_rate_limited_total", help, &[("client_id", client)]),
+                )
+            })
+            .collect();
+        Self {
+            handle: recorder.handle(),
+            http: HttpMetrics::new(Arc::clone(&recorder)),
+            auth: AuthMetrics::new(&register),
+            rate_limited,
+            recorder,
+        }
+    }
+
+    /// The metrics of one pool's keys.
+    pub fn keys(&self, pool: &str) -> KeyMetrics {
+        KeyMetrics::new(&Register(&self.recorder), pool)
+    }
+
+    /// Counts a refusal for want of quota.
+    pub fn rate_limited(&self, principal: &Principal) {
+        let counter = self
+            .rate_limited
+            .get(&*principal.client_id)
+            .or_else(|| self.rate_limited.get("other"));
+        if let Some(counter) = counter {
+            counter.increment(1);
+        }
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds samples into histograms, again and again, until dropped: else they pile up until somebody scrapes.
+    pub async fn keep_up(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            tick.tick().await;
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+/// A request's labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HttpLabels {
+    /// A known method, or `_OTHER`.
+    pub method: &'static str,
+    /// The matched route, or `unmatched`; never a raw path.
+    pub route: &'static str,
+    /// The status of the answer; `None` if the client went away before there was one.
+    pub status: Option<u16>,
+    /// The name of the problem; empty if there was none.
+    pub error_type: &'static str,
+}
+
+/// Requests to the public listener.
+pub struct HttpMetrics {
+    recorder: Arc<PrometheusRecorder>,
+    active: HashMap<&'static str, Gauge>,
+}
+
+impl HttpMetrics {
+    /// The methods that have a name of their own in a label.
+    const METHODS: [&'static str; 10] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER",
+    ];
+
+    fn new(recorder: Arc<PrometheusRecorder>) -> Self {
+        let register = Register(&recorder);
+        let active = Self::METHODS
+            .into_iter()
+            .map(|method| {
+                let help = "Requests that are being served.";
+                (
+                    method,
+                    register.gauge(
+                        "http_server_active_requests",
+                        help,
+                        &[("http_request_method", method)],
+                    ),
+                )
+            })
+            .collect();
+        recorder.describe_histogram(
+            KeyName::from_const_str(SERVER_DURATION),
+            Some(Unit::Seconds),
+            "Duration of requests, from the end of their head to the end of the answer.".into(),
+        );
+        Self { recorder, active }
+    }
+
+    /// Registers a series at zero.
+    pub fn expect(&self, labels: HttpLabels) {
+        drop(self.duration(labels));
+    }
+
+    /// Records a request that is over.
+    pub fn record(&self, labels: HttpLabels, duration: Duration) {
+        self.duration(labels).record(duration);
+    }
+
+    /// The label of `method`.
+    pub fn method_label(method: &http::Method) -> &'static str {
+        Self::METHODS
+            .into_iter()
+            .find(|known| *known == method.as_str())
+            .unwrap_or("_OTHER")
+    }
+
+    /// Counts a request as active until the guard is dropped.
+    pub fn active(&self, method: &'static str) -> ActiveRequest {
+        let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
+        gauge.increment(1.0);
+        ActiveRequest(gauge)
+    }
+
+    fn duration(&self, labels: HttpLabels) -> Histogram {
+        let status = labels
+            .status
+            .map_or_else(String::new, |status| status.to_string());
+        let labels = vec![
+            Label::from_static_parts("http_request_method", labels.method),
+            Label::from_static_parts("http_route", labels.route),
+            Label::new("http_response_status_code", status),
+            Label::from_static_parts("error_type", labels.error_type),
+        ];
+        self.recorder
+            .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)
+    }
+}
+
+/// A request that is being served, as the gauge sees it.
+pub struct ActiveRequest(Gauge);
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// Decisions about tokens.
+#[derive(Clone)]
+pub struct AuthMetrics {
+    accepted: Counter,
+    refused: Arc<HashMap<&'static str, Counter>>,
+    /// Tokens that needed no signature check.
+    pub remembered: Counter,
+    /// Tokens that were looked up in vain.
+    pub not_remembered: Counter,
+}
+
+impl AuthMetrics {
+    fn new(register: &Register<'_>) -> Self {
+        let decisions = |outcome| {
+            let help = "Decisions about requests' tokens: accepted, or the reason of the refusal.";
+            register.counter("shoutback_auth_total", help, &[("outcome", outcome)])
+        };
+        let look_ups = |result| {
+            let help = "Look-ups of tokens that were accepted before.";
+            register.counter("shoutback_token_cache_total", help, &[("result", result)])
+        };
+        Self {
+            accepted: decisions("accepted"),
+            refused: Arc::new(
+                Refusal::REASONS
+                    .into_iter()
+                    .map(|reason| (reason, decisions(reason)))
+                    .collect(),
+            ),
+            remembered: look_ups("hit"),
+            not_remembered: look_ups("miss"),
+        }
+    }
+
+    /// Counts a decision.
+    pub fn decided(&self, refusal: Option<&Refusal>) {
+        let counter = match refusal {
+            None => Some(&self.accepted),
+            Some(refusal) => self.refused.get(refusal.reason()),
+        };
+        if let Some(counter) = counter {
+            counter.increment(1);
+        }
+    }
+}
+
+/// One pool's keys.
+pub struct KeyMetrics {
+    succeeded: Counter,
+    failed: Counter,
+    last_success: Gauge,
+    keys: Gauge,
+}
+
+impl KeyMetrics {
+    fn new(register: &Register<'_>, pool: &str) -> Self {
+        let refreshes = |outcome| {
+            let help = "Fetches of a pool's key set.";
+            register.counter(
+                "shoutback_jwks_refresh_total",
+                help,
+                &[("pool", pool), ("outcome", outcome)],
+            )
+        };
+        Self {
+            succeeded: refreshes("success"),
+            failed: refreshes("failure"),
+            last_success: register.gauge(
+                "shoutback_jwks_last_success_timestamp_seconds",
+                "When a pool's key set was last fetched, in seconds since 1970; 0 if never.",
+                &[("pool", pool)],
+            ),
+            keys: register.gauge(
+                "shoutback_jwks_keys",
+                "Usable keys in a pool's key set.",
+                &[("pool", pool)],
+            ),
+        }
+    }
+
+    /// A set of `keys` usable keys was fetched at `now`, since 1970.
+    pub fn refreshed(&self, keys: usize, now: Duration) {
+        self.succeeded.increment(1);
+        self.last_success.set(now.as_secs_f64());
+        self.keys.set(keys as f64);
+    }
+
+    /// A fetch failed.
+    pub fn refresh_failed(&self) {
+        self.failed.increment(1);
+    }
+}
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+/// Describes and registers series.
+struct Register<'a>(&'a PrometheusRecorder);
+
+impl Register<'_> {
+    fn counter(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Counter {
+        self.0
+            .describe_counter(KeyName::from_const_str(name), None, help.into());
+        self.0.register_counter(&key(name, labels), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
+        self.0
+            .describe_gauge(KeyName::from_const_str(name), None, help.into());
+        let gauge = self.0.register_gauge(&key(name, labels), &METADATA);
+        gauge.set(0.0);
+        gauge
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    Key::from_parts(
+        name,
+        labels
+            .iter()
+            .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+            .collect::<Vec<_>>(),
+    )
+}
