@@ -1,0 +1,205 @@
+//! Reads key sets (RFC 7517). A bad key is skipped, never the set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+use crate::json;
+
+/// The keys of a pool, by `kid`.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    keys: HashMap<String, Arc<Key>>,
+    /// How many keys of the set were left out.
+    pub(super) skipped: usize,
+}
+
+/// One RSA public key.
+pub(super) struct Key {
+    key: DecodingKey,
+    /// SHA-256 of the modulus: tells two keys with the same `kid` apart.
+    pub(super) fingerprint: [u8; 32],
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
+
+/// Not a key set: not JSON, or without a list of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a key set")]
+pub(super) struct NotAKeySet;
+
+impl KeySet {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, NotAKeySet> {
+        let Ok([Some(Value::Array(entries))]) = json::members(text, ["keys"]) else {
+            return Err(NotAKeySet);
+        };
+        let mut set = Self::default();
+        for entry in &entries {
+            match entry.as_object().and_then(Key::parse) {
+                // Of two keys with one `kid` the first counts, or the order of a set would decide who may sign.
+                Some((kid, key)) if !set.keys.contains_key(&kid) => _ = set.keys.insert(kid, Arc::new(key)),
+                _ => set.skipped += 1,
+            }
+        }
+        Ok(set)
+    }
+
+    pub(super) fn find(&self, kid: &str) -> Option<&Arc<Key>> {
+        self.keys.get(kid)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl Key {
+    fn parse(jwk: &Map<String, Value>) -> Option<(String, Self)> {
+        let is_or_absent =
+            |name, wanted: &str| jwk.get(name).is_none_or(|value| value.as_str() == Some(wanted));
+        let usable = jwk.get("kty")?.as_str() == Some("RSA")
+            && is_or_absent("use", "sig")
+            && is_or_absent("alg", "RS256");
+        let kid = jwk.get("kid")?.as_str().filter(|kid| !kid.is_empty())?;
+        let integer = |name| {
+            let mut bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            bytes.drain(..zeros);
+            Some(bytes)
+        };
+        let (modulus, exponent) = (integer("n")?, integer("e")?);
+        let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
+        let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
+        // Exponents in use are 3 and 65537; 1 would make every signature its own message.
+        let sound = (2048..=8192).contains(&bits)
+            && is_odd(&modulus)
+            && is_odd(&exponent)
+            && exponent.len() <= 4
+            && exponent != [1];
+        (usable && sound).then(|| {
+            let fingerprint = digest(&SHA256, &modulus)
+                .as_ref()
+                .try_into()
+                .expect("SHA-256 has 32 bytes");
+            (
+                kid.to_owned(),
+                Self {
+                    key: DecodingKey::from_rsa_raw_components(&modulus, &exponent),
+                    fingerprint,
+                },
+            )
+        })
+    }
+
+    /// Whether `signature` (base64url) is this key's RS256 signature of `message`.
+    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, Algorithm::RS256)
+            .unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::{KeySet, NotAKeySet};
+
+    fn modulus(bits: usize) -> String {
+        let mut bytes = vec![0xff; bits / 8];
+        if !bits.is_multiple_of(8) {
+            bytes.insert(0, (1 << (bits % 8)) - 1);
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn key(change: &[(&str, Value)]) -> Value {
+        let mut key =
+            json!({"kty": "RSA", "kid": "k", "use": "sig", "alg": "RS256", "n": modulus(2048), "e": "AQAB"});
+        for (name, value) in change {
+            key[name] = value.clone();
+        }
+        key
+    }
+
+    fn usable(change: &[(&str, Value)]) -> bool {
+        let set = KeySet::parse(json!({"keys": [key(change)]}).to_string().as_bytes()).expect("a set");
+        assert_eq!(set.skipped + set.len(), 1);
+        set.len() == 1
+    }
+
+    #[test]
+    fn sizes_kinds_and_uses() {
+        for bits in [2048, 2056, 3072, 4096, 8192] {
+            assert!(usable(&[("n", json!(modulus(bits)))]), "{bits}");
+        }
+        for bits in [8, 1024, 2040, 2047, 8193, 8200] {
+            assert!(!usable(&[("n", json!(modulus(bits)))]), "{bits}");
+        }
+        for (name, value) in [
+            ("kty", json!("EC")),
+            ("kty", json!("oct")),
+            ("use", json!("enc")),
+            ("alg", json!("RS512")),
+            ("alg", json!(null)),
+            ("kid", json!("")),
+            ("kid", json!(1)),
+            ("n", json!("!")),
+            ("n", json!(format!("{}==", modulus(2048)))),
+            ("e", json!("AQ")),
+            ("e", json!("AA")),
+            ("e", json!("Ag")),
+            ("e", json!("")),
+            ("e", json!("AQAAAAAB")),
+        ] {
+            assert!(!usable(&[(name, value.clone())]), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn use_and_alg_may_be_left_out() {
+        let mut bare = key(&[]);
+        let members = bare.as_object_mut().expect("an object");
+        members.remove("use");
+        members.remove("alg");
+        let set = KeySet::parse(json!({"keys": [bare]}).to_string().as_bytes()).expect("a set");
+        assert!(set.find("k").is_some());
+    }
+
+    #[test]
+    fn bad_keys_are_skipped_and_the_first_of_a_kid_counts() {
+        let other = key(&[("n", json!(modulus(4096)))]);
+        let set =
+            json!({"keys": [1, null, "x", {}, key(&[]), other, key(&[("kid", json!("l"))])]}).to_string();
+        let set = KeySet::parse(set.as_bytes()).expect("a set");
+        assert_eq!((set.len(), set.skipped), (2, 5));
+        let alone = KeySet::parse(json!({"keys": [key(&[])]}).to_string().as_bytes()).expect("a set");
+        let fingerprint = |set: &KeySet| set.find("k").expect("a key").fingerprint;
+        assert_eq!(fingerprint(&set), fingerprint(&alone));
+    }
+
+    #[test]
+    fn what_is_not_a_set() {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"keys":{}}"#,
+            r#"{"keys":[],"keys":[]}"#,
+            "<html>",
+        ] {
+            assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(NotAKeySet), "{text}");
+        }
+        assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect("empty is a set").len(), 0);
+    }
+}

@@ -1,0 +1,208 @@
+//! Takes a token apart: the compact serialization of RFC 7515 section 7.1, more strictly than the RFC asks for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+
+use super::Refusal;
+use super::claims::Claims;
+use crate::json;
+
+/// Tokens of Cognito have one to three KiB; a longer one costs its sender a refusal and us no parsing.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// The longest `kid` that is looked up.
+const MAX_KID_CHARS: usize = 256;
+
+/// The token of the one `authorization` header.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::Missing)?;
+    if values.next().is_some() {
+        return Err(Refusal::MalformedHeader);
+    }
+    let value = value.to_str().map_err(|_| Refusal::MalformedHeader)?;
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Missing);
+    }
+    if token.is_empty() || token.starts_with(' ') || token.len() > MAX_TOKEN_BYTES {
+        return Err(Refusal::MalformedHeader);
+    }
+    Ok(token)
+}
+
+/// A token whose form is right and whose signature is yet to be verified: nothing in it may be believed.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    /// Which key it claims to be signed with.
+    pub kid: String,
+    /// What was signed.
+    pub message: &'a str,
+    /// The signature, still encoded.
+    pub signature: &'a str,
+    /// What it says.
+    pub claims: Claims,
+}
+
+impl<'a> Unverified<'a> {
+    /// Parses `token`.
+    pub fn parse(token: &'a str) -> Result<Self, Refusal> {
+        let (message, signature) = token.rsplit_once('.').ok_or(Refusal::MalformedToken)?;
+        let (header, claims) = message.split_once('.').ok_or(Refusal::MalformedToken)?;
+        let header = decode(header)?;
+        let claims = decode(claims)?;
+        // Decoded only to refuse padding and stray bits; the signature check decodes it again.
+        decode(signature)?;
+        let [alg, kid, crit] =
+            json::members(&header, ["alg", "kid", "crit"]).map_err(|_| Refusal::MalformedToken)?;
+        let claims = Claims::parse(&claims).map_err(|_| Refusal::MalformedToken)?;
+        match (alg, kid, crit) {
+            (Some(Value::String(alg)), Some(Value::String(kid)), None)
+                if alg == "RS256" && (1..=MAX_KID_CHARS).contains(&kid.chars().count()) =>
+            {
+                Ok(Self {
+                    kid,
+                    message,
+                    signature,
+                    claims,
+                })
+            }
+            _ => Err(Refusal::UnacceptableHeader),
+        }
+    }
+}
+
+/// Without padding and without stray bits in the last character: else one token could be written in several ways.
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use http::{HeaderMap, HeaderValue};
+    use proptest::prelude::{ProptestConfig, any, proptest};
+
+    use super::{Refusal, Unverified, bearer};
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(
+                "authorization",
+                HeaderValue::from_str(value).expect("a header value"),
+            );
+        }
+        headers
+    }
+
+    fn token(header: &str, claims: &str) -> String {
+        [header, claims, "sign"]
+            .map(|part| URL_SAFE_NO_PAD.encode(part))
+            .join(".")
+    }
+
+    #[test]
+    fn exactly_one_bearer_header() {
+        for value in ["Bearer abc", "bearer abc", "BEARER abc"] {
+            assert_eq!(bearer(&headers(&[value])), Ok("abc"), "{value}");
+        }
+        for values in [&[][..], &["Basic YTpi"], &["Bearerabc"], &["Token abc"]] {
+            assert_eq!(bearer(&headers(values)), Err(Refusal::Missing), "{values:?}");
+        }
+        for values in [
+            &["Bearer"][..],
+            &["Bearer "],
+            &["Bearer  abc"],
+            &["Bearer abc", "Bearer abc"],
+            &["Bearer abc", "Basic x"],
+        ] {
+            assert_eq!(
+                bearer(&headers(values)),
+                Err(Refusal::MalformedHeader),
+                "{values:?}"
+            );
+        }
+        let mut latin = HeaderMap::new();
+        latin.insert(
+            "authorization",
+            HeaderValue::from_bytes(b"Bearer \xe9").expect("opaque bytes are allowed"),
+        );
+        assert_eq!(bearer(&latin), Err(Refusal::MalformedHeader));
+    }
+
+    #[test]
+    fn a_token_has_at_most_eight_kib() {
+        let longest = "a".repeat(8192);
+        assert!(bearer(&headers(&[&format!("Bearer {longest}")])).is_ok());
+        assert_eq!(
+            bearer(&headers(&[&format!("Bearer {longest}a")])),
+            Err(Refusal::MalformedHeader)
+        );
+    }
+
+    #[test]
+    fn header_rules() {
+        let header = |header: &str| Unverified::parse(&token(header, "{}")).map(|token| token.kid);
+        assert_eq!(header(r#"{"alg":"RS256","kid":"k"}"#), Ok("k".to_owned()));
+        assert_eq!(
+            header(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "é".repeat(256))),
+            Ok("é".repeat(256))
+        );
+        for text in [
+            r#"{"alg":"rs256","kid":"k"}"#,
+            r#"{"alg":["RS256"],"kid":"k"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":""}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","kid":"k","crit":[]}"#,
+            r#"{"alg":"RS256","kid":"k","crit":null}"#,
+            &format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(257)),
+        ] {
+            assert_eq!(header(text), Err(Refusal::UnacceptableHeader), "{text}");
+        }
+        for text in [r#"["RS256"]"#, r#"{"alg":"RS256","kid":"k","kid":"k"}"#, "", "{"] {
+            assert_eq!(header(text), Err(Refusal::MalformedToken), "{text}");
+        }
+    }
+
+    #[test]
+    fn three_parts_in_one_spelling() {
+        let good = token(r#"{"alg":"RS256","kid":"k"}"#, "{}");
+        assert!(Unverified::parse(&good).is_ok());
+        let stray_bits = format!("{}h", &good[..good.len() - 1]);
+        for text in [
+            format!("{good}="),
+            format!("{good}.x"),
+            good.replacen('.', "", 1),
+            good.replace('.', ""),
+            stray_bits,
+            format!("{good}+/"),
+        ] {
+            assert_eq!(
+                Unverified::parse(&text).err(),
+                Some(Refusal::MalformedToken),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_panics(text in any::<String>(), header in any::<String>(), claims in any::<String>()) {
+            let _ = (Unverified::parse(&text), Unverified::parse(&token(&header, &claims)));
+        }
+
+        #[test]
+        fn a_parsed_token_is_only_ever_rs256(alg in "[A-Za-z0-9]{0,6}") {
+            let token = token(&format!(r#"{{"alg":"{alg}","kid":"k"}}"#), "{}");
+            assert_eq!(Unverified::parse(&token).is_ok(), alg == "RS256");
+        }
+    }
+}
