@@ -1,0 +1,76 @@
+//! One attempt: send, read the answer's body, validate it; all under one timeout and one size cap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Extensions, StatusCode};
+use reqwest::{Request, Response};
+use reqwest_middleware::{Middleware, Next};
+use tokio::time::timeout;
+
+use super::error::{Error, NotAShout, Transient};
+use super::wire;
+
+/// The text that was sent; every attempt finds it in the request's extensions.
+#[derive(Clone)]
+pub(super) struct Sent(pub(super) Arc<str>);
+
+/// The validated shout; an attempt leaves it in the response's extensions.
+#[derive(Clone)]
+pub(super) struct Capitals(pub(super) String);
+
+/// The innermost middleware.
+pub(super) struct Attempt {
+    pub(super) timeout: Duration,
+}
+
+#[async_trait::async_trait]
+impl Middleware for Attempt {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        let sent = extensions.get::<Sent>().cloned();
+        let limit = wire::answer_limit(
+            request
+                .body()
+                .and_then(reqwest::Body::as_bytes)
+                .map_or(0, <[u8]>::len),
+        );
+        let attempt = async {
+            let response = next.run(request, extensions).await.map_err(Error::of_attempt)?;
+            if response.status() != StatusCode::OK {
+                return Err(Error::of_status(response.status()));
+            }
+            let body = read_body(response, limit).await?;
+            Ok(wire::capitals(
+                sent.as_ref().map_or("", |Sent(text)| text),
+                &body,
+            )?)
+        };
+        let shout = timeout(self.timeout, attempt)
+            .await
+            .unwrap_or(Err(Error::Unavailable(Transient::Timeout)))
+            .map_err(reqwest_middleware::Error::middleware)?;
+        let mut response = http::Response::new("");
+        response.extensions_mut().insert(Capitals(shout));
+        Ok(response.into())
+    }
+}
+
+async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Error::of_transport(&error))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(NotAShout::TooLong { limit }.into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,89 @@
+//! Why there is no shout.
+
+use http::StatusCode;
+
+/// Why SHOUTCLOUD gave no shout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It answered, but not with a shout. Asking again would not help.
+    #[error("the answer was not a shout: {0}")]
+    NotAShout(#[from] NotAShout),
+    /// It could not be reached, or said that it is unwell.
+    #[error("unavailable: {0}")]
+    Unavailable(#[from] Transient),
+    /// The deadline passed while it was being called.
+    #[error("the deadline passed")]
+    DeadlinePassed,
+}
+
+/// What came instead of a shout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAShout {
+    /// Neither 200 nor a status that may pass.
+    #[error("status {0}")]
+    Status(StatusCode),
+    /// Not HTTP, or a body that is not the JSON object it should be.
+    #[error("unreadable")]
+    Unreadable,
+    /// More bytes than a shout of this text can have.
+    #[error("longer than {limit} bytes")]
+    TooLong {
+        /// 4 × the request + 4 KiB.
+        limit: usize,
+    },
+    /// The answer to some other text.
+    #[error("INPUT is not what was sent")]
+    OtherInput,
+    /// Differs from the text in more than case.
+    #[error("OUTPUT is not the text in capitals")]
+    OtherOutput,
+}
+
+/// What may have passed by the next attempt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Transient {
+    /// The connection could not be made, broke, or ended before the answer did.
+    #[error("connection failed")]
+    Connection,
+    /// No whole answer within the attempt's timeout.
+    #[error("attempt timed out")]
+    Timeout,
+    /// 408, 429, 500, 502, 503 or 504.
+    #[error("status {0}")]
+    Status(StatusCode),
+}
+
+impl Error {
+    /// The error that the innermost middleware left in reqwest-middleware's.
+    pub(super) fn of_attempt(error: reqwest_middleware::Error) -> Self {
+        match error {
+            reqwest_middleware::Error::Middleware(error) => error
+                .downcast::<Self>()
+                .unwrap_or(Self::NotAShout(NotAShout::Unreadable)),
+            reqwest_middleware::Error::Reqwest(error) => Self::of_transport(&error),
+        }
+    }
+
+    /// What reqwest says of a call: a peer that does not speak HTTP will not learn it by the next attempt.
+    pub(super) fn of_transport(error: &reqwest::Error) -> Self {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(cause) = source {
+            if cause
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_parse)
+            {
+                return Self::NotAShout(NotAShout::Unreadable);
+            }
+            source = cause.source();
+        }
+        Self::Unavailable(Transient::Connection)
+    }
+
+    /// What a status other than 200 means.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            408 | 429 | 500 | 502 | 503 | 504 => Self::Unavailable(Transient::Status(status)),
+            _ => Self::NotAShout(NotAShout::Status(status)),
+        }
+    }
+}
