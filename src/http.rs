@@ -1,0 +1,181 @@
+//! The HTTP face: two tables of routes and one ordered stack of layers.
+//!
+//! Adapters only. What a token must be stands in [`crate::auth`], what a shout is in [`crate::shout`]; here they meet
+//! headers, bodies and statuses.
+
+mod admin;
+mod context;
+mod docs;
+mod media;
+mod middleware;
+pub mod problem;
+pub mod server;
+mod shout;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Redirect};
+use axum::routing::{get, post};
+use http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use self::problem::{Kind, Problem};
+use crate::auth::Verifier;
+use crate::quota::Quotas;
+use crate::shout::Shouter;
+use crate::telemetry::metrics::Metrics;
+
+pub use self::admin::{Readiness, routes as admin_routes};
+pub use self::docs::openapi;
+
+/// What the public routes need. Cheap to clone.
+#[derive(Clone)]
+pub struct Public {
+    /// The domain.
+    pub shouter: Shouter,
+    /// `None`: everybody is let in.
+    pub verifier: Option<Arc<Verifier>>,
+    /// `None`: as often as they like.
+    pub quotas: Option<Arc<Quotas>>,
+    /// What is recorded.
+    pub metrics: Arc<Metrics>,
+    /// Longest body.
+    pub max_body_bytes: usize,
+    /// From the end of a request's head to its answer.
+    pub request_timeout: Duration,
+}
+
+/// Registers the series that requests to the public routes will be recorded in, at zero.
+pub(crate) fn register_series(metrics: &Metrics) {
+    middleware::account::register_series(&metrics.http);
+}
+
+const V1_METHODS: &str = "OPTIONS, POST";
+const PAGE_METHODS: &str = "GET, HEAD";
+
+/// The public listener's routes.
+pub fn public_routes(state: Public) -> Router {
+    let page_method = || async { Problem::method_not_allowed(PAGE_METHODS) };
+    let pages = Router::new()
+        .route(
+            "/",
+            get(|| async { Redirect::temporary("/docs") }).fallback(page_method),
+        )
+        .route("/docs", get(docs::page).fallback(page_method))
+        .route("/openapi.json", get(docs::openapi_json).fallback(page_method));
+    let not_found = || async {
+        Problem::new(
+            Kind::NotFound,
+            "there is nothing at this path; the API is POST /v1",
+        )
+    };
+    let routes = v1_routes(&state).merge(pages).fallback(not_found);
+    around_everything(routes, state)
+}
+
+fn v1_routes(state: &Public) -> Router<Public> {
+    let shout = post(shout::shout)
+        // The last layer is the first to see a request: length, then token, then quota. None of them reads a body.
+        .route_layer(from_fn_with_state(state.clone(), middleware::quota::check))
+        .route_layer(from_fn_with_state(state.clone(), middleware::authenticate::check))
+        .route_layer(from_fn_with_state(
+            state.clone(),
+            middleware::content_length::check,
+        ));
+    let header = SetResponseHeaderLayer::overriding;
+    Router::new()
+        .route(
+            "/v1",
+            shout
+                .options(|| async { (StatusCode::NO_CONTENT, [(ALLOW, V1_METHODS)]) })
+                .fallback(|| async { Problem::method_not_allowed(V1_METHODS) }),
+        )
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(header(VARY, HeaderValue::from_static("accept")))
+}
+
+/// The layers of every route.
+fn around_everything(routes: Router<Public>, state: Public) -> Router {
+    routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(SetResponseHeaderLayer::overriding(
+            X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        // Inside the request id, so that a line can name it; outside the panics, so that they are counted.
+        .layer(from_fn_with_state(state.clone(), middleware::account::account))
+        // Outermost: whatever comes back from further in gets its id, and a problem its body.
+        .layer(from_fn(middleware::identify::identify))
+        .with_state(state)
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
+    Problem::new(Kind::InternalError, "the service failed on this request").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::{Public, Router, around_everything, get};
+    use crate::config::{Config, Environment};
+    use crate::shout::Shouter;
+    use crate::shoutcloud::Shoutcloud;
+    use crate::telemetry::metrics::Metrics;
+
+    fn state() -> Public {
+        let config = Config::load(&Environment::from([("AUTH_MODE", "disabled")]))
+            .expect("valid")
+            .config;
+        Public {
+            shouter: Shouter::new(Shoutcloud::new(&config.shoutcloud).expect("a client")),
+            verifier: None,
+            quotas: None,
+            metrics: Metrics::new(&[]).into(),
+            max_body_bytes: config.http.max_body_bytes,
+            request_timeout: config.http.request_timeout,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_is_counted() {
+        async fn panics() {
+            panic!("s3cret");
+        }
+        let state = state();
+        let app = around_everything(Router::new().route("/docs", get(panics)), state.clone());
+        for _ in 0..2 {
+            let request = Request::get("/docs")
+                .header("x-request-id", "a")
+                .body(Body::empty())
+                .expect("a request");
+            let response = app.clone().oneshot(request).await.expect("infallible");
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            let body = String::from_utf8(body.to_vec()).expect("UTF-8");
+            assert!(body.contains(r##""type":"/docs#internal-error""##), "{body}");
+            assert!(
+                body.contains(r#""instance":"a""#) && !body.contains("s3cret"),
+                "{body}"
+            );
+        }
+        let metrics = state.metrics.render();
+        let counted = metrics.lines().any(|line| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains("internal-error")
+                && line.ends_with(" 2")
+        });
+        assert!(counted, "{metrics}");
+    }
+}

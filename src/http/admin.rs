@@ -1,0 +1,116 @@
+//! The admin listener: probes, metrics, version.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::middleware;
+use super::problem::{Kind, Problem};
+use crate::auth::Verifier;
+use crate::telemetry::metrics::Metrics;
+use crate::version;
+
+/// Whether this replica should be sent requests.
+///
+/// An open breaker or an expired key set is no reason: all replicas would leave at once.
+#[derive(Clone)]
+pub struct Readiness {
+    verifier: Option<Arc<Verifier>>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// Ready once `verifier`, where there is one, has every pool's keys.
+    pub fn new(verifier: Option<Arc<Verifier>>) -> Self {
+        Self {
+            verifier,
+            draining: Arc::default(),
+        }
+    }
+
+    /// From now on unready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why not; empty when ready.
+    fn reasons(&self) -> Vec<String> {
+        let draining = self
+            .draining
+            .load(Ordering::Relaxed)
+            .then(|| "draining: the process is stopping".to_owned());
+        let awaited = self.verifier.iter().flat_map(|verifier| verifier.awaited());
+        draining
+            .into_iter()
+            .chain(awaited.map(|issuer| format!("keys of {issuer} are not loaded yet")))
+            .collect()
+    }
+}
+
+#[derive(Clone)]
+struct Admin {
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+}
+
+/// The admin listener's routes.
+pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+    let method = || async { Problem::method_not_allowed(super::PAGE_METHODS) };
+    Router::new()
+        .route(
+            "/livez",
+            get(|| async { json_response(StatusCode::OK, &json!({"status": "alive"})) }).fallback(method),
+        )
+        .route("/readyz", get(readyz).fallback(method))
+        .route("/metrics", get(metrics_text).fallback(method))
+        .route("/version", get(version_json).fallback(method))
+        .fallback(|| async {
+            Problem::new(
+                Kind::NotFound,
+                "there are /livez, /readyz, /metrics and /version at this port",
+            )
+        })
+        .layer(from_fn(middleware::identify::identify))
+        .with_state(Admin { readiness, metrics })
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let reasons = admin.readiness.reasons();
+    if reasons.is_empty() {
+        json_response(StatusCode::OK, &json!({"status": "ready", "reasons": reasons}))
+    } else {
+        json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({"status": "unready", "reasons": reasons}),
+        )
+    }
+}
+
+async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        admin.metrics.render(),
+    )
+}
+
+async fn version_json() -> Response {
+    let version = json!({
+        "version": version::VERSION,
+        "git_commit": version::COMMIT,
+        "build_time": version::TIME,
+        "rustc": version::RUSTC,
+    });
+    json_response(StatusCode::OK, &version)
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

@@ -1,0 +1,164 @@
+//! What is known of a request, from its head to its log line.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::problem::{Kind, Problem};
+use crate::auth::Principal;
+
+/// The header that names a request, in and out.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Filled in by the layers that a request passes; shared, because a request outlives none of them.
+#[derive(Clone)]
+pub(super) struct Context(Arc<Known>);
+
+struct Known {
+    id: HeaderValue,
+    arrived: Instant,
+    auth: OnceLock<Duration>,
+    upstream: OnceLock<Duration>,
+    principal: OnceLock<Principal>,
+}
+
+impl Context {
+    /// A request whose head has just arrived. Its id is the caller's, if that is one.
+    pub(super) fn new(headers: &HeaderMap) -> Self {
+        let mut ids = headers.get_all(REQUEST_ID).iter();
+        let id = match (ids.next(), ids.next()) {
+            (Some(id), None) if is_request_id(id) => id.clone(),
+            _ => HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a header value"),
+        };
+        Self(Arc::new(Known {
+            id,
+            arrived: Instant::now(),
+            auth: OnceLock::new(),
+            upstream: OnceLock::new(),
+            principal: OnceLock::new(),
+        }))
+    }
+
+    pub(super) fn id(&self) -> &HeaderValue {
+        &self.0.id
+    }
+
+    pub(super) fn id_str(&self) -> &str {
+        self.0.id.to_str().unwrap_or_default()
+    }
+
+    pub(super) fn arrived(&self) -> Instant {
+        self.0.arrived
+    }
+
+    /// Authentication took so long.
+    pub(super) fn authenticated(&self, took: Duration) {
+        _ = self.0.auth.set(took);
+    }
+
+    /// The upstream took so long.
+    pub(super) fn called_upstream(&self, took: Duration) {
+        _ = self.0.upstream.set(took);
+    }
+
+    /// The request comes from `principal`.
+    pub(super) fn let_in(&self, principal: Principal) {
+        _ = self.0.principal.set(principal);
+    }
+
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        self.0.principal.get()
+    }
+
+    /// `server-timing` (W3C), in milliseconds; `None` if nothing of what it names has happened.
+    pub(super) fn server_timing(&self) -> Option<HeaderValue> {
+        let entry = |name, took: Option<&Duration>| {
+            took.map(|took| format!("{name};dur={:.3}", took.as_secs_f64() * 1e3))
+        };
+        let entries: Vec<_> = [
+            entry("auth", self.0.auth.get()),
+            entry("upstream", self.0.upstream.get()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!entries.is_empty())
+            .then(|| HeaderValue::from_str(&entries.join(", ")).ok())
+            .flatten()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Absent only if a route stands outside the stack of layers.
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or(Problem::new(Kind::InternalError, "the request has no context"))
+    }
+}
+
+fn is_request_id(id: &HeaderValue) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~:-".contains(byte);
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{Context, REQUEST_ID};
+
+    fn id_for(sent: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for id in sent {
+            headers.append(REQUEST_ID, HeaderValue::from_str(id).expect("a header value"));
+        }
+        Context::new(&headers).id_str().to_owned()
+    }
+
+    #[test]
+    fn a_callers_id_is_kept_if_it_is_one() {
+        for id in ["a", "A-z_~.:9", &"x".repeat(128)] {
+            assert_eq!(id_for(&[id]), id);
+        }
+        for sent in [
+            &[][..],
+            &[""],
+            &["a b"],
+            &["a/b"],
+            &["a", "b"],
+            &[&"x".repeat(129)],
+        ] {
+            let id = id_for(sent);
+            assert_eq!(
+                uuid::Uuid::parse_str(&id).expect("a UUID").get_version_num(),
+                7,
+                "{sent:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn server_timing_names_what_has_happened() {
+        let context = Context::new(&HeaderMap::new());
+        assert_eq!(context.server_timing(), None);
+        context.called_upstream(Duration::from_micros(12_345));
+        assert_eq!(context.server_timing().expect("timing"), "upstream;dur=12.345");
+        context.authenticated(Duration::from_micros(50));
+        assert_eq!(
+            context.server_timing().expect("timing"),
+            "auth;dur=0.050, upstream;dur=12.345"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! One metric and one log line a request. Both are written by `Drop`, so that a request whose client went away counts too.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{Method, Uri};
+
+use super::super::Public;
+use super::super::context::Context;
+use super::super::problem::{self, Kind};
+use crate::telemetry::metrics::{ActiveRequest, HttpLabels, HttpMetrics, Metrics};
+
+/// What stands in `error_type` for a request that was not answered.
+const CANCELLED: &str = "cancelled";
+
+pub(in super::super) async fn account(
+    State(state): State<Public>,
+    context: Context,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut account = Account::open(&state.metrics, context, &request);
+    let response = next.run(request).await;
+    account.labels.status = Some(response.status().as_u16());
+    account.labels.error_type = problem::kind_of(&response).map_or("", Kind::name);
+    response
+}
+
+/// An open account of a request.
+struct Account {
+    metrics: Arc<Metrics>,
+    context: Context,
+    labels: HttpLabels,
+    method: Method,
+    uri: Uri,
+    _active: ActiveRequest,
+}
+
+impl Account {
+    fn open(metrics: &Arc<Metrics>, context: Context, request: &Request) -> Self {
+        let method = HttpMetrics::method_label(request.method());
+        let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let route = ROUTES
+            .into_iter()
+            .find(|route| matched == Some(route))
+            .unwrap_or("unmatched");
+        Self {
+            _active: metrics.http.active(method),
+            labels: HttpLabels {
+                method,
+                route,
+                status: None,
+                error_type: CANCELLED,
+            },
+            metrics: Arc::clone(metrics),
+            context,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let duration = self.context.arrived().elapsed();
+        self.metrics.http.record(self.labels, duration);
+        tracing::info!(
+            event.action = "request",
+            event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            http.request.method = %self.method,
+            http.request.id = self.context.id_str(),
+            http.response.status_code = self.labels.status,
+            url.path = self.uri.path(),
+            client.user.id = self.context.principal().map(|principal| &*principal.client_id),
+            error.r#type = Some(self.labels.error_type).filter(|error| !error.is_empty()),
+            "request"
+        );
+    }
+}
+
+/// Every route of the public listener.
+const ROUTES: [&str; 4] = ["/", "/docs", "/openapi.json", "/v1"];
+
+/// Registers the series that requests will be recorded in, at zero.
+pub(in super::super) fn register_series(metrics: &HttpMetrics) {
+    for kind in Kind::ALL {
+        let route = match kind {
+            Kind::NotFound => "unmatched",
+            _ => "/v1",
+        };
+        let method = if kind == Kind::MethodNotAllowed {
+            "GET"
+        } else {
+            "POST"
+        };
+        metrics.expect(HttpLabels {
+            method,
+            route,
+            status: Some(kind.status().as_u16()),
+            error_type: kind.name(),
+        });
+    }
+    for (method, route, status, error_type) in [
+        ("POST", "/v1", Some(200), ""),
+        ("POST", "/v1", None, CANCELLED),
+        ("OPTIONS", "/v1", Some(204), ""),
+        ("GET", "/", Some(307), ""),
+        ("GET", "/docs", Some(200), ""),
+        ("GET", "/openapi.json", Some(200), ""),
+    ] {
+        metrics.expect(HttpLabels {
+            method,
+            route,
+            status,
+            error_type,
+        });
+    }
+}

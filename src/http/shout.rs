@@ -1,0 +1,96 @@
+//! `POST /v1`: media types in and out, the body in between, the domain behind.
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Version};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::Public;
+use super::context::Context;
+use super::media::Form;
+use super::problem::{Kind, Problem};
+
+pub(super) async fn shout(
+    State(state): State<Public>,
+    context: Context,
+    request: Request,
+) -> Result<impl IntoResponse, Response> {
+    let answer = async {
+        let sent = Form::of_body(request.headers())?;
+        let wanted = sent.of_answer(request.headers())?;
+        let deadline = context.arrived() + state.request_timeout;
+        let version = request.version();
+        let body = read_body(request.into_body(), state.max_body_bytes, deadline)
+            .await
+            .map_err(|problem| {
+                if version <= Version::HTTP_11 {
+                    problem.closing()
+                } else {
+                    problem.into()
+                }
+            })?;
+        let text = sent.read(body)?;
+        let shout = state.shouter.shout(&text, deadline).await.inspect_err(|error| {
+            context.called_upstream(error.upstream);
+            // The caller is told only that there is no shout.
+            tracing::debug!(http.request.id = context.id_str(), reason = %error, "no shout");
+        })?;
+        if let Some(took) = shout.upstream {
+            context.called_upstream(took);
+        }
+        Ok::<_, Problem>(([(CONTENT_TYPE, wanted.content_type())], wanted.write(shout.text)))
+    };
+    answer.await.map_err(IntoResponse::into_response)
+}
+
+/// Why there is no body.
+enum NoBody {
+    /// Not by the deadline.
+    Late,
+    TooLong(usize),
+    Broken,
+}
+
+impl NoBody {
+    /// HTTP/1.1 has no other way to tell a client to stop sending.
+    fn closing(self) -> Problem {
+        let problem = Problem::from(self);
+        problem.with(CONNECTION, HeaderValue::from_static("close"))
+    }
+}
+
+impl From<NoBody> for Problem {
+    fn from(no_body: NoBody) -> Self {
+        match no_body {
+            NoBody::Late => Self::new(Kind::RequestTimeout, "the body did not arrive in time"),
+            NoBody::TooLong(limit) => Self::content_too_large(limit),
+            NoBody::Broken => Self::new(Kind::MalformedRequest, "the body broke off or was framed wrongly"),
+        }
+    }
+}
+
+async fn read_body(mut body: Body, limit: usize, deadline: Instant) -> Result<Bytes, NoBody> {
+    let mut read = BytesMut::new();
+    loop {
+        let frame = timeout_at(deadline, body.frame())
+            .await
+            .map_err(|_| NoBody::Late)?;
+        let Some(frame) = frame else {
+            return Ok(read.freeze());
+        };
+        let Ok(data) = frame.map_err(|_| NoBody::Broken)?.into_data() else {
+            continue;
+        };
+        if read.len() + data.len() > limit {
+            return Err(NoBody::TooLong(limit));
+        }
+        if read.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        read.extend_from_slice(&data);
+    }
+}
