@@ -1,0 +1,41 @@
+//! Shoutback: an HTTP API that takes a text, reverses it and returns it in capitals.
+//!
+//! The capitals come from an external service, SHOUTCLOUD, which is slow, unauthenticated, plain HTTP and sometimes down.
+//! Everything around that call (who may make it, what happens when it fails, what can be seen of it) is the product.
+//!
+//! # Where things are
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | every environment variable: one struct an area, all problems reported at once |
+//! | [`app`] | the application: built from the configuration, bound, run, stopped |
+//! | [`http`] | two tables of routes, one ordered stack of layers, problems, listeners |
+//! | [`auth`] | who may call: Cognito's tokens and keys; knows nothing of HTTP servers |
+//! | [`quota`] | how often one client may call |
+//! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it |
+//! | [`shoutcloud`] | the client of the upstream, and what counts as a shout |
+//! | [`telemetry`] | metrics and logs |
+//! | [`json`] | strict reading of objects that somebody else wrote |
+//! | [`lifecycle`] | signals |
+//! | `dev` | emulators of SHOUTCLOUD and Cognito, and `shoutback dev`; only with the feature of that name |
+//!
+//! # The way of a request
+//!
+//! Connection → request id → metrics and log line → panics caught → route and method → `content-length` → token → quota →
+//! media types → body → reversal → deadline → attempt upstream: send, read the answer, validate the shout.
+//!
+//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::metrics, config`.
+
+pub mod app;
+pub mod auth;
+pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod http;
+pub mod json;
+pub mod lifecycle;
+pub mod quota;
+pub mod shout;
+pub mod shoutcloud;
+pub mod telemetry;
+pub mod version;

@@ -1,0 +1,278 @@
+//! The process: arguments, configuration, log, application, signals, exit code.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "only here does anything print"
+)]
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use shoutback::app::{Application, StartError};
+use shoutback::config::{Auth, Config, Environment, Loaded, Problems};
+use shoutback::lifecycle::Signals;
+use shoutback::telemetry::log::{self, Stream};
+use tokio_util::sync::CancellationToken;
+
+/// Takes a text, reverses it and returns it in capitals. Configured by environment variables alone.
+#[derive(Parser)]
+#[command(name = "shoutback", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service; what happens without a command
+    Serve,
+    /// Run the service with emulators of SHOUTCLOUD and Cognito on this machine
+    #[cfg(feature = "dev")]
+    Dev(shoutback::dev::Arguments),
+    /// Check the configuration: every problem is printed; exit code 0 or 2
+    CheckConfig,
+    /// Ask the admin port whether this replica is ready: exit code 0 or 1
+    Healthcheck,
+    /// Print the OpenAPI 3.1 document
+    Openapi,
+}
+
+/// Why the process ends with another exit code than 0.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the configuration has problems:\n{0}\nrun `shoutback --help` for every variable")]
+    Configuration(#[from] Problems),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("not ready: {0}")]
+    Unhealthy(String),
+    #[cfg(feature = "dev")]
+    #[error(transparent)]
+    Dev(#[from] shoutback::dev::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::command().after_long_help(variables());
+    let arguments = match command
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+    {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are "errors" that exit with 0; a wrong argument exits with 2.
+            _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let outcome = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(),
+        #[cfg(feature = "dev")]
+        Command::Dev(arguments) => dev(&arguments),
+        Command::CheckConfig => check_config(),
+        Command::Healthcheck => healthcheck(),
+        Command::Openapi => openapi(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("shoutback: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn serve() -> Result<(), Failure> {
+    let loaded = Config::load(&Environment::of_process())?;
+    log::init(&loaded.config.log, Stream::Stdout);
+    warn_of(&loaded);
+    run(
+        async { Ok(Application::bind(&loaded.config).await?) },
+        |_| async { Ok(()) },
+    )
+}
+
+#[cfg(feature = "dev")]
+fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
+    use shoutback::dev::Emulators;
+
+    let runtime = tokio::runtime::Runtime::new()?;
+    let emulators = runtime.block_on(Emulators::start(arguments))?;
+    let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
+    log::init(&loaded.config.log, Stream::Stderr);
+    warn_of(&loaded);
+    run(
+        async { Ok(Application::bind(&loaded.config).await?) },
+        |addresses| async move {
+            wait_until_ready(addresses.admin).await?;
+            println!("{}", emulators.lines_to_paste(addresses.public));
+            // The emulators live as long as the service.
+            std::mem::forget(emulators);
+            Ok(())
+        },
+    )
+}
+
+/// Where a running application listens.
+#[derive(Clone, Copy)]
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// Runs an application until a signal stops it. `started` runs beside it, once it is bound.
+fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
+    bind: impl Future<Output = Result<Application, Failure>>,
+    started: impl FnOnce(Addresses) -> S,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let application = bind.await?;
+        let addresses = Addresses {
+            public: reachable(application.public_addr()?),
+            admin: reachable(application.admin_addr()?),
+        };
+        tracing::info!(
+            event.action = "start",
+            version = shoutback::version::VERSION,
+            commit = shoutback::version::COMMIT,
+            http_addr = %application.public_addr()?,
+            admin_addr = %application.admin_addr()?,
+            "listening"
+        );
+        let stop = CancellationToken::new();
+        let running = application.run(stop.clone());
+        tokio::pin!(running);
+        let started = tokio::spawn(started(addresses));
+        tokio::pin!(started);
+        let mut announced = false;
+        loop {
+            tokio::select! {
+                () = &mut running => return Ok(()),
+                outcome = &mut started, if !announced => {
+                    announced = true;
+                    outcome.map_err(std::io::Error::other)??;
+                }
+                () = signals.next() => {
+                    if stop.is_cancelled() {
+                        tracing::warn!(event.action = "stop", "a second signal: ending at once");
+                        return Err(std::io::Error::other("ended by a second signal before the stop was over").into());
+                    }
+                    stop.cancel();
+                }
+            }
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+fn warn_of(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!(event.action = "configuration", "{warning}");
+    }
+    if matches!(loaded.config.auth, Auth::Disabled) {
+        tracing::warn!(
+            event.action = "configuration",
+            "AUTH_MODE=disabled: everybody is let in, as the client anonymous"
+        );
+    }
+}
+
+fn check_config() -> Result<(), Failure> {
+    let loaded = Config::load(&Environment::of_process())?;
+    for warning in &loaded.warnings {
+        println!("warning: {warning}");
+    }
+    println!("the configuration is valid");
+    Ok(())
+}
+
+fn healthcheck() -> Result<(), Failure> {
+    let address = Config::admin_addr(&Environment::of_process())
+        .map_err(|problem| Failure::Unhealthy(problem.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(ask_readiness(reachable(address)))
+}
+
+/// Asks `/readyz` once.
+async fn ask_readiness(admin: SocketAddr) -> Result<(), Failure> {
+    let unhealthy = |reason: String| Failure::Unhealthy(reason);
+    let ask = async {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(3))
+            .build()?;
+        let response = client.get(format!("http://{admin}/readyz")).send().await?;
+        Ok::<_, reqwest::Error>((response.status(), response.text().await?))
+    };
+    match ask.await {
+        Ok((status, _)) if status.is_success() => Ok(()),
+        Ok((status, body)) => Err(unhealthy(format!("{status} {body}"))),
+        Err(error) => Err(unhealthy(error.to_string())),
+    }
+}
+
+#[cfg(feature = "dev")]
+async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
+    let mut failure = Ok(());
+    for _ in 0..100 {
+        failure = ask_readiness(admin).await;
+        if failure.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    failure
+}
+
+fn openapi() -> Result<(), Failure> {
+    println!(
+        "{}",
+        shoutback::http::openapi()
+            .to_pretty_json()
+            .map_err(std::io::Error::other)?
+    );
+    Ok(())
+}
+
+/// The address under which this machine reaches a listener on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Every variable, for `--help`.
+fn variables() -> String {
+    let mut text = "Environment variables:\n".to_owned();
+    for variable in Config::documentation() {
+        _ = write!(
+            text,
+            "\n  {} [{}]\n      {}\n      Accepts {}.\n",
+            variable.name, variable.default, variable.meaning, variable.accepts
+        );
+    }
+    text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration or arguments, 1 anything else.");
+    text
+}
