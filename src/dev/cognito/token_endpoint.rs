@@ -1,0 +1,268 @@
+//! `POST /oauth2/token`: the client credentials grant (RFC 6749, section 4.4), with Cognito's errors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::pool::{Pool, SCOPE, TOKEN_LIFETIME};
+use crate::dev::server;
+
+/// Why no token is issued; shown as RFC 6749 spells it.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+enum TokenError {
+    #[error("invalid_request")]
+    InvalidRequest,
+    #[error("invalid_client")]
+    InvalidClient,
+    #[error("unauthorized_client")]
+    UnauthorizedClient,
+    #[error("unsupported_grant_type")]
+    UnsupportedGrantType,
+    #[error("invalid_scope")]
+    InvalidScope,
+}
+
+pub(super) async fn token(State(pool): State<Arc<Pool>>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut response = match check(&pool, &headers, &body) {
+        Ok(()) => server::json(
+            StatusCode::OK,
+            &json!({
+                "access_token": pool.token(),
+                "expires_in": TOKEN_LIFETIME.as_secs(),
+                "token_type": "Bearer",
+            }),
+        ),
+        Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn check(pool: &Pool, headers: &HeaderMap, body: &[u8]) -> Result<(), TokenError> {
+    let form = form(headers, body)?;
+    match form.get("grant_type").map(String::as_str) {
+        None => return Err(TokenError::InvalidRequest),
+        Some("client_credentials") => {}
+        Some("authorization_code" | "refresh_token") => return Err(TokenError::UnauthorizedClient),
+        Some(_) => return Err(TokenError::UnsupportedGrantType),
+    }
+    let (id, secret) = credentials(headers, &form)?;
+    if id != pool.client.id || secret != pool.client.secret {
+        return Err(TokenError::InvalidClient);
+    }
+    let scopes = form.get("scope").map_or(SCOPE, String::as_str);
+    if scopes.split(' ').any(|scope| scope != SCOPE) {
+        return Err(TokenError::InvalidScope);
+    }
+    Ok(())
+}
+
+/// The parameters, none of which may occur twice; one without a value counts as left out.
+fn form(headers: &HeaderMap, body: &[u8]) -> Result<BTreeMap<String, String>, TokenError> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .ok_or(TokenError::InvalidRequest)?;
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(TokenError::InvalidRequest);
+    }
+    let mut form = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        if value.is_empty() {
+            continue;
+        }
+        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+            return Err(TokenError::InvalidRequest);
+        }
+    }
+    Ok(form)
+}
+
+/// The client's id and secret, from the `authorization` header if there is one, else from the form.
+fn credentials(headers: &HeaderMap, form: &BTreeMap<String, String>) -> Result<(String, String), TokenError> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (id, secret) = value
+            .to_str()
+            .ok()
+            .and_then(basic)
+            .ok_or(TokenError::InvalidClient)?;
+        if form.get("client_id").is_some_and(|other| *other != id) {
+            return Err(TokenError::InvalidRequest);
+        }
+        return Ok((id, secret));
+    }
+    let id = form.get("client_id").ok_or(TokenError::InvalidRequest)?;
+    let secret = form.get("client_secret").ok_or(TokenError::InvalidClient)?;
+    Ok((id.clone(), secret.clone()))
+}
+
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Emulator;
+    use super::super::tests::{client, start, verify};
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    async fn post(
+        emulator: &Emulator,
+        content_type: &str,
+        authorization: Option<String>,
+        body: String,
+    ) -> reqwest::Response {
+        let url = format!("{}/oauth2/token", emulator.endpoint());
+        let mut request = client().post(url).header("content-type", content_type);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        request.body(body).send().await.unwrap()
+    }
+
+    async fn answer(response: reqwest::Response) -> (u16, serde_json::Value) {
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let body = response.text().await.unwrap();
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    fn basic_auth(id: &str, secret: &str) -> Option<String> {
+        let pair = BASE64_STANDARD.encode(format!("{id}:{secret}"));
+        Some(format!("Basic {pair}"))
+    }
+
+    #[tokio::test]
+    async fn issues_tokens_for_either_form_of_credentials() {
+        let emulator = start().await;
+        let client = emulator.client();
+        let by_header = post(
+            &emulator,
+            FORM,
+            basic_auth(&client.id, &client.secret),
+            "grant_type=client_credentials".to_owned(),
+        );
+        let by_form = post(
+            &emulator,
+            "Application/X-WWW-Form-Urlencoded; charset=UTF-8",
+            None,
+            format!(
+                "grant_type=client_credentials&client_id={}&client_secret={}&scope=shoutback%2Fshout",
+                client.id, client.secret
+            ),
+        );
+        for response in [by_header.await, by_form.await] {
+            let (status, body) = answer(response).await;
+            assert_eq!(status, 200, "{body}");
+            assert_eq!(body["expires_in"], 3600);
+            assert_eq!(body["token_type"], "Bearer");
+            let claims = verify(&emulator, body["access_token"].as_str().unwrap())
+                .await
+                .unwrap();
+            assert_eq!(claims["client_id"], client.id.as_str());
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_as_cognito_does() {
+        let emulator = start().await;
+        let client = emulator.client();
+        let good = || basic_auth(&client.id, &client.secret);
+        let grant = "grant_type=client_credentials";
+        let cases = [
+            ("application/json", good(), grant.to_owned(), "invalid_request"),
+            (FORM, good(), String::new(), "invalid_request"),
+            (FORM, good(), "grant_type=".to_owned(), "invalid_request"),
+            (FORM, good(), format!("{grant}&{grant}"), "invalid_request"),
+            (
+                FORM,
+                good(),
+                format!("{grant}&client_id=other"),
+                "invalid_request",
+            ),
+            (FORM, None, grant.to_owned(), "invalid_request"),
+            (
+                FORM,
+                good(),
+                "grant_type=password".to_owned(),
+                "unsupported_grant_type",
+            ),
+            (
+                FORM,
+                good(),
+                "grant_type=refresh_token".to_owned(),
+                "unauthorized_client",
+            ),
+            (
+                FORM,
+                basic_auth(&client.id, "wrong"),
+                grant.to_owned(),
+                "invalid_client",
+            ),
+            (
+                FORM,
+                basic_auth("other", &client.secret),
+                grant.to_owned(),
+                "invalid_client",
+            ),
+            (
+                FORM,
+                Some("Bearer token".to_owned()),
+                grant.to_owned(),
+                "invalid_client",
+            ),
+            (
+                FORM,
+                None,
+                format!("{grant}&client_id={}", client.id),
+                "invalid_client",
+            ),
+            (
+                FORM,
+                good(),
+                format!("{grant}&scope=shoutback/whisper"),
+                "invalid_scope",
+            ),
+            (
+                FORM,
+                good(),
+                format!("{grant}&scope=shoutback/shout+shoutback/whisper"),
+                "invalid_scope",
+            ),
+        ];
+        for (content_type, authorization, body, error) in cases {
+            let shown = body.clone();
+            let response = post(&emulator, content_type, authorization, body).await;
+            let expected = (400, json!({ "error": error }));
+            assert_eq!(answer(response).await, expected, "{content_type} {shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn takes_posts_only() {
+        let emulator = start().await;
+        let url = format!("{}/oauth2/token", emulator.endpoint());
+        let response = client().get(url).send().await.unwrap();
+        assert_eq!(response.status(), 405);
+    }
+}

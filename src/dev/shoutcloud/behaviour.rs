@@ -1,0 +1,126 @@
+//! How the emulator behaves, and `/_emulator/behaviour`, by which that is changed while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::dev::server;
+
+/// How well the emulated server does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Behaviour {
+    /// Time between the last byte of a request and its answer.
+    pub delay: Duration,
+    /// Share of the calls, 0 to 1, that are answered with 503.
+    pub failure_rate: f64,
+}
+
+pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
+    let behaviour = *shared.behaviour.borrow();
+    server::json(
+        StatusCode::OK,
+        &json!({
+            "delay": humantime::format_duration(behaviour.delay).to_string(),
+            "failure_rate": behaviour.failure_rate,
+        }),
+    )
+}
+
+pub(super) async fn change(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match Change::parse(&body) {
+        Ok(change) => {
+            shared.behaviour.send_modify(|behaviour| change.apply(behaviour));
+            show(State(shared)).await
+        }
+        Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+    }
+}
+
+/// What a `PUT /_emulator/behaviour` asks for; a member that is left out stays as it was.
+#[derive(Debug, Default)]
+struct Change {
+    delay: Option<Duration>,
+    failure_rate: Option<f64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ChangeError {
+    #[error("The body must be a JSON object with no other members than `delay` and `failure_rate`.")]
+    Shape,
+    #[error("`delay` must be a duration in a string, such as \"200ms\", \"2s\" or \"0s\".")]
+    Delay,
+    #[error("`failure_rate` must be a number from 0 to 1, such as 0.1.")]
+    FailureRate,
+}
+
+impl Change {
+    fn parse(body: &[u8]) -> Result<Change, ChangeError> {
+        let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+            return Err(ChangeError::Shape);
+        };
+        let mut change = Change::default();
+        for (name, value) in &members {
+            match name.as_str() {
+                "delay" => {
+                    let text = value.as_str().ok_or(ChangeError::Delay)?;
+                    let delay = humantime::parse_duration(text).map_err(|_| ChangeError::Delay)?;
+                    change.delay = Some(delay);
+                }
+                "failure_rate" => {
+                    let rate = value.as_f64().filter(|rate| (0.0..=1.0).contains(rate));
+                    change.failure_rate = Some(rate.ok_or(ChangeError::FailureRate)?);
+                }
+                _ => return Err(ChangeError::Shape),
+            }
+        }
+        Ok(change)
+    }
+
+    fn apply(&self, behaviour: &mut Behaviour) {
+        behaviour.delay = self.delay.unwrap_or(behaviour.delay);
+        behaviour.failure_rate = self.failure_rate.unwrap_or(behaviour.failure_rate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{client, start};
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_its_behaviour_over_http() {
+        let emulator = start(Behaviour::default()).await;
+        let url = emulator.url().replace("/V1/SHOUT", "/_emulator/behaviour");
+        let put = async |body: &'static str| {
+            let response = client().put(&url).body(body).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        assert_eq!(put(r#"{"delay":"200ms","failure_rate":0.1}"#).await.0, 200);
+        assert_eq!(put(r#"{"failure_rate":1}"#).await.0, 200);
+        let shown = client().get(&url).send().await.unwrap();
+        let shown: Value = serde_json::from_str(&shown.text().await.unwrap()).unwrap();
+        assert_eq!(shown, json!({ "delay": "200ms", "failure_rate": 1.0 }));
+
+        for (bad, said) in [
+            (r#"{"delay":200}"#, "duration"),
+            (r#"{"delay":"soon"}"#, "duration"),
+            (r#"{"failure_rate":1.1,"delay":"1s"}"#, "from 0 to 1"),
+            (r#"{"failure_rate":"10%"}"#, "from 0 to 1"),
+            (r#"{"rate":0.5}"#, "no other members"),
+            ("[]", "JSON object"),
+        ] {
+            let (status, answer) = put(bad).await;
+            assert_eq!(status, 400, "{bad}");
+            assert!(answer.contains(said), "{bad}: {answer}");
+        }
+        let unchanged = *emulator.shared.behaviour.borrow();
+        assert_eq!(unchanged.delay, Duration::from_millis(200));
+        assert_eq!(emulator.calls(), 0);
+    }
+}
