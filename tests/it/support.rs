@@ -1,0 +1,214 @@
+//! Boots the real application with emulators, and asks it what a client, an operator and a scraper would ask.
+
+pub mod raw;
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value};
+use shoutback::app::Application;
+use shoutback::config::{Config, Environment};
+use shoutback::dev::cognito;
+use shoutback::dev::shoutcloud::{self, Behaviour};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The pool of the emulator that every [`App`] has.
+pub const POOL_ID: &str = "us-east-2_TestPool1";
+
+/// The application under test and its two peers. Everything ends when it is dropped.
+pub struct App {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub client: reqwest::Client,
+    pub cognito: cognito::Emulator,
+    pub shoutcloud: shoutcloud::Emulator,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl App {
+    /// A ready application with emulators of its own; `variables` are added to, or replace, those that point to them.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        let app = Self::start_unready(variables).await;
+        app.until_ready().await;
+        app
+    }
+
+    /// The same without waiting for its keys.
+    pub async fn start_unready(variables: &[(&str, &str)]) -> Self {
+        let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
+        let shoutcloud = shoutcloud::Emulator::start(loopback().await, Behaviour::default())
+            .expect("a SHOUTCLOUD emulator");
+        let mut environment = Environment::default();
+        for (name, value) in [
+            ("HTTP_ADDR", "127.0.0.1:0"),
+            ("ADMIN_ADDR", "127.0.0.1:0"),
+            ("COGNITO_ENDPOINT", &cognito.endpoint()),
+            ("COGNITO_USER_POOL_IDS", POOL_ID),
+            ("COGNITO_CLIENT_IDS", &cognito.client().id),
+            ("SHOUTCLOUD_URL", &shoutcloud.url()),
+            ("SHUTDOWN_GRACE", "0ms"),
+            ("RATE_LIMIT_PER_CLIENT", "off"),
+        ]
+        .iter()
+        .chain(variables)
+        {
+            environment.set(name, value);
+        }
+        let config = Config::load(&environment).expect("a valid configuration").config;
+        let application = Application::bind(&config).await.expect("ports are free");
+        let public = application.public_addr().expect("bound");
+        let admin = application.admin_addr().expect("bound");
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(application.run(stop.clone()));
+        Self {
+            public,
+            admin,
+            client: client(),
+            cognito,
+            shoutcloud,
+            stop,
+            running,
+        }
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn until_ready(&self) {
+        let ready = async || self.admin("/readyz").await.status() == 200;
+        until("the application is ready", ready).await;
+    }
+
+    /// `POST /v1` with nothing but its method and path.
+    pub fn post(&self) -> reqwest::RequestBuilder {
+        self.client.post(format!("http://{}/v1", self.public))
+    }
+
+    /// `POST /v1` as a good client sends it.
+    pub fn shout(&self, text: &str) -> reqwest::RequestBuilder {
+        self.shout_with(&self.cognito.token(), text)
+    }
+
+    /// The same with another token.
+    pub fn shout_with(&self, token: &str, text: &str) -> reqwest::RequestBuilder {
+        self.post()
+            .bearer_auth(token)
+            .header("content-type", "text/plain")
+            .body(text.to_owned())
+    }
+
+    /// The status of a shout with this token.
+    pub async fn status_with(&self, token: &str) -> u16 {
+        self.shout_with(token, "hi")
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16()
+    }
+
+    /// A token like the emulator's with these claims changed; `Value::Null` removes one.
+    pub fn token_with(&self, change: &[(&str, Value)]) -> String {
+        self.cognito.sign(&changed(self.cognito.claims(), change))
+    }
+
+    /// `GET` on the admin listener.
+    pub async fn admin(&self, path: &str) -> reqwest::Response {
+        self.client
+            .get(format!("http://{}{path}", self.admin))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    /// The sum of the series of `name` whose labels contain all of `labels`, written as `label="value"`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.admin("/metrics").await.text().await.expect("UTF-8");
+        text.lines()
+            .filter(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            })
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Stops the application as SIGTERM does and waits for its end.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.running)
+            .await
+            .expect("the application ends without a panic");
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// `claims` with these changed; `Value::Null` removes one.
+pub fn changed(mut claims: Map<String, Value>, change: &[(&str, Value)]) -> Map<String, Value> {
+    for (name, value) in change {
+        if value.is_null() {
+            claims.remove(*name);
+        } else {
+            claims.insert((*name).to_owned(), value.clone());
+        }
+    }
+    claims
+}
+
+/// A client that does what it is told: no redirects, no proxies, no retries.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .build()
+        .expect("a client")
+}
+
+/// A listener on a free port of loopback.
+pub async fn loopback() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+/// Asks `condition` again and again until it holds; a minute is so much more than any of them takes that it means never.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let again = async {
+        while !condition().await {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), again)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Asserts that `response` is a problem of this kind, of the contract's form, and returns its members.
+pub async fn assert_problem(response: reqwest::Response, status: u16, name: &str) -> Value {
+    let id = response.headers()["x-request-id"]
+        .to_str()
+        .expect("ASCII")
+        .to_owned();
+    assert_eq!(response.status(), status, "{name}");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json",
+        "{name}"
+    );
+    let problem: Value = serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON");
+    assert_eq!(problem["type"], format!("/docs#{name}"), "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    assert_eq!(problem["instance"], id.as_str(), "{problem}");
+    for member in ["title", "detail"] {
+        assert!(
+            problem[member].as_str().is_some_and(|text| !text.is_empty()),
+            "{member}: {problem}"
+        );
+    }
+    problem
+}
