@@ -1,0 +1,32 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+FUZZ_SECONDS ?= 60
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: dev
+dev: ## Runs the service with its emulators on this machine; ARGS="…" are passed on
+	cargo run --locked --features dev -- dev $(ARGS)
+
+.PHONY: check
+check: ## Format, lints, unit and integration tests, documentation of the service
+	@scripts/check
+
+.PHONY: test
+test: ## Runs every suite of tests/suites, installing what it needs; SUITES="service interop" picks
+	@scripts/test $(SUITES)
+
+.PHONY: fuzz
+fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+.PHONY: fmt
+fmt: ## Formats the code
+	cargo fmt --all
+
+.PHONY: clean-tools
+clean-tools: ## Removes what the suites have installed and built outside the checkout
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback"
