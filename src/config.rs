@@ -313,6 +313,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_every_variable_and_no_other() {
+        let page = include_str!("../docs/configuration.md");
+        let row = |v: &super::Documentation| {
+            format!(
+                "| `{}` | `{}` | {} Accepts {}. |",
+                v.name, v.default, v.meaning, v.accepts
+            )
+        };
+        let expected: Vec<_> = Config::documentation().iter().map(row).collect();
+        let found: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("| `") && line.contains("Accepts"))
+            .collect();
+        assert_eq!(found, expected, "the table should be:\n{}", expected.join("\n"));
+    }
+
+    #[test]
     fn every_variable_is_documented_once() {
         let documentation = Config::documentation();
         for (index, variable) in documentation.iter().enumerate() {

@@ -327,3 +327,51 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
             .collect::<Vec<_>>(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HttpLabels, Metrics};
+
+    #[test]
+    fn the_page_has_every_metric_and_no_other() {
+        let metrics = Metrics::new(&[]);
+        _ = metrics.keys("us-east-2_a");
+        metrics.http.expect(HttpLabels {
+            method: "GET",
+            route: "/",
+            status: Some(307),
+            error_type: "",
+        });
+        let rendered = metrics.render();
+        let mut emitted: Vec<_> = rendered
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        let page = include_str!("../../docs/metrics.md");
+        let mut documented: Vec<_> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        emitted.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(documented, emitted);
+    }
+
+    #[test]
+    fn every_series_is_there_at_zero() {
+        let metrics = Metrics::new(&["app".to_owned()]);
+        let rendered = metrics.render();
+        for series in [
+            "shoutback_auth_total{outcome=\"accepted\"} 0",
+            "shoutback_auth_total{outcome=\"keys_unavailable\"} 0",
+            "shoutback_rate_limited_total{client_id=\"app\"} 0",
+            "shoutback_token_cache_total{result=\"hit\"} 0",
+            "http_server_active_requests{http_request_method=\"POST\"} 0",
+        ] {
+            assert!(
+                rendered.lines().any(|line| line == series),
+                "{series}:\n{rendered}"
+            );
+        }
+    }
+}
