@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Verifier;
+use crate::auth::{Refusal, Verifier};
 use crate::config::{self, Auth, Config};
 use crate::http::server::{Server, Times};
 use crate::http::{self, Public, Readiness};
@@ -54,7 +54,7 @@ impl Application {
             Auth::Cognito(cognito) => (Some(cognito), cognito.client_ids.as_slice()),
             Auth::Disabled => (None, &[][..]),
         };
-        let metrics = Arc::new(Metrics::new(client_ids));
+        let metrics = Arc::new(Metrics::new(client_ids, &Refusal::REASONS));
         http::register_series(&metrics);
         let verifier = verifier
             .map(|cognito| Verifier::new(cognito, &metrics))

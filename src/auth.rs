@@ -123,3 +123,16 @@ impl Refusal {
         "keys_unavailable",
     ];
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn the_page_has_every_reason() {
+        let page = include_str!("../docs/metrics.md");
+        for reason in Refusal::REASONS {
+            assert!(page.contains(&format!("`{reason}`")), "{reason}");
+        }
+    }
+}

@@ -141,7 +141,7 @@ mod tests {
             shouter: Shouter::new(Shoutcloud::new(&config.shoutcloud).expect("a client")),
             verifier: None,
             quotas: None,
-            metrics: Metrics::new(&[]).into(),
+            metrics: Metrics::new(&[], &[]).into(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
         }

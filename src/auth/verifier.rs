@@ -83,7 +83,7 @@ impl Verifier {
     /// Lets the sender of `headers` in, or says why not.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let verified = self.verify_uncounted(headers).await;
-        self.metrics.decided(verified.as_ref().err());
+        self.metrics.decided(verified.as_ref().err().map(Refusal::reason));
         verified
     }
 

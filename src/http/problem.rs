@@ -9,7 +9,6 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::context::Context;
 use crate::auth::Refusal;
 use crate::{shout, shoutcloud};
 
@@ -334,8 +333,8 @@ pub(super) fn kind_of(response: &Response) -> Option<Kind> {
         .map(|problem| problem.kind)
 }
 
-/// Gives a response that is a problem its body.
-pub(super) fn render(response: &mut Response, context: &Context) {
+/// Gives a response that is a problem its body; `instance` is the request's id.
+pub(super) fn render(response: &mut Response, instance: &str) {
     let Some(Unrendered { kind, detail }) = response.extensions_mut().remove() else {
         return;
     };
@@ -344,7 +343,7 @@ pub(super) fn render(response: &mut Response, context: &Context) {
         title: kind.title(),
         status: kind.status().as_u16(),
         detail: &detail,
-        instance: context.id_str(),
+        instance,
     };
     let json = serde_json::to_vec(&body).expect("strings and a number are JSON");
     response

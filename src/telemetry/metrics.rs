@@ -11,7 +11,6 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::auth::{Principal, Refusal};
 use crate::version;
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
@@ -35,8 +34,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything. `client_ids` are the clients that get a series of their own; all others share `other`.
-    pub fn new(client_ids: &[String]) -> Self {
+    /// Registers everything. `client_ids` are the clients that get a series of their own, all others share `other`;
+    /// `refusals` are the reasons for which a request is not let in.
+    pub fn new(client_ids: &[String], refusals: &[&'static str]) -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .expect("there are boundaries")
@@ -69,7 +69,7 @@ impl Metrics {
         Self {
             handle: recorder.handle(),
             http: HttpMetrics::new(Arc::clone(&recorder)),
-            auth: AuthMetrics::new(&register),
+            auth: AuthMetrics::new(&register, refusals),
             rate_limited,
             recorder,
         }
@@ -81,10 +81,10 @@ impl Metrics {
     }
 
     /// Counts a refusal for want of quota.
-    pub fn rate_limited(&self, principal: &Principal) {
+    pub fn rate_limited(&self, client_id: &str) {
         let counter = self
             .rate_limited
-            .get(&*principal.client_id)
+            .get(client_id)
             .or_else(|| self.rate_limited.get("other"));
         if let Some(counter) = counter {
             counter.increment(1);
@@ -216,7 +216,7 @@ pub struct AuthMetrics {
 }
 
 impl AuthMetrics {
-    fn new(register: &Register<'_>) -> Self {
+    fn new(register: &Register<'_>, refusals: &[&'static str]) -> Self {
         let decisions = |outcome| {
             let help = "Decisions about requests' tokens: accepted, or the reason of the refusal.";
             register.counter("shoutback_auth_total", help, &[("outcome", outcome)])
@@ -228,9 +228,9 @@ impl AuthMetrics {
         Self {
             accepted: decisions("accepted"),
             refused: Arc::new(
-                Refusal::REASONS
-                    .into_iter()
-                    .map(|reason| (reason, decisions(reason)))
+                refusals
+                    .iter()
+                    .map(|reason| (*reason, decisions(reason)))
                     .collect(),
             ),
             remembered: look_ups("hit"),
@@ -238,12 +238,9 @@ impl AuthMetrics {
         }
     }
 
-    /// Counts a decision.
-    pub fn decided(&self, refusal: Option<&Refusal>) {
-        let counter = match refusal {
-            None => Some(&self.accepted),
-            Some(refusal) => self.refused.get(refusal.reason()),
-        };
+    /// Counts a decision: `None` for a request that was let in.
+    pub fn decided(&self, refusal: Option<&str>) {
+        let counter = refusal.map_or(Some(&self.accepted), |reason| self.refused.get(reason));
         if let Some(counter) = counter {
             counter.increment(1);
         }
@@ -334,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_metric_and_no_other() {
-        let metrics = Metrics::new(&[]);
+        let metrics = Metrics::new(&[], &[]);
         _ = metrics.keys("us-east-2_a");
         metrics.http.expect(HttpLabels {
             method: "GET",
@@ -359,11 +356,11 @@ mod tests {
 
     #[test]
     fn every_series_is_there_at_zero() {
-        let metrics = Metrics::new(&["app".to_owned()]);
+        let metrics = Metrics::new(&["app".to_owned()], &["expired"]);
         let rendered = metrics.render();
         for series in [
             "shoutback_auth_total{outcome=\"accepted\"} 0",
-            "shoutback_auth_total{outcome=\"keys_unavailable\"} 0",
+            "shoutback_auth_total{outcome=\"expired\"} 0",
             "shoutback_rate_limited_total{client_id=\"app\"} 0",
             "shoutback_token_cache_total{result=\"hit\"} 0",
             "http_server_active_requests{http_request_method=\"POST\"} 0",

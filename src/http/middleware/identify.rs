@@ -14,7 +14,7 @@ pub(in super::super) async fn identify(mut request: Request, next: Next) -> Resp
     let context = Context::new(request.headers());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
-    render(&mut response, &context);
+    render(&mut response, context.id_str());
     if let Some(timing) = context.server_timing() {
         response.headers_mut().insert(SERVER_TIMING, timing);
     }

@@ -28,7 +28,7 @@ pub(in super::super) async fn check(
     let mut response = match decision.wait {
         None => next.run(request).await,
         Some(wait) => {
-            state.metrics.rate_limited(principal);
+            state.metrics.rate_limited(&principal.client_id);
             Problem::rate_limited(wait).into_response()
         }
     };
