@@ -151,22 +151,30 @@ impl Environment {
     }
 
     fn unknown(&self, documentation: &[Documentation]) -> Vec<String> {
-        /// What the names of our variables begin with. `HTTP_` and `LOG_` are left to their exact names: `HTTP_PROXY`
-        /// and others have meanings of their own.
-        const PREFIXES: [&str; 9] = [
+        /// What the names of our variables begin with.
+        const PREFIXES: [&str; 15] = [
             "ADMIN_",
             "AUTH_",
             "BREAKER_",
             "CACHE_",
             "COGNITO_",
             "DOCS_",
+            "HEADER_",
+            "HTTP_",
+            "IDLE_",
+            "LOG_",
+            "MAX_",
             "RATE_LIMIT_",
+            "REQUEST_",
             "SHOUTCLOUD_",
             "SHUTDOWN_",
         ];
+        /// Other programs read it; we do not, and proxies are ignored.
+        const NOT_OURS: &str = "HTTP_PROXY";
         self.0
             .keys()
             .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|name| *name != NOT_OURS)
             .filter(|name| !documentation.iter().any(|known| known.name == *name))
             .map(|name| {
                 format!("{name} is set, and no variable of shoutback has that name: see shoutback --help")

@@ -46,6 +46,8 @@ enum Command {
 enum Failure {
     #[error("the configuration has problems:\n{0}\nrun `shoutback --help` for every variable")]
     Configuration(#[from] Problems),
+    #[error("problems found: {0}")]
+    Checked(usize),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -60,7 +62,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) => ExitCode::from(2),
+            Self::Configuration(_) | Self::Checked(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }
@@ -195,12 +197,19 @@ fn warn_of(loaded: &Loaded) {
 }
 
 fn check_config() -> Result<(), Failure> {
-    let loaded = Config::load(&Environment::of_process())?;
-    for warning in &loaded.warnings {
-        println!("warning: {warning}");
+    match Config::load(&Environment::of_process()) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                println!("warning: {warning}");
+            }
+            println!("the configuration is valid");
+            Ok(())
+        }
+        Err(problems) => {
+            println!("{problems}");
+            Err(Failure::Checked(problems.0.len()))
+        }
     }
-    println!("the configuration is valid");
-    Ok(())
 }
 
 fn healthcheck() -> Result<(), Failure> {

@@ -39,6 +39,7 @@ pub fn init(config: &Log, stream: Stream) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);
+    log_panics();
     // A second call changes nothing: whoever was first decides.
     _ = match config.format {
         LogFormat::Ecs => lines.event_format(Ecs).try_init(),
@@ -50,6 +51,20 @@ pub fn init(config: &Log, stream: Stream) {
             lines.with_ansi(is_terminal).with_target(false).try_init()
         }
     };
+}
+
+/// Logs where a panic happened and not what it says: a message such as "byte index 1 is not a char boundary" quotes the
+/// text that it is about.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location();
+        tracing::error!(
+            event.action = "panic",
+            log.origin.file.name = location.map(std::panic::Location::file),
+            log.origin.file.line = location.map(std::panic::Location::line),
+            "a panic; its message is left out, as it may quote a request"
+        );
+    }));
 }
 
 /// Writes an event as one ECS object.
@@ -69,9 +84,10 @@ where
         let metadata = event.metadata();
         let mut line = Map::new();
         let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        let level = metadata.level().as_str().to_ascii_lowercase();
         for (name, value) in [
             ("@timestamp", now.as_str()),
-            ("log.level", metadata.level().as_str()),
+            ("log.level", level.as_str()),
             ("log.logger", metadata.target()),
             ("ecs.version", ECS_VERSION),
             ("service.name", "shoutback"),

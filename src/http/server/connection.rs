@@ -149,6 +149,8 @@ pub(super) struct Watched<C> {
     /// Armed for the end of patience or earlier. Most wake-ups are put off rather than avoided: a request would cost a
     /// change of the timer otherwise.
     timer: Pin<Box<Sleep>>,
+    /// Idle for too long, and told so.
+    closing: bool,
     /// `None` once it was heard.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
@@ -166,6 +168,7 @@ impl<C: GracefulConnection> Watched<C> {
             activity,
             times,
             timer,
+            closing: false,
             stop: Some(Box::pin(stop)),
         }
     }
@@ -192,11 +195,14 @@ impl<C: GracefulConnection> Future for Watched<C> {
             match patience {
                 Some((until, End::CutOff)) if until <= Instant::now() => return Poll::Ready(()),
                 Some((until, End::Close)) if until <= Instant::now() => {
+                    if std::mem::replace(&mut this.closing, true) {
+                        return Poll::Ready(());
+                    }
                     this.connection.as_mut().graceful_shutdown();
                     if this.connection.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
                     }
-                    // A peer that does not answer the GOAWAY gets one head's time.
+                    // A peer that does not answer the GOAWAY gets one head's time more.
                     this.times.idle += this.times.head;
                 }
                 Some((until, _)) if until < this.timer.deadline() => this.timer.as_mut().reset(until),
