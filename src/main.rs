@@ -120,8 +120,8 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
     run(
         async { Ok(Application::bind(&loaded.config).await?) },
         |addresses| async move {
-            wait_until_ready(addresses.admin).await?;
-            println!("{}", emulators.lines_to_paste(addresses.public));
+            wait_until_ready(reachable(addresses.admin)).await?;
+            println!("{}", emulators.lines_to_paste(reachable(addresses.public)));
             // The emulators live as long as the service.
             std::mem::forget(emulators);
             Ok(())
@@ -146,15 +146,15 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
         let mut signals = Signals::listen()?;
         let application = bind.await?;
         let addresses = Addresses {
-            public: reachable(application.public_addr()?),
-            admin: reachable(application.admin_addr()?),
+            public: application.public_addr()?,
+            admin: application.admin_addr()?,
         };
         tracing::info!(
             event.action = "start",
             version = shoutback::version::VERSION,
             commit = shoutback::version::COMMIT,
-            http_addr = %application.public_addr()?,
-            admin_addr = %application.admin_addr()?,
+            http_addr = %addresses.public,
+            admin_addr = %addresses.admin,
             "listening"
         );
         let stop = CancellationToken::new();
