@@ -19,6 +19,11 @@ use tower::Service as _;
 use self::connection::{Activity, Watched};
 use self::io::Observed;
 
+/// A head with a token of 8 KiB and whatever an ingress adds is far below it.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// RFC 9113 section 6.5.2 recommends no less than 100.
+const MAX_STREAMS: u32 = 100;
+
 /// How long a connection may take for what is not a handler's business.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
@@ -96,8 +101,16 @@ impl Server {
         });
         let mut builder = Builder::new(TokioExecutor::new());
         // The head's timeout is ours: hyper's runs on idle connections too.
-        builder.http1().header_read_timeout(None).timer(TokioTimer::new());
-        builder.http2().timer(TokioTimer::new());
+        builder
+            .http1()
+            .header_read_timeout(None)
+            .timer(TokioTimer::new())
+            .max_buf_size(MAX_HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .max_concurrent_streams(MAX_STREAMS);
         let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
         let watched = Watched::new(
             connection,

@@ -17,6 +17,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Times;
 
+/// For a connection without a complete request, once the process stops.
+const AT_STOP: Duration = Duration::from_secs(1);
+
 /// What a connection is doing, as its socket and its requests see it.
 #[derive(Clone)]
 pub(super) struct Activity(Arc<State>);
@@ -185,6 +188,11 @@ impl<C: GracefulConnection> Future for Watched<C> {
             .is_some_and(|stop| stop.as_mut().poll(cx).is_ready())
         {
             this.stop = None;
+            this.times = Times {
+                head: this.times.head.min(AT_STOP),
+                idle: AT_STOP,
+            };
+            this.activity.phase_begins();
             this.connection.as_mut().graceful_shutdown();
         }
         if this.connection.as_mut().poll(cx).is_ready() {

@@ -16,15 +16,16 @@ use super::connection::Activity;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// HTTP/2's connection preface begins with a method that no request has (RFC 9113 section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI";
+/// What a client of HTTP/2 sends first (RFC 9113 section 3.4). Less than the whole of it is a head that did not arrive.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket whose reads are seen.
 pub(super) struct Observed {
     /// `None` only while being dropped.
     stream: Option<TcpStream>,
     activity: Activity,
-    fresh: bool,
+    /// What is still to come of the preface; `None` once it is whole, or something else came.
+    preface: Option<&'static [u8]>,
     /// Nothing more will come.
     ended: bool,
 }
@@ -34,7 +35,7 @@ impl Observed {
         Self {
             stream: Some(stream),
             activity,
-            fresh: true,
+            preface: Some(HTTP2_PREFACE),
             ended: false,
         }
     }
@@ -52,10 +53,12 @@ impl AsyncRead for Observed {
         if came.is_empty() {
             self.ended = true;
         } else {
-            if self.fresh && came.starts_with(HTTP2_PREFACE) {
-                self.activity.is_http2();
+            if let Some(preface) = self.preface {
+                if came.starts_with(preface) {
+                    self.activity.is_http2();
+                }
+                self.preface = preface.strip_prefix(came).filter(|rest| !rest.is_empty());
             }
-            self.fresh = false;
             self.activity.bytes_came();
         }
         Poll::Ready(read)
