@@ -3,6 +3,7 @@
 //! A fetch holds no lock. It runs in a task of its own, so that a caller who goes away takes nobody's answer along; the
 //! whole set is parsed before it takes the old one's place.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,8 @@ pub(super) struct Pool {
     http: reqwest::Client,
     max_stale: Duration,
     loaded: ArcSwapOption<Loaded>,
+    /// Whether there ever was a usable key.
+    had_keys: AtomicBool,
     flight: Mutex<Flight>,
     metrics: KeyMetrics,
 }
@@ -73,6 +76,7 @@ impl Pool {
             http,
             max_stale,
             loaded: ArcSwapOption::empty(),
+            had_keys: AtomicBool::new(false),
             flight: Mutex::default(),
             metrics,
         })
@@ -80,17 +84,22 @@ impl Pool {
 
     /// The key, if it is known and was confirmed within the bound on staleness.
     pub(super) fn known(&self, kid: &str) -> Option<Arc<Key>> {
-        let loaded = self.loaded.load();
-        let loaded = loaded.as_ref()?;
-        if loaded.at.elapsed() > self.max_stale {
+        if self.is_stale() {
             return None;
         }
-        loaded.keys.find(kid).cloned()
+        self.loaded.load().as_ref()?.keys.find(kid).cloned()
     }
 
-    /// Whether a set was ever loaded.
-    pub(super) fn was_loaded(&self) -> bool {
-        self.loaded.load().is_some()
+    fn is_stale(&self) -> bool {
+        self.loaded
+            .load()
+            .as_ref()
+            .is_none_or(|loaded| loaded.at.elapsed() > self.max_stale)
+    }
+
+    /// Whether a set with a usable key was ever loaded.
+    pub(super) fn had_keys(&self) -> bool {
+        self.had_keys.load(Ordering::Relaxed)
     }
 
     /// The key, fetching the set once more if it is not known.
@@ -145,7 +154,7 @@ impl Pool {
             (Some(fetched), _) => fetched.clone(),
             (None, Some(until)) if now < until => {
                 let retry_after = until - now;
-                return Err(if flight.last_succeeded {
+                return Err(if flight.last_succeeded && !self.is_stale() {
                     NoKey::Unknown
                 } else {
                     NoKey::Unavailable { retry_after }
@@ -184,6 +193,7 @@ impl Pool {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.metrics.refreshed(keys.len(), now);
+                self.had_keys.fetch_or(keys.len() > 0, Ordering::Relaxed);
                 if keys.skipped > 0 {
                     tracing::warn!(
                         issuer = self.issuer,

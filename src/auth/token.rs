@@ -24,14 +24,16 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
         return Err(Refusal::MalformedHeader);
     }
     let value = value.to_str().map_err(|_| Refusal::MalformedHeader)?;
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let (scheme, token) = value.split_at(value.find([' ', '\t']).unwrap_or(value.len()));
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(Refusal::Missing);
     }
-    if token.is_empty() || token.starts_with(' ') || token.len() > MAX_TOKEN_BYTES {
-        return Err(Refusal::MalformedHeader);
-    }
-    Ok(token)
+    let token = token
+        .strip_prefix(' ')
+        .filter(|token| !token.is_empty() && !token.starts_with([' ', '\t']));
+    token
+        .filter(|token| token.len() <= MAX_TOKEN_BYTES)
+        .ok_or(Refusal::MalformedHeader)
 }
 
 /// A token whose form is right and whose signature is yet to be verified: nothing in it may be believed.
@@ -111,12 +113,19 @@ mod tests {
         for value in ["Bearer abc", "bearer abc", "BEARER abc"] {
             assert_eq!(bearer(&headers(&[value])), Ok("abc"), "{value}");
         }
-        for values in [&[][..], &["Basic YTpi"], &["Bearerabc"], &["Token abc"]] {
+        for values in [
+            &[][..],
+            &["Basic YTpi"],
+            &["Bearer"],
+            &["Bearerabc"],
+            &["Token abc"],
+        ] {
             assert_eq!(bearer(&headers(values)), Err(Refusal::Missing), "{values:?}");
         }
         for values in [
-            &["Bearer"][..],
-            &["Bearer "],
+            &["Bearer "][..],
+            &["Bearer\tabc"],
+            &["Bearer \tabc"],
             &["Bearer  abc"],
             &["Bearer abc", "Bearer abc"],
             &["Bearer abc", "Basic x"],

@@ -67,11 +67,11 @@ impl Verifier {
         }
     }
 
-    /// Issuers whose keys were never loaded yet.
+    /// Issuers of which no key was ever loaded yet.
     pub fn awaited(&self) -> impl Iterator<Item = &str> {
         self.pools
             .iter()
-            .filter(|pool| !pool.was_loaded())
+            .filter(|pool| !pool.had_keys())
             .map(|pool| pool.issuer.as_str())
     }
 
