@@ -1,5 +1,7 @@
 //! Why there is no shout.
 
+use std::io;
+
 use http::StatusCode;
 
 /// Why SHOUTCLOUD gave no shout.
@@ -68,10 +70,17 @@ impl Error {
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(cause) = source {
-            if cause
+            let not_http = cause
                 .downcast_ref::<hyper::Error>()
-                .is_some_and(hyper::Error::is_parse)
-            {
+                .is_some_and(hyper::Error::is_parse);
+            // How hyper reports chunks that are none; a body that breaks off is an unexpected end instead.
+            let not_chunks = cause.downcast_ref::<io::Error>().is_some_and(|error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+                )
+            });
+            if not_http || not_chunks {
                 return Self::NotAShout(NotAShout::Unreadable);
             }
             source = cause.source();
