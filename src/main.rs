@@ -227,6 +227,7 @@ async fn ask_readiness(admin: SocketAddr) -> Result<(), Failure> {
     let ask = async {
         let client = reqwest::Client::builder()
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(3))
             .build()?;
         let response = client.get(format!("http://{admin}/readyz")).send().await?;

@@ -60,7 +60,9 @@ impl Auth {
             one_of(&[("cognito", Mode::Cognito), ("disabled", Mode::Disabled)]),
             "Who may call: holders of a Cognito access token, or (disabled) everybody, as the client `anonymous`.",
         );
-        let cognito = Cognito::read(reader, matches!(mode, Mode::Cognito));
+        // Whoever misspelt `disabled` is not to be asked for pools.
+        let needed = matches!(mode, Mode::Cognito) && reader.is_readable("AUTH_MODE");
+        let cognito = Cognito::read(reader, needed);
         match mode {
             Mode::Cognito => Self::Cognito(cognito),
             Mode::Disabled => Self::Disabled,
@@ -86,11 +88,13 @@ impl Cognito {
         );
         let issuers = reader.optional(
             "COGNITO_ENDPOINT",
+            "AWS's",
             endpoint(),
             "Where the pools are, if not at AWS: a pool's issuer is this, a slash and the pool's id.",
         );
         let keys = reader.optional(
             "COGNITO_JWKS_ENDPOINT",
+            "COGNITO_ENDPOINT",
             endpoint(),
             "Where the pools' keys are fetched, if not at the issuer: {this}/{pool id}/.well-known/jwks.json.",
         );
@@ -133,6 +137,7 @@ impl Cognito {
             allowed_groups: reader
                 .optional(
                     "AUTH_ALLOWED_GROUPS",
+                    "none",
                     list(true, "group names", |group| (1..=128).contains(&group.len())),
                     "Groups of which a token must have one in `cognito:groups`; none: no group is asked for.",
                 )

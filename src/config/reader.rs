@@ -25,7 +25,7 @@ impl fmt::Display for Problem {
 pub struct Documentation {
     /// The variable's name.
     pub name: &'static str,
-    /// The value it has when unset; `required` or `none` where there is no such value.
+    /// The value it has when unset, or what holds then.
     pub default: &'static str,
     /// Which values can be read.
     pub accepts: String,
@@ -65,14 +65,15 @@ impl<'a> Reader<'a> {
         self.declare(name, default, form, meaning).unwrap_or(fallback)
     }
 
-    /// A variable that may be left out.
+    /// A variable that may be left out; `default` says what holds then.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
+        default: &'static str,
         form: Form<T>,
         meaning: &'static str,
     ) -> Option<T> {
-        self.declare(name, "none", form, meaning)
+        self.declare(name, default, form, meaning)
     }
 
     /// A variable that has to be set when `needed`.
@@ -91,13 +92,14 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// Whether nothing is wrong with `name` so far.
+    pub(super) fn is_readable(&self, name: &str) -> bool {
+        !self.problems.iter().any(|problem| problem.variable == name)
+    }
+
     /// Reports that `names[0]` contradicts `names[1]`, unless one of them could not be read in the first place.
     pub(super) fn contradiction(&mut self, names: [&'static str; 2], contradicts: bool, message: &str) {
-        let readable = !self
-            .problems
-            .iter()
-            .any(|problem| names.contains(&problem.variable));
-        if contradicts && readable {
+        if contradicts && names.into_iter().all(|name| self.is_readable(name)) {
             self.problem(names[0], message.to_owned());
         }
     }
