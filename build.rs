@@ -7,14 +7,19 @@
 )]
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=SHOUTBACK_COMMIT");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // The log of HEAD grows with every commit, whatever branch it is on.
-    println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    // The log of HEAD grows with every commit, whatever branch it is on. A path that does not exist would rebuild each time.
+    let log =
+        output("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|path| Path::new(path).exists());
+    if let Some(log) = log {
+        println!("cargo::rerun-if-changed={log}");
+    }
     println!("cargo::rerun-if-changed=build.rs");
     let commit = env::var("SHOUTBACK_COMMIT")
         .ok()
