@@ -1,6 +1,9 @@
 //! Boots the real application with emulators, and asks it what a client, an operator and a scraper would ask.
 
+pub mod jwt;
+pub mod key_server;
 pub mod raw;
+pub mod rsa;
 
 use std::net::SocketAddr;
 
