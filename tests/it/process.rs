@@ -1,1 +1,5 @@
-//! To be written.
+//! The real binary: exit codes, what it prints, how it stops.
+
+mod child;
+mod commands;
+mod serving;

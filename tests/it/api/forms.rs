@@ -1,0 +1,148 @@
+//! JSON and text in and out, and the media types that are neither.
+
+use reqwest::RequestBuilder;
+
+use crate::support::{App, assert_problem};
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A good request that has yet to get its `content-type` and body.
+fn bare(app: &App) -> RequestBuilder {
+    app.post().bearer_auth(app.cognito.token())
+}
+
+async fn assert_shout(request: RequestBuilder, form: &str, case: &str) {
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200, "{case}");
+    assert_eq!(response.headers()["content-type"], form, "{case}");
+    let body = response.text().await.expect("UTF-8");
+    let expected = if form == JSON {
+        r#"{"data":"!DLROW ,OLLEH"}"#
+    } else {
+        "!DLROW ,OLLEH"
+    };
+    assert_eq!(body, expected, "{case}");
+}
+
+#[tokio::test]
+async fn json_and_text_are_answered_in_the_form_that_accept_likes_best() {
+    let app = App::start(&[]).await;
+    for (accept, of_json, of_text) in [
+        (None, JSON, TEXT),
+        (Some(""), JSON, TEXT),
+        (Some("*/*"), JSON, TEXT),
+        (Some("application/json, text/plain"), JSON, TEXT),
+        (Some("application/json"), JSON, JSON),
+        (Some("application/*"), JSON, JSON),
+        (Some("Application/JSON"), JSON, JSON),
+        (Some("text/html, application/json;q=0.1"), JSON, JSON),
+        (Some("text/plain;q=0.5, application/json"), JSON, JSON),
+        (Some("*/*, text/plain;q=0"), JSON, JSON),
+        (Some("text/plain"), TEXT, TEXT),
+        (Some("text/*"), TEXT, TEXT),
+        (Some("text/plain; charset=UTF-8"), TEXT, TEXT),
+        (Some("*/*;q=0.1, text/plain"), TEXT, TEXT),
+        (Some("application/json;q=0, */*"), TEXT, TEXT),
+    ] {
+        for (sent, body, expected) in [
+            (JSON, r#"{"data":"hello, world!"}"#, of_json),
+            ("text/plain", "hello, world!", of_text),
+        ] {
+            let mut request = bare(&app).header("content-type", sent).body(body);
+            if let Some(accept) = accept {
+                request = request.header("accept", accept);
+            }
+            assert_shout(request, expected, &format!("{sent} for {accept:?}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_accept_headers_count_as_one() {
+    let app = App::start(&[]).await;
+    let request = app
+        .shout("hello, world!")
+        .header("accept", "text/html")
+        .header("accept", "application/json");
+    assert_shout(request, JSON, "two headers").await;
+}
+
+#[tokio::test]
+async fn an_accept_that_allows_neither_form_is_406() {
+    let app = App::start(&[]).await;
+    for accept in [
+        "text/html",
+        "image/*",
+        "application/problem+json",
+        "application/json;q=0",
+        "application/json;q=0, text/plain;q=0.0",
+        "*/*;q=0",
+        "text/plain;charset=utf-16",
+    ] {
+        let request = app.shout("hi").header("accept", accept);
+        let problem = assert_problem(request.send().await.expect("an answer"), 406, "not-acceptable").await;
+        assert_eq!(problem["status"], 406, "{accept}");
+    }
+    assert_eq!(app.shoutcloud.calls(), 0);
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_known_media_type_is_read() {
+    let app = App::start(&[]).await;
+    for sent in [
+        "text/plain",
+        "TEXT/Plain",
+        "text/plain;charset=utf-8",
+        "text/plain; charset=UTF-8",
+        r#"text/plain; charset="utf-8""#,
+        "text/plain; format=flowed",
+    ] {
+        let request = bare(&app).header("content-type", sent).body("hello, world!");
+        assert_shout(request, TEXT, sent).await;
+    }
+    for sent in [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        r#"application/json;charset="UTF-8""#,
+    ] {
+        let request = bare(&app)
+            .header("content-type", sent)
+            .body(r#"{"data":"hello, world!"}"#);
+        assert_shout(request, JSON, sent).await;
+    }
+}
+
+#[tokio::test]
+async fn another_or_no_media_type_charset_or_coding_is_415() {
+    let app = App::start(&[]).await;
+    let refused = async |headers: &[(&str, &str)]| {
+        let mut request = bare(&app).body(r#"{"data":"hi"}"#);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 415, "{headers:?}");
+        assert_problem(response, 415, "unsupported-media-type").await;
+    };
+    refused(&[]).await;
+    for sent in [
+        "",
+        "json",
+        "text/html",
+        "text/*",
+        "*/*",
+        "application/x-www-form-urlencoded",
+        "application/vnd.api+json",
+        "application/json, text/plain",
+        "application/json; charset=iso-8859-1",
+        "text/plain; charset=utf-16",
+        "text/plain; charset=utf-8; charset=latin1",
+    ] {
+        refused(&[("content-type", sent)]).await;
+    }
+    refused(&[("content-type", JSON), ("content-type", JSON)]).await;
+    refused(&[("content-type", JSON), ("content-encoding", "gzip")]).await;
+    assert_eq!(app.shoutcloud.calls(), 0);
+}

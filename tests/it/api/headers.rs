@@ -1,0 +1,250 @@
+//! What every answer carries, and what none of them tells.
+
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use super::catalogue;
+use super::wire::Connection;
+use crate::support::{App, raw};
+
+#[tokio::test]
+async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
+    let mut names = Vec::new();
+    for seen in catalogue::answers().await {
+        let case = seen.case;
+        assert_eq!(seen.header("x-request-id"), Some(case));
+        assert_eq!(seen.header("cache-control"), Some("no-store"), "{case}");
+        assert_eq!(seen.header("vary"), Some("accept"), "{case}");
+        assert_eq!(seen.header("x-content-type-options"), Some("nosniff"), "{case}");
+        let challenge = match case {
+            "no-token" => Some("Bearer"),
+            "bad-token" => Some("Bearer error=\"invalid_token\""),
+            "no-scope" => Some("Bearer error=\"insufficient_scope\", scope=\"shoutback/shout\""),
+            _ => None,
+        };
+        assert_eq!(seen.header("www-authenticate"), challenge, "{case}");
+        let wait = seen
+            .header("retry-after")
+            .map(|wait| wait.parse::<u64>().expect("seconds"));
+        assert_eq!(wait.is_some(), matches!(seen.status, 429 | 503), "{case}");
+        assert!(
+            wait.is_none_or(|wait| (1..=60).contains(&wait)),
+            "{case}: {wait:?}"
+        );
+        if seen.status < 400 {
+            continue;
+        }
+        assert_eq!(
+            seen.header("content-type"),
+            Some("application/problem+json"),
+            "{case}"
+        );
+        let problem: Value = serde_json::from_str(&seen.body).expect("JSON");
+        assert_eq!(problem["status"], seen.status, "{case}");
+        assert_eq!(problem["instance"], case);
+        for member in ["title", "detail"] {
+            assert!(
+                problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
+        }
+        names.push((seen.status, seen.problem().expect("a type")));
+    }
+    names.sort();
+    names.dedup();
+    let expected = [
+        (400, "malformed-request"),
+        (401, "unauthenticated"),
+        (403, "forbidden"),
+        (405, "method-not-allowed"),
+        (406, "not-acceptable"),
+        (408, "request-timeout"),
+        (413, "content-too-large"),
+        (415, "unsupported-media-type"),
+        (429, "rate-limited"),
+        (502, "upstream-invalid"),
+        (503, "keys-unavailable"),
+        (503, "upstream-unavailable"),
+        (504, "upstream-timeout"),
+    ];
+    assert_eq!(names, expected.map(|(status, name)| (status, name.to_owned())));
+}
+
+async fn with_ids(app: &App, method: &str, path: &str, ids: &[&str]) -> Response {
+    let method = method.parse::<reqwest::Method>().expect("a method");
+    let mut request = app.client.request(method, format!("http://{}{path}", app.public));
+    for id in ids {
+        request = request.header("x-request-id", *id);
+    }
+    request.send().await.expect("an answer")
+}
+
+const ROUTES: [(&str, &str, u16); 8] = [
+    ("POST", "/v1", 401),
+    ("OPTIONS", "/v1", 204),
+    ("GET", "/v1", 405),
+    ("GET", "/nothing", 404),
+    ("GET", "/", 307),
+    ("GET", "/docs", 200),
+    ("GET", "/openapi.json", 200),
+    ("POST", "/docs", 405),
+];
+
+#[tokio::test]
+async fn a_callers_request_id_is_kept_on_every_kind_of_answer() {
+    let app = App::start(&[]).await;
+    let longest = "x".repeat(128);
+    for (method, path, status) in ROUTES {
+        for id in ["a", "AZaz09._~:-", longest.as_str()] {
+            let response = with_ids(&app, method, path, &[id]).await;
+            assert_eq!(response.status(), status, "{method} {path}");
+            assert_eq!(response.headers()["x-request-id"], id, "{method} {path}");
+        }
+    }
+    let shout = app.shout("hi").header("x-request-id", "mine");
+    assert_eq!(
+        shout.send().await.expect("an answer").headers()["x-request-id"],
+        "mine"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_request_id_is_replaced_by_a_uuid_of_version_7() {
+    let app = App::start(&[]).await;
+    let too_long = "x".repeat(129);
+    let mut made = Vec::new();
+    for (method, path, _) in ROUTES {
+        for ids in [
+            &[][..],
+            &[""],
+            &["a b"],
+            &["a/b"],
+            &["a,b"],
+            &["é"],
+            &["a", "b"],
+            &["a", "a"],
+            &[too_long.as_str()],
+        ] {
+            let response = with_ids(&app, method, path, ids).await;
+            let mut sent = response.headers().get_all("x-request-id").iter();
+            let id = sent.next().expect("an id").to_str().expect("ASCII").to_owned();
+            assert_eq!(sent.next(), None, "{method} {path} {ids:?}");
+            let uuid = uuid::Uuid::parse_str(&id).expect("a UUID");
+            assert_eq!(uuid.get_version_num(), 7, "{method} {path} {ids:?}");
+            assert_eq!(uuid.to_string(), id);
+            made.push(id);
+        }
+    }
+    let all = made.len();
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), all, "no two are the same");
+}
+
+/// The names in `server-timing`, once each has its milliseconds.
+fn timed(headers: &reqwest::header::HeaderMap) -> Vec<String> {
+    let Some(timing) = headers.get("server-timing") else {
+        return Vec::new();
+    };
+    let entries = timing.to_str().expect("ASCII").split(", ");
+    let name = |entry: &str| {
+        let (name, milliseconds) = entry.split_once(";dur=").expect("a duration");
+        assert!(
+            milliseconds.parse::<f64>().is_ok_and(|number| number >= 0.0),
+            "{entry}"
+        );
+        name.to_owned()
+    };
+    entries.map(name).collect()
+}
+
+#[tokio::test]
+async fn server_timing_names_what_took_time() {
+    let app = App::start(&[("SHOUTCLOUD_MAX_RETRIES", "0")]).await;
+    let open = App::start(&[("AUTH_MODE", "disabled")]).await;
+    let long = "a".repeat(70_000);
+    let both = &["auth", "upstream"][..];
+    let auth = &["auth"][..];
+    for (case, request, names) in [
+        ("a shout", app.shout("hi"), both),
+        ("no call", app.shout(""), auth),
+        ("bad token", app.shout_with("bad", "hi"), auth),
+        ("no token", app.post(), auth),
+        ("406", app.shout("hi").header("accept", "image/png"), auth),
+        ("413", app.shout(&long), &[]),
+        ("405", app.client.get(format!("http://{}/v1", app.public)), &[]),
+        ("404", app.client.get(format!("http://{}/v2", app.public)), &[]),
+        ("disabled", open.shout("hi"), &["upstream"]),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(timed(response.headers()), names, "{case}");
+    }
+    app.shoutcloud
+        .set_behaviour(shoutback::dev::shoutcloud::Behaviour {
+            failure_rate: 1.0,
+            ..Default::default()
+        });
+    let failed = app.shout("hi").send().await.expect("an answer");
+    assert_eq!(failed.status(), 503);
+    assert_eq!(timed(failed.headers()), both);
+}
+
+#[tokio::test]
+async fn no_answer_repeats_a_token_or_names_an_inner_address() {
+    let upstream = raw::Server::answering(
+        "HTTP/1.1 500 s3cret\r\nx-s3cret: s3cret\r\nconnection: close\r\ncontent-length: 6\r\n\r\ns3cret",
+    )
+    .await;
+    let app = App::start(&[
+        ("SHOUTCLOUD_URL", &format!("http://{}/s3cret", upstream.address)),
+        ("SHOUTCLOUD_MAX_RETRIES", "0"),
+    ])
+    .await;
+    let endpoint = app.cognito.endpoint();
+    let inner = [
+        upstream.address.to_string(),
+        endpoint.trim_start_matches("http://").to_owned(),
+    ];
+    let good = app.cognito.token();
+    let part = good.rsplit('.').next().expect("a signature").to_owned();
+    let bearer = |token: &str| format!("Bearer {token}");
+    for (authorization, status) in [
+        (String::new(), 401),
+        ("Basic s3cret".to_owned(), 401),
+        ("s3cret".to_owned(), 401),
+        ("Bearer s3cret s3cret".to_owned(), 401),
+        (bearer("s3cret.s3cret.s3cret"), 401),
+        (bearer(&good.replace('.', ".s3cret")), 401),
+        (
+            bearer(&app.token_with(&[("iss", json!("https://s3cret.example"))])),
+            401,
+        ),
+        (bearer(&app.token_with(&[("client_id", json!("s3cret"))])), 401),
+        (bearer(&app.token_with(&[("token_use", json!("s3cret"))])), 401),
+        (
+            bearer(&app.token_with(&[("scope", json!("s3cret")), ("username", json!("s3cret"))])),
+            403,
+        ),
+        (bearer(&good), 503),
+    ] {
+        let mut connection = Connection::open(app.public).await;
+        connection
+            .send(format!(
+                "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\
+                 content-type: text/plain\r\ncontent-length: 2\r\n\r\nhi"
+            ))
+            .await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "{authorization}");
+        answer.problem();
+        let all = format!("{}{}", answer.head, answer.body);
+        assert!(
+            !all.contains("s3cret") && !all.contains(&part),
+            "{authorization}: {all}"
+        );
+        assert!(
+            !inner.iter().any(|address| all.contains(address.as_str())),
+            "{all}"
+        );
+    }
+}

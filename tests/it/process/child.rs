@@ -1,0 +1,191 @@
+//! A child process whose output is read while it runs.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::support::{client, until};
+
+/// Everything that came on one of its streams.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<String>>);
+
+impl Printed {
+    fn follow(&self, stream: impl Read + Send + 'static) -> std::thread::JoinHandle<()> {
+        let printed = self.clone();
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(stream);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                printed.0.lock().expect("not poisoned").push_str(&text);
+                line.clear();
+            }
+        })
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+/// The binary, running with nothing of this environment but `PATH`. Killed when it is dropped.
+pub struct Process {
+    child: Child,
+    stdout: Printed,
+    stderr: Printed,
+    readers: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Both streams: where problems are printed is the command's business.
+    pub fn said(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+}
+
+impl Process {
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoutback"));
+        command.args(arguments);
+        Self::spawn(command, variables)
+    }
+
+    /// A command of a shell.
+    pub fn shell(line: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        Self::spawn(command, &[])
+    }
+
+    fn spawn(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        let path = option_env!("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+        let mut child = command
+            .env_clear()
+            .env("PATH", path)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let (stdout, stderr) = (Printed::default(), Printed::default());
+        let readers = vec![
+            stdout.follow(child.stdout.take().expect("piped")),
+            stderr.follow(child.stderr.take().expect("piped")),
+        ];
+        Self {
+            child,
+            stdout,
+            stderr,
+            readers,
+        }
+    }
+
+    /// The log's objects so far.
+    pub fn log(&self) -> Vec<Value> {
+        let text = self.stdout.text();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
+    }
+
+    /// The messages of its warnings so far.
+    pub fn warnings(&self) -> Vec<String> {
+        let is_warning = |line: &Value| {
+            let level = line["log.level"].as_str().expect("a level");
+            level.eq_ignore_ascii_case("warn")
+        };
+        let warnings = self.log().into_iter().filter(is_warning);
+        warnings
+            .map(|line| line["message"].as_str().expect("a message").to_owned())
+            .collect()
+    }
+
+    /// What is on stdout so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    fn logged_address(&self, name: &str) -> Option<SocketAddr> {
+        let line = self
+            .log()
+            .into_iter()
+            .find(|line| line["message"] == "listening")?;
+        line[name].as_str()?.parse().ok()
+    }
+
+    /// Waits until it is ready; where its public and its admin listener are.
+    pub async fn ready(&mut self) -> (SocketAddr, SocketAddr) {
+        until("it listens", async || {
+            assert_eq!(
+                self.child.try_wait().expect("a child"),
+                None,
+                "{} {}",
+                self.stdout.text(),
+                self.stderr.text()
+            );
+            self.logged_address("admin_addr").is_some()
+        })
+        .await;
+        let admin = self.logged_address("admin_addr").expect("it listens");
+        until("it is ready", async || readiness(admin).await == Some(200)).await;
+        (self.logged_address("http_addr").expect("it listens"), admin)
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.expect("kill").success(), "{name}");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> Ended {
+        until("it ends", async || !self.is_running()).await;
+        let code = self.child.wait().expect("it ended").code();
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader");
+        }
+        Ended {
+            code,
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// The status of `/readyz`; `None` if nobody answers.
+pub async fn readiness(admin: SocketAddr) -> Option<u16> {
+    let response = client().get(format!("http://{admin}/readyz")).send().await.ok()?;
+    Some(response.status().as_u16())
+}
+
+/// Runs it to its end.
+pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    Process::start(arguments, variables).ended().await
+}

@@ -1,0 +1,268 @@
+//! Commands that end by themselves, and what they say.
+
+use serde_json::Value;
+use shoutback::config::Config;
+
+use super::child::{Process, run};
+use crate::support::{App, loopback};
+
+const GOOD: [(&str, &str); 2] = [
+    ("COGNITO_USER_POOL_IDS", "us-east-2_AbCdEfGhI"),
+    ("COGNITO_CLIENT_IDS", "app1"),
+];
+
+#[tokio::test]
+async fn without_a_variable_it_names_everything_it_needs_and_exits_with_2() {
+    for arguments in [&[][..], &["serve"], &["check-config"]] {
+        let ended = run(arguments, &[]).await;
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        for name in ["COGNITO_USER_POOL_IDS", "COGNITO_CLIENT_IDS"] {
+            assert!(ended.said().contains(name), "{arguments:?}: {ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn check_config_exits_with_0_or_2() {
+    for (variables, code) in [
+        (&GOOD[..], 0),
+        (&[("AUTH_MODE", "disabled")], 0),
+        (&[("AUTH_MODE", "off")], 2),
+        (&[("AUTH_MODE", "disabled"), ("REQUEST_TIMEOUT", "0s")], 2),
+        (&[("AUTH_MODE", "disabled"), ("REQUEST_TIMEOUT", "5s")], 2),
+        (
+            &[("AUTH_MODE", "disabled"), ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "6s")],
+            2,
+        ),
+        (
+            &[GOOD[0], GOOD[1], ("COGNITO_JWKS_ENDPOINT", "http://keys.example")],
+            2,
+        ),
+    ] {
+        let ended = run(&["check-config"], variables).await;
+        assert_eq!(ended.code, Some(code), "{variables:?}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_problem_is_told_at_once_and_never_with_its_value() {
+    // No variable accepts this: no list has an item twice, and no level of logging is called so.
+    let secret = "s3cret\"=s3cret,s3cret\"=s3cret";
+    let names: Vec<_> = Config::documentation()
+        .iter()
+        .map(|variable| variable.name)
+        .collect();
+    let variables: Vec<_> = names.iter().map(|name| (*name, secret)).collect();
+    for arguments in [&[][..], &["check-config"]] {
+        let ended = run(arguments, &variables).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let said = ended.said();
+        for name in &names {
+            let begins = format!("{name}: ");
+            let told = said.lines().filter(|line| line.starts_with(&begins)).count();
+            assert_eq!(told, 1, "{name}: {said}");
+        }
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_mode_is_one_problem_and_does_not_ask_for_pools() {
+    let ended = run(&["check-config"], &[("AUTH_MODE", "none")]).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
+    assert!(
+        ended
+            .stdout
+            .starts_with("AUTH_MODE: must be one of cognito, disabled"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn help_lists_every_variable_with_its_default() {
+    let ended = run(&["--help"], &[]).await;
+    assert_eq!(ended.code, Some(0));
+    for variable in Config::documentation() {
+        let line = format!("  {} [{}]", variable.name, variable.default);
+        assert!(ended.stdout.lines().any(|printed| printed == line), "{line}");
+    }
+    for (name, default) in [
+        ("HTTP_ADDR", "0.0.0.0:5000"),
+        ("ADMIN_ADDR", "0.0.0.0:9090"),
+        ("MAX_BODY_BYTES", "64KiB"),
+        ("HEADER_READ_TIMEOUT", "10s"),
+        ("REQUEST_TIMEOUT", "30s"),
+        ("IDLE_TIMEOUT", "75s"),
+        ("SHUTDOWN_GRACE", "5s"),
+        ("SHUTDOWN_TIMEOUT", "25s"),
+        ("AUTH_MODE", "cognito"),
+        ("COGNITO_USER_POOL_IDS", "required"),
+        ("COGNITO_CLIENT_IDS", "required"),
+        ("COGNITO_JWKS_REFRESH", "10m"),
+        ("COGNITO_JWKS_MAX_STALE", "24h"),
+        ("AUTH_REQUIRED_SCOPES", "shoutback/shout"),
+        ("AUTH_CLOCK_LEEWAY", "30s"),
+        ("RATE_LIMIT_PER_CLIENT", "100/s"),
+        ("RATE_LIMIT_BURST", "200"),
+        ("SHOUTCLOUD_URL", "http://api.shoutcloud.io/V1/SHOUT"),
+        ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "2s"),
+        ("SHOUTCLOUD_DEADLINE", "5s"),
+        ("LOG_FORMAT", "ecs"),
+        ("RUST_LOG", "info"),
+    ] {
+        assert!(
+            ended.stdout.contains(&format!("  {name} [{default}]\n")),
+            "{name}"
+        );
+    }
+    for command in ["serve", "dev", "check-config", "healthcheck", "openapi"] {
+        assert!(ended.stdout.contains(command), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn an_argument_it_does_not_know_is_refused() {
+    for arguments in [&["shout"][..], &["--port", "5000"], &["serve", "now"]] {
+        let ended = run(arguments, &[("AUTH_MODE", "disabled")]).await;
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.stderr.contains("Usage"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn openapi_prints_the_document_that_is_served() {
+    let ended = run(&["openapi"], &[]).await;
+    assert_eq!(ended.code, Some(0));
+    let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let app = App::start(&[]).await;
+    let url = format!("http://{}/openapi.json", app.public);
+    let served = app.client.get(url).send().await.expect("an answer");
+    let served: Value = serde_json::from_str(&served.text().await.expect("UTF-8")).expect("JSON");
+    assert_eq!(printed, served);
+}
+
+#[tokio::test]
+async fn an_occupied_port_is_told_with_its_variable() {
+    let taken = loopback().await;
+    let address = taken.local_addr().expect("bound").to_string();
+    for (variable, other) in [("HTTP_ADDR", "ADMIN_ADDR"), ("ADMIN_ADDR", "HTTP_ADDR")] {
+        let variables = [
+            ("AUTH_MODE", "disabled"),
+            (variable, address.as_str()),
+            (other, "127.0.0.1:0"),
+        ];
+        let ended = run(&[], &variables).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(variable), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+        assert!(!ended.stderr.contains(other), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn healthcheck_asks_whether_it_is_ready() {
+    let app = App::start(&[]).await;
+    let ready = app.admin.to_string();
+    let keyless = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", "http://127.0.0.1:1")]).await;
+    let unready = keyless.admin.to_string();
+    let nobody = loopback().await;
+    let closed = nobody.local_addr().expect("bound").to_string();
+    drop(nobody);
+    for (address, code) in [(ready.as_str(), 0), (&unready, 1), (&closed, 1), ("nonsense", 1)] {
+        let variables = [("ADMIN_ADDR", address), ("HTTP_PROXY", "http://127.0.0.1:1")];
+        let ended = run(&["healthcheck"], &variables).await;
+        assert_eq!(ended.code, Some(code), "{address}: {ended:?}");
+        assert_eq!(ended.stderr.is_empty(), code == 0, "{ended:?}");
+    }
+}
+
+/// Whether there is a curl to try what people would paste.
+async fn has_curl() -> bool {
+    Process::shell("command -v curl").ended().await.code == Some(0)
+}
+
+const LOOPBACK: [(&str, &str); 2] = [("HTTP_ADDR", "127.0.0.1:0"), ("ADMIN_ADDR", "127.0.0.1:0")];
+
+#[tokio::test]
+async fn dev_prints_three_lines_that_work_when_pasted() {
+    let arguments = [
+        "dev",
+        "--shoutcloud-addr",
+        "127.0.0.1:0",
+        "--cognito-addr",
+        "127.0.0.1:0",
+    ];
+    let mut dev = Process::start(&arguments, &LOOPBACK);
+    let printed = |dev: &Process| -> Vec<String> {
+        let text = dev.stdout();
+        let lines = text.lines().filter(|line| line.starts_with("curl"));
+        lines.map(str::to_owned).collect()
+    };
+    crate::support::until("it prints", async || {
+        assert!(dev.is_running());
+        printed(&dev).len() == 3
+    })
+    .await;
+    let lines = printed(&dev);
+    if !has_curl().await {
+        return;
+    }
+    let paste = async |line: &str| {
+        let ended = Process::shell(line).ended().await;
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{line}: {ended:?}"
+        );
+        ended.stdout
+    };
+    assert_eq!(paste(&lines[0]).await, "{\"data\":\"!DLROW ,OLLEH\"}\n");
+    assert_eq!(paste(&lines[1]).await, "!DLROW ,OLLEH\n");
+    let token: Value = serde_json::from_str(&paste(&lines[2]).await).expect("JSON");
+    assert_eq!(token["token_type"], "Bearer");
+    let fresh = token["access_token"].as_str().expect("a token");
+    let (before, rest) = lines[1].split_once("Bearer ").expect("a token");
+    let (old, after) = rest.split_once('\'').expect("an end");
+    assert_ne!(fresh, old);
+    assert_eq!(
+        paste(&format!("{before}Bearer {fresh}'{after}")).await,
+        "!DLROW ,OLLEH\n"
+    );
+    dev.signal("TERM");
+    assert_eq!(dev.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn dev_says_which_port_it_cannot_have() {
+    let taken = loopback().await;
+    let address = taken.local_addr().expect("bound").to_string();
+    for (flag, other) in [
+        ("--shoutcloud-addr", "--cognito-addr"),
+        ("--cognito-addr", "--shoutcloud-addr"),
+    ] {
+        let ended = run(&["dev", flag, &address, other, "127.0.0.1:0"], &LOOPBACK).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(
+            ended.stderr.contains(flag) && ended.stderr.contains(&address),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains(other), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "", "nothing to paste");
+    }
+    let arguments = [
+        "dev",
+        "--shoutcloud-addr",
+        "127.0.0.1:0",
+        "--cognito-addr",
+        "127.0.0.1:0",
+    ];
+    let ended = run(&arguments, &[("HTTP_ADDR", address.as_str()), LOOPBACK[1]]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("HTTP_ADDR") && ended.stderr.contains(&address),
+        "{}",
+        ended.stderr
+    );
+}
