@@ -1,0 +1,70 @@
+//! A JSON body, read strictly, compared with what serde_json makes of it.
+#![no_main]
+
+use std::collections::HashSet;
+use std::fmt;
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use shoutback::json;
+
+fuzz_target!(|data: &[u8]| {
+    let ours = json::members(data, ["data"]).map(|[data]| data);
+    match (ours, serde_json::from_slice::<Object>(data)) {
+        (Ok(ours), Ok(theirs)) => {
+            assert!(theirs.has_unique_names());
+            assert_eq!(ours.as_ref(), theirs.get("data"));
+        }
+        // serde_json refuses lone surrogates in every string that it keeps, so in all of an `Object`.
+        (Err(error), Ok(theirs)) => assert!(!theirs.has_unique_names(), "{error}"),
+        // Members that nobody reads are not kept, so they may be deeper and larger than what can be kept.
+        (Ok(_), Err(error)) => {
+            let error = error.to_string();
+            assert!(
+                error.starts_with("recursion limit exceeded") || error.starts_with("number out of range"),
+                "{error}"
+            );
+        }
+        (Err(_), Err(_)) => {}
+    }
+});
+
+/// An object's members as they stand there, repeated names included.
+struct Object(Vec<(String, Value)>);
+
+impl Object {
+    fn has_unique_names(&self) -> bool {
+        let mut seen = HashSet::new();
+        self.0.iter().all(|(name, _)| seen.insert(name))
+    }
+
+    fn get(&self, wanted: &str) -> Option<&Value> {
+        self.0
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
