@@ -1,0 +1,81 @@
+//! Keys that come, go and change while the application runs.
+
+use shoutback::auth::Refusal;
+
+use super::{OFTEN, app_with, assert_refused, hits, token};
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::rsa::{ADA, BOB};
+use crate::support::{App, until};
+
+#[tokio::test]
+async fn rotation_is_picked_up_without_a_restart() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let app = app_with(&keys, &[]).await;
+    assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
+    assert_eq!(keys.requests(), 1);
+
+    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    assert_eq!(app.status_with(&token(&app, &BOB, "bob")).await, 200);
+    assert_eq!(keys.requests(), 2);
+    for (key, kid) in [(&ADA, "ada"), (&BOB, "bob")] {
+        assert_eq!(app.status_with(&token(&app, key, kid)).await, 200, "{kid}");
+        let swapped = if kid == "ada" { "bob" } else { "ada" };
+        assert_refused(&app, &token(&app, key, swapped), &Refusal::BadSignature).await;
+    }
+    assert_eq!(keys.requests(), 2, "a known key costs no fetch");
+    assert_eq!(app.metric("shoutback_jwks_keys", &[]).await, 2.0);
+}
+
+#[tokio::test]
+async fn the_emulators_rotation_is_picked_up_too() {
+    let app = App::start(&[]).await;
+    let first = app.cognito.token();
+    assert_eq!(app.status_with(&first).await, 200);
+    app.cognito.rotate(false);
+    assert_eq!(app.status_with(&app.cognito.token()).await, 200);
+    assert_refused(&app, &first, &Refusal::UnknownKey).await;
+    assert_eq!(app.cognito.jwks_fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_revoked_key_takes_its_remembered_tokens_along() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")])).await;
+    let app = app_with(&keys, &[OFTEN]).await;
+    let (revoked, kept) = (token(&app, &ADA, "ada"), token(&app, &BOB, "bob"));
+    for token in [&revoked, &revoked, &kept, &kept] {
+        assert_eq!(app.status_with(token).await, 200);
+    }
+    assert_eq!(hits(&app).await, 2.0);
+    keys.set(Answer::keys([BOB.jwk("bob")]));
+    until("the key is revoked", async || {
+        app.status_with(&revoked).await == 401
+    })
+    .await;
+    assert_refused(&app, &revoked, &Refusal::UnknownKey).await;
+    assert_eq!(app.status_with(&kept).await, 200);
+
+    keys.set(Answer::keys([]));
+    until("no key is left", async || app.status_with(&kept).await == 401).await;
+    assert_eq!(app.metric("shoutback_jwks_keys", &[]).await, 0.0);
+    assert_eq!(app.admin("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_modulus_that_changes_under_its_kid_takes_its_remembered_tokens_along() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("key")])).await;
+    let app = app_with(&keys, &[OFTEN]).await;
+    let (old, new) = (token(&app, &ADA, "key"), token(&app, &BOB, "key"));
+    for _ in 0..2 {
+        assert_eq!(app.status_with(&old).await, 200);
+    }
+    assert_eq!(hits(&app).await, 1.0);
+    assert_refused(&app, &new, &Refusal::BadSignature).await;
+    keys.set(Answer::keys([BOB.jwk("key")]));
+    until("the key has changed", async || app.status_with(&old).await == 401).await;
+    assert_refused(&app, &old, &Refusal::BadSignature).await;
+    assert_eq!(app.status_with(&new).await, 200);
+
+    keys.set(Answer::keys([ADA.jwk("key")]));
+    until("the old key is back", async || app.status_with(&old).await == 200).await;
+    assert_refused(&app, &new, &Refusal::BadSignature).await;
+}

@@ -1,0 +1,110 @@
+//! Ready once every pool's keys were loaded, and from then on.
+
+use serde_json::{Value, json};
+use shoutback::auth::Refusal;
+
+use super::{
+    OFTEN, OTHER_POOL, assert_refused, assert_unavailable, refreshes, token, token_of_other_pool,
+    unready_app_with, until_a_fetch_has_succeeded,
+};
+use crate::support::key_server::{Answer, KeyServer, Reserved};
+use crate::support::rsa::{ADA, BOB};
+use crate::support::{App, POOL_ID, until};
+
+async fn reasons(app: &App) -> (u16, Vec<String>) {
+    let response = app.admin("/readyz").await;
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON");
+    let reasons = body["reasons"].as_array().expect("a list");
+    (
+        status,
+        reasons
+            .iter()
+            .map(|reason| reason.as_str().expect("text").to_owned())
+            .collect(),
+    )
+}
+
+#[tokio::test]
+async fn ready_once_every_pools_keys_were_loaded_and_from_then_on() {
+    let keys = KeyServer::start(Answer::of(500, "{}")).await;
+    let pools = format!("{POOL_ID},{OTHER_POOL}");
+    let app = unready_app_with(
+        &keys.url(),
+        &[
+            ("COGNITO_USER_POOL_IDS", &pools),
+            OFTEN,
+            ("COGNITO_JWKS_MAX_STALE", "400ms"),
+        ],
+    )
+    .await;
+    until("both pools were asked for", async || {
+        keys.requests() > 0 && keys.requests_for(OTHER_POOL) > 0
+    })
+    .await;
+    let (status, both) = reasons(&app).await;
+    assert_eq!((status, both.len()), (503, 2));
+    for pool in [POOL_ID, OTHER_POOL] {
+        assert!(both.iter().any(|reason| reason.contains(pool)), "{both:?}");
+    }
+    assert_unavailable(&app, &token(&app, &ADA, "ada")).await;
+    assert_eq!(app.admin("/livez").await.status(), 200);
+
+    keys.set(Answer::keys([ADA.jwk("ada")]));
+    until("one pool was loaded", async || reasons(&app).await.1.len() == 1).await;
+    let (status, one) = reasons(&app).await;
+    assert_eq!(status, 503);
+    assert!(one[0].contains(OTHER_POOL), "{one:?}");
+
+    keys.set_for(OTHER_POOL, Answer::keys([BOB.jwk("bob")]));
+    app.until_ready().await;
+    assert_eq!(reasons(&app).await, (200, vec![]));
+    drop(keys);
+    until("the keys are too stale", async || {
+        app.status_with(&token(&app, &ADA, "ada")).await == 503
+            && app.status_with(&token_of_other_pool(&app, &BOB, "bob")).await == 503
+    })
+    .await;
+    assert_eq!(reasons(&app).await, (200, vec![]));
+}
+
+#[tokio::test]
+async fn a_set_without_a_usable_key_makes_nobody_ready() {
+    for set in [
+        Answer::keys([]),
+        Answer::keys([json!({"kty": "EC", "kid": "ada"})]),
+    ] {
+        let keys = KeyServer::start(set).await;
+        let app = unready_app_with(&keys.url(), &[OFTEN]).await;
+        until_a_fetch_has_succeeded(&app).await;
+        assert_eq!(reasons(&app).await.0, 503);
+        // The pool was asked and has no such key.
+        assert_refused(&app, &token(&app, &ADA, "ada"), &Refusal::UnknownKey).await;
+        keys.set(Answer::keys([ADA.jwk("ada")]));
+        app.until_ready().await;
+        keys.set(Answer::keys([]));
+        until("the keys are gone", async || {
+            app.metric("shoutback_jwks_keys", &[]).await == 0.0
+        })
+        .await;
+        assert_eq!(reasons(&app).await.0, 200, "once ready is ready");
+    }
+}
+
+#[tokio::test]
+async fn a_key_server_that_is_dead_at_the_start_is_waited_for() {
+    let reserved = Reserved::port();
+    let app = unready_app_with(&reserved.url(), &[]).await;
+    until("two fetches have failed", async || {
+        refreshes(&app, "failure").await >= 2.0
+    })
+    .await;
+    let (status, reasons) = reasons(&app).await;
+    assert_eq!((status, reasons.len()), (503, 1));
+    assert_eq!(refreshes(&app, "success").await, 0.0);
+    let keys = reserved.start(Answer::keys([ADA.jwk("ada")]));
+    app.until_ready().await;
+    assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
+    assert_eq!(keys.requests(), 1);
+    app.stop().await;
+}
