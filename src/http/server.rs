@@ -3,7 +3,6 @@
 mod connection;
 mod io;
 
-use std::convert::Infallible;
 use std::io::Result;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,7 +73,7 @@ impl Server {
                 Ok((stream, _)) => self.serve(stream, abort.clone()),
                 Err(error) => {
                     // Out of descriptors, say: at once again would be a busy loop.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -94,9 +93,9 @@ impl Server {
             let request_began = requests.request_began();
             let answer = routes.clone().call(request);
             async move {
-                let response = answer.await?;
-                // The request lasts until its answer's last byte was handed over.
-                Ok::<_, Infallible>(response.map(|body| connection::Lasting::new(body, request_began)))
+                let response = answer.await;
+                drop(request_began);
+                response
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());

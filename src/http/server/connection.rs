@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -46,8 +43,8 @@ impl Activity {
         }))
     }
 
-    /// The connection's first bytes were HTTP/2's preface.
-    pub(super) fn is_http2(&self) {
+    /// Its first bytes were HTTP/2's preface.
+    pub(super) fn speaks_http2(&self) {
         self.0.is_http2.store(true, Ordering::Release);
     }
 
@@ -62,7 +59,8 @@ impl Activity {
         }
     }
 
-    /// A head is complete; the request lasts until the guard is dropped.
+    /// A head is complete; the request lasts until the guard is dropped, which is when its answer is ready. Taking the answer
+    /// counts as idling: a peer that leaves its window shut must not be waited for.
     pub(super) fn request_began(&self) -> RequestGuard {
         self.0.requests.fetch_add(1, Ordering::AcqRel);
         RequestGuard(self.clone())
@@ -106,41 +104,6 @@ impl Drop for RequestGuard {
         self.0.phase_begins();
         state.head_begun.store(false, Ordering::Release);
         state.requests.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A body that keeps its request's guard until it is dropped.
-pub(super) struct Lasting {
-    body: Body,
-    _request: RequestGuard,
-}
-
-impl Lasting {
-    pub(super) fn new(body: Body, request: RequestGuard) -> Self {
-        Self {
-            body,
-            _request: request,
-        }
-    }
-}
-
-impl HttpBody for Lasting {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -55,7 +55,7 @@ impl AsyncRead for Observed {
         } else {
             if let Some(preface) = self.preface {
                 if came.starts_with(preface) {
-                    self.activity.is_http2();
+                    self.activity.speaks_http2();
                 }
                 self.preface = preface.strip_prefix(came).filter(|rest| !rest.is_empty());
             }

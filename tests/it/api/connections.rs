@@ -155,6 +155,27 @@ async fn a_silent_peer_of_http_2_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_peer_of_http_2_that_takes_no_answer_is_not_kept() {
+    let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1s")]).await;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0: nothing may be sent of any body.
+    bytes.extend(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00");
+    // HEADERS of stream 1: GET, http, /docs, authority x.
+    bytes.extend(b"\x00\x00\x0c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x05/docs\x01\x01x");
+    let exchange = raw::exchange(app.public, &bytes);
+    let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
+    assert!(!frames.expect("the connection is closed").contains("<html"));
+    assert_eq!(
+        app.metric(
+            "http_server_request_duration_seconds_count",
+            &["http_route=\"/docs\""]
+        )
+        .await,
+        1.0
+    );
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_what_is_no_request() {
     let app = App::start(&[
         ("HEADER_READ_TIMEOUT", "1m"),
