@@ -1,7 +1,7 @@
 //! Who may call: Amazon Cognito access tokens. Knows nothing of HTTP servers.
 //!
-//! [`token`] takes a token apart, [`jwks`] reads key sets, [`pool`] keeps a pool's keys fresh, [`claims`] checks what a
-//! token says, [`memory`] remembers accepted tokens, and [`verifier`] asks them in the contract's order.
+//! `token` takes a token apart, `jwks` reads key sets, `pool` keeps a pool's keys fresh, `claims` checks what a token says,
+//! `memory` remembers accepted tokens, and `verifier` asks them in the contract's order.
 
 mod claims;
 mod jwks;
@@ -127,6 +127,44 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::Refusal;
+
+    #[test]
+    fn every_reason_is_listed() {
+        use Refusal as R;
+        let all = [
+            R::Missing,
+            R::MalformedHeader,
+            R::MalformedToken,
+            R::UnacceptableHeader,
+            R::UnknownIssuer,
+            R::UnknownKey,
+            R::BadSignature,
+            R::NotAnAccessToken,
+            R::UnknownClient,
+            R::Expired,
+            R::NotYetValid,
+            R::MissingScope(String::new()),
+            R::MissingGroup,
+            R::KeysUnavailable {
+                retry_after: std::time::Duration::ZERO,
+            },
+        ];
+        for refusal in &all {
+            // Whoever adds a variant is stopped here, and adds it to `all` too.
+            match refusal {
+                R::Missing | R::MalformedHeader | R::MalformedToken | R::UnacceptableHeader => {}
+                R::UnknownIssuer | R::UnknownKey | R::BadSignature | R::NotAnAccessToken => {}
+                R::UnknownClient | R::Expired | R::NotYetValid | R::MissingScope(_) => {}
+                R::MissingGroup | R::KeysUnavailable { .. } => {}
+            }
+            assert!(
+                Refusal::REASONS.contains(&refusal.reason()),
+                "{}",
+                refusal.reason()
+            );
+        }
+        assert_eq!(all.len(), Refusal::REASONS.len());
+    }
 
     #[test]
     fn the_page_has_every_reason() {

@@ -15,6 +15,7 @@
 //! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it |
 //! | [`shoutcloud`] | the client of the upstream, and what counts as a shout |
 //! | [`telemetry`] | metrics and logs |
+//! | [`outbound`] | what every call that leaves the process has in common |
 //! | [`json`] | strict reading of objects that somebody else wrote |
 //! | [`lifecycle`] | signals |
 //! | `dev` | emulators of SHOUTCLOUD and Cognito, and `shoutback dev`; only with the feature of that name |
@@ -34,6 +35,7 @@ pub mod dev;
 pub mod http;
 pub mod json;
 pub mod lifecycle;
+pub mod outbound;
 pub mod quota;
 pub mod shout;
 pub mod shoutcloud;

@@ -1,6 +1,6 @@
 //! The client of SHOUTCLOUD: slow, unauthenticated, plain HTTP and sometimes down.
 //!
-//! A stack on reqwest-middleware. Innermost stands the [`attempt`]: it sends, reads the body and validates the shout under
+//! A stack on reqwest-middleware. Innermost stands the `attempt`: it sends, reads the body and validates the shout under
 //! the attempt's timeout and size cap, so that whatever is put around it sees one call as one result. The deadline of the
 //! request stands around all of it.
 
@@ -11,6 +11,8 @@ mod wire;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
+
+use crate::outbound;
 
 pub use self::error::{Error, NotAShout};
 pub use self::wire::capitals;
@@ -28,12 +30,7 @@ pub struct Shoutcloud {
 impl Shoutcloud {
     /// A client that calls where, and waits as long as, `config` says.
     pub fn new(config: &crate::config::Shoutcloud) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            // A proxy named in the environment would see every text; nobody asked for one here.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()?;
+        let http = outbound::client().build()?;
         Ok(Self {
             http: ClientBuilder::new(http)
                 .with(Attempt {

@@ -8,8 +8,7 @@ use quick_cache::sync::Cache;
 use super::Principal;
 use super::pool::Pool;
 
-/// About 300 bytes a token: 3 MiB when full. More tokens than this in use at once are more than a replica's quota lets
-/// through in a minute.
+/// About 300 bytes a token: 3 MiB when full. Beyond it a token costs one signature check more now and then.
 const MAX_TOKENS: usize = 10_000;
 
 /// Accepted tokens by the SHA-256 of the whole token; never the token.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::jwks::{Key, KeySet};
+use crate::outbound::{self, ReadError};
 use crate::telemetry::metrics::KeyMetrics;
 
 /// An unknown `kid` may be anybody's invention, so it buys one fetch in this time.
@@ -52,6 +53,21 @@ struct Flight {
     bars: bool,
     barred_until: Option<Instant>,
     last_succeeded: bool,
+}
+
+impl Flight {
+    /// The fetch under way. One whose task is gone without an outcome has panicked, and is no longer under way.
+    fn running(&self) -> Option<watch::Receiver<Option<bool>>> {
+        self.running
+            .clone()
+            .filter(|fetched| fetched.has_changed().is_ok())
+    }
+}
+
+/// What a request with an unknown `kid` does next.
+enum Step<'a> {
+    Known(Arc<Key>),
+    Wait(watch::Receiver<Option<bool>>, Waiting<'a>),
 }
 
 /// Why there is no key.
@@ -107,7 +123,10 @@ impl Pool {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        let (fetched, _waiting) = self.join_or_start(Instant::now())?;
+        let (fetched, _waiting) = match self.join_or_start(kid, Instant::now())? {
+            Step::Known(key) => return Ok(key),
+            Step::Wait(fetched, waiting) => (fetched, waiting),
+        };
         let succeeded = outcome(fetched).await;
         match self.known(kid) {
             Some(key) => Ok(key),
@@ -124,13 +143,10 @@ impl Pool {
         loop {
             let fetched = {
                 let mut flight = self.flight();
-                match &flight.running {
-                    Some(fetched) => fetched.clone(),
-                    None => self.start(&mut flight),
-                }
+                flight.running().unwrap_or_else(|| self.start(&mut flight))
             };
             // Replicas that started together must not fetch together.
-            if outcome(fetched).await {
+            if outcome(fetched).await && self.had_keys() {
                 backoff = FIRST_BACKOFF;
                 sleep(refresh.mul_f64(rand::random_range(0.9..=1.0))).await;
             } else {
@@ -140,31 +156,36 @@ impl Pool {
         }
     }
 
-    fn join_or_start(
-        self: &Arc<Self>,
-        now: Instant,
-    ) -> Result<(watch::Receiver<Option<bool>>, Waiting<'_>), NoKey> {
+    fn join_or_start(self: &Arc<Self>, kid: &str, now: Instant) -> Result<Step<'_>, NoKey> {
         let mut flight = self.flight();
-        let fetched = match (&flight.running, flight.barred_until) {
+        let fetched = match (flight.running(), flight.barred_until) {
             (Some(_), _) if flight.waiting >= MAX_WAITING => {
                 return Err(NoKey::Unavailable {
                     retry_after: FETCH_TIMEOUT,
                 });
             }
-            (Some(fetched), _) => fetched.clone(),
-            (None, Some(until)) if now < until => {
-                let retry_after = until - now;
-                return Err(if flight.last_succeeded && !self.is_stale() {
-                    NoKey::Unknown
-                } else {
-                    NoKey::Unavailable { retry_after }
-                });
+            (Some(fetched), _) => fetched,
+            (None, barred_until) => {
+                // A fetch may have ended between the caller's look and this lock.
+                if let Some(key) = self.known(kid) {
+                    return Ok(Step::Known(key));
+                }
+                match barred_until {
+                    Some(until) if now < until && flight.last_succeeded && !self.is_stale() => {
+                        return Err(NoKey::Unknown);
+                    }
+                    Some(until) if now < until => {
+                        return Err(NoKey::Unavailable {
+                            retry_after: until - now,
+                        });
+                    }
+                    _ => self.start(&mut flight),
+                }
             }
-            (None, _) => self.start(&mut flight),
         };
         flight.bars = true;
         flight.waiting += 1;
-        Ok((fetched, Waiting(self)))
+        Ok(Step::Wait(fetched, Waiting(self)))
     }
 
     fn start(self: &Arc<Self>, flight: &mut Flight) -> watch::Receiver<Option<bool>> {
@@ -194,11 +215,13 @@ impl Pool {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.metrics.refreshed(keys.len(), now);
                 self.had_keys.fetch_or(keys.len() > 0, Ordering::Relaxed);
-                if keys.skipped > 0 {
+                if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
-                        issuer = self.issuer,
-                        skipped = keys.skipped,
-                        "keys that cannot be used were skipped"
+                        event.action = "key-refresh",
+                        labels.issuer = self.issuer,
+                        labels.usable = keys.len(),
+                        labels.skipped = keys.skipped,
+                        "the pool's key set has keys that cannot be used, or none that can"
                     );
                 }
                 self.loaded.store(Some(Arc::new(Loaded {
@@ -209,33 +232,28 @@ impl Pool {
             }
             Err(error) => {
                 self.metrics.refresh_failed();
-                tracing::warn!(issuer = self.issuer, reason = %error, "the pool's keys could not be fetched");
+                tracing::warn!(
+                    event.action = "key-refresh",
+                    labels.issuer = self.issuer,
+                    error.message = %error,
+                    "the pool's keys could not be fetched"
+                );
                 false
             }
         }
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
-        let mut response = self
+        let response = self
             .http
             .get(&self.jwks_url)
             .send()
             .await
-            .map_err(|error| FetchError::Transport(error.without_url()))?;
+            .map_err(ReadError::from)?;
         if response.status() != http::StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| FetchError::Transport(error.without_url()))?
-        {
-            if body.len() + chunk.len() > MAX_SET_BYTES {
-                return Err(FetchError::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = outbound::read(response, MAX_SET_BYTES).await?;
         KeySet::parse(&body).map_err(|_| FetchError::NotAKeySet)
     }
 
@@ -263,23 +281,12 @@ impl Drop for Waiting<'_> {
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("{}", deepest(.0))]
-    Transport(reqwest::Error),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("status {0}")]
     Status(http::StatusCode),
-    #[error("the answer is longer than {MAX_SET_BYTES} bytes")]
-    TooLong,
     #[error("no answer within {FETCH_TIMEOUT:?}")]
     Timeout,
     #[error("the answer is not a key set")]
     NotAKeySet,
-}
-
-/// The innermost cause says why: reqwest's own text is "error sending request".
-fn deepest(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -12,6 +12,7 @@ use super::pool::{NoKey, Pool};
 use super::token::{Unverified, bearer};
 use super::{Principal, Refusal};
 use crate::config::Cognito;
+use crate::outbound;
 use crate::telemetry::metrics::{AuthMetrics, Metrics};
 
 /// How often remembered tokens that no longer hold are dropped; they are refused from the first moment all the same.
@@ -29,12 +30,7 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier that knows no key until [`Verifier::keep_fresh`] runs.
     pub fn new(config: &Cognito, metrics: &Metrics) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("shoutback/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http = outbound::client().build()?;
         let pools = config
             .pools
             .iter()

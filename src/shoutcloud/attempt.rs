@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::error::{Error, NotAShout, Transient};
 use super::wire;
+use crate::outbound;
 
 /// The text that was sent; every attempt finds it in the request's extensions.
 #[derive(Clone)]
@@ -44,11 +45,9 @@ impl Middleware for Attempt {
             if response.status() != StatusCode::OK {
                 return Err(Error::of_status(response.status()));
             }
-            let body = read_body(response, limit).await?;
-            Ok(wire::capitals(
-                sent.as_ref().map_or("", |Sent(text)| text),
-                &body,
-            )?)
+            let body = outbound::read(response, limit).await?;
+            let Sent(text) = sent.ok_or(NotAShout::OtherInput)?;
+            Ok(wire::capitals(&text, &body)?)
         };
         let shout = timeout(self.timeout, attempt)
             .await
@@ -58,19 +57,4 @@ impl Middleware for Attempt {
         response.extensions_mut().insert(Capitals(shout));
         Ok(response.into())
     }
-}
-
-async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| Error::of_transport(&error))?
-    {
-        if body.len() + chunk.len() > limit {
-            return Err(NotAShout::TooLong { limit }.into());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::outbound::{ReadError, innermost};
+
 /// Why SHOUTCLOUD gave no shout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -45,14 +47,26 @@ pub enum NotAShout {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Transient {
     /// The connection could not be made, broke, or ended before the answer did.
-    #[error("connection failed")]
-    Connection,
+    #[error("connection failed: {cause}")]
+    Connection {
+        /// For the log; never for the caller.
+        cause: String,
+    },
     /// No whole answer within the attempt's timeout.
     #[error("attempt timed out")]
     Timeout,
     /// 408, 429, 500, 502, 503 or 504.
     #[error("status {0}")]
     Status(StatusCode),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLong { limit } => Self::NotAShout(NotAShout::TooLong { limit }),
+            ReadError::Transport(error) => Self::of_transport(&error),
+        }
+    }
 }
 
 impl Error {
@@ -85,7 +99,9 @@ impl Error {
             }
             source = cause.source();
         }
-        Self::Unavailable(Transient::Connection)
+        Self::Unavailable(Transient::Connection {
+            cause: innermost(error),
+        })
     }
 
     /// What a status other than 200 means.
