@@ -23,6 +23,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let commit = env::var("SHOUTBACK_COMMIT")
         .ok()
+        .filter(|commit| !commit.is_empty())
         .or_else(|| output("git", &["rev-parse", "HEAD"]));
     println!(
         "cargo::rustc-env=SHOUTBACK_COMMIT={}",

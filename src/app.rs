@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,6 +18,9 @@ use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
+
+/// What the admin listener's last answers may take, once nothing else is left.
+const LAST_SCRAPE: Duration = Duration::from_secs(1);
 
 /// The application, bound and not yet running.
 pub struct Application {
@@ -144,8 +148,8 @@ impl Application {
             public.abort();
         }
         stop_admin.cancel();
-        // Scrapers keep connections open; none of them has a request that is worth waiting for.
-        admin.abort();
+        // A scrape that is under way may end; one that hangs is not waited for.
+        _ = timeout(LAST_SCRAPE, admin).await;
         drop(background);
     }
 }

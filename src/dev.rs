@@ -28,16 +28,25 @@ pub struct Arguments {
     #[arg(long, default_value = "0", value_parser = share)]
     shoutcloud_failure_rate: f64,
     /// Where the emulator of SHOUTCLOUD listens
-    #[arg(long, default_value = "127.0.0.1:5001")]
+    #[arg(long, default_value = "127.0.0.1:5001", value_parser = loopback)]
     shoutcloud_addr: SocketAddr,
     /// Where the emulator of Cognito listens
-    #[arg(long, default_value = "127.0.0.1:5002")]
+    #[arg(long, default_value = "127.0.0.1:5002", value_parser = loopback)]
     cognito_addr: SocketAddr,
 }
 
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.1".to_owned())
+}
+
+/// The emulators hand tokens to anyone who asks.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text
+        .parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback());
+    address.ok_or_else(|| "an address on loopback is needed, such as 127.0.0.1:5001".to_owned())
 }
 
 /// An emulator cannot start.

@@ -15,6 +15,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use shoutback::app::{Application, StartError};
 use shoutback::config::{Auth, Config, Environment, Loaded, Problems};
 use shoutback::lifecycle::Signals;
+use shoutback::outbound;
 use shoutback::telemetry::log::{self, Stream};
 use tokio_util::sync::CancellationToken;
 
@@ -76,9 +77,13 @@ fn main() -> ExitCode {
     {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are "errors" that exit with 0; a wrong argument exits with 2.
             _ = error.print();
-            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+            // Help and version are "errors" that are none.
+            return if error.exit_code() == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
         }
     };
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
@@ -110,10 +115,14 @@ fn serve() -> Result<(), Failure> {
 
 #[cfg(feature = "dev")]
 fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
+    use std::sync::Arc;
+
     use shoutback::dev::Emulators;
 
     let runtime = tokio::runtime::Runtime::new()?;
-    let emulators = runtime.block_on(Emulators::start(arguments))?;
+    // They live until the service ends.
+    let emulators = Arc::new(runtime.block_on(Emulators::start(arguments))?);
+    let announced = Arc::clone(&emulators);
     let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
     log::init(&loaded.config.log, Stream::Stderr);
     warn_of(&loaded);
@@ -121,9 +130,7 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
         async { Ok(Application::bind(&loaded.config).await?) },
         |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
-            println!("{}", emulators.lines_to_paste(reachable(addresses.public)));
-            // The emulators live as long as the service.
-            std::mem::forget(emulators);
+            println!("{}", announced.lines_to_paste(reachable(addresses.public)));
             Ok(())
         },
     )
@@ -225,32 +232,28 @@ fn healthcheck() -> Result<(), Failure> {
 async fn ask_readiness(admin: SocketAddr) -> Result<(), Failure> {
     let unhealthy = |reason: String| Failure::Unhealthy(reason);
     let ask = async {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(3))
-            .build()?;
+        let client = outbound::client().timeout(Duration::from_secs(3)).build()?;
         let response = client.get(format!("http://{admin}/readyz")).send().await?;
         Ok::<_, reqwest::Error>((response.status(), response.text().await?))
     };
     match ask.await {
         Ok((status, _)) if status.is_success() => Ok(()),
         Ok((status, body)) => Err(unhealthy(format!("{status} {body}"))),
-        Err(error) => Err(unhealthy(error.to_string())),
+        Err(error) => Err(unhealthy(outbound::innermost(&error))),
     }
 }
 
 #[cfg(feature = "dev")]
 async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
-    let mut failure = Ok(());
-    for _ in 0..100 {
-        failure = ask_readiness(admin).await;
-        if failure.is_ok() {
-            break;
+    let asking = async {
+        while ask_readiness(admin).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    failure
+    };
+    let late = |_| Failure::Unhealthy("the service did not get its keys from the emulator".to_owned());
+    tokio::time::timeout(Duration::from_secs(10), asking)
+        .await
+        .map_err(late)
 }
 
 fn openapi() -> Result<(), Failure> {
@@ -283,6 +286,6 @@ fn variables() -> String {
             variable.name, variable.default, variable.meaning, variable.accepts
         );
     }
-    text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration or arguments, 1 anything else.");
+    text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration, 1 anything else.");
     text
 }

@@ -125,7 +125,7 @@ async fn help_lists_every_variable_with_its_default() {
 async fn an_argument_it_does_not_know_is_refused() {
     for arguments in [&["shout"][..], &["--port", "5000"], &["serve", "now"]] {
         let ended = run(arguments, &[("AUTH_MODE", "disabled")]).await;
-        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
         assert!(ended.stderr.contains("Usage"), "{}", ended.stderr);
     }
 }
