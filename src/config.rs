@@ -22,7 +22,7 @@ pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
 pub use self::reader::{Documentation, Problem};
 pub use self::shoutcloud::Shoutcloud;
-pub use self::url::{Endpoint, UpstreamUrl};
+pub use self::url::UpstreamUrl;
 
 use self::reader::Reader;
 

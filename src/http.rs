@@ -81,6 +81,8 @@ pub fn public_routes(state: Public) -> Router {
 
 fn v1_routes(state: &Public) -> Router<Public> {
     let shout = post(shout::shout)
+        // Innermost, so that a panic's answer gets the headers of every layer; the one around everything is for the layers.
+        .route_layer(CatchPanicLayer::custom(panicked))
         // The last layer is the first to see a request: length, then token, then quota. None of them reads a body.
         .route_layer(from_fn_with_state(state.clone(), middleware::quota::check))
         .route_layer(from_fn_with_state(state.clone(), middleware::authenticate::check))
@@ -96,7 +98,6 @@ fn v1_routes(state: &Public) -> Router<Public> {
                 .options(|| async { (StatusCode::NO_CONTENT, [(ALLOW, V1_METHODS)]) })
                 .fallback(|| async { Problem::method_not_allowed(V1_METHODS) }),
         )
-        .layer(CatchPanicLayer::custom(panicked))
         .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(header(VARY, HeaderValue::from_static("accept")))
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{Form, count, duration, list, one_of, rate_or_off};
+use super::form::{count, duration, list, one_of, rate_or_off};
 use super::reader::Reader;
 use super::url::endpoint;
 
@@ -120,7 +120,7 @@ impl Cognito {
                 "COGNITO_JWKS_REFRESH",
                 "10m",
                 duration("100ms", "24h"),
-                "Time between two fetches of a pool's keys: a revoked key works no longer than this.",
+                "Time between two fetches of a pool's keys: while they can be fetched, a revoked key works no longer than this.",
             ),
             max_stale: reader.value(
                 "COGNITO_JWKS_MAX_STALE",
@@ -214,7 +214,7 @@ impl RateLimit {
         let burst = reader.value(
             "RATE_LIMIT_BURST",
             "200",
-            burst(),
+            count(1_000_000),
             "Requests that a client which was quiet may make at once.",
         );
         rate.map(|rate| Self {
@@ -222,10 +222,6 @@ impl RateLimit {
             burst,
         })
     }
-}
-
-fn burst() -> Form<NonZeroU32> {
-    count(1_000_000)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use super::form::Form;
 /// The base address of a key server or issuer, without a trailing slash. Plain `http:` only on loopback: whoever can
 /// answer for it decides who may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint(String);
+pub(super) struct Endpoint(String);
 
 impl Endpoint {
     /// The address as it was written, without a trailing slash.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }

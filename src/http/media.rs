@@ -5,7 +5,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use mediatype::names::{_STAR, APPLICATION, CHARSET, JSON, PLAIN, TEXT};
 use mediatype::{MediaType, MediaTypeList, Name, ReadParams as _};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -20,7 +20,7 @@ pub(super) enum Form {
 }
 
 /// The JSON form of a text, in a request and in an answer.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Message {
     /// The text.
     #[schema(example = "hello, world!")]
@@ -103,7 +103,9 @@ impl Form {
             (same, identical) if (same, identical) == (ty, subty) && range.suffix.is_none() => 2,
             _ => return None,
         };
-        is_utf8(range).then(|| (specificity, weight(range)))
+        weight(range)
+            .filter(|_| is_utf8(range))
+            .map(|weight| (specificity, weight))
     }
 
     fn essence(self) -> (Name<'static>, Name<'static>) {
@@ -154,20 +156,21 @@ fn is_utf8(media_type: &MediaType<'_>) -> bool {
     charsets.all(|(_, charset)| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
 }
 
-/// `q` in thousandths; a `q` that is none makes its range as good as absent.
-fn weight(range: &MediaType<'_>) -> u16 {
-    let Some(q) = range
+/// `q` in thousandths; `None` for one that is none, which makes its range as good as absent.
+fn weight(range: &MediaType<'_>) -> Option<u16> {
+    let Some((_, q)) = range
         .params()
         .find(|(name, _)| name.as_str().eq_ignore_ascii_case("q"))
     else {
-        return 1000;
+        return Some(1000);
     };
-    let q = q.1.as_str();
+    let q = q.as_str();
     let well_formed = q.len() <= 5 && q.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    match q.parse::<f64>() {
-        Ok(q) if well_formed && (0.0..=1.0).contains(&q) => (q * 1000.0).round() as u16,
-        _ => 0,
-    }
+    let q = q
+        .parse::<f64>()
+        .ok()
+        .filter(|q| well_formed && (0.0..=1.0).contains(q))?;
+    Some((q * 1000.0).round() as u16)
 }
 
 #[cfg(test)]
@@ -258,6 +261,7 @@ mod tests {
             (&["application/json;q=0, text/plain;q=0.000"], None, None),
             (&["text/plain; charset=iso-8859-1"], None, None),
             (&["application/json;q=nonsense"], None, None),
+            (&["application/json;q=0.12345, */*;q=0.5"], Some(Json), Some(Text)),
             (&["nonsense"], None, None),
             (&["application/json+x"], None, None),
         ] {

@@ -191,7 +191,7 @@ impl Kind {
     }
 }
 
-/// An error on its way to the caller. As a response it is empty until [`render`] knows the request's id.
+/// An error on its way to the caller. As a response it is empty until `render` knows the request's id.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: Kind,

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Version};
@@ -18,33 +18,30 @@ pub(super) async fn shout(
     State(state): State<Public>,
     context: Context,
     request: Request,
-) -> Result<impl IntoResponse, Response> {
-    let answer = async {
-        let sent = Form::of_body(request.headers())?;
-        let wanted = sent.of_answer(request.headers())?;
-        let deadline = context.arrived() + state.request_timeout;
-        let version = request.version();
-        let body = read_body(request.into_body(), state.max_body_bytes, deadline)
-            .await
-            .map_err(|problem| {
-                if version <= Version::HTTP_11 {
-                    problem.closing()
-                } else {
-                    problem.into()
-                }
-            })?;
-        let text = sent.read(body)?;
-        let shout = state.shouter.shout(&text, deadline).await.inspect_err(|error| {
-            context.called_upstream(error.upstream);
-            // The caller is told only that there is no shout.
-            tracing::debug!(http.request.id = context.id_str(), reason = %error, "no shout");
+) -> Result<impl IntoResponse, Problem> {
+    let sent = Form::of_body(request.headers())?;
+    let wanted = sent.of_answer(request.headers())?;
+    let deadline = context.arrived() + state.request_timeout;
+    let may_close = request.version() <= Version::HTTP_11;
+    let body = read_body(request.into_body(), state.max_body_bytes, deadline)
+        .await
+        .map_err(|no_body| {
+            if may_close {
+                no_body.closing()
+            } else {
+                no_body.into()
+            }
         })?;
-        if let Some(took) = shout.upstream {
-            context.called_upstream(took);
-        }
-        Ok::<_, Problem>(([(CONTENT_TYPE, wanted.content_type())], wanted.write(shout.text)))
-    };
-    answer.await.map_err(IntoResponse::into_response)
+    let text = sent.read(body)?;
+    let shout = state.shouter.shout(&text, deadline).await.inspect_err(|error| {
+        context.called_upstream(error.upstream);
+        // The caller is told only that there is no shout.
+        tracing::debug!(http.request.id = context.id_str(), error.message = %error, "no shout");
+    })?;
+    if let Some(took) = shout.upstream {
+        context.called_upstream(took);
+    }
+    Ok(([(CONTENT_TYPE, wanted.content_type())], wanted.write(shout.text)))
 }
 
 /// Why there is no body.

@@ -150,7 +150,7 @@ impl HttpMetrics {
         recorder.describe_histogram(
             KeyName::from_const_str(SERVER_DURATION),
             Some(Unit::Seconds),
-            "Duration of requests, from the end of their head to the end of the answer.".into(),
+            "Duration of requests, from the end of their head until the answer is ready.".into(),
         );
         Self { recorder, active }
     }
