@@ -115,7 +115,7 @@ impl Pool {
 
     /// Whether a set with a usable key was ever loaded.
     pub(super) fn had_keys(&self) -> bool {
-        self.had_keys.load(Ordering::Relaxed)
+        self.had_keys.load(Ordering::Acquire)
     }
 
     /// The key, fetching the set once more if it is not known.
@@ -214,7 +214,6 @@ impl Pool {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.metrics.refreshed(keys.len(), now);
-                self.had_keys.fetch_or(keys.len() > 0, Ordering::Relaxed);
                 if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
@@ -224,10 +223,13 @@ impl Pool {
                         "the pool's key set has keys that cannot be used, or none that can"
                     );
                 }
+                let usable = keys.len() > 0;
                 self.loaded.store(Some(Arc::new(Loaded {
                     keys,
                     at: Instant::now(),
                 })));
+                // After the keys: whoever sees the replica ready may send a token at once.
+                self.had_keys.fetch_or(usable, Ordering::Release);
                 true
             }
             Err(error) => {
