@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::shoutcloud::{self, Shoutcloud};
+use crate::shoutcloud::{self, Progress, Shoutcloud};
 
 pub use self::reverse::reverse;
 
@@ -51,7 +51,10 @@ impl Shouter {
             });
         }
         let asked = Instant::now();
-        let answer = self.upstream.capitalise(reverse(text), deadline).await;
+        let answer = self
+            .upstream
+            .capitalise(reverse(text), deadline, &Progress::default())
+            .await;
         let upstream = asked.elapsed();
         match answer {
             Ok(text) => Ok(Shout {

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod error;
+mod progress;
 mod wire;
 
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
@@ -15,6 +16,7 @@ use url::Url;
 use crate::outbound;
 
 pub use self::error::{Error, NotAShout};
+pub use self::progress::Progress;
 pub use self::wire::capitals;
 
 use self::attempt::{Attempt, Capitals, Sent};
@@ -43,7 +45,15 @@ impl Shoutcloud {
     }
 
     /// Asks for `text` in capitals. Gives up at the configured deadline or at `deadline`, whichever is first.
-    pub async fn capitalise(&self, text: String, deadline: Instant) -> Result<String, Error> {
+    ///
+    /// `progress` is told when the call leaves the queue; the caller keeps a clone if it waits with another deadline.
+    pub async fn capitalise(
+        &self,
+        text: String,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<String, Error> {
+        progress.calling();
         let deadline = deadline.min(Instant::now() + self.deadline);
         let request = self
             .http

@@ -77,6 +77,23 @@ impl Problem {
         Self::new(Kind::RateLimited, "the quota of this client is used up").retry_after(wait)
     }
 
+    /// 503, because there is no room for the request.
+    pub fn overloaded() -> Self {
+        Self::new(
+            Kind::Overloaded,
+            "as many requests as can be handled are under way",
+        )
+        .retry_after(Duration::ZERO)
+    }
+
+    fn upstream_unavailable(wait: Duration) -> Self {
+        Self::new(
+            Kind::UpstreamUnavailable,
+            "SHOUTCLOUD cannot be had at the moment",
+        )
+        .retry_after(wait)
+    }
+
     /// 401, 403 or 503, with its challenge (RFC 6750 section 3).
     pub fn of_refusal(refusal: &Refusal, required_scopes: &[String]) -> Self {
         let detail = refusal.to_string();
@@ -126,11 +143,11 @@ impl From<shout::Error> for Problem {
                 Kind::UpstreamInvalid,
                 "SHOUTCLOUD did not answer with this text in capitals",
             ),
-            shoutcloud::Error::Unavailable(_) => Self::new(
-                Kind::UpstreamUnavailable,
-                "SHOUTCLOUD cannot be had at the moment",
-            )
-            .retry_after(Duration::from_secs(1)),
+            shoutcloud::Error::Unavailable { retry_after, .. } => {
+                Self::upstream_unavailable(retry_after.unwrap_or_default())
+            }
+            shoutcloud::Error::BreakerOpen { left } => Self::upstream_unavailable(left),
+            shoutcloud::Error::Overloaded => Self::overloaded(),
             shoutcloud::Error::DeadlinePassed => {
                 Self::new(Kind::UpstreamTimeout, "SHOUTCLOUD did not answer in time")
             }

@@ -51,7 +51,7 @@ impl Middleware for Attempt {
         };
         let shout = timeout(self.timeout, attempt)
             .await
-            .unwrap_or(Err(Error::Unavailable(Transient::Timeout)))
+            .unwrap_or(Err(Transient::Timeout.into()))
             .map_err(reqwest_middleware::Error::middleware)?;
         let mut response = http::Response::new("");
         response.extensions_mut().insert(Capitals(shout));

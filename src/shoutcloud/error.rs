@@ -1,6 +1,7 @@
 //! Why there is no shout.
 
 use std::io;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -12,9 +13,24 @@ pub enum Error {
     /// It answered, but not with a shout. Asking again would not help.
     #[error("the answer was not a shout: {0}")]
     NotAShout(#[from] NotAShout),
-    /// It could not be reached, or said that it is unwell.
-    #[error("unavailable: {0}")]
-    Unavailable(#[from] Transient),
+    /// It could not be reached, or said that it is unwell; retries, or the budget for them, are used up.
+    #[error("unavailable: {cause}")]
+    Unavailable {
+        /// What the last attempt ended in.
+        cause: Transient,
+        /// How long SHOUTCLOUD asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// It was not called: too many calls have failed lately.
+    #[error("the circuit breaker is open")]
+    BreakerOpen {
+        /// Until it may be called again.
+        left: Duration,
+    },
+    /// It was not called: as many calls as may be are under way, and as many as may wait are waiting, or the deadline
+    /// passed in the queue.
+    #[error("too many calls at once")]
+    Overloaded,
     /// The deadline passed while it was being called.
     #[error("the deadline passed")]
     DeadlinePassed,
@@ -60,6 +76,15 @@ pub enum Transient {
     Status(StatusCode),
 }
 
+impl From<Transient> for Error {
+    fn from(cause: Transient) -> Self {
+        Self::Unavailable {
+            cause,
+            retry_after: None,
+        }
+    }
+}
+
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
@@ -99,7 +124,7 @@ impl Error {
             }
             source = cause.source();
         }
-        Self::Unavailable(Transient::Connection {
+        Self::from(Transient::Connection {
             cause: innermost(error),
         })
     }
@@ -107,7 +132,7 @@ impl Error {
     /// What a status other than 200 means.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
-            408 | 429 | 500 | 502 | 503 | 504 => Self::Unavailable(Transient::Status(status)),
+            408 | 429 | 500 | 502 | 503 | 504 => Self::from(Transient::Status(status)),
             _ => Self::NotAShout(NotAShout::Status(status)),
         }
     }

@@ -31,6 +31,8 @@ pub enum Kind {
     UpstreamInvalid,
     /// SHOUTCLOUD cannot be had.
     UpstreamUnavailable,
+    /// The service, or its way to SHOUTCLOUD, has no room for the request.
+    Overloaded,
     /// The token's key is unknown and cannot be fetched.
     KeysUnavailable,
     /// SHOUTCLOUD took too long.
@@ -39,7 +41,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -53,6 +55,7 @@ impl Kind {
         Self::InternalError,
         Self::UpstreamInvalid,
         Self::UpstreamUnavailable,
+        Self::Overloaded,
         Self::KeysUnavailable,
         Self::UpstreamTimeout,
     ];
@@ -143,6 +146,13 @@ impl Kind {
                 "Upstream unavailable",
                 "SHOUTCLOUD, where the capitals come from, cannot be had. Ask again after as many seconds as \
                  `retry-after` says.",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Overloaded",
+                "The service is handling as many requests as it can. Ask again after as many seconds as `retry-after` \
+                 says, and with fewer requests at once.",
             ),
             Self::KeysUnavailable => (
                 "keys-unavailable",

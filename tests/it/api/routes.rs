@@ -89,6 +89,7 @@ async fn the_page_has_a_section_for_every_problem_and_asks_nobody_else() {
         "internal-error",
         "upstream-invalid",
         "upstream-unavailable",
+        "overloaded",
         "keys-unavailable",
         "upstream-timeout",
     ] {
