@@ -5,6 +5,7 @@
 //! is collected and reported at once; a message names the variable and what it accepts and never repeats the value.
 
 mod auth;
+mod breaker;
 mod form;
 mod http;
 mod log;
@@ -18,6 +19,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 pub use self::auth::{Auth, Cognito, Pool, RateLimit};
+pub use self::breaker::Breaker;
+pub use self::form::Share;
 pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
 pub use self::reader::{Documentation, Problem};
@@ -273,6 +276,14 @@ mod tests {
                 "SHOUTCLOUD_ATTEMPT_TIMEOUT",
             ),
             (&[("SHOUTCLOUD_DEADLINE", "30s")], "SHOUTCLOUD_DEADLINE"),
+            (&[("BREAKER_SLOW_CALL", "2001ms")], "BREAKER_SLOW_CALL"),
+            (
+                &[
+                    ("BREAKER_SLOW_CALL", "1s"),
+                    ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "999ms"),
+                ],
+                "BREAKER_SLOW_CALL",
+            ),
             (&[("HTTP_ADDR", "127.0.0.1:9090")], "ADMIN_ADDR"),
             (&[("COGNITO_JWKS_MAX_STALE", "5m")], "COGNITO_JWKS_MAX_STALE"),
         ] {
@@ -287,6 +298,21 @@ mod tests {
             1,
             "a contradiction with a value that nobody gave: {problems:#?}"
         );
+    }
+
+    #[test]
+    fn the_slow_rule_is_off_at_the_attempt_timeout_and_its_default_contradicts_nothing() {
+        for (variables, slow_call) in [
+            (&[][..], None),
+            (&[("SHOUTCLOUD_ATTEMPT_TIMEOUT", "500ms")], None),
+            (&[("SHOUTCLOUD_ATTEMPT_TIMEOUT", "3s")], Some(2_000)),
+            (&[("BREAKER_SLOW_CALL", "1999ms")], Some(1_999)),
+            (&[("BREAKER_SLOW_CALL", "2s")], None),
+        ] {
+            let config = load(variables).expect("valid").config;
+            let slow_call = slow_call.map(std::time::Duration::from_millis);
+            assert_eq!(config.shoutcloud.breaker.slow_call, slow_call, "{variables:?}");
+        }
     }
 
     #[test]

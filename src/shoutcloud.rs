@@ -1,46 +1,83 @@
 //! The client of SHOUTCLOUD: slow, unauthenticated, plain HTTP and sometimes down.
 //!
-//! A stack on reqwest-middleware. Innermost stands the `attempt`: it sends, reads the body and validates the shout under
-//! the attempt's timeout and size cap, so that whatever is put around it sees one call as one result. The deadline of the
-//! request stands around all of it.
+//! A call passes, in this order: the deadline, which bounds everything; the bulkhead, which bounds how many calls there
+//! are; then a stack on reqwest-middleware, in which every layer sees one attempt as one result:
+//!
+//! 1. `retry` asks the `budget` before it tries again;
+//! 2. `retry_after` waits for as long as the last answer asked for;
+//! 3. `breaker` counts attempts, and refuses them while too many fail;
+//! 4. `attempt` sends, reads the body and validates the shout under the attempt's timeout and size cap.
+//!
+//! Why these are built as they are: `docs/decisions/`.
 
 mod attempt;
+mod breaker;
+mod budget;
+mod bulkhead;
 mod error;
+mod failure;
 mod progress;
+mod retry;
+mod retry_after;
 mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::outbound;
+use crate::{config, outbound};
 
 pub use self::error::{Error, NotAShout};
 pub use self::progress::Progress;
 pub use self::wire::capitals;
 
 use self::attempt::{Attempt, Capitals, Sent};
+use self::breaker::{BreakCircuit, Breaker};
+use self::budget::Budget;
+use self::bulkhead::Bulkhead;
+use self::failure::Failure;
+use self::retry_after::{Deadline, HonourRetryAfter};
+
+/// Connections that are kept for later calls. After a burst the others are closed: SHOUTCLOUD is a small server.
+const IDLE_CONNECTIONS: usize = 256;
 
 /// A client of SHOUTCLOUD. Cheap to clone.
 #[derive(Clone)]
 pub struct Shoutcloud {
     http: ClientWithMiddleware,
     url: Url,
-    deadline: std::time::Duration,
+    deadline: Duration,
+    bulkhead: Arc<Bulkhead>,
+    budget: Arc<Budget>,
+    breaker: Arc<Breaker>,
 }
 
 impl Shoutcloud {
-    /// A client that calls where, and waits as long as, `config` says.
-    pub fn new(config: &crate::config::Shoutcloud) -> Result<Self, reqwest::Error> {
-        let http = outbound::client().build()?;
+    /// A client that calls where, as often, and waits as long as `config` says.
+    pub fn new(config: &config::Shoutcloud) -> Result<Self, reqwest::Error> {
+        let http = outbound::client()
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build()?;
+        let bulkhead = Bulkhead::new(config.max_concurrency.get(), config.max_queue);
+        let budget = Arc::new(Budget::new(config.retry_reserve, config.retry_budget));
+        let breaker = Arc::new(Breaker::new(config.breaker.clone(), config.attempt_timeout));
         Ok(Self {
             http: ClientBuilder::new(http)
+                .with(retry::retries(config.max_retries, Arc::clone(&budget)))
+                .with(HonourRetryAfter)
+                .with(BreakCircuit(Arc::clone(&breaker)))
                 .with(Attempt {
                     timeout: config.attempt_timeout,
                 })
                 .build(),
             url: config.url.to_url(),
             deadline: config.deadline,
+            bulkhead: bulkhead.into(),
+            budget,
+            breaker,
         })
     }
 
@@ -53,14 +90,19 @@ impl Shoutcloud {
         deadline: Instant,
         progress: &Progress,
     ) -> Result<String, Error> {
-        progress.calling();
         let deadline = deadline.min(Instant::now() + self.deadline);
+        // Before the queue: while the breaker is open, those in front may still be waiting for their timeouts.
+        self.breaker.check()?;
+        let _place = self.bulkhead.enter(deadline).await?;
+        progress.calling();
+        self.budget.earn();
         let request = self
             .http
             .post(self.url.clone())
             // Its server refuses `application/json; charset=utf-8`.
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(wire::request(&text))
+            .with_extension(Deadline(deadline))
             .with_extension(Sent(text.into()));
         let answer = timeout_at(deadline, request.send())
             .await
@@ -72,7 +114,7 @@ impl Shoutcloud {
                 .remove::<Capitals>()
                 .map(|Capitals(text)| text)
                 .ok_or(Error::NotAShout(NotAShout::Unreadable)),
-            Err(error) => Err(Error::of_attempt(error)),
+            Err(error) => Err(Failure::from(error).error),
         }
     }
 }

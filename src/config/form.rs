@@ -90,6 +90,63 @@ pub(super) fn count(at_most: u32) -> Form<NonZeroU32> {
     })
 }
 
+/// A whole number, bounded on both sides.
+pub(super) fn number(at_least: u32, at_most: u32) -> Form<u32> {
+    Form::new(
+        format!("a whole number from {at_least} to {at_most}"),
+        move |text| {
+            let (number, unit) = split_number(text)?;
+            let number = u32::try_from(number).ok().filter(|_| unit.is_empty())?;
+            (at_least..=at_most).contains(&number).then_some(number)
+        },
+    )
+}
+
+/// A share of a whole, to a millionth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    millionths: u32,
+}
+
+impl Share {
+    /// The whole is a million.
+    pub fn millionths(self) -> u32 {
+        self.millionths
+    }
+
+    /// A share of so many millionths.
+    pub const fn of_millionths(millionths: u32) -> Self {
+        Self { millionths }
+    }
+}
+
+/// `20%` or `0.2`, bounded on both sides.
+pub(super) fn share(at_least: &'static str, at_most: &'static str) -> Form<Share> {
+    let bound = |text| parse_share(text).expect("a bound is a share");
+    let range = bound(at_least)..=bound(at_most);
+    Form::new(
+        format!("a share from {at_least} to {at_most}, such as 20% or 0.2"),
+        move |text| parse_share(text).filter(|share| range.contains(share)),
+    )
+}
+
+fn parse_share(text: &str) -> Option<Share> {
+    let (number, whole) = match text.strip_suffix('%') {
+        Some(percent) => (percent.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    // Rust reads "inf", "1e3" and "+1" as numbers, too.
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    let points = number.bytes().filter(|byte| *byte == b'.').count();
+    if digits == 0 || points > 1 || digits + points != number.len() {
+        return None;
+    }
+    let share = number.parse::<f64>().ok()? / whole;
+    (share <= 1.0).then(|| Share {
+        millionths: (share * 1e6).round() as u32,
+    })
+}
+
 /// How often: a number and the time it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
@@ -160,7 +217,7 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::{duration, list, parse_duration, parse_size, rate_or_off, size};
+    use super::{duration, list, number, parse_duration, parse_share, parse_size, rate_or_off, share, size};
 
     #[test]
     fn durations() {
@@ -226,6 +283,41 @@ mod tests {
     }
 
     #[test]
+    fn shares() {
+        for (text, millionths) in [
+            ("20%", 200_000),
+            ("0.2", 200_000),
+            ("0", 0),
+            ("0%", 0),
+            ("1", 1_000_000),
+            ("100%", 1_000_000),
+            ("12.5 %", 125_000),
+            (".5", 500_000),
+        ] {
+            assert_eq!(
+                parse_share(text).map(super::Share::millionths),
+                Some(millionths),
+                "{text}"
+            );
+        }
+        for text in [
+            "", "%", ".", "20", "101%", "-1%", "+1%", "1e-1", "0.1.1", "inf", "nan", "1/5",
+        ] {
+            assert_eq!(parse_share(text), None, "{text}");
+        }
+        assert!((share("1%", "50%").parse)("0.9%").is_none() && (share("1%", "50%").parse)("51%").is_none());
+    }
+
+    #[test]
+    fn numbers() {
+        let parse = number(0, 10).parse;
+        assert_eq!((parse("0"), parse("10")), (Some(0), Some(10)));
+        for text in ["", "11", "-1", "+1", "1.0", "1B", "99999999999999999999"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn lists() {
         let parse = list(false, "words", |word| !word.is_empty()).parse;
         assert_eq!(parse("a, b"), Some(vec!["a".to_owned(), "b".to_owned()]));
@@ -239,7 +331,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in any::<String>()) {
-            let _ = (parse_duration(&text), parse_size(&text), (rate_or_off().parse)(&text));
+            let _ = (parse_duration(&text), parse_size(&text), parse_share(&text), (rate_or_off().parse)(&text));
         }
 
         #[test]

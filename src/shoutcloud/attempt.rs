@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{Error, NotAShout, Transient};
+use super::failure::Failure;
+use super::retry_after::{Deadline, retry_after};
 use super::wire;
 use crate::outbound;
 
@@ -25,6 +27,18 @@ pub(super) struct Attempt {
     pub(super) timeout: Duration,
 }
 
+impl Attempt {
+    /// When an attempt that begins now is cut short, and what that means. Were it left to whoever waits outside, nobody
+    /// would learn how the attempt ended.
+    fn end(&self, extensions: &Extensions) -> (Instant, Error) {
+        let timeout = Instant::now() + self.timeout;
+        match extensions.get() {
+            Some(Deadline(deadline)) if *deadline <= timeout => (*deadline, Error::DeadlinePassed),
+            _ => (timeout, Transient::Timeout.into()),
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Middleware for Attempt {
     async fn handle(
@@ -33,6 +47,7 @@ impl Middleware for Attempt {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
+        let (end, too_late) = self.end(extensions);
         let sent = extensions.get::<Sent>().cloned();
         let limit = wire::answer_limit(
             request
@@ -41,18 +56,24 @@ impl Middleware for Attempt {
                 .map_or(0, <[u8]>::len),
         );
         let attempt = async {
-            let response = next.run(request, extensions).await.map_err(Error::of_attempt)?;
+            let response = next
+                .run(request, extensions)
+                .await
+                .map_err(|error| Failure::from(error).error)?;
             if response.status() != StatusCode::OK {
-                return Err(Error::of_status(response.status()));
+                return Err(Error::of_status(
+                    response.status(),
+                    retry_after(response.headers()),
+                ));
             }
             let body = outbound::read(response, limit).await?;
             let Sent(text) = sent.ok_or(NotAShout::OtherInput)?;
             Ok(wire::capitals(&text, &body)?)
         };
-        let shout = timeout(self.timeout, attempt)
+        let shout = timeout_at(end, attempt)
             .await
-            .unwrap_or(Err(Transient::Timeout.into()))
-            .map_err(reqwest_middleware::Error::middleware)?;
+            .unwrap_or(Err(too_late))
+            .map_err(Failure::from)?;
         let mut response = http::Response::new("");
         response.extensions_mut().insert(Capitals(shout));
         Ok(response.into())

@@ -95,16 +95,6 @@ impl From<ReadError> for Error {
 }
 
 impl Error {
-    /// The error that the innermost middleware left in reqwest-middleware's.
-    pub(super) fn of_attempt(error: reqwest_middleware::Error) -> Self {
-        match error {
-            reqwest_middleware::Error::Middleware(error) => error
-                .downcast::<Self>()
-                .unwrap_or(Self::NotAShout(NotAShout::Unreadable)),
-            reqwest_middleware::Error::Reqwest(error) => Self::of_transport(&error),
-        }
-    }
-
     /// What reqwest says of a call: a peer that does not speak HTTP will not learn it by the next attempt.
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -129,10 +119,13 @@ impl Error {
         })
     }
 
-    /// What a status other than 200 means.
-    pub(super) fn of_status(status: StatusCode) -> Self {
+    /// What a status other than 200 means; `retry_after` is what came with it.
+    pub(super) fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
         match status.as_u16() {
-            408 | 429 | 500 | 502 | 503 | 504 => Self::from(Transient::Status(status)),
+            408 | 429 | 500 | 502 | 503 | 504 => Self::Unavailable {
+                cause: Transient::Status(status),
+                retry_after,
+            },
             _ => Self::NotAShout(NotAShout::Status(status)),
         }
     }

@@ -1,0 +1,102 @@
+//! How many calls are under way at once, and how many may wait for one of them to end.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+use super::Error;
+
+/// Calls in flight, and a queue in the order of arrival.
+#[derive(Debug)]
+pub(super) struct Bulkhead {
+    /// Places in flight and in the queue together.
+    places: Semaphore,
+    in_flight: Semaphore,
+}
+
+/// A call that may be made; its place is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    // Given back in this order: whoever gets the first finds the second free soon, never the other way round.
+    _in_flight: SemaphorePermit<'a>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Bulkhead {
+    pub(super) fn new(max_concurrency: u32, max_queue: u32) -> Self {
+        Self {
+            places: Semaphore::new(max_concurrency as usize + max_queue as usize),
+            in_flight: Semaphore::new(max_concurrency as usize),
+        }
+    }
+
+    /// Waits for a place, if there is one to wait for, until `deadline`.
+    pub(super) async fn enter(&self, deadline: Instant) -> Result<Place<'_>, Error> {
+        let place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
+        match timeout_at(deadline, self.in_flight.acquire()).await {
+            Ok(Ok(in_flight)) => Ok(Place {
+                _in_flight: in_flight,
+                _place: place,
+            }),
+            _ => Err(Error::Overloaded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Bulkhead, Error};
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_in_flight_one_waiting_and_the_third_is_refused_at_once() {
+        let bulkhead = Bulkhead::new(1, 1);
+        let first = bulkhead.enter(later()).await.expect("there is room");
+        let began = Instant::now();
+        let (second, third) = tokio::join!(
+            async {
+                let entered = bulkhead.enter(later()).await;
+                (entered.is_ok(), began.elapsed())
+            },
+            async {
+                assert_eq!(bulkhead.enter(later()).await.err(), Some(Error::Overloaded));
+                let refused = began.elapsed();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                drop(first);
+                refused
+            }
+        );
+        assert_eq!(second, (true, Duration::from_secs(1)));
+        assert_eq!(third, Duration::ZERO);
+        assert!(
+            bulkhead.enter(later()).await.is_ok(),
+            "all places were given back"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_passes_in_the_queue_or_a_caller_that_leaves_it_frees_the_place() {
+        let bulkhead = Bulkhead::new(1, 1);
+        let _first = bulkhead.enter(later()).await.expect("there is room");
+        for _ in 0..3 {
+            let began = Instant::now();
+            assert_eq!(bulkhead.enter(later()).await.err(), Some(Error::Overloaded));
+            assert_eq!(began.elapsed(), Duration::from_secs(5), "it waited");
+            let leaves = tokio::time::timeout(Duration::from_secs(1), bulkhead.enter(later()));
+            assert!(leaves.await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_queue_nobody_waits() {
+        let bulkhead = Bulkhead::new(2, 0);
+        let _two = (bulkhead.enter(later()).await, bulkhead.enter(later()).await);
+        assert_eq!(bulkhead.enter(later()).await.err(), Some(Error::Overloaded));
+    }
+}
