@@ -1,8 +1,13 @@
 //! SHOUTCLOUD, as it is called and whatever it answers.
 
 mod answers;
+mod breaker;
+mod bulkhead;
 mod failures;
+mod faults;
 mod request;
+mod retries;
+mod script;
 
 use std::sync::{Arc, Mutex};
 

@@ -1,0 +1,188 @@
+//! SHOUTCLOUD is left alone while too much fails, and called again by itself.
+
+use std::time::Duration;
+
+use super::app_with;
+use super::script::{Part, Script};
+use crate::support::clock::Paced;
+use crate::support::{App, assert_problem, until};
+
+/// A single attempt a call, so that attempts can be counted.
+const RULES: [(&str, &str); 5] = [
+    ("SHOUTCLOUD_MAX_RETRIES", "0"),
+    ("BREAKER_MIN_CALLS", "10"),
+    ("BREAKER_FAILURE_RATE", "50%"),
+    ("BREAKER_OPEN_FOR", "10s"),
+    ("BREAKER_PROBES", "2"),
+];
+
+async fn status(app: &App) -> u16 {
+    app.shout("hi").send().await.expect("an answer").status().as_u16()
+}
+
+/// Fails until nobody is called any more; returns after how many calls.
+async fn open(app: &App, script: &Script) -> usize {
+    script.then([Part::status("500 s3cret")]);
+    let before = script.attempts().len();
+    for asked in 0..100 {
+        assert_eq!(status(app).await, 503);
+        if script.attempts().len() - before == asked {
+            return asked;
+        }
+    }
+    panic!("it never opened");
+}
+
+async fn refused(app: &App) -> u64 {
+    let response = app.shout("hi").send().await.expect("an answer");
+    let retry_after = response.headers()["retry-after"].to_str().expect("ASCII").parse();
+    assert_problem(response, 503, "upstream-unavailable").await;
+    retry_after.expect("seconds")
+}
+
+#[tokio::test]
+async fn it_opens_refuses_without_a_call_and_recovers_by_itself() {
+    let script = Script::start([Part::Shout]).await;
+    let app = app_with(&script.server, &RULES).await;
+    let _clock = Paced::start();
+    assert_eq!(open(&app, &script).await, 10);
+    let calls = script.attempts().len();
+    // 10 s and a tenth either way, of which next to nothing has passed.
+    let first = refused(&app).await;
+    assert!((9..=11).contains(&first), "{first}");
+    for _ in 0..50 {
+        assert!(refused(&app).await <= first);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let later = refused(&app).await;
+    assert!(later <= first - 4 && later >= 4, "{later} after {first}");
+    assert_eq!(script.attempts().len(), calls, "nobody was called");
+    script.then([Part::Shout]);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for _ in 0..50 {
+        assert_eq!(status(&app).await, 200);
+    }
+    assert_eq!(script.attempts().len(), calls + 50);
+    // The two probes closed it; the other 48 count since.
+    assert_eq!(open(&app, &script).await, 48, "half of what it has seen failed");
+}
+
+#[tokio::test]
+async fn a_retry_does_not_pass_an_open_breaker() {
+    let script = Script::start([Part::status("500 s3cret")]).await;
+    let mut rules = RULES.to_vec();
+    rules.extend([
+        ("SHOUTCLOUD_MAX_RETRIES", "100"),
+        ("SHOUTCLOUD_RETRY_RESERVE", "1000"),
+    ]);
+    let app = app_with(&script.server, &rules).await;
+    let _clock = Paced::start();
+    let first = refused(&app).await;
+    assert_eq!(script.attempts().len(), 10, "each attempt counts");
+    assert!(
+        (5..=11).contains(&first),
+        "the time left, less the waits before: {first}"
+    );
+}
+
+#[tokio::test]
+async fn half_open_it_lets_so_many_through_and_tells_the_others_to_come_back_in_a_second() {
+    let script = Script::start([Part::Shout]).await;
+    let app = app_with(&script.server, &RULES).await;
+    let _clock = Paced::start();
+    open(&app, &script).await;
+    let calls = script.attempts().len();
+    script.then([Part::DrippedShout {
+        pause: Duration::from_millis(20),
+    }]);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let probe = || tokio::spawn(app.shout("hi").send());
+    let probes = [probe(), probe()];
+    until("both probes are under way", async || script.under_way() == 2).await;
+    for _ in 0..5 {
+        assert_eq!(refused(&app).await, 1);
+    }
+    assert_eq!(script.attempts().len(), calls + 2);
+    for probe in probes {
+        assert_eq!(probe.await.expect("no panic").expect("an answer").status(), 200);
+    }
+    script.then([Part::Shout]);
+    assert_eq!(status(&app).await, 200);
+}
+
+#[tokio::test]
+async fn a_failed_probe_opens_it_again() {
+    let script = Script::start([Part::Shout]).await;
+    let app = app_with(&script.server, &RULES).await;
+    let _clock = Paced::start();
+    open(&app, &script).await;
+    for _ in 0..3 {
+        let calls = script.attempts().len();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(status(&app).await, 503);
+        assert!(refused(&app).await >= 9);
+        assert_eq!(script.attempts().len(), calls + 1, "one probe");
+    }
+}
+
+#[tokio::test]
+async fn probes_whose_clients_go_away_do_not_keep_it_from_closing() {
+    let script = Script::start([Part::Shout]).await;
+    let app = app_with(&script.server, &RULES).await;
+    let _clock = Paced::start();
+    open(&app, &script).await;
+    script.then([Part::Stall]);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    for _ in 0..10 {
+        let leaving = tokio::spawn(app.shout("hi").send());
+        until("the probe is under way", async || script.under_way() == 1).await;
+        leaving.abort();
+        until("the probe is given up", async || script.under_way() == 0).await;
+    }
+    script.then([Part::Shout]);
+    for _ in 0..5 {
+        assert_eq!(status(&app).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn slowness_opens_it_too_where_that_is_asked_for() {
+    let pause = Duration::from_millis(20);
+    for (slow_call, opens) in [("400ms", true), ("2s", false)] {
+        let script = Script::start([Part::DrippedShout { pause }]).await;
+        let mut rules = RULES.to_vec();
+        rules.extend([("BREAKER_SLOW_CALL", slow_call), ("BREAKER_SLOW_RATE", "100%")]);
+        let app = app_with(&script.server, &rules).await;
+        let _clock = Paced::start();
+        for _ in 0..10 {
+            assert_eq!(status(&app).await, 200);
+        }
+        assert_eq!(status(&app).await, if opens { 503 } else { 200 }, "{slow_call}");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_no_shout_do_not_open_it() {
+    let script = Script::start([Part::status("404 s3cret")]).await;
+    let app = app_with(&script.server, &RULES).await;
+    for _ in 0..50 {
+        assert_eq!(status(&app).await, 502);
+    }
+}
+
+#[tokio::test]
+async fn attempts_that_the_deadline_ends_open_it_as_time_outs_do() {
+    let script = Script::start([Part::Stall]).await;
+    let mut rules = RULES.to_vec();
+    rules.extend([
+        ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "3s"),
+        ("SHOUTCLOUD_DEADLINE", "3s"),
+    ]);
+    let app = app_with(&script.server, &rules).await;
+    let _clock = Paced::start();
+    for _ in 0..10 {
+        assert_eq!(status(&app).await, 504);
+    }
+    refused(&app).await;
+    assert_eq!(script.attempts().len(), 10);
+}
