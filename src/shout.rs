@@ -1,6 +1,7 @@
 //! The domain: a text, reversed, in capitals.
 
 mod reverse;
+mod uppercase;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 
 pub use self::reverse::reverse;
+pub use self::uppercase::simple_uppercase;
 
 /// Turns texts into shouts. Cheap to clone.
 #[derive(Clone)]

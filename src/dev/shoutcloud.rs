@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::server;
+use crate::shout::simple_uppercase;
 
 pub use self::behaviour::Behaviour;
 
@@ -72,25 +73,6 @@ impl Emulator {
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.shared.behaviour.send_replace(behaviour);
     }
-}
-
-/// `text` in capitals by Unicode's simple case mapping, which turns every character into exactly one.
-pub fn simple_uppercase(text: &str) -> String {
-    text.chars().map(simple_uppercase_char).collect()
-}
-
-fn simple_uppercase_char(c: char) -> char {
-    let mut full = c.to_uppercase();
-    if let (Some(capital), None) = (full.next(), full.next()) {
-        return capital;
-    }
-    // Of the characters with a longer full mapping only these Greek ones, with iota subscript, have a simple one besides.
-    let distance = match c {
-        '\u{1F80}'..='\u{1F87}' | '\u{1F90}'..='\u{1F97}' | '\u{1FA0}'..='\u{1FA7}' => 8,
-        '\u{1FB3}' | '\u{1FC3}' | '\u{1FF3}' => 9,
-        _ => 0,
-    };
-    char::from_u32(u32::from(c) + distance).unwrap_or(c)
 }
 
 #[derive(Debug)]
@@ -261,36 +243,5 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("still answering");
-    }
-
-    #[test]
-    fn capitals_are_those_of_the_simple_mapping() {
-        for (text, capitals) in [
-            ("hello", "HELLO"),
-            ("straße ﬁn ŉ ǰ ΐ", "STRAßE ﬁN ŉ ǰ ΐ"),
-            ("ǆ ǅ ÿ ı ſ", "Ǆ Ǆ Ÿ I S"),
-            ("\u{1F80}\u{1F87}", "\u{1F88}\u{1F8F}"),
-            ("\u{1F90}\u{1F97}", "\u{1F98}\u{1F9F}"),
-            ("\u{1FA0}\u{1FA7}", "\u{1FA8}\u{1FAF}"),
-            ("\u{1FB3}\u{1FC3}\u{1FF3}", "\u{1FBC}\u{1FCC}\u{1FFC}"),
-            (
-                "\u{1F88}\u{1FB2}\u{1FB4}\u{1FBC}",
-                "\u{1F88}\u{1FB2}\u{1FB4}\u{1FBC}",
-            ),
-        ] {
-            assert_eq!(simple_uppercase(text), capitals);
-        }
-    }
-
-    #[test]
-    fn capitals_are_the_same_text_but_for_case() {
-        for c in char::MIN..=char::MAX {
-            let simple = simple_uppercase_char(c);
-            assert!(
-                simple.to_uppercase().eq(c.to_uppercase()),
-                "U+{:04X}",
-                u32::from(c)
-            );
-        }
     }
 }
