@@ -77,7 +77,11 @@ impl Application {
         }
 
         let public = http::public_routes(Public {
-            shouter: Shouter::new(Shoutcloud::new(&config.shoutcloud)?),
+            shouter: Shouter::new(
+                Shoutcloud::new(&config.shoutcloud)?,
+                config.shoutcloud.deadline,
+                &config.shout,
+            ),
             verifier,
             quotas,
             metrics: Arc::clone(&metrics),

@@ -10,6 +10,7 @@ mod form;
 mod http;
 mod log;
 mod reader;
+mod shout;
 mod shoutcloud;
 mod url;
 
@@ -24,6 +25,7 @@ pub use self::form::Share;
 pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
 pub use self::reader::{Documentation, Problem};
+pub use self::shout::{Cache, Fallback, Shout};
 pub use self::shoutcloud::Shoutcloud;
 pub use self::url::UpstreamUrl;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// The upstream.
     pub shoutcloud: Shoutcloud,
+    /// What is kept of its answers, and what is done without one.
+    pub shout: Shout,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -108,6 +112,7 @@ impl Config {
         let auth = Auth::read(reader);
         let rate_limit = RateLimit::read(reader);
         let shoutcloud = Shoutcloud::read(reader);
+        let shout = Shout::read(reader);
         let log = Log::read(reader);
         reader.contradiction(
             ["SHOUTCLOUD_DEADLINE", "REQUEST_TIMEOUT"],
@@ -120,6 +125,7 @@ impl Config {
             auth,
             rate_limit,
             shoutcloud,
+            shout,
             log,
         }
     }

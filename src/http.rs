@@ -4,6 +4,7 @@
 //! headers, bodies and statuses.
 
 mod admin;
+mod caching;
 mod context;
 mod docs;
 mod media;
@@ -100,6 +101,10 @@ fn v1_routes(state: &Public) -> Router<Public> {
         )
         .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(header(VARY, HeaderValue::from_static("accept")))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            caching::CACHE_STATUS,
+            caching::NOT_REACHED,
+        ))
 }
 
 /// The layers of every route.
@@ -118,7 +123,7 @@ fn around_everything(routes: Router<Public>, state: Public) -> Router {
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
-    Problem::new(Kind::InternalError, "the service failed on this request").into_response()
+    Problem::panicked().into_response()
 }
 
 #[cfg(test)]
@@ -139,7 +144,11 @@ mod tests {
             .expect("valid")
             .config;
         Public {
-            shouter: Shouter::new(Shoutcloud::new(&config.shoutcloud).expect("a client")),
+            shouter: Shouter::new(
+                Shoutcloud::new(&config.shoutcloud).expect("a client"),
+                config.shoutcloud.deadline,
+                &config.shout,
+            ),
             verifier: None,
             quotas: None,
             metrics: Metrics::new(&[], &[]).into(),

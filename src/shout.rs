@@ -1,30 +1,126 @@
 //! The domain: a text, reversed, in capitals.
+//!
+//! SHOUTCLOUD is asked as rarely as may be. A client that asked for the same text lately gets the answer of that time
+//! (`cache`), and one that asks while it is being asked waits for the same answer (`flight`). If it cannot be had, an
+//! answer that has grown stale will do; without one, if that is configured, capitals of our own (`uppercase`).
 
+mod cache;
+mod flight;
 mod reverse;
+#[cfg(test)]
+mod tests;
 mod uppercase;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 
 pub use self::reverse::reverse;
 pub use self::uppercase::simple_uppercase;
 
+use self::cache::{Cache, Found, Key};
+use self::flight::{Boarding, Flights, Landing};
+
+/// Who came a moment after the one that began a call has a moment left when the call's time is over: not enough for a
+/// second call, which nobody would be left to wait for.
+const WORTH_ANOTHER_CALL: Duration = Duration::from_millis(20);
+
 /// Turns texts into shouts. Cheap to clone.
 #[derive(Clone)]
-pub struct Shouter {
-    upstream: Shoutcloud,
+pub struct Shouter(Arc<Inner>);
+
+struct Inner {
+    upstream: Box<dyn Upstream>,
+    /// `None`: nothing is kept or shared.
+    cache: Option<Cache>,
+    flights: Flights,
+    /// For a call, and for everybody who waits for one.
+    patience: Duration,
+    fallback: Fallback,
+}
+
+/// Who capitalises.
+#[async_trait::async_trait]
+trait Upstream: Send + Sync {
+    /// See [`Shoutcloud::capitalise`].
+    async fn capitalise(
+        &self,
+        text: String,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<String, shoutcloud::Error>;
+}
+
+#[async_trait::async_trait]
+impl Upstream for Shoutcloud {
+    async fn capitalise(
+        &self,
+        text: String,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<String, shoutcloud::Error> {
+        self.capitalise(text, deadline, progress).await
+    }
+}
+
+/// What a caller asks of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// Nothing in particular: read, share, store.
+    Usual,
+    /// An answer that is made for it alone, and may be stored (`no-cache`).
+    Anew,
+    /// To be left out of it (`no-store`).
+    Off,
 }
 
 /// A shout, and what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shout {
     /// The text, reversed and in capitals.
-    pub text: String,
-    /// Time spent upstream; `None` if it was not asked.
+    pub text: Arc<str>,
+    /// Where it came from. The empty text, for which nobody is asked, counts as the upstream's.
+    pub source: Source,
+    /// Time spent waiting for the upstream; `None` if nobody had to.
     pub upstream: Option<Duration>,
+}
+
+/// Where a shout came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A call that was made for this request.
+    Upstream {
+        /// Why the cache did not answer.
+        forward: Forward,
+        /// Whether it can from now on.
+        stored: bool,
+    },
+    /// An earlier call.
+    Cache,
+    /// A call that was under way for another request.
+    Coalesced,
+    /// An earlier call, long enough ago that a new one was tried, which failed.
+    Stale,
+    /// This service, since the upstream could not be had.
+    Fallback {
+        /// Why the cache did not answer.
+        forward: Forward,
+    },
+}
+
+/// Why a request was not answered from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// It has no fresh answer.
+    Miss,
+    /// The caller wanted a new one.
+    Request,
+    /// It was not to be asked.
+    Bypass,
 }
 
 /// No shout, and what it took to find out.
@@ -33,37 +129,205 @@ pub struct Shout {
 pub struct Error {
     /// Why.
     #[source]
-    pub cause: shoutcloud::Error,
-    /// Time spent upstream.
+    pub cause: Cause,
+    /// Why the cache did not answer.
+    pub forward: Forward,
+    /// Whether it was another request's call that failed.
+    pub collapsed: bool,
+    /// Time spent waiting for the upstream.
     pub upstream: Duration,
 }
 
+/// Why there is no shout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The upstream gave none.
+    #[error(transparent)]
+    Upstream(#[from] shoutcloud::Error),
+    /// A fault of ours, in the call that this request shared.
+    #[error("the call panicked")]
+    Panicked,
+}
+
+/// A call without a shout.
+struct Failure {
+    cause: Cause,
+    forward: Forward,
+    collapsed: bool,
+}
+
+type Answer = Result<(Arc<str>, Source), Failure>;
+
 impl Shouter {
-    /// A shouter whose capitals come from `upstream`.
-    pub fn new(upstream: Shoutcloud) -> Self {
-        Self { upstream }
+    /// A shouter whose capitals come from `upstream`, and which waits `patience` for them.
+    pub fn new(upstream: Shoutcloud, patience: Duration, config: &config::Shout) -> Self {
+        Self::over(Box::new(upstream), patience, config)
     }
 
-    /// Reverses `text` and has it capitalised, if that can be done by `deadline`. Nothing is asked for the empty text.
-    pub async fn shout(&self, text: &str, deadline: Instant) -> Result<Shout, Error> {
+    fn over(upstream: Box<dyn Upstream>, patience: Duration, config: &config::Shout) -> Self {
+        Self(Arc::new(Inner {
+            upstream,
+            cache: Cache::new(&config.cache),
+            flights: Flights::default(),
+            patience,
+            fallback: config.fallback,
+        }))
+    }
+
+    /// Reverses `text` and has it capitalised for `client`, if that can be done by `deadline`.
+    pub async fn shout(
+        &self,
+        client: &Arc<str>,
+        text: String,
+        caching: Caching,
+        deadline: Instant,
+    ) -> Result<Shout, Error> {
         if text.is_empty() {
             return Ok(Shout {
-                text: String::new(),
+                text: text.into(),
+                source: Source::Upstream {
+                    forward: Forward::Bypass,
+                    stored: false,
+                },
                 upstream: None,
             });
         }
         let asked = Instant::now();
-        let answer = self
-            .upstream
-            .capitalise(reverse(text), deadline, &Progress::default())
-            .await;
+        let deadline = deadline.min(asked + self.0.patience);
+        let key = Key {
+            client: Arc::clone(client),
+            text: text.into(),
+        };
+        let answer = match (&self.0.cache, caching) {
+            (Some(cache), Caching::Usual) => self.shared(cache, &key, deadline).await,
+            (Some(_), Caching::Anew) => self.alone(&key, Forward::Request, deadline).await,
+            (None, _) | (Some(_), Caching::Off) => self.alone(&key, Forward::Bypass, deadline).await,
+        };
         let upstream = asked.elapsed();
-        match answer {
-            Ok(text) => Ok(Shout {
+        match answer.or_else(|failure| self.without_upstream(&key, failure)) {
+            Ok((text, source)) => Ok(Shout {
                 text,
-                upstream: Some(upstream),
+                source,
+                upstream: (source != Source::Cache).then_some(upstream),
             }),
-            Err(cause) => Err(Error { cause, upstream }),
+            Err(Failure {
+                cause,
+                forward,
+                collapsed,
+            }) => Err(Error {
+                cause,
+                forward,
+                collapsed,
+                upstream,
+            }),
+        }
+    }
+
+    /// From the cache, or from a call that is shared with whoever asks the same meanwhile.
+    async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant) -> Answer {
+        let fresh = || match cache.find(key) {
+            Found::Fresh(shout) => Some(shout),
+            Found::Stale(_) | Found::Nothing => None,
+        };
+        if let Some(shout) = fresh() {
+            return Ok((shout, Source::Cache));
+        }
+        let failure = loop {
+            let call = |progress| self.clone().fly(key.clone(), progress);
+            let (mut flight, collapsed) = match self.0.flights.board(key, fresh, call) {
+                Boarding::Started(flight) => (flight, false),
+                Boarding::Joined(flight) => (flight, true),
+                Boarding::Unneeded(shout) => return Ok((shout, Source::Cache)),
+            };
+            let cause = match timeout_at(deadline, flight.landing()).await {
+                Err(_) => flight.deadline_passed().into(),
+                Ok(None) => Cause::Panicked,
+                Ok(Some(landing)) => match landing.answer {
+                    Ok(shout) if collapsed => return Ok((shout, Source::Coalesced)),
+                    Ok(shout) => {
+                        return Ok((
+                            shout,
+                            Source::Upstream {
+                                forward: Forward::Miss,
+                                stored: landing.stored,
+                            },
+                        ));
+                    }
+                    Err(_) if landing.cut_short && Instant::now() + WORTH_ANOTHER_CALL < deadline => continue,
+                    Err(error) => error.into(),
+                },
+            };
+            break Failure {
+                cause,
+                forward: Forward::Miss,
+                collapsed,
+            };
+        };
+        match (&failure.cause, cache.find(key)) {
+            (Cause::Upstream(_), Found::Stale(shout)) => Ok((shout, Source::Stale)),
+            // Somebody who wanted a new answer has got one meanwhile.
+            (Cause::Upstream(_), Found::Fresh(shout)) => Ok((shout, Source::Cache)),
+            _ => Err(failure),
+        }
+    }
+
+    /// From a call for this request only, which ends if the request does.
+    async fn alone(&self, key: &Key, forward: Forward, deadline: Instant) -> Answer {
+        match self.call(key, deadline, &Progress::default()).await {
+            Ok(shout) => {
+                let stored = forward == Forward::Request && self.store(key, &shout);
+                Ok((shout, Source::Upstream { forward, stored }))
+            }
+            Err(error) => Err(Failure {
+                cause: error.into(),
+                forward,
+                collapsed: false,
+            }),
+        }
+    }
+
+    /// The call that is shared: with a deadline of its own, and kept if it ends well.
+    async fn fly(self, key: Key, progress: Progress) -> Landing {
+        let deadline = Instant::now() + self.0.patience;
+        let answer = self.call(&key, deadline, &progress).await;
+        Landing {
+            stored: answer.as_ref().is_ok_and(|shout| self.store(&key, shout)),
+            // A queue that is full is full for everybody; one that took too long need not have for those who came later.
+            cut_short: matches!(
+                answer,
+                Err(shoutcloud::Error::DeadlinePassed | shoutcloud::Error::Overloaded)
+            ) && deadline <= Instant::now(),
+            answer,
+        }
+    }
+    async fn call(
+        &self,
+        key: &Key,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<Arc<str>, shoutcloud::Error> {
+        let shout = self
+            .0
+            .upstream
+            .capitalise(reverse(&key.text), deadline, progress)
+            .await?;
+        Ok(shout.into())
+    }
+
+    fn store(&self, key: &Key, shout: &Arc<str>) -> bool {
+        self.0.cache.as_ref().is_some_and(|cache| cache.store(key, shout))
+    }
+
+    /// Capitals of our own, if they are wanted and the upstream is to blame.
+    fn without_upstream(&self, key: &Key, failure: Failure) -> Answer {
+        match (self.0.fallback, &failure.cause) {
+            (Fallback::Local, Cause::Upstream(_)) => {
+                let source = Source::Fallback {
+                    forward: failure.forward,
+                };
+                Ok((simple_uppercase(&reverse(&key.text)).into(), source))
+            }
+            (Fallback::None, _) | (_, Cause::Panicked) => Err(failure),
         }
     }
 }

@@ -77,6 +77,11 @@ impl Problem {
         Self::new(Kind::RateLimited, "the quota of this client is used up").retry_after(wait)
     }
 
+    /// 500.
+    pub fn panicked() -> Self {
+        Self::new(Kind::InternalError, "the service failed on this request")
+    }
+
     /// 503, because there is no room for the request.
     pub fn overloaded() -> Self {
         Self::new(
@@ -138,7 +143,11 @@ impl Problem {
 
 impl From<shout::Error> for Problem {
     fn from(error: shout::Error) -> Self {
-        match error.cause {
+        let cause = match error.cause {
+            shout::Cause::Upstream(cause) => cause,
+            shout::Cause::Panicked => return Self::panicked(),
+        };
+        match cause {
             shoutcloud::Error::NotAShout(_) => Self::new(
                 Kind::UpstreamInvalid,
                 "SHOUTCLOUD did not answer with this text in capitals",

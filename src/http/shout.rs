@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::Public;
+use super::caching::{self, CACHE_STATUS};
 use super::context::Context;
 use super::media::Form;
 use super::problem::{Kind, Problem};
@@ -21,6 +22,7 @@ pub(super) async fn shout(
 ) -> Result<impl IntoResponse, Problem> {
     let sent = Form::of_body(request.headers())?;
     let wanted = sent.of_answer(request.headers())?;
+    let caching = caching::asked_for(request.headers());
     let deadline = context.arrived() + state.request_timeout;
     let may_close = request.version() <= Version::HTTP_11;
     let body = read_body(request.into_body(), state.max_body_bytes, deadline)
@@ -33,15 +35,30 @@ pub(super) async fn shout(
             }
         })?;
     let text = sent.read(body)?;
-    let shout = state.shouter.shout(&text, deadline).await.inspect_err(|error| {
-        context.called_upstream(error.upstream);
-        // The caller is told only that there is no shout.
-        tracing::debug!(http.request.id = context.id_str(), error.message = %error, "no shout");
-    })?;
-    if let Some(took) = shout.upstream {
-        context.called_upstream(took);
+    // Absent only if the route stands outside the layer that authenticates.
+    let principal = context
+        .principal()
+        .ok_or(Problem::new(Kind::InternalError, "the request is nobody's"))?;
+    let client = &principal.client_id;
+    match state.shouter.shout(client, text, caching, deadline).await {
+        Ok(shout) => {
+            if let Some(took) = shout.upstream {
+                context.called_upstream(took);
+            }
+            let headers = [
+                (CONTENT_TYPE, wanted.content_type()),
+                (CACHE_STATUS, caching::status_of(shout.source)),
+            ];
+            Ok((headers, wanted.write(&shout.text)))
+        }
+        Err(error) => {
+            context.called_upstream(error.upstream);
+            // The caller is told only that there is no shout.
+            tracing::debug!(http.request.id = context.id_str(), error.message = %error, "no shout");
+            let status = caching::status_of_error(&error);
+            Err(Problem::from(error).with(CACHE_STATUS, status))
+        }
     }
-    Ok(([(CONTENT_TYPE, wanted.content_type())], wanted.write(shout.text)))
 }
 
 /// Why there is no body.

@@ -38,7 +38,8 @@ impl Gate {
     async fn open_with(keys: Vec<Value>, variables: &[(&str, &str)]) -> Self {
         let keys = KeyServer::start(Answer::keys(keys)).await;
         let url = keys.url();
-        let mut all = vec![("COGNITO_JWKS_ENDPOINT", url.as_str())];
+        // Whether a token got through shows in the calls of the upstream, so each has to make one.
+        let mut all = vec![("COGNITO_JWKS_ENDPOINT", url.as_str()), ("CACHE_CAPACITY", "0")];
         all.extend(variables);
         let app = App::start(&all).await;
         Self { app, keys }

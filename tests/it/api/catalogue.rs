@@ -108,7 +108,7 @@ async fn of_client_and_quota() -> Vec<Seen> {
             failure_rate: 1.0,
             ..Default::default()
         });
-    seen.push(send("upstream-fails", of_person("i", "hi")).await);
+    seen.push(send("upstream-fails", of_person("i", "ho")).await);
     let methods = app.client.request(reqwest::Method::OPTIONS, &url);
     let other = app.client.get(&url);
     for (method, seen_there) in [

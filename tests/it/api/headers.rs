@@ -16,6 +16,14 @@ async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
         assert_eq!(seen.header("cache-control"), Some("no-store"), "{case}");
         assert_eq!(seen.header("vary"), Some("accept"), "{case}");
         assert_eq!(seen.header("x-content-type-options"), Some("nosniff"), "{case}");
+        let cache_status = match case {
+            "text" => "shoutback; fwd=miss; stored",
+            "json" => "shoutback; hit",
+            "empty" => "shoutback; fwd=bypass",
+            "upstream-fails" | "upstream-lies" | "slow" => "shoutback; fwd=miss",
+            _ => "shoutback",
+        };
+        assert_eq!(seen.header("cache-status"), Some(cache_status), "{case}");
         let challenge = match case {
             "no-token" => Some("Bearer"),
             "bad-token" => Some("Bearer error=\"invalid_token\""),
@@ -167,6 +175,7 @@ async fn server_timing_names_what_took_time() {
     let auth = &["auth"][..];
     for (case, request, names) in [
         ("a shout", app.shout("hi"), both),
+        ("a shout again", app.shout("hi"), auth),
         ("no call", app.shout(""), auth),
         ("bad token", app.shout_with("bad", "hi"), auth),
         ("no token", app.post(), auth),
@@ -184,7 +193,7 @@ async fn server_timing_names_what_took_time() {
             failure_rate: 1.0,
             ..Default::default()
         });
-    let failed = app.shout("hi").send().await.expect("an answer");
+    let failed = app.shout("ho").send().await.expect("an answer");
     assert_eq!(failed.status(), 503);
     assert_eq!(timed(failed.headers()), both);
 }

@@ -1,0 +1,152 @@
+//! The cache in headers: what a caller asks of it (`cache-control`), and what the caller is told (`cache-status`, RFC 9211).
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::shout::{self, Caching, Forward, Source};
+
+/// How the cache was involved in an answer.
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Of an answer that was given before the cache could be.
+pub(super) const NOT_REACHED: HeaderValue = HeaderValue::from_static("shoutback");
+
+/// What a request asks of the cache. Directives other than `no-store` and `no-cache` ask nothing of this one.
+pub(super) fn asked_for(headers: &HeaderMap) -> Caching {
+    let asks = |directive: &[u8]| {
+        headers
+            .get_all(CACHE_CONTROL)
+            .iter()
+            .any(|value| directives(value.as_bytes()).any(|name| name.eq_ignore_ascii_case(directive)))
+    };
+    if asks(b"no-store") {
+        Caching::Off
+    } else if asks(b"no-cache") {
+        Caching::Anew
+    } else {
+        Caching::Usual
+    }
+}
+
+/// The names in a list of directives, each of which may have an argument, quoted or not.
+fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    value
+        .split(move |byte| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = is_quoted,
+                b'"' => is_quoted = !is_quoted,
+                _ => {}
+            }
+            *byte == b',' && !is_quoted
+        })
+        .filter_map(|directive| directive.split(|byte| *byte == b'=').next())
+        .map(<[u8]>::trim_ascii)
+}
+
+/// `cache-status` of a shout from `source`.
+pub(super) fn status_of(source: Source) -> HeaderValue {
+    HeaderValue::from_static(match source {
+        Source::Cache => "shoutback; hit",
+        Source::Stale => "shoutback; hit; detail=stale-if-error",
+        Source::Coalesced => "shoutback; fwd=miss; collapsed",
+        Source::Upstream { forward, stored } => match (forward, stored) {
+            (Forward::Miss, true) => "shoutback; fwd=miss; stored",
+            (Forward::Request, true) => "shoutback; fwd=request; stored",
+            (forward, _) => forwarded(forward),
+        },
+        Source::Fallback { forward } => match forward {
+            Forward::Miss => "shoutback; fwd=miss; detail=local-fallback",
+            Forward::Request => "shoutback; fwd=request; detail=local-fallback",
+            Forward::Bypass => "shoutback; fwd=bypass; detail=local-fallback",
+        },
+    })
+}
+
+/// `cache-status` where there is no shout.
+pub(super) fn status_of_error(error: &shout::Error) -> HeaderValue {
+    if error.collapsed {
+        status_of(Source::Coalesced)
+    } else {
+        HeaderValue::from_static(forwarded(error.forward))
+    }
+}
+
+fn forwarded(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Miss => "shoutback; fwd=miss",
+        Forward::Request => "shoutback; fwd=request",
+        Forward::Bypass => "shoutback; fwd=bypass",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CACHE_CONTROL;
+    use http::{HeaderMap, HeaderValue};
+    use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
+
+    use super::asked_for;
+    use crate::shout::Caching;
+
+    fn asked(values: &[&str]) -> Caching {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
+            headers.append(CACHE_CONTROL, value);
+        }
+        asked_for(&headers)
+    }
+
+    #[test]
+    fn directives_are_found_wherever_they_stand() {
+        for (values, caching) in [
+            (&[][..], Caching::Usual),
+            (&[""], Caching::Usual),
+            (&["no-cache"], Caching::Anew),
+            (&["No-Cache"], Caching::Anew),
+            (&["max-age=0, no-cache"], Caching::Anew),
+            (&["max-age=0,no-cache ,x"], Caching::Anew),
+            (&["max-age=0", "\tno-cache"], Caching::Anew),
+            (&["no-cache=x"], Caching::Anew),
+            (&["no-cache=\"a, b\""], Caching::Anew),
+            (&["x=\"a, b\", no-cache"], Caching::Anew),
+            (&[r#"x="a\", b", no-cache"#], Caching::Anew),
+            (&[r#"x="a\\", no-cache"#], Caching::Anew),
+            (&["é, no-cache"], Caching::Anew),
+            (&["no-store"], Caching::Off),
+            (&["NO-STORE"], Caching::Off),
+            (&["no-cache, no-store"], Caching::Off),
+            (&["no-store", "no-cache"], Caching::Off),
+            (&["max-age=0"], Caching::Usual),
+            (&["only-if-cached"], Caching::Usual),
+            (&["no-cached"], Caching::Usual),
+            (&["x-no-cache"], Caching::Usual),
+            (&["no cache"], Caching::Usual),
+            (&["x=no-cache"], Caching::Usual),
+            (&["\"no-cache\""], Caching::Usual),
+            (&["x=\"a, no-cache\""], Caching::Usual),
+            (&["x=\"a, no-cache, b\", y"], Caching::Usual),
+            (&[r#"x="a\", no-cache, b""#], Caching::Usual),
+            (&["x=\"a, no-store"], Caching::Usual),
+        ] {
+            assert_eq!(asked(values), caching, "{values:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_stands_in_quotes_asks_for_nothing(text in "[ !#-\\[\\]-~]*", after in any::<bool>()) {
+            let quoted = format!("x=\"{text}, no-cache, {text}\"");
+            if after {
+                prop_assert_eq!(asked(&[&format!("{quoted}, no-cache")]), Caching::Anew);
+            } else {
+                prop_assert_eq!(asked(&[&quoted]), Caching::Usual);
+            }
+        }
+    }
+}
