@@ -9,6 +9,7 @@
 
 mod admin;
 mod api;
+mod cache;
 mod keys;
 mod openapi;
 mod process;
