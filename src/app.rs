@@ -1,24 +1,29 @@
 //! The application: everything built from the configuration, both listeners bound, run until told to stop.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Refusal, Verifier};
 use crate::config::{self, Auth, Config};
-use crate::http::server::{Server, Times};
+use crate::http::server::{self, Server, Times};
 use crate::http::{self, Public, Readiness};
+use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
 
+/// For a connection without a complete request, once the process stops.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// What the admin listener's last answers may take, once nothing else is left.
 const LAST_SCRAPE: Duration = Duration::from_secs(1);
 
@@ -26,11 +31,10 @@ const LAST_SCRAPE: Duration = Duration::from_secs(1);
 pub struct Application {
     public: Server,
     admin: Server,
-    readiness: Readiness,
     lifecycle: config::Lifecycle,
-    background: JoinSet<()>,
-    stop_public: CancellationToken,
-    stop_admin: CancellationToken,
+    background: Background,
+    drain: Drain,
+    drain_admin: Drain,
 }
 
 /// Why the application cannot start.
@@ -51,6 +55,17 @@ pub enum StartError {
     Client(#[from] reqwest::Error),
 }
 
+/// Why a stop was not a clean one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unclean {
+    /// At the end of `SHUTDOWN_TIMEOUT`.
+    #[error("{0} complete requests were cut off at the end of SHUTDOWN_TIMEOUT")]
+    CutOff(usize),
+    /// One that should run as long as the process does; its end was what began the stop.
+    #[error("a task of the service ended by itself: {0}")]
+    TaskEnded(&'static str),
+}
+
 impl Application {
     /// Builds everything and binds both listeners.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
@@ -65,15 +80,16 @@ impl Application {
             .transpose()?
             .map(Arc::new);
         let quotas = config.rate_limit.as_ref().map(Quotas::new).map(Arc::new);
-        let readiness = Readiness::new(verifier.clone());
+        let (drain, drain_admin) = (Drain::new(LAST_CALL), Drain::new(Duration::ZERO));
+        let readiness = Readiness::new(verifier.clone(), drain.clone());
 
-        let mut background = JoinSet::new();
-        background.spawn(Arc::clone(&metrics).keep_up());
+        let mut background = Background::default();
+        background.spawn("metrics upkeep", Arc::clone(&metrics).keep_up());
         if let Some(verifier) = &verifier {
-            background.spawn(Arc::clone(verifier).keep_fresh());
+            background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
         }
         if let Some(quotas) = &quotas {
-            background.spawn(Arc::clone(quotas).forget_idle());
+            background.spawn("quota upkeep", Arc::clone(quotas).forget_idle());
         }
 
         let public = http::public_routes(Public {
@@ -87,31 +103,25 @@ impl Application {
             metrics: Arc::clone(&metrics),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
+            in_flight: Arc::new(Semaphore::new(config.http.max_requests_in_flight)),
+            drain: drain.clone(),
         });
-        let admin = http::admin_routes(readiness.clone(), metrics);
+        let admin = http::admin_routes(readiness, metrics);
         let times = Times {
             head: config.http.header_read_timeout,
             idle: config.http.idle_timeout,
         };
-        let (stop_public, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let listener = bind("HTTP_ADDR", config.http.http_addr)?;
+        let public = Server::new(listener, public, times, drain.clone())
+            .with_max_connections(config.http.max_connections);
+        let listener = bind("ADMIN_ADDR", config.http.admin_addr)?;
         Ok(Self {
-            public: Server::new(
-                bind("HTTP_ADDR", config.http.http_addr).await?,
-                public,
-                times,
-                stop_public.clone(),
-            ),
-            admin: Server::new(
-                bind("ADMIN_ADDR", config.http.admin_addr).await?,
-                admin,
-                times,
-                stop_admin.clone(),
-            ),
-            readiness,
+            public,
+            admin: Server::new(listener, admin, times, drain_admin.clone()),
             lifecycle: config.lifecycle.clone(),
             background,
-            stop_public,
-            stop_admin,
+            drain,
+            drain_admin,
         })
     }
 
@@ -127,43 +137,117 @@ impl Application {
 
     /// Serves until `stop` is cancelled and the stop is over: unready at once, still serving for the grace, then no new
     /// connections and at most the timeout for requests in flight. The admin listener answers until the last of them.
-    pub async fn run(self, stop: CancellationToken) {
+    ///
+    /// A task that ends by itself begins a stop too: without its keys' refresh, say, a replica would go bad unnoticed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Unclean> {
         let Self {
             public,
             admin,
-            readiness,
             lifecycle,
-            background,
-            stop_public,
-            stop_admin,
+            mut background,
+            drain,
+            drain_admin,
         } = self;
-        let admin = tokio::spawn(admin.run());
+        background.spawn("admin listener", admin.run());
         let mut public = tokio::spawn(public.run());
-        stop.cancelled().await;
-        readiness.drain();
+        let mut outcome = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = background.ended() => Err(Unclean::TaskEnded(ended)),
+            _ = &mut public => Err(Unclean::TaskEnded("public listener")),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(event.action = "stop", error.message = %error, "stopping because of a fault");
+        }
+        drain.begin();
         tracing::info!(event.action = "stop", grace = ?lifecycle.grace, "unready; still serving");
         tokio::time::sleep(lifecycle.grace).await;
-        stop_public.cancel();
-        if timeout(lifecycle.timeout, &mut public).await.is_err() {
-            tracing::warn!(
-                event.action = "stop",
-                "requests were still in flight at the end of SHUTDOWN_TIMEOUT"
-            );
+        drain.make_last_call();
+        if !public.is_finished() && timeout(lifecycle.timeout, &mut public).await.is_err() {
+            let cut_off = drain.complete_and_unanswered();
             public.abort();
+            if cut_off > 0 {
+                let unclean = Unclean::CutOff(cut_off);
+                tracing::warn!(event.action = "stop", requests = cut_off, "{unclean}");
+                outcome = outcome.and(Err(unclean));
+            }
         }
-        stop_admin.cancel();
+        drain_admin.make_last_call();
         // A scrape that is under way may end; one that hangs is not waited for.
-        _ = timeout(LAST_SCRAPE, admin).await;
-        drop(background);
+        _ = timeout(LAST_SCRAPE, background.finished("admin listener")).await;
+        outcome
     }
 }
 
-async fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind {
-            variable,
-            address,
-            source,
-        })
+/// Tasks that run as long as the process does. They end when this is dropped.
+#[derive(Default)]
+struct Background {
+    tasks: JoinSet<()>,
+    names: HashMap<task::Id, &'static str>,
+}
+
+impl Background {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(task).id();
+        self.names.insert(id, name);
+    }
+
+    /// Waits until one ends, by a panic or otherwise, and returns its name.
+    async fn ended(&mut self) -> &'static str {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => self.names.remove(&id),
+            Some(Err(error)) => self.names.remove(&error.id()),
+            None => std::future::pending().await,
+        }
+        .unwrap_or_default()
+    }
+
+    /// Waits until the one of this name has ended.
+    async fn finished(&mut self, name: &'static str) {
+        while self.names.values().any(|running| *running == name) {
+            self.ended().await;
+        }
+    }
+}
+
+fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    server::listen(address).map_err(|source| StartError::Bind {
+        variable,
+        address,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Application, Background, Unclean};
+    use crate::config::{Config, Environment};
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_is_named() {
+        let mut background = Background::default();
+        background.spawn("for ever", std::future::pending());
+        background.spawn("panics", async { panic!("as it should") });
+        assert_eq!(background.ended().await, "panics");
+        background.spawn("ends", async {});
+        assert_eq!(background.ended().await, "ends");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_stops_the_application_with_an_error() {
+        let environment = Environment::from([
+            ("AUTH_MODE", "disabled"),
+            ("HTTP_ADDR", "127.0.0.1:0"),
+            ("ADMIN_ADDR", "127.0.0.1:0"),
+            ("SHUTDOWN_GRACE", "0ms"),
+        ]);
+        let config = Config::load(&environment).expect("valid").config;
+        let mut application = Application::bind(&config).await.expect("ports are free");
+        application
+            .background
+            .spawn("a task", async { panic!("as it should") });
+        let outcome = application.run(CancellationToken::new()).await;
+        assert_eq!(outcome, Err(Unclean::TaskEnded("a task")));
+    }
 }

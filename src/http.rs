@@ -23,11 +23,13 @@ use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::problem::{Kind, Problem};
 use crate::auth::Verifier;
+use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +52,10 @@ pub struct Public {
     pub max_body_bytes: usize,
     /// From the end of a request's head to its answer.
     pub request_timeout: Duration,
+    /// One permit for each request that may be under way.
+    pub in_flight: Arc<Semaphore>,
+    /// The public listener's stop.
+    pub drain: Drain,
 }
 
 /// Registers the series that requests to the public routes will be recorded in, at zero.
@@ -111,6 +117,8 @@ fn v1_routes(state: &Public) -> Router<Public> {
 fn around_everything(routes: Router<Public>, state: Public) -> Router {
     routes
         .layer(CatchPanicLayer::custom(panicked))
+        // Outside of whatever costs something; inside the account, so that what is refused counts.
+        .layer(from_fn_with_state(state.clone(), middleware::in_flight::limit))
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
@@ -128,13 +136,18 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use axum::body::Body;
     use http::Request;
     use http_body_util::BodyExt as _;
+    use tokio::sync::Semaphore;
     use tower::ServiceExt as _;
 
     use super::{Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
+    use crate::lifecycle::Drain;
     use crate::shout::Shouter;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
@@ -154,6 +167,8 @@ mod tests {
             metrics: Metrics::new(&[], &[]).into(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
+            in_flight: Arc::new(Semaphore::new(config.http.max_requests_in_flight)),
+            drain: Drain::new(Duration::ZERO),
         }
     }
 

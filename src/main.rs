@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use shoutback::app::{Application, StartError};
+use shoutback::app::{Application, StartError, Unclean};
 use shoutback::config::{Auth, Config, Environment, Loaded, Problems};
 use shoutback::lifecycle::Signals;
 use shoutback::outbound;
@@ -51,6 +51,8 @@ enum Failure {
     Checked(usize),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Stop(#[from] Unclean),
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("not ready: {0}")]
@@ -172,7 +174,7 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
         let mut announced = false;
         loop {
             tokio::select! {
-                () = &mut running => return Ok(()),
+                outcome = &mut running => return Ok(outcome?),
                 outcome = &mut started, if !announced => {
                     announced = true;
                     outcome.map_err(std::io::Error::other)??;

@@ -50,7 +50,7 @@ impl Verifier {
         })
     }
 
-    /// Fetches every pool's keys, again and again, until dropped.
+    /// Fetches every pool's keys, again and again, until dropped; ends only by a fault.
     pub async fn keep_fresh(self: Arc<Self>) {
         let mut tasks = tokio::task::JoinSet::new();
         for pool in &self.pools {
@@ -58,8 +58,11 @@ impl Verifier {
         }
         let mut sweep = interval(SWEEP);
         loop {
-            sweep.tick().await;
-            self.memory.forget_stale(&self.pools, now());
+            tokio::select! {
+                _ = sweep.tick() => self.memory.forget_stale(&self.pools, now()),
+                // They end by a panic alone, of which whoever runs this should hear.
+                _ = tasks.join_next() => return,
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::form::{address, duration, size};
+use super::form::{address, count, duration, size};
 use super::reader::Reader;
 
 /// Listeners and limits of the two HTTP servers.
@@ -15,6 +15,10 @@ pub struct Http {
     pub admin_addr: SocketAddr,
     /// Bytes of a request's body.
     pub max_body_bytes: usize,
+    /// Open connections of the public listener.
+    pub max_connections: usize,
+    /// Requests of the public listener that are not answered yet.
+    pub max_requests_in_flight: usize,
     /// From the first byte (or the start of the connection) to the end of a request's head.
     pub header_read_timeout: Duration,
     /// From the end of a request's head to its answer.
@@ -43,6 +47,18 @@ impl Http {
                 "64KiB",
                 size("1B", "16MiB"),
                 "Longest request body; longer ones get 413.",
+            ),
+            max_connections: number(
+                reader,
+                "MAX_CONNECTIONS",
+                "10000",
+                "Most connections to the public listener; further ones wait to be accepted.",
+            ),
+            max_requests_in_flight: number(
+                reader,
+                "MAX_REQUESTS_IN_FLIGHT",
+                "12000",
+                "Most requests that are handled at a time; further ones get 503 overloaded.",
             ),
             header_read_timeout: reader.value(
                 "HEADER_READ_TIMEOUT",
@@ -73,6 +89,15 @@ impl Http {
         );
         http
     }
+}
+
+fn number(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> usize {
+    reader.value(name, default, count(1_000_000), meaning).get() as usize
 }
 
 /// How the process stops.

@@ -1,7 +1,6 @@
 //! The admin listener: probes, metrics, version.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use super::middleware;
 use super::problem::{Kind, Problem};
 use crate::auth::Verifier;
+use crate::lifecycle::Drain;
 use crate::telemetry::metrics::Metrics;
 use crate::version;
 
@@ -24,28 +24,20 @@ use crate::version;
 #[derive(Clone)]
 pub struct Readiness {
     verifier: Option<Arc<Verifier>>,
-    draining: Arc<AtomicBool>,
+    drain: Drain,
 }
 
 impl Readiness {
-    /// Ready once `verifier`, where there is one, has every pool's keys.
-    pub fn new(verifier: Option<Arc<Verifier>>) -> Self {
-        Self {
-            verifier,
-            draining: Arc::default(),
-        }
-    }
-
-    /// From now on unready.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// Ready once `verifier`, where there is one, has every pool's keys, and until `drain` begins.
+    pub fn new(verifier: Option<Arc<Verifier>>, drain: Drain) -> Self {
+        Self { verifier, drain }
     }
 
     /// Why not; empty when ready.
     fn reasons(&self) -> Vec<String> {
         let draining = self
-            .draining
-            .load(Ordering::Relaxed)
+            .drain
+            .has_begun()
             .then(|| "draining: the process is stopping".to_owned());
         let awaited = self.verifier.iter().flat_map(|verifier| verifier.awaited());
         draining

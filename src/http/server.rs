@@ -3,25 +3,52 @@
 mod connection;
 mod io;
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use self::connection::{Activity, Watched};
 use self::io::Observed;
+use crate::lifecycle::{Drain, Phase};
 
+/// Connections that the kernel keeps for us while we do not accept: a burst of reconnecting clients, or what comes while
+/// `MAX_CONNECTIONS` are open. The kernel's own bound (`net.core.somaxconn`) is 4096 by default.
+const BACKLOG: u32 = 4096;
 /// A head with a token of 8 KiB and whatever an ingress adds is far below it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// As many as hyper takes on HTTP/1.1.
+const MAX_FIELDS: usize = 100;
 /// RFC 9113 section 6.5.2 recommends no less than 100.
 const MAX_STREAMS: u32 = 100;
+/// The least that a peer may always send on a stream (RFC 9113 section 6.9.2), and `MAX_BODY_BYTES` by default.
+const STREAM_WINDOW: u32 = 65_535;
+/// What a connection's streams may have sent and nobody has read: all of them together four bodies of the default size, not
+/// a hundred.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What a stream may have of an answer in memory while its client does not take it: the longest body's answer by default.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset before we came to look at them. h2's own number: a client that changes its mind stays far below
+/// it, and one that resets whatever it sends is told to go away (CVE-2023-44487).
+const MAX_RESETS_UNSEEN: usize = 20;
+/// Streams that we had to reset for what was on them, over a connection's life; a client that errs a hundred times is not
+/// going to mend its ways (RUSTSEC-2024-0003).
+const MAX_RESETS_OURS: usize = 100;
+/// Out of descriptors, say: to accept again at once would be a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection may take for what is not a handler's business.
 #[derive(Debug, Clone, Copy)]
@@ -35,23 +62,53 @@ pub struct Times {
 /// A bound listener and what it serves.
 pub struct Server {
     listener: TcpListener,
+    connections: Connections,
+    /// One for each connection that may be open; `None`: as many as come.
+    places: Option<Arc<Semaphore>>,
+}
+
+/// What every connection is made of.
+struct Connections {
+    builder: Builder<TokioExecutor>,
     routes: Router,
     times: Times,
-    connections: TaskTracker,
-    /// No new connections; those that are open finish what they have begun.
-    stop: CancellationToken,
+    drain: Drain,
+    tracker: TaskTracker,
+}
+
+/// Listens at `address`.
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Or a restart would have to wait for connections of the last life to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Server {
-    /// Serves `routes` on `listener`, until `stop` is cancelled.
-    pub fn new(listener: TcpListener, routes: Router, times: Times, stop: CancellationToken) -> Self {
+    /// Serves `routes` on `listener`, until `drain` has come to its last call.
+    pub fn new(listener: TcpListener, routes: Router, times: Times, drain: Drain) -> Self {
         Self {
             listener,
-            routes,
-            times,
-            connections: TaskTracker::new(),
-            stop,
+            connections: Connections {
+                builder: builder(),
+                routes,
+                times,
+                drain,
+                tracker: TaskTracker::new(),
+            },
+            places: None,
         }
+    }
+
+    /// Has at most `max` connections open; further ones wait in the backlog.
+    #[must_use]
+    pub fn with_max_connections(mut self, max: usize) -> Self {
+        self.places = Some(Arc::new(Semaphore::new(max)));
+        self
     }
 
     /// Where it listens.
@@ -59,69 +116,149 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Accepts until stopped, then waits for the last connection to end. To bound that wait, drop the future: the
-    /// connections end with it.
+    /// Accepts until the last call, then takes what is in the backlog and waits for the last connection to end. To bound
+    /// that wait, drop the future: the connections end with it.
     pub async fn run(self) {
-        let abort = CancellationToken::new();
-        let _abort_on_drop = abort.clone().drop_guard();
+        let Self {
+            listener,
+            connections,
+            places,
+        } = self;
+        let _cut_on_drop = Cut(connections.drain.clone());
+        let last_call = connections.drain.leaves(Phase::Draining);
+        tokio::pin!(last_call);
         loop {
             let accepted = tokio::select! {
-                () = self.stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                biased;
+                () = &mut last_call => break,
+                accepted = accept(&listener, places.as_ref()) => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.serve(stream, abort.clone()),
+                Ok((stream, place)) => connections.serve(stream, place),
                 Err(error) => {
-                    // Out of descriptors, say: at once again would be a busy loop.
                     tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
-        drop(self.listener);
-        self.connections.close();
-        self.connections.wait().await;
+        if let Err(error) = connections.empty_backlog(listener).await {
+            tracing::warn!(event.action = "stop", error.message = %error, "connections were left in the backlog");
+        }
+        connections.tracker.close();
+        connections.tracker.wait().await;
+    }
+}
+
+/// A place comes before a connection: one that there is no place for stays in the backlog, where it costs us nothing.
+async fn accept(
+    listener: &TcpListener,
+    places: Option<&Arc<Semaphore>>,
+) -> Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
+    let place = match places {
+        Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+        None => None,
+    };
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// Ends the connections when it is dropped.
+struct Cut(Drain);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // The head's timeout is ours: hyper's runs on idle connections too.
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .timer(TokioTimer::new())
+        .max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_RESETS_UNSEEN)
+        .max_local_error_reset_streams(MAX_RESETS_OURS);
+    builder
+}
+
+impl Connections {
+    /// Closes the listener once nothing waits in its backlog: what waits there has been told by the kernel that it is
+    /// connected, and would be reset. Asked by real system calls, because tokio may not have heard of it yet.
+    async fn empty_backlog(&self, listener: TcpListener) -> Result<()> {
+        let listener = listener.into_std()?;
+        // A flood must not keep the listener open.
+        while self.drain.last_call_ends().is_none_or(|end| Instant::now() < end) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    self.serve(TcpStream::from_std(stream)?, None);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn serve(&self, stream: TcpStream, abort: CancellationToken) {
+    fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
         // An answer is written at once, so there is nothing for Nagle's algorithm to wait for.
         _ = stream.set_nodelay(true);
         let activity = Activity::new();
-        let io = Observed::new(stream, activity.clone());
-        let (routes, requests) = (self.routes.clone(), activity.clone());
+        let io = Observed::new(
+            stream,
+            activity.clone(),
+            self.drain.clone(),
+            self.tracker.clone(),
+            place,
+        );
+        let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), activity.clone());
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let request_began = requests.request_began();
-            let answer = routes.clone().call(request);
+            let unanswered = drain.unanswered();
+            let drain = drain.clone();
+            let version = request.version();
+            // hyper refuses them on HTTP/1.1 alone.
+            let answer = (request.headers().len() <= MAX_FIELDS).then(|| routes.clone().call(request));
             async move {
-                let response = answer.await;
-                drop(request_began);
-                response
+                let mut response = match answer {
+                    Some(answer) => answer.await?,
+                    None => too_many_fields(),
+                };
+                if version <= Version::HTTP_11 && drain.has_begun() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                drop((request_began, unanswered));
+                Ok::<_, std::convert::Infallible>(response)
             }
         });
-        let mut builder = Builder::new(TokioExecutor::new());
-        // The head's timeout is ours: hyper's runs on idle connections too.
-        builder
-            .http1()
-            .header_read_timeout(None)
-            .timer(TokioTimer::new())
-            .max_buf_size(MAX_HEAD_BYTES);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HEAD_BYTES as u32)
-            .max_concurrent_streams(MAX_STREAMS);
-        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
-        let watched = Watched::new(
-            connection,
-            activity,
-            self.times,
-            self.stop.clone().cancelled_owned(),
-        );
-        self.connections.spawn(async move {
-            tokio::select! {
-                () = watched => {}
-                () = abort.cancelled() => {}
-            }
-        });
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(io), service)
+            .into_owned();
+        let watched = Watched::new(connection, activity, self.times, self.drain.clone());
+        self.tracker.spawn(watched);
     }
+}
+
+/// As hyper answers it on HTTP/1.1.
+fn too_many_fields() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }

@@ -1,5 +1,7 @@
 //! `POST /v1`: media types in and out, the body in between, the domain behind.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
@@ -7,13 +9,14 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Version};
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Public;
 use super::caching::{self, CACHE_STATUS};
 use super::context::Context;
 use super::media::Form;
 use super::problem::{Kind, Problem};
+use crate::lifecycle::Drain;
 
 pub(super) async fn shout(
     State(state): State<Public>,
@@ -25,7 +28,7 @@ pub(super) async fn shout(
     let caching = caching::asked_for(request.headers());
     let deadline = context.arrived() + state.request_timeout;
     let may_close = request.version() <= Version::HTTP_11;
-    let body = read_body(request.into_body(), state.max_body_bytes, deadline)
+    let body = read_body(request.into_body(), state.max_body_bytes, deadline, &state.drain)
         .await
         .map_err(|no_body| {
             if may_close {
@@ -61,6 +64,9 @@ pub(super) async fn shout(
     }
 }
 
+/// What it takes to get what is in the socket already, on a machine that is busy.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Why there is no body.
 enum NoBody {
     /// Not by the deadline.
@@ -87,12 +93,18 @@ impl From<NoBody> for Problem {
     }
 }
 
-async fn read_body(mut body: Body, limit: usize, deadline: Instant) -> Result<Bytes, NoBody> {
+async fn read_body(mut body: Body, limit: usize, deadline: Instant, drain: &Drain) -> Result<Bytes, NoBody> {
+    let _incomplete = drain.incomplete();
+    // A request that was complete in the socket may have waited for a key until now.
+    let given_up = Instant::now() + LOOK;
     let mut read = BytesMut::new();
     loop {
-        let frame = timeout_at(deadline, body.frame())
-            .await
-            .map_err(|_| NoBody::Late)?;
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = sleep_until(deadline) => return Err(NoBody::Late),
+            () = async { drain.last_call_over().await; sleep_until(given_up).await } => return Err(NoBody::Late),
+        };
         let Some(frame) = frame else {
             return Ok(read.freeze());
         };

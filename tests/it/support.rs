@@ -9,7 +9,7 @@ pub mod rsa;
 use std::net::SocketAddr;
 
 use serde_json::{Map, Value};
-use shoutback::app::Application;
+use shoutback::app::{Application, Unclean};
 use shoutback::config::{Config, Environment};
 use shoutback::dev::cognito;
 use shoutback::dev::shoutcloud::{self, Behaviour};
@@ -28,7 +28,7 @@ pub struct App {
     pub cognito: cognito::Emulator,
     pub shoutcloud: shoutcloud::Emulator,
     stop: CancellationToken,
-    running: JoinHandle<()>,
+    running: JoinHandle<Result<(), Unclean>>,
 }
 
 impl App {
@@ -138,12 +138,22 @@ impl App {
             .sum()
     }
 
-    /// Stops the application as SIGTERM does and waits for its end.
-    pub async fn stop(mut self) {
+    /// Stops the application as SIGTERM does and waits for its end, which is a clean one.
+    pub async fn stop(self) {
+        self.begin_stop();
+        assert_eq!(self.stopped().await, Ok(()));
+    }
+
+    /// What SIGTERM does.
+    pub fn begin_stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits for the end of a stop.
+    pub async fn stopped(mut self) -> Result<(), Unclean> {
         (&mut self.running)
             .await
-            .expect("the application ends without a panic");
+            .expect("the application ends without a panic")
     }
 }
 

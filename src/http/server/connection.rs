@@ -1,5 +1,5 @@
 //! One connection: one limit a state. A head that does not arrive is cut off without an answer; an idle connection is
-//! closed in order; a request under way is bounded by its own layers.
+//! closed in order; a request under way is bounded by its own layers. At a stop, each phase of [`Drain`] narrows them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,9 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Times;
-
-/// For a connection without a complete request, once the process stops.
-const AT_STOP: Duration = Duration::from_secs(1);
+use crate::lifecycle::{Drain, Phase};
 
 /// What a connection is doing, as its socket and its requests see it.
 #[derive(Clone)]
@@ -24,12 +22,20 @@ pub(super) struct Activity(Arc<State>);
 struct State {
     born: Instant,
     requests: AtomicUsize,
+    /// There was a request.
+    was_asked: AtomicBool,
     /// Bytes have come since the last request ended, or the connection is new: a head is on its way.
     head_begun: AtomicBool,
     /// Frames that belong to no request come and go (PING, SETTINGS), so bytes alone begin no head.
     is_http2: AtomicBool,
+    /// The socket takes no more for now.
+    is_write_blocked: AtomicBool,
+    /// Reads look into the socket, whatever the runtime knows of it.
+    looks: AtomicBool,
     /// When this phase began, in nanoseconds after `born`.
     phase_began: AtomicU64,
+    /// When the last request was answered, likewise.
+    answered: AtomicU64,
 }
 
 impl Activity {
@@ -37,9 +43,13 @@ impl Activity {
         Self(Arc::new(State {
             born: Instant::now(),
             requests: AtomicUsize::new(0),
+            was_asked: AtomicBool::new(false),
             head_begun: AtomicBool::new(true),
             is_http2: AtomicBool::new(false),
+            is_write_blocked: AtomicBool::new(false),
+            looks: AtomicBool::new(false),
             phase_began: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
         }))
     }
 
@@ -48,46 +58,78 @@ impl Activity {
         self.0.is_http2.store(true, Ordering::Release);
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        self.0.is_http2.load(Ordering::Acquire)
+    }
+
     /// Bytes were read.
     pub(super) fn bytes_came(&self) {
         let state = &self.0;
         if state.requests.load(Ordering::Acquire) == 0 && !state.head_begun.swap(true, Ordering::AcqRel) {
             // On HTTP/2 the idle time goes on.
-            if !state.is_http2.load(Ordering::Acquire) {
-                self.phase_begins();
+            if !self.is_http2() {
+                state.phase_began.store(self.age(), Ordering::Release);
             }
         }
+    }
+
+    /// Whether the socket takes what is written.
+    pub(super) fn write_blocks(&self, blocks: bool) {
+        self.0.is_write_blocked.store(blocks, Ordering::Release);
+    }
+
+    /// Whether a read should ask the socket itself.
+    pub(super) fn looks(&self) -> bool {
+        self.0.looks.load(Ordering::Acquire)
     }
 
     /// A head is complete; the request lasts until the guard is dropped, which is when its answer is ready. Taking the answer
     /// counts as idling: a peer that leaves its window shut must not be waited for.
     pub(super) fn request_began(&self) -> RequestGuard {
+        self.0.was_asked.store(true, Ordering::Release);
         self.0.requests.fetch_add(1, Ordering::AcqRel);
         RequestGuard(self.clone())
     }
 
-    fn phase_begins(&self) {
-        let nanoseconds = u64::try_from(self.0.born.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.phase_began.store(nanoseconds, Ordering::Release);
+    fn age(&self) -> u64 {
+        u64::try_from(self.0.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn time_of(&self, moment: &AtomicU64) -> Instant {
+        self.0.born + Duration::from_nanos(moment.load(Ordering::Acquire))
     }
 
     /// When patience ends, and how; `None` while a request is under way.
-    fn patience(&self, times: Times) -> Option<(Instant, End)> {
+    fn patience(&self, times: Times, drain: &Drain) -> Option<(Instant, End)> {
         let state = &self.0;
         if state.requests.load(Ordering::Acquire) > 0 {
             return None;
         }
-        let began = state.born + Duration::from_nanos(state.phase_began.load(Ordering::Acquire));
-        let awaits_head = state.head_begun.load(Ordering::Acquire) && !state.is_http2.load(Ordering::Acquire);
-        Some(if awaits_head {
+        let is_http2 = self.is_http2();
+        let began = self.time_of(&state.phase_began);
+        let (until, end) = if state.head_begun.load(Ordering::Acquire) && !is_http2 {
             (began + times.head, End::CutOff)
         } else {
             (began + times.idle, End::Close)
+        };
+        let Some(last_call_ends) = drain.last_call_ends() else {
+            return Some((until, end));
+        };
+        if state.is_write_blocked.load(Ordering::Acquire) && !is_http2 {
+            // The answer to a complete request is being taken.
+            return None;
+        }
+        // An answer that became ready a moment ago, on HTTP/2, is not in the socket yet; and a connection out of the backlog
+        // may be younger than the last call.
+        let until_last = last_call_ends.max(self.time_of(&state.answered) + drain.patience());
+        Some(match end {
+            End::CutOff => (until.min(until_last), end),
+            End::Close => (until_last, end),
         })
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Without an answer.
     CutOff,
@@ -100,8 +142,9 @@ pub(super) struct RequestGuard(Activity);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let state = &self.0.0;
-        self.0.phase_begins();
+        let (state, now) = (&self.0.0, self.0.age());
+        state.phase_began.store(now, Ordering::Release);
+        state.answered.store(now, Ordering::Release);
         state.head_begun.store(false, Ordering::Release);
         state.requests.fetch_sub(1, Ordering::AcqRel);
     }
@@ -115,28 +158,53 @@ pub(super) struct Watched<C> {
     /// Armed for the end of patience or earlier. Most wake-ups are put off rather than avoided: a request would cost a
     /// change of the timer otherwise.
     timer: Pin<Box<Sleep>>,
-    /// Idle for too long, and told so.
+    drain: Drain,
+    phase: Phase,
+    next_phase: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// HTTP/2's GOAWAY was sent, or HTTP/1.1 was told to close.
     closing: bool,
-    /// `None` once it was heard.
-    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<C: GracefulConnection> Watched<C> {
-    pub(super) fn new(
-        connection: C,
-        activity: Activity,
-        times: Times,
-        stop: WaitForCancellationFutureOwned,
-    ) -> Self {
+    pub(super) fn new(connection: C, activity: Activity, times: Times, drain: Drain) -> Self {
         let timer = Box::pin(sleep_until(activity.0.born + times.head));
         Self {
             connection: Box::pin(connection),
             activity,
             times,
             timer,
+            phase: Phase::Serving,
+            next_phase: Box::pin(drain.leaves(Phase::Serving)),
+            drain,
             closing: false,
-            stop: Some(Box::pin(stop)),
         }
+    }
+
+    /// Polls the connection, and sends GOAWAY where it is time for it.
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // A client that has just connected may have its first request on the way: not before it. HTTP/1.1 is told by
+            // `connection: close` on its next answer, because hyper would close an idle connection here.
+            let is_time = self.phase == Phase::LastCall
+                || self.phase == Phase::Draining && self.activity.0.was_asked.load(Ordering::Acquire);
+            if self.closing || !is_time || !self.activity.is_http2() {
+                return Poll::Pending;
+            }
+            self.closing = true;
+            self.connection.as_mut().graceful_shutdown();
+        }
+    }
+
+    /// Polls the connection once more, with reads that ask the socket itself: what has come is not closed upon, even if the
+    /// runtime has not heard of it yet.
+    fn look(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.activity.0.looks.store(true, Ordering::Release);
+        let polled = self.poll_connection(cx);
+        self.activity.0.looks.store(false, Ordering::Release);
+        polled
     }
 }
 
@@ -145,28 +213,27 @@ impl<C: GracefulConnection> Future for Watched<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if this
-            .stop
-            .as_mut()
-            .is_some_and(|stop| stop.as_mut().poll(cx).is_ready())
-        {
-            this.stop = None;
-            this.times = Times {
-                head: this.times.head.min(AT_STOP),
-                idle: AT_STOP,
-            };
-            this.activity.phase_begins();
-            this.connection.as_mut().graceful_shutdown();
+        while this.next_phase.as_mut().poll(cx).is_ready() {
+            this.phase = this.phase.next();
+            if this.phase == Phase::Cut {
+                return Poll::Ready(());
+            }
+            this.next_phase.set(this.drain.leaves(this.phase));
         }
-        if this.connection.as_mut().poll(cx).is_ready() {
+        if this.poll_connection(cx).is_ready() {
             return Poll::Ready(());
         }
         loop {
-            let patience = this.activity.patience(this.times);
+            let patience = this.activity.patience(this.times, &this.drain);
             match patience {
-                Some((until, End::CutOff)) if until <= Instant::now() => return Poll::Ready(()),
-                Some((until, End::Close)) if until <= Instant::now() => {
-                    if std::mem::replace(&mut this.closing, true) {
+                Some((until, end)) if until <= Instant::now() => {
+                    if this.look(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    if this.activity.patience(this.times, &this.drain) != patience {
+                        continue;
+                    }
+                    if end == End::CutOff || std::mem::replace(&mut this.closing, true) {
                         return Poll::Ready(());
                     }
                     this.connection.as_mut().graceful_shutdown();

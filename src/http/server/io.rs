@@ -1,14 +1,18 @@
 //! A connection's socket: tells its [`Activity`] what comes, and closes so that the last answer arrives.
 
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Read as _, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
 
 use super::connection::Activity;
+use crate::lifecycle::{Counted, Drain};
 
 /// How long, and how much, is read of what a client sends to a connection that was answered and closed. Closing a socket
 /// with unread bytes resets the connection, and a reset overtakes the answer: a client that is still sending the body of a
@@ -19,36 +23,79 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4). Less than the whole of it is a head that did not arrive.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose reads are seen.
+/// A socket whose reads and writes are seen.
 pub(super) struct Observed {
     /// `None` only while being dropped.
     stream: Option<TcpStream>,
     activity: Activity,
+    drain: Drain,
     /// What is still to come of the preface; `None` once it is whole, or something else came.
     preface: Option<&'static [u8]>,
     /// Nothing more will come.
     ended: bool,
+    /// An answer of HTTP/1.1 that the socket has no room for is not given yet.
+    unsent: Option<Counted>,
+    /// Where the socket's last moments are waited for.
+    tracker: TaskTracker,
+    /// Its place among the connections, held until the socket is closed.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Observed {
-    pub(super) fn new(stream: TcpStream, activity: Activity) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Activity,
+        drain: Drain,
+        tracker: TaskTracker,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             stream: Some(stream),
             activity,
+            drain,
             preface: Some(HTTP2_PREFACE),
             ended: false,
+            unsent: None,
+            tracker,
+            place,
         }
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(self.stream.as_mut().expect("taken only by drop"))
     }
+
+    /// Reads by a system call. tokio asks the socket only once epoll has reported it, which may be yet to come.
+    fn look(&mut self, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let stream = self.stream();
+        match (&*SockRef::from(&*stream)).read(buf.initialize_unfilled()) {
+            Ok(read) => {
+                buf.advance(read);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        let blocks = written.is_pending();
+        if blocks != self.unsent.is_some() && !self.activity.is_http2() {
+            self.unsent = blocks.then(|| self.drain.unanswered());
+            self.activity.write_blocks(blocks);
+        }
+        written
+    }
 }
 
 impl AsyncRead for Observed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
-        let read = ready!(self.stream().poll_read(cx, buf));
+        let mut read = self.stream().poll_read(cx, buf);
+        if read.is_pending() && self.activity.looks() {
+            read = self.look(buf);
+        }
+        let read = ready!(read);
         let came = buf.filled().get(before..).unwrap_or_default();
         if came.is_empty() {
             self.ended = true;
@@ -67,7 +114,8 @@ impl AsyncRead for Observed {
 
 impl AsyncWrite for Observed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        self.stream().poll_write(cx, buf)
+        let written = self.stream().poll_write(cx, buf);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -75,7 +123,8 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
+        let written = self.stream().poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -98,12 +147,13 @@ impl Drop for Observed {
             self.ended,
             tokio::runtime::Handle::try_current(),
         ) {
-            runtime.spawn(linger(stream));
+            let place = self.place.take();
+            self.tracker.spawn_on(linger(stream, place), &runtime);
         }
     }
 }
 
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: TcpStream, _place: Option<OwnedSemaphorePermit>) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
         // However it ends, the socket is closed then.
