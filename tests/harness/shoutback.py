@@ -1,0 +1,130 @@
+"""The service as its callers and operators see it, and the emulators of `shoutback dev`."""
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+
+from .process import Process, answers, ask
+
+
+def binary():
+    try:
+        return os.environ["SHOUTBACK_BIN"]
+    except KeyError:
+        raise SystemExit("SHOUTBACK_BIN must name the binary; the suites in tests/suites build it and set this") from None
+
+
+class Shoutback(Process):
+    """One instance, ready when it is made. `variables` are its environment, over ports of its own choice."""
+
+    def __init__(self, log, **variables):
+        environment = {
+            "HTTP_ADDR": "127.0.0.1:0",
+            "ADMIN_ADDR": "127.0.0.1:0",
+            "AUTH_MODE": "disabled",
+            "RATE_LIMIT_PER_CLIENT": "off",
+            "SHUTDOWN_GRACE": "0ms",
+        }
+        super().__init__([binary(), "serve"], log, environment | variables)
+        started = self.until("it listens", self._started)
+        self.address, self.admin = started["http_addr"], started["admin_addr"]
+        self.port = int(self.address.rpartition(":")[2])
+        self.until("it is ready", lambda: answers(f"http://{self.admin}/readyz"))
+
+    def _started(self):
+        for line in self.printed().splitlines(keepends=True):
+            if '"message":"listening"' in line and line.endswith("\n"):
+                return json.loads(line)
+        return None
+
+    @property
+    def url(self):
+        return f"http://{self.address}/v1"
+
+    def is_live(self):
+        return answers(f"http://{self.admin}/livez")
+
+    def metric(self, name, **labels):
+        """The sum of the series called `name` that have these labels; 0 if there is none."""
+        status, text = ask("GET", f"http://{self.admin}/metrics")
+        assert status == 200, text
+        return metric(text, name, **labels)
+
+    def active_requests(self):
+        return self.metric("http_server_active_requests")
+
+    def status(self, field):
+        """A field of /proc/PID/status in KiB, such as VmRSS or VmHWM."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{field}:\s+(\d+) kB$", text, re.M).group(1))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def metric(text, name, **labels):
+    """`Shoutback.metric`, of a text that was scraped already."""
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    total = 0.0
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name and all(part in series for part in wanted):
+            total += float(value)
+    return total
+
+
+class Emulators(Process):
+    """SHOUTCLOUD and Cognito, in a process of their own: `shoutback dev`, whose service nobody calls."""
+
+    def __init__(self, log):
+        command = [binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
+        super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"})
+        # The last of the lines to paste has everything that is needed to get a token.
+        pasted = self.until(
+            "it prints its lines",
+            lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.printed()),
+        )
+        self.client_id, self.secret, self.cognito = pasted.groups()
+        self.shoutcloud, issuer = re.search(
+            r"emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
+        ).groups()
+        self.pool_id = issuer.rpartition("/")[2]
+
+    def authentication(self):
+        """The variables with which the service accepts this Cognito's tokens."""
+        return {
+            "AUTH_MODE": "cognito",
+            "COGNITO_USER_POOL_IDS": self.pool_id,
+            "COGNITO_CLIENT_IDS": self.client_id,
+            "COGNITO_ENDPOINT": self.cognito,
+        }
+
+    def token(self):
+        """A fresh access token."""
+        credentials = base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
+        headers = {
+            "authorization": f"Basic {credentials}",
+            "content-type": "application/x-www-form-urlencoded",
+        }
+        status, text = ask("POST", f"{self.cognito}/oauth2/token", b"grant_type=client_credentials", headers)
+        assert status == 200, text
+        return json.loads(text)["access_token"]
+
+    def rotate(self):
+        """Signs with a new key from now on; the old one stays published."""
+        status, text = ask("POST", f"{self.cognito}/_emulator/rotate")
+        assert status == 200, text
+
+    def behave(self, delay="0s", failure_rate=0.0):
+        """How SHOUTCLOUD does from now on."""
+        url = f"http://{self.shoutcloud}/_emulator/behaviour"
+        status, text = ask("PUT", url, {"delay": delay, "failure_rate": failure_rate})
+        assert status == 200, text
+
+    def calls(self):
+        """Requests that have arrived at SHOUTCLOUD so far."""
+        status, text = ask("GET", f"http://{self.shoutcloud}/_emulator/behaviour")
+        assert status == 200, text
+        return json.loads(text)["calls"]
