@@ -1,6 +1,7 @@
-//! How the emulator behaves, and `/_emulator/behaviour`, by which that is changed while it runs.
+//! How the emulator behaves, and `/_emulator/behaviour`, by which that is changed while it runs and its calls are counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -28,6 +29,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
         &json!({
             "delay": humantime::format_duration(behaviour.delay).to_string(),
             "failure_rate": behaviour.failure_rate,
+            "calls": shared.calls.load(Ordering::Relaxed),
         }),
     )
 }
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(put(r#"{"failure_rate":1}"#).await.0, 200);
         let shown = client().get(&url).send().await.unwrap();
         let shown: Value = serde_json::from_str(&shown.text().await.unwrap()).unwrap();
-        assert_eq!(shown, json!({ "delay": "200ms", "failure_rate": 1.0 }));
+        assert_eq!(shown, json!({ "delay": "200ms", "failure_rate": 1.0, "calls": 0 }));
 
         for (bad, said) in [
             (r#"{"delay":200}"#, "duration"),
