@@ -80,10 +80,22 @@ class Process:
         self.child.terminate()
         return self.child.wait(timeout=within)
 
+    @contextlib.contextmanager
+    def starting(self):
+        """Ends the process if it does not get as far as its `with` block."""
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.end()
+
+    def end(self):
         if self.child.poll() is None:
             try:
                 self.stop()

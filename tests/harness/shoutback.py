@@ -28,10 +28,11 @@ class Shoutback(Process):
             "SHUTDOWN_GRACE": "0ms",
         }
         super().__init__([binary(), "serve"], log, environment | variables)
-        started = self.until("it listens", self._started)
-        self.address, self.admin = started["http_addr"], started["admin_addr"]
-        self.port = int(self.address.rpartition(":")[2])
-        self.until("it is ready", lambda: answers(f"http://{self.admin}/readyz"))
+        with self.starting():
+            started = self.until("it listens", self._started)
+            self.address, self.admin = started["http_addr"], started["admin_addr"]
+            self.port = int(self.address.rpartition(":")[2])
+            self.until("it is ready", lambda: answers(f"http://{self.admin}/readyz"))
 
     def _started(self):
         for line in self.printed().splitlines(keepends=True):
@@ -63,6 +64,16 @@ class Shoutback(Process):
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def holds_connection_from(self, port):
+        """Whether the process has a connection from this port of this machine, not only the kernel after it."""
+        wanted = [f"0100007F:{self.port:04X}", f"0100007F:{port:04X}"]
+        for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1:3] == wanted:
+                inode = fields[9]
+                return inode != "0"
+        return False
+
 
 def metric(text, name, **labels):
     """`Shoutback.metric`, of a text that was scraped already."""
@@ -82,10 +93,11 @@ class Emulators(Process):
         command = [binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
         super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"})
         # The last of the lines to paste has everything that is needed to get a token.
-        pasted = self.until(
-            "it prints its lines",
-            lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.printed()),
-        )
+        with self.starting():
+            pasted = self.until(
+                "it prints its lines",
+                lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.printed()),
+            )
         self.client_id, self.secret, self.cognito = pasted.groups()
         self.shoutcloud, issuer = re.search(
             r"emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
