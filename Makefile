@@ -2,6 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 300
 
 .PHONY: help
 help: ## Lists the targets
@@ -22,6 +23,10 @@ test: ## Runs every suite of tests/suites, installing what it needs; SUITES="ser
 .PHONY: fuzz
 fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+.PHONY: soak
+soak: ## Runs the service under load and faults for SOAK_SECONDS (300); ARGS="…" are passed on
+	@SOAK_SECONDS=$(SOAK_SECONDS) scripts/soak $(ARGS)
 
 .PHONY: fmt
 fmt: ## Formats the code

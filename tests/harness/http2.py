@@ -13,6 +13,10 @@ END_STREAM = ACK = 1
 END_HEADERS = 4
 
 
+class NotProcessed(ConnectionError):
+    """The server has said that it never began with this request: it may be sent again elsewhere."""
+
+
 class Http2:
     """One connection. `closing` is set once the server takes no more requests on it."""
 
@@ -34,7 +38,7 @@ class Http2:
             self.window_grew.clear()
             await self.window_grew.wait()
         if self.closing:
-            raise ConnectionError("the connection takes no more requests")
+            raise NotProcessed("the connection takes no more requests")
         self.window -= len(body)
         stream, self.next_stream = self.next_stream, self.next_stream + 2
         pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", self.authority), (":path", path)]
@@ -47,7 +51,7 @@ class Http2:
             del self.answers[stream]
         return answer.status, answer.headers, bytes(answer.body)
 
-    async def close(self):
+    def close(self):
         self.reading.cancel()
         self.writer.close()
 
@@ -58,7 +62,7 @@ class Http2:
                 payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
                 self._received(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
         except (ConnectionError, asyncio.IncompleteReadError):
-            self._end(0, "the connection was closed")
+            self._end(0, ConnectionError("the connection was closed"))
 
     def _received(self, kind, flags, stream, payload):
         answer = self.answers.get(stream)
@@ -71,7 +75,7 @@ class Http2:
             self.window_grew.set()
         elif kind == GOAWAY:
             self.closing = True
-            self._end(int.from_bytes(payload[:4], "big"), "the server took no more requests")
+            self._end(int.from_bytes(payload[:4], "big"), NotProcessed("the server took no more requests"))
         elif kind in (HEADERS, CONTINUATION):
             # Every block is decoded, wanted or not: the decoder's state depends on it. Ours fit into one frame.
             assert flags & END_HEADERS
@@ -90,13 +94,15 @@ class Http2:
         if kind in (HEADERS, DATA) and flags & END_STREAM and answer and not answer.whole.done():
             answer.whole.set_result(None)
 
-    def _end(self, last, why):
+    def _end(self, last, error):
         """Streams after `last` get no answer."""
         self.closing = True
+        # Whoever waits to send is told.
+        self.window = max(self.window, 1 << 31)
         self.window_grew.set()
         for stream, answer in self.answers.items():
             if stream > last and not answer.whole.done():
-                answer.whole.set_exception(ConnectionError(why))
+                answer.whole.set_exception(error)
 
 
 class Answer:

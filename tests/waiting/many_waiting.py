@@ -116,7 +116,7 @@ async def all_at_once(shoutback, token):
         livez.append(await asyncio.to_thread(shoutback.is_live))
         await asyncio.wait([shouting], timeout=0.1)
     for connection in shared:
-        await connection.close()
+        connection.close()
     return await shouting, most, livez
 
 
