@@ -71,7 +71,7 @@ def test_a_fault_is_retried_then_told_and_over_when_it_is_over(fault, pooled, sh
     assert shoutcloud.calls() == calls + (ATTEMPTS if arrives else 0)
 
     assert caller.shout(shoutback).status_code == 200
-    assert shoutback.active_requests() == 0
+    wait_until("no request is active", lambda: shoutback.active_requests() == 0)
 
 
 def test_a_refused_connection_is_retried_then_told_and_over_when_it_is_over(shoutback, network, shoutcloud, caller):

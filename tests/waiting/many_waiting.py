@@ -103,21 +103,23 @@ async def shout_in_stream(connection, token, number):
 
 
 async def all_at_once(shoutback, token):
-    """Every answer; and whether the service said that all of them were waiting, and was alive whenever it was asked."""
+    """Every answer; the most requests that were active at once, and the memory then; the answers of /livez meanwhile."""
     opening = asyncio.Semaphore(OPENING)
     own = await asyncio.gather(*(connect(shoutback.port, opening) for _ in range(ALONE)))
     shared = [await Http2.connect("127.0.0.1", shoutback.port) for _ in range(CONNECTIONS)]
     requests = [shout_alone(own[number], token, number) for number in range(ALONE)]
     requests += [shout_in_stream(shared[number % CONNECTIONS], token, number) for number in range(ALONE, REQUESTS)]
     shouting = asyncio.gather(*requests)
-    most, livez = 0, []
+    most, waiting, livez = 0, 0, []
     while not shouting.done():
-        most = max(most, await asyncio.to_thread(shoutback.active_requests))
+        active = await asyncio.to_thread(shoutback.active_requests)
+        if active >= most:
+            most, waiting = active, shoutback.status("VmRSS")
         livez.append(await asyncio.to_thread(shoutback.is_live))
         await asyncio.wait([shouting], timeout=0.1)
     for connection in shared:
         connection.close()
-    return await shouting, most, livez
+    return await shouting, most, waiting, livez
 
 
 @contextlib.contextmanager
@@ -137,7 +139,7 @@ def main():
         variables = emulators.authentication() | VARIABLES | {"SHOUTCLOUD_URL": upstream}
         shoutback = stack.enter_context(Shoutback(directory / "log", **variables))
         before = shoutback.status("VmRSS")
-        answers, most, livez = asyncio.run(all_at_once(shoutback, emulators.token()))
+        answers, most, waiting, livez = asyncio.run(all_at_once(shoutback, emulators.token()))
         peak = shoutback.status("VmHWM")
 
     statuses = {}
@@ -147,7 +149,8 @@ def main():
             sys.exit(f"FAILED: request {number} got another one's answer: {body}")
     print(
         f"{REQUESTS} requests: statuses {statuses}, at most {most:.0f} at once; /livez {livez.count(True)} of {len(livez)}; "
-        f"resident {before / 1024:.0f} MiB before, {peak / 1024:.0f} MiB at most, {(peak - before) * 1024 / REQUESTS:.0f} B a request"
+        f"resident {before / 1024:.0f} MiB before, {waiting / 1024:.0f} MiB while all waited, {peak / 1024:.0f} MiB at most, "
+        f"{(peak - before) * 1024 / REQUESTS:.0f} B a request"
     )
     failures = []
     if statuses != {200: REQUESTS}:
