@@ -76,7 +76,7 @@ class Proxy:
 class Toxic:
     def __init__(self, proxy, type, stream, toxicity, attributes):
         self.call, self.path = proxy.toxiproxy.call, f"{proxy.path}/toxics"
-        self.name = f"{type}-{stream}"
+        self.name, self.toxicity = f"{type}-{stream}", toxicity
         self.described = {"name": self.name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
 
     def add(self):
