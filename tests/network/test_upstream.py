@@ -141,7 +141,7 @@ def test_restarts_of_the_network_cost_consumers_nothing(start, network, shoutclo
 
 
 def test_a_breaker_that_a_network_has_opened_closes_by_itself(start, network, shoutcloud, caller):
-    shoutback = start(BREAKER_MIN_CALLS="8", BREAKER_OPEN_FOR="1s", BREAKER_WINDOW="10s")
+    shoutback = start(BREAKER_MIN_CALLS="8", BREAKER_OPEN_FOR="3s", BREAKER_WINDOW="10s")
 
     def is_in(state):
         return shoutback.metric("shoutback_breaker_state", state=state) == 1
@@ -153,7 +153,7 @@ def test_a_breaker_that_a_network_has_opened_closes_by_itself(start, network, sh
         calls = shoutcloud.calls()
         answer = caller.shout(shoutback)
         assert problem(answer) == UNAVAILABLE
-        assert answer.headers["retry-after"] == "1"
+        assert 1 <= int(answer.headers["retry-after"]) <= 4
         assert shoutcloud.calls() == calls
     wait_until("shouts succeed again", lambda: caller.shout(shoutback).status_code == 200)
     wait_until("the breaker is closed", lambda: caller.shout(shoutback).status_code == 200 and is_in("closed"))
