@@ -107,7 +107,10 @@ mod tests {
         assert_eq!(put(r#"{"failure_rate":1}"#).await.0, 200);
         let shown = client().get(&url).send().await.unwrap();
         let shown: Value = serde_json::from_str(&shown.text().await.unwrap()).unwrap();
-        assert_eq!(shown, json!({ "delay": "200ms", "failure_rate": 1.0, "calls": 0 }));
+        assert_eq!(
+            shown,
+            json!({ "delay": "200ms", "failure_rate": 1.0, "calls": 0 })
+        );
 
         for (bad, said) in [
             (r#"{"delay":200}"#, "duration"),
