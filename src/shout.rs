@@ -4,6 +4,7 @@
 //! (`cache`), and one that asks while it is being asked waits for the same answer (`flight`). If it cannot be had, an
 //! answer that has grown stale will do; without one, if that is configured, capitals of our own (`uppercase`).
 
+mod answer;
 mod cache;
 mod flight;
 mod reverse;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 
+pub use self::answer::{Caching, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
 pub use self::uppercase::simple_uppercase;
 
@@ -65,88 +67,6 @@ impl Upstream for Shoutcloud {
     ) -> Result<String, shoutcloud::Error> {
         self.capitalise(text, deadline, progress).await
     }
-}
-
-/// What a caller asks of the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caching {
-    /// Nothing in particular: read, share, store.
-    Usual,
-    /// An answer that is made for it alone, and may be stored (`no-cache`).
-    Anew,
-    /// To be left out of it (`no-store`).
-    Off,
-}
-
-/// A shout, and what it took.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shout {
-    /// The text, reversed and in capitals.
-    pub text: Arc<str>,
-    /// Where it came from. The empty text, for which nobody is asked, counts as the upstream's.
-    pub source: Source,
-    /// Time spent waiting for the upstream; `None` if nobody had to.
-    pub upstream: Option<Duration>,
-}
-
-/// Where a shout came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A call that was made for this request.
-    Upstream {
-        /// Why the cache did not answer.
-        forward: Forward,
-        /// Whether it can from now on.
-        stored: bool,
-    },
-    /// An earlier call.
-    Cache,
-    /// A call that was under way for another request.
-    Coalesced,
-    /// An earlier call, long enough ago that a new one was tried, which failed.
-    Stale,
-    /// This service, since the upstream could not be had.
-    Fallback {
-        /// Why the cache did not answer.
-        forward: Forward,
-    },
-}
-
-/// Why a request was not answered from the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forward {
-    /// It has no fresh answer.
-    Miss,
-    /// The caller wanted a new one.
-    Request,
-    /// It was not to be asked.
-    Bypass,
-}
-
-/// No shout, and what it took to find out.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub struct Error {
-    /// Why.
-    #[source]
-    pub cause: Cause,
-    /// Why the cache did not answer.
-    pub forward: Forward,
-    /// Whether it was another request's call that failed.
-    pub collapsed: bool,
-    /// Time spent waiting for the upstream.
-    pub upstream: Duration,
-}
-
-/// Why there is no shout.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Cause {
-    /// The upstream gave none.
-    #[error(transparent)]
-    Upstream(#[from] shoutcloud::Error),
-    /// A fault of ours, in the call that this request shared.
-    #[error("the call panicked")]
-    Panicked,
 }
 
 /// A call without a shout.
@@ -210,14 +130,10 @@ impl Shouter {
                 source,
                 upstream: (source != Source::Cache).then_some(upstream),
             }),
-            Err(Failure {
-                cause,
-                forward,
-                collapsed,
-            }) => Err(Error {
-                cause,
-                forward,
-                collapsed,
+            Err(failure) => Err(Error {
+                cause: failure.cause,
+                forward: failure.forward,
+                collapsed: failure.collapsed,
                 upstream,
             }),
         }
@@ -232,42 +148,41 @@ impl Shouter {
         if let Some(shout) = fresh() {
             return Ok((shout, Source::Cache));
         }
-        let failure = loop {
+        let (cause, collapsed) = loop {
             let call = |progress| self.clone().fly(key.clone(), progress);
-            let (mut flight, collapsed) = match self.0.flights.board(key, fresh, call) {
+            let (mut flight, joined) = match self.0.flights.board(key, fresh, call) {
                 Boarding::Started(flight) => (flight, false),
                 Boarding::Joined(flight) => (flight, true),
                 Boarding::Unneeded(shout) => return Ok((shout, Source::Cache)),
             };
-            let cause = match timeout_at(deadline, flight.landing()).await {
-                Err(_) => flight.deadline_passed().into(),
-                Ok(None) => Cause::Panicked,
-                Ok(Some(landing)) => match landing.answer {
-                    Ok(shout) if collapsed => return Ok((shout, Source::Coalesced)),
-                    Ok(shout) => {
-                        return Ok((
-                            shout,
-                            Source::Upstream {
-                                forward: Forward::Miss,
-                                stored: landing.stored,
-                            },
-                        ));
-                    }
-                    Err(_) if landing.cut_short && Instant::now() + WORTH_ANOTHER_CALL < deadline => continue,
-                    Err(error) => error.into(),
-                },
+            let Ok(landing) = timeout_at(deadline, flight.landing()).await else {
+                break (flight.deadline_passed().into(), joined);
             };
-            break Failure {
+            let Some(Landing {
+                answer,
+                stored,
+                cut_short,
+            }) = landing
+            else {
+                break (Cause::Panicked, joined);
+            };
+            let forward = Forward::Miss;
+            match answer {
+                Ok(shout) if joined => return Ok((shout, Source::Coalesced)),
+                Ok(shout) => return Ok((shout, Source::Upstream { forward, stored })),
+                Err(_) if cut_short && Instant::now() + WORTH_ANOTHER_CALL < deadline => {}
+                Err(error) => break (error.into(), joined),
+            }
+        };
+        match (&cause, cache.find(key)) {
+            (Cause::Upstream(_), Found::Stale(shout)) => Ok((shout, Source::Stale)),
+            // Somebody who wanted a new answer has got one meanwhile.
+            (Cause::Upstream(_), Found::Fresh(shout)) => Ok((shout, Source::Coalesced)),
+            (Cause::Upstream(_), Found::Nothing) | (Cause::Panicked, _) => Err(Failure {
                 cause,
                 forward: Forward::Miss,
                 collapsed,
-            };
-        };
-        match (&failure.cause, cache.find(key)) {
-            (Cause::Upstream(_), Found::Stale(shout)) => Ok((shout, Source::Stale)),
-            // Somebody who wanted a new answer has got one meanwhile.
-            (Cause::Upstream(_), Found::Fresh(shout)) => Ok((shout, Source::Cache)),
-            _ => Err(failure),
+            }),
         }
     }
 
@@ -300,6 +215,7 @@ impl Shouter {
             answer,
         }
     }
+
     async fn call(
         &self,
         key: &Key,

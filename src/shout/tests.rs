@@ -573,6 +573,17 @@ async fn who_wants_a_new_answer_neither_reads_nor_joins_nor_is_joined_but_stores
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_forgiven_if_somebody_has_got_a_new_answer_meanwhile() {
+    let stage = Stage::usual();
+    stage
+        .script
+        .then([Call::FailsAfter(SECOND, unavailable()), Call::Answers]);
+    let usual = stage.begin().await;
+    assert_eq!(stage.source(Caching::Anew).await, MADE_ANEW);
+    assert_eq!(end(usual).await, Ok(Source::Coalesced));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_wants_to_be_left_out_is() {
     let stage = Stage::usual();
     assert_eq!(stage.source(Caching::Off).await, PASSED_BY);
