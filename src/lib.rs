@@ -12,7 +12,7 @@
 //! | [`http`] | two tables of routes, one ordered stack of layers, problems, listeners |
 //! | [`auth`] | who may call: Cognito's tokens and keys; knows nothing of HTTP servers |
 //! | [`quota`] | how often one client may call |
-//! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it |
+//! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it; what is kept, shared, and done without the upstream |
 //! | [`shoutcloud`] | the client of the upstream, and what counts as a shout |
 //! | [`telemetry`] | metrics and logs |
 //! | [`outbound`] | what every call that leaves the process has in common |
@@ -23,7 +23,8 @@
 //! # The way of a request
 //!
 //! Connection → request id → metrics and log line → panics caught → route and method → `content-length` → token → quota →
-//! media types → body → reversal → deadline → attempt upstream: send, read the answer, validate the shout.
+//! media types → body → cache → an equal call under way → reversal → deadline → attempt upstream: send, read the answer,
+//! validate the shout.
 //!
 //! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::metrics, config`.
 

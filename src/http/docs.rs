@@ -37,6 +37,17 @@ pub fn openapi() -> OpenApi {
                 .description(Some("The request's id; one is made up where none, or none of this form, is sent."))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(128)))),
         )
+        .parameter(
+            ParameterBuilder::new()
+                .name("cache-control")
+                .parameter_in(ParameterIn::Header)
+                .required(Required::False)
+                .description(Some(
+                    "`no-cache`: a new answer, which is kept for later requests; `no-store`: one that is not kept either. \
+                     Other directives are ignored.",
+                ))
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
+        )
         .request_body(Some(
             RequestBodyBuilder::new()
                 .required(Some(Required::True))
@@ -51,6 +62,7 @@ pub fn openapi() -> OpenApi {
                 .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
                 .content("text/plain", text())
                 .header("x-request-id", header("The request's id"))
+                .header("cache-status", header(CACHE_STATUS))
                 .header("server-timing", header("Milliseconds spent on `auth` and `upstream`, whichever occurred"))
                 .header("ratelimit", header("What is left of the client's quota, and seconds until it is full again"))
                 .header("ratelimit-policy", header("The client's quota, and seconds in which it fills")),
@@ -74,6 +86,7 @@ pub fn openapi() -> OpenApi {
                 .schema(Some(Ref::from_schema_name("Problem")))
                 .build(),
         );
+        response = response.header("cache-status", header(CACHE_STATUS));
         response = match status.as_u16() {
             401 | 403 => response.header("www-authenticate", header("The challenge (RFC 6750)")),
             429 | 503 => response.header("retry-after", header("Seconds to wait, from 1 to 60")),
@@ -83,7 +96,8 @@ pub fn openapi() -> OpenApi {
     }
     let allow = ResponseBuilder::new()
         .description("The methods of this path")
-        .header("allow", header("The methods"));
+        .header("allow", header("The methods"))
+        .header("cache-status", header(CACHE_STATUS));
     let options = OperationBuilder::new()
         .operation_id(Some("methods"))
         .response("204", allow);
@@ -121,6 +135,9 @@ pub fn openapi() -> OpenApi {
         ))
         .build()
 }
+
+const CACHE_STATUS: &str =
+    "How the cache was involved (RFC 9211); the bare `shoutback` if it was not reached";
 
 /// What `POST /v1` can answer: all but what belongs to other paths and methods.
 fn on_v1(kind: Kind) -> bool {

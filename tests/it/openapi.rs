@@ -91,7 +91,7 @@ fn assert_headers(seen: &Seen, response: &Value) {
     for name in documented.keys() {
         assert!(seen.header(name).is_some(), "{}: {name} is documented", seen.case);
     }
-    for name in ["allow", "retry-after", "www-authenticate"] {
+    for name in ["allow", "cache-status", "retry-after", "www-authenticate"] {
         if seen.header(name).is_some() {
             assert!(
                 documented.contains_key(name),
