@@ -275,6 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn a_small_cache_takes_the_longest_texts_that_there_are_by_default() {
+        let cache = cache_of(1 << 20);
+        // Two bytes in capitals are three.
+        let text = "ɐ".repeat(32 << 10);
+        let key = key("ada", &text);
+        assert!(cache.store(&key, &text.to_uppercase().into()));
+        assert_eq!(cache.find(&key), fresh(&text.to_uppercase()));
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_kept_takes_the_old_one_along() {
         let cache = cache_of(OVERHEAD + 100);
         let key = key("ada", "hi");

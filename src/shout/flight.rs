@@ -134,3 +134,57 @@ impl Drop for Seat {
         self.flights.lock().remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::{Boarding, Flights, Key, Landing};
+
+    fn key() -> Key {
+        Key {
+            client: "ada".into(),
+            text: "hi".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn no_call_is_begun_if_one_has_just_ended() {
+        let flights = Flights::default();
+        let boarding = flights.board(&key(), || Some("IH"), |_| async { panic!("begun") });
+        assert!(matches!(boarding, Boarding::Unneeded("IH")));
+        assert_eq!(flights.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_can_join_is_not_asked_whether_there_is_a_need() {
+        let flights = Flights::default();
+        let first = flights.board(&key(), || None::<()>, |_| pending());
+        assert!(matches!(first, Boarding::Started(_)));
+        let second = flights.board(&key(), || -> Option<()> { panic!("asked") }, |_| pending());
+        assert!(matches!(second, Boarding::Joined(_)));
+        assert_eq!(flights.count(), 1);
+    }
+
+    #[test]
+    fn a_runtime_that_shuts_down_takes_no_lock_along() {
+        let flights = Flights::default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let handle = runtime.handle().clone();
+        let begun = {
+            let _inside = handle.enter();
+            flights.board(&key(), || None::<()>, |_| pending())
+        };
+        drop(runtime);
+        assert_eq!(flights.count(), 0, "what was under way is gone");
+        let _inside = handle.enter();
+        let late = flights.board(&key(), || None::<()>, |_| pending::<Landing>());
+        assert!(matches!(
+            (begun, late),
+            (Boarding::Started(_), Boarding::Started(_))
+        ));
+        assert_eq!(flights.count(), 0, "what could not begin is gone too");
+    }
+}

@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance, sleep, timeout_at};
 
-use super::{Caching, Cause, Error, Forward, Shout, Shouter, Source, Upstream, WORTH_ANOTHER_CALL};
+use super::{Caching, Cause, Error, Forward, Shout, Shouter, Source, Upstream};
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, NotAShout, Progress};
 
@@ -508,7 +508,7 @@ async fn nobody_starts_a_call_with_a_moment_left() {
     let stage = Stage::usual();
     stage.script.then([Call::Hangs]);
     let first = stage.begin().await;
-    sleep(WORTH_ANOTHER_CALL / 2).await;
+    sleep(10 * MILLISECOND).await;
     let second = stage.begin().await;
     assert!(end(first).await.is_err());
     assert_eq!(
