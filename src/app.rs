@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Refusal, Verifier};
 use crate::config::{self, Auth, Config};
 use crate::http::server::{self, Server, Times};
-use crate::http::{self, Public, Readiness};
+use crate::http::{self, Parts, Public, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
@@ -92,7 +92,7 @@ impl Application {
             background.spawn("quota upkeep", Arc::clone(quotas).forget_idle());
         }
 
-        let public = http::public_routes(Public {
+        let public = http::public_routes(Public::from(Parts {
             shouter: Shouter::new(
                 Shoutcloud::new(&config.shoutcloud)?,
                 config.shoutcloud.deadline,
@@ -103,9 +103,9 @@ impl Application {
             metrics: Arc::clone(&metrics),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
-            in_flight: Arc::new(Semaphore::new(config.http.max_requests_in_flight)),
+            in_flight: Semaphore::new(config.http.max_requests_in_flight),
             drain: drain.clone(),
-        });
+        }));
         let admin = http::admin_routes(readiness, metrics);
         let times = Times {
             head: config.http.header_read_timeout,

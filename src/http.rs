@@ -14,6 +14,7 @@ pub mod server;
 mod shout;
 
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,9 +38,26 @@ use crate::telemetry::metrics::Metrics;
 pub use self::admin::{Readiness, routes as admin_routes};
 pub use self::docs::openapi;
 
-/// What the public routes need. Cheap to clone.
+/// What the public routes need. Cheap to clone: every layer has one of its own, and axum clones all of them for a request.
 #[derive(Clone)]
-pub struct Public {
+pub struct Public(Arc<Parts>);
+
+impl Deref for Public {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Public {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// What [`Public`] is made of.
+pub struct Parts {
     /// The domain.
     pub shouter: Shouter,
     /// `None`: everybody is let in.
@@ -53,7 +71,7 @@ pub struct Public {
     /// From the end of a request's head to its answer.
     pub request_timeout: Duration,
     /// One permit for each request that may be under way.
-    pub in_flight: Arc<Semaphore>,
+    pub in_flight: Semaphore,
     /// The public listener's stop.
     pub drain: Drain,
 }
@@ -136,7 +154,6 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use axum::body::Body;
@@ -145,7 +162,7 @@ mod tests {
     use tokio::sync::Semaphore;
     use tower::ServiceExt as _;
 
-    use super::{Public, Router, around_everything, get};
+    use super::{Parts, Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
     use crate::lifecycle::Drain;
     use crate::shout::Shouter;
@@ -156,7 +173,7 @@ mod tests {
         let config = Config::load(&Environment::from([("AUTH_MODE", "disabled")]))
             .expect("valid")
             .config;
-        Public {
+        Public::from(Parts {
             shouter: Shouter::new(
                 Shoutcloud::new(&config.shoutcloud).expect("a client"),
                 config.shoutcloud.deadline,
@@ -167,9 +184,9 @@ mod tests {
             metrics: Metrics::new(&[], &[]).into(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
-            in_flight: Arc::new(Semaphore::new(config.http.max_requests_in_flight)),
+            in_flight: Semaphore::new(config.http.max_requests_in_flight),
             drain: Drain::new(Duration::ZERO),
-        }
+        })
     }
 
     #[tokio::test]
