@@ -11,8 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::CONNECTION;
-use http::{HeaderValue, StatusCode, Version};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -232,14 +232,17 @@ impl Connections {
             let unanswered = drain.unanswered();
             let drain = drain.clone();
             let version = request.version();
-            // hyper refuses them on HTTP/1.1 alone.
-            let answer = (request.headers().len() <= MAX_FIELDS).then(|| routes.clone().call(request));
+            let refused = refused(request.headers());
+            let answer = refused.is_none().then(|| routes.clone().call(request));
             async move {
                 let mut response = match answer {
                     Some(answer) => answer.await?,
-                    None => too_many_fields(),
+                    None => Response::new(Body::empty()),
                 };
-                if version <= Version::HTTP_11 && drain.has_begun() {
+                if let Some(status) = refused {
+                    *response.status_mut() = status;
+                }
+                if version <= Version::HTTP_11 && (refused.is_some() || drain.has_begun()) {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
@@ -256,9 +259,19 @@ impl Connections {
     }
 }
 
-/// As hyper answers it on HTTP/1.1.
-fn too_many_fields() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
+/// What the parser lets pass and should not have. It is answered as the parser answers: empty, and the end.
+fn refused(headers: &HeaderMap) -> Option<StatusCode> {
+    if headers.len() > MAX_FIELDS {
+        // hyper refuses them on HTTP/1.1 alone.
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    // hyper takes any list that ends in `chunked`, and removes that coding alone. Somebody before us may see another end of
+    // such a body.
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_framed_plainly = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    (!is_framed_plainly).then_some(StatusCode::BAD_REQUEST)
 }

@@ -83,6 +83,10 @@ impl Activity {
         self.0.looks.load(Ordering::Acquire)
     }
 
+    pub(super) fn set_looks(&self, looks: bool) {
+        self.0.looks.store(looks, Ordering::Release);
+    }
+
     /// A head is complete; the request lasts until the guard is dropped, which is when its answer is ready. Taking the answer
     /// counts as idling: a peer that leaves its window shut must not be waited for.
     pub(super) fn request_began(&self) -> RequestGuard {
@@ -201,9 +205,9 @@ impl<C: GracefulConnection> Watched<C> {
     /// Polls the connection once more, with reads that ask the socket itself: what has come is not closed upon, even if the
     /// runtime has not heard of it yet.
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.activity.0.looks.store(true, Ordering::Release);
+        self.activity.set_looks(true);
         let polled = self.poll_connection(cx);
-        self.activity.0.looks.store(false, Ordering::Release);
+        self.activity.set_looks(false);
         polled
     }
 }

@@ -160,3 +160,46 @@ async fn linger(mut stream: TcpStream, _place: Option<OwnedSemaphorePermit>) {
         _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use std::pin::Pin;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncRead as _, ReadBuf};
+    use tokio::net::TcpListener;
+    use tokio_util::task::TaskTracker;
+
+    use super::{Activity, Drain, Observed};
+
+    #[tokio::test]
+    async fn a_look_finds_what_the_runtime_has_not_heard_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let mut client = std::net::TcpStream::connect(address).expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let activity = Activity::new();
+        let drain = Drain::new(Duration::ZERO);
+        let mut socket = Observed::new(stream, activity.clone(), drain, TaskTracker::new(), None);
+        // The runtime's only thread is here: between two polls it hears of nothing.
+        poll_fn(|cx| {
+            let mut bytes = [0; 8];
+            let mut buf = ReadBuf::new(&mut bytes);
+            assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending());
+            client.write_all(b"late").expect("bytes are taken");
+            assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending());
+            activity.set_looks(true);
+            assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_ready());
+            assert_eq!(buf.filled(), b"late");
+            assert!(
+                Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending(),
+                "no more"
+            );
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
