@@ -1,5 +1,5 @@
 //! The real binary: exit codes, what it prints, how it stops.
 
-mod child;
+pub mod child;
 mod commands;
 mod serving;

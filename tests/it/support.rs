@@ -1,6 +1,8 @@
 //! Boots the real application with emulators, and asks it what a client, an operator and a scraper would ask.
 
 pub mod clock;
+pub mod held;
+pub mod http2;
 pub mod jwt;
 pub mod key_server;
 pub mod raw;

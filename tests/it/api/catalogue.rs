@@ -41,14 +41,15 @@ pub async fn answers() -> &'static [Seen] {
 }
 
 async fn provoke() -> Vec<Seen> {
-    let (mut seen, invalid, keyless, stalled, slow) = tokio::join!(
+    let (mut seen, invalid, keyless, stalled, slow, overloaded) = tokio::join!(
         of_client_and_quota(),
         of_invalid_upstream(),
         of_missing_keys(),
         of_stalled_body(),
-        of_slow_upstream()
+        of_slow_upstream(),
+        of_too_many_requests()
     );
-    seen.extend([invalid, keyless, stalled, slow]);
+    seen.extend([invalid, keyless, stalled, slow, overloaded]);
     seen
 }
 
@@ -171,6 +172,18 @@ async fn of_slow_upstream() -> Seen {
     tokio::time::sleep(Duration::from_millis(300)).await;
     connection.send("hi").await;
     seen("slow", connection.answer().await)
+}
+
+/// Another request is under way, and that is as many as may be.
+async fn of_too_many_requests() -> Seen {
+    let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
+    let mut other = Connection::open(app.public).await;
+    other.send(head_of_two_bytes("other", &app)).await;
+    crate::support::until("it is under way", async || {
+        app.metric("http_server_active_requests", &[]).await == 1.0
+    })
+    .await;
+    send("overloaded", app.shout("hi")).await
 }
 
 fn head_of_two_bytes(case: &str, app: &App) -> String {

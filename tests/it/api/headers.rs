@@ -72,6 +72,7 @@ async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
         (429, "rate-limited"),
         (502, "upstream-invalid"),
         (503, "keys-unavailable"),
+        (503, "overloaded"),
         (503, "upstream-unavailable"),
         (504, "upstream-timeout"),
     ];

@@ -1,0 +1,256 @@
+//! The server's own limits: connections, requests, heads, frames; and that one peer's excess is nobody else's trouble.
+
+mod floods;
+mod smuggling;
+
+use crate::api::wire::Connection;
+use crate::support::held::Held;
+use crate::support::http2::{self, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
+use crate::support::{App, assert_problem, until};
+
+/// No attempt and no request gives up while a test holds the upstream back.
+pub const PATIENT: [(&str, &str); 3] = [
+    ("REQUEST_TIMEOUT", "5m"),
+    ("SHOUTCLOUD_DEADLINE", "4m"),
+    ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4m"),
+];
+
+/// A whole request for a shout of `text`.
+pub fn shout(token: &str, text: &str) -> String {
+    format!(
+        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_until_another_one_ends() {
+    let app = App::start(&[("MAX_CONNECTIONS", "2")]).await;
+    let request = shout(&app.cognito.token(), "hi");
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::open(app.public).await;
+        connection.send(&request).await;
+        assert_eq!(connection.answer().await.body, "IH");
+        open.push(connection);
+    }
+    for _ in 0..3 {
+        let mut waiting = Connection::open(app.public).await;
+        waiting.send(&request).await;
+        let others = async {
+            for _ in 0..20 {
+                for connection in &mut open {
+                    connection.send(&request).await;
+                    assert_eq!(connection.answer().await.body, "IH");
+                }
+                assert_eq!(app.admin("/livez").await.status(), 200);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = others => {}
+            () = waiting.readable() => panic!("a third connection is served"),
+        }
+        drop(open.remove(0));
+        assert_eq!(waiting.answer().await.body, "IH");
+        open.push(waiting);
+    }
+}
+
+#[tokio::test]
+async fn the_admin_listener_has_no_limit_of_connections() {
+    let app = App::start(&[("MAX_CONNECTIONS", "1")]).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut connection = Connection::open(app.admin).await;
+        connection.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 200);
+        open.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() {
+    let upstream = Held::start().await;
+    let app = App::start(
+        &[
+            &PATIENT[..],
+            &[
+                ("SHOUTCLOUD_URL", &upstream.url()),
+                ("MAX_REQUESTS_IN_FLIGHT", "2"),
+            ],
+        ]
+        .concat(),
+    )
+    .await;
+    let token = app.cognito.token();
+    let mut first = Connection::open(app.public).await;
+    first.send(shout(&token, "one")).await;
+    let mut second = Http2::open(app.public).await;
+    second.shout(1, &token, "two").await;
+    upstream.called(2).await;
+
+    let refused = app.shout("hi").send().await.expect("an answer");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("vary", "accept"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(refused.headers()[name], value);
+    }
+    assert_problem(refused, 503, "overloaded").await;
+    second.shout(3, &token, "hi").await;
+    let refused = second.answer(3).await.expect("an answer");
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("/docs#overloaded"), "{}", refused.body);
+    let counted = app
+        .metric(
+            "http_server_request_duration_seconds_count",
+            &["error_type=\"overloaded\""],
+        )
+        .await;
+    assert_eq!(counted, 2.0);
+    assert_eq!(upstream.calls(), 2);
+
+    upstream.release();
+    assert_eq!(first.answer().await.body, "ENO");
+    assert_eq!(second.answer(1).await.expect("an answer").body, "OWT");
+    assert_eq!(app.status_with(&token).await, 200);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_went_away_makes_room() {
+    let upstream = Held::start().await;
+    let app = App::start(
+        &[
+            &PATIENT[..],
+            &[
+                ("SHOUTCLOUD_URL", &upstream.url()),
+                ("MAX_REQUESTS_IN_FLIGHT", "1"),
+                ("CACHE_CAPACITY", "0"),
+            ],
+        ]
+        .concat(),
+    )
+    .await;
+    let token = app.cognito.token();
+    for (round, text) in ["one", "two", "three", "four"].into_iter().enumerate() {
+        if round % 2 == 0 {
+            let mut connection = Connection::open(app.public).await;
+            connection.send(shout(&token, text)).await;
+            upstream.called(round + 1).await;
+        } else {
+            let mut connection = Http2::open(app.public).await;
+            connection.shout(1, &token, text).await;
+            upstream.called(round + 1).await;
+            connection
+                .send(&frame(http2::RST_STREAM, 0, 1, &[0, 0, 0, 8]))
+                .await;
+            connection.shout(3, "bad", "").await;
+            until("the stream is gone", async || {
+                app.metric("http_server_active_requests", &[]).await == 0.0
+            })
+            .await;
+        }
+        until("its room is free", async || app.status_with("bad").await == 401).await;
+    }
+}
+
+/// How many fields a request with so many more than a shout's has: on HTTP/1.1 `host` and `content-length` are two of them.
+fn padding(fields: usize) -> Vec<(String, String)> {
+    (0..fields)
+        .map(|index| (format!("x-{index}"), "y".to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn over_100_fields_are_431_and_empty() {
+    let app = App::start(&[]).await;
+    let token = app.cognito.token();
+    let request = shout(&token, "hi");
+    for (more, status) in [(96, 200), (97, 431)] {
+        let lines: String = padding(more)
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let mut connection = Connection::open(app.public).await;
+        connection
+            .send(request.replacen("host: x\r\n", &format!("host: x\r\n{lines}"), 1))
+            .await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "HTTP/1.1 {more}");
+        if status == 431 {
+            assert_eq!((answer.body.as_str(), connection.rest().await.as_str()), ("", ""));
+        }
+    }
+    let mut connection = Http2::open(app.public).await;
+    for (stream, more, status) in [(1, 98, 200), (3, 99, 431), (5, 3_000, 431), (7, 98, 200)] {
+        let mut list = shout_fields(&token);
+        list.extend(padding(more));
+        connection.send_block(stream, &block(&list)).await;
+        connection
+            .send(&frame(http2::DATA, END_STREAM, stream, b"hi"))
+            .await;
+        let answer = connection.answer(stream).await.expect("an answer");
+        let body = if status == 200 { "IH" } else { "" };
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (status, body),
+            "HTTP/2 {more}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_head_over_64_kib_is_431_and_empty() {
+    let app = App::start(&[]).await;
+    let token = app.cognito.token();
+    for (length, status) in [(60_000, 200), (70_000, 431)] {
+        let long = "y".repeat(length);
+        let mut connection = Connection::open(app.public).await;
+        let request = shout(&token, "hi");
+        connection
+            .send(request.replacen("host: x\r\n", &format!("host: x\r\nx-long: {long}\r\n"), 1))
+            .await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "HTTP/1.1 {length}");
+        assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
+
+        let mut list = shout_fields(&token);
+        list.push(("x-long".to_owned(), long));
+        let mut connection = Http2::open(app.public).await;
+        connection.send_block(1, &block(&list)).await;
+        connection.send(&frame(http2::DATA, END_STREAM, 1, b"hi")).await;
+        let answer = connection.answer(1).await.expect("an answer");
+        assert_eq!(answer.status, status, "HTTP/2 {length}");
+        assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_heads_that_never_end_are_nobody_elses_trouble() {
+    let app = App::start(&[("HEADER_READ_TIMEOUT", "5m")]).await;
+    let mut halves = Vec::new();
+    for _ in 0..500 {
+        let mut connection = Connection::open(app.public).await;
+        connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\nx-slow").await;
+        halves.push(connection);
+    }
+    let token = app.cognito.token();
+    for _ in 0..20 {
+        assert_eq!(app.status_with(&token).await, 200);
+    }
+    let mut http2 = Http2::open(app.public).await;
+    http2
+        .send(&frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            1,
+            &block(&shout_fields("bad")),
+        ))
+        .await;
+    assert_eq!(http2.answer(1).await.expect("an answer").status, 401);
+    drop(halves);
+}

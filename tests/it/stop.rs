@@ -1,0 +1,314 @@
+//! How the service stops: what has reached it is answered, and nothing else is waited for.
+
+mod load;
+mod process;
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use shoutback::app::Unclean;
+
+use crate::api::wire::Connection;
+use crate::limits::{PATIENT, shout};
+use crate::support::held::Held;
+use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, block, frame, shout_fields};
+use crate::support::{App, until};
+
+/// Times that no test waits for: only the stop itself may end what it ends.
+const LONG: [(&str, &str); 3] = [
+    ("HEADER_READ_TIMEOUT", "5m"),
+    ("IDLE_TIMEOUT", "1h"),
+    ("SHUTDOWN_TIMEOUT", "10m"),
+];
+
+async fn app(upstream: &Held, more: &[(&str, &str)]) -> App {
+    let url = upstream.url();
+    let variables = [&PATIENT[..], &LONG, &[("SHOUTCLOUD_URL", url.as_str())], more].concat();
+    App::start(&variables).await
+}
+
+/// Begins the stop and waits until `/readyz` says so.
+async fn begin(app: &App) {
+    app.begin_stop();
+    until("it is unready", async || {
+        app.admin("/readyz").await.status() == 503
+    })
+    .await;
+}
+
+/// Waits until the listener is closed.
+async fn closed(app: &App) {
+    until("the listener is closed", async || {
+        TcpStream::connect(app.public).await.is_err()
+    })
+    .await;
+}
+
+/// The stop ends cleanly, and long before any of `LONG`.
+async fn ends(app: App) {
+    let stopped = tokio::time::timeout(Duration::from_secs(60), app.stopped()).await;
+    assert_eq!(stopped.expect("seconds, not minutes"), Ok(()));
+}
+
+#[tokio::test]
+async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_are_served() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
+    let token = app.cognito.token();
+    let mut idle = Connection::open(app.public).await;
+    idle.send(shout(&token, "")).await;
+    assert_eq!(idle.answer().await.header("connection"), None);
+    let silent = Connection::open(app.public).await;
+    let mut waiting = Connection::open(app.public).await;
+    waiting.send(shout(&token, "one")).await;
+    upstream.called(1).await;
+
+    begin(&app).await;
+    assert_eq!(app.admin("/livez").await.status(), 200);
+    upstream.release();
+    let new = Connection::open(app.public).await;
+    for (mut connection, request, status, body) in [
+        (waiting, String::new(), 200, "ENO"),
+        (idle, shout(&token, "two"), 200, "OWT"),
+        (silent, shout(&token, "three"), 200, "EERHT"),
+        (new, shout("bad", ""), 401, ""),
+    ] {
+        connection.send(request).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("connection"), Some("close"), "{body}");
+        if status == 200 {
+            assert_eq!(answer.body, body);
+        }
+        assert_eq!(connection.rest().await, "");
+    }
+}
+
+#[tokio::test]
+async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
+    let token = app.cognito.token();
+    let mut old = Http2::open(app.public).await;
+    old.shout(1, &token, "old").await;
+    upstream.called(1).await;
+    begin(&app).await;
+    while old.next().await.expect("GOAWAY comes first").kind != GOAWAY {}
+    assert_eq!(old.goaways, [0], "no error");
+
+    let mut new = Http2::open(app.public).await;
+    // Its SETTINGS are answered and no GOAWAY comes along: the first request would be sent into it.
+    new.send(&frame(6, 0, 0, &[0; 8])).await;
+    loop {
+        let received = new.next().await.expect("a frame");
+        assert_ne!(received.kind, GOAWAY);
+        if received.kind == 6 {
+            break;
+        }
+    }
+    new.shout(1, &token, "new").await;
+    while new.next().await.expect("GOAWAY comes before the answer").kind != GOAWAY {}
+    upstream.called(2).await;
+    upstream.release();
+    for (mut connection, body) in [(old, "DLO"), (new, "WEN")] {
+        assert_eq!(connection.answer(1).await.expect("an answer").body, body);
+        connection.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_in_the_backlog_is_served() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[("MAX_CONNECTIONS", "1")]).await;
+    let token = app.cognito.token();
+    let mut first = Connection::open(app.public).await;
+    first.send(shout(&token, "first")).await;
+    upstream.called(1).await;
+    let mut backlog = Vec::new();
+    for index in 0..20 {
+        let mut connection = Connection::open(app.public).await;
+        connection.send(shout(&token, &format!("{index:02}"))).await;
+        backlog.push(connection);
+    }
+    let mut http2 = Http2::open(app.public).await;
+    http2.shout(1, &token, "ab").await;
+    assert_eq!(upstream.calls(), 1, "the others are in the backlog");
+    app.begin_stop();
+    upstream.called(22).await;
+    upstream.release();
+    assert_eq!(first.answer().await.body, "TSRIF");
+    for (index, mut connection) in backlog.into_iter().enumerate() {
+        let expected: String = format!("{index:02}").chars().rev().collect();
+        assert_eq!(connection.answer().await.body, expected);
+    }
+    assert_eq!(http2.answer(1).await.expect("an answer").body, "BA");
+    drop(http2);
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn a_late_request_on_an_idle_connection_is_served() {
+    let upstream = Held::start().await;
+    upstream.release();
+    let app = app(&upstream, &[]).await;
+    let token = app.cognito.token();
+    let mut idle = Connection::open(app.public).await;
+    idle.send(shout(&token, "one")).await;
+    assert_eq!(idle.answer().await.body, "ENO");
+    let mut silent = Connection::open(app.public).await;
+    // The connection is accepted, or it would be the backlog's test.
+    assert_eq!(app.status_with("bad").await, 401);
+    app.begin_stop();
+    closed(&app).await;
+    for (connection, text, body) in [(&mut idle, "two", "OWT"), (&mut silent, "three", "EERHT")] {
+        connection.send(shout(&token, text)).await;
+        let answer = connection.answer().await;
+        assert_eq!(
+            (answer.body.as_str(), answer.header("connection")),
+            (body, Some("close"))
+        );
+    }
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[]).await;
+    let token = app.cognito.token();
+    let mut complete = Connection::open(app.public).await;
+    complete.send(shout(&token, "one")).await;
+    let mut streams = Http2::open(app.public).await;
+    streams.shout(1, &token, "two").await;
+    streams
+        .send(&frame(HEADERS, END_HEADERS, 3, &block(&shout_fields(&token))))
+        .await;
+    streams.send(&frame(DATA, 0, 3, b"half")).await;
+    upstream.called(2).await;
+    let begun = |text: &str| {
+        let request = shout(&token, "a body");
+        request
+            .split_once(text)
+            .map(|(before, _)| before.to_owned())
+            .expect("a part of it")
+    };
+    let mut ending = Vec::new();
+    for (part, status) in [
+        (String::new(), None),
+        (begun("host"), None),
+        (begun("body"), Some(408)),
+        (begun("a body"), Some(408)),
+    ] {
+        let mut connection = Connection::open(app.public).await;
+        connection.send(part).await;
+        ending.push((connection, status));
+    }
+    let mut silent_http2 = Http2::open(app.public).await;
+    app.begin_stop();
+    for (mut connection, status) in ending {
+        if let Some(status) = status {
+            let answer = connection.answer().await;
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (status, "request-timeout")
+            );
+            assert_eq!(answer.header("connection"), Some("close"));
+        }
+        assert_eq!(connection.rest().await, "");
+    }
+    silent_http2.ended().await;
+    assert_eq!(silent_http2.goaways.first(), Some(&0), "it is told in order");
+    assert_eq!(streams.answer(3).await.expect("an answer").status, 408);
+    assert_eq!(
+        app.admin("/livez").await.status(),
+        200,
+        "requests are still under way"
+    );
+    upstream.release();
+    assert_eq!(complete.answer().await.body, "ENO");
+    assert_eq!(streams.answer(1).await.expect("an answer").body, "OWT");
+    drop(streams);
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn a_body_that_goes_on_in_its_second_is_served() {
+    let upstream = Held::start().await;
+    upstream.release();
+    let app = app(&upstream, &[]).await;
+    let token = app.cognito.token();
+    let request = shout(&token, "hi");
+    let (head, body) = request.split_at(request.len() - 1);
+    let mut half = Connection::open(app.public).await;
+    half.send(head).await;
+    until("its head is read", async || {
+        app.metric("http_server_active_requests", &[]).await == 1.0
+    })
+    .await;
+    app.begin_stop();
+    closed(&app).await;
+    half.send(body).await;
+    assert_eq!(half.answer().await.body, "IH");
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn a_long_answer_is_given_whole_to_a_client_that_takes_its_time() {
+    let app = App::start(&[&PATIENT[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
+    let text = "a".repeat(12 * 1024 * 1024);
+    let mut slow = Connection::open(app.public).await;
+    slow.send(shout(&app.cognito.token(), &text)).await;
+    slow.readable().await;
+    app.begin_stop();
+    closed(&app).await;
+    // That nothing happens can only be waited for: the second for what is incomplete passes.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(slow.answer().await.body.len(), text.len());
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn what_is_cut_off_is_counted_and_no_clean_stop() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[("SHUTDOWN_TIMEOUT", "100ms")]).await;
+    let token = app.cognito.token();
+    let mut complete = Connection::open(app.public).await;
+    complete.send(shout(&token, "one")).await;
+    let mut streams = Http2::open(app.public).await;
+    streams.shout(1, &token, "two").await;
+    upstream.called(2).await;
+    // Incomplete ones do not count.
+    let request = shout(&token, "a body");
+    let mut half = Connection::open(app.public).await;
+    half.send(&request[..request.len() - 1]).await;
+    until("all are under way", async || {
+        app.metric("http_server_active_requests", &[]).await == 3.0
+    })
+    .await;
+    app.begin_stop();
+    assert_eq!(app.stopped().await, Err(Unclean::CutOff(2)));
+    assert_eq!(complete.rest().await, "");
+    assert_eq!(streams.answer(1).await, None);
+    drop(half);
+}
+
+#[tokio::test]
+async fn the_admin_listener_answers_until_the_last_request_is_done() {
+    let upstream = Held::start().await;
+    let app = app(&upstream, &[]).await;
+    let mut waiting = Connection::open(app.public).await;
+    waiting.send(shout(&app.cognito.token(), "one")).await;
+    upstream.called(1).await;
+    begin(&app).await;
+    closed(&app).await;
+    for path in ["/livez", "/metrics", "/version"] {
+        assert_eq!(app.admin(path).await.status(), 200, "{path}");
+    }
+    assert_eq!(app.admin("/readyz").await.status(), 503);
+    upstream.release();
+    assert_eq!(waiting.answer().await.body, "ENO");
+    let admin = app.admin;
+    ends(app).await;
+    assert!(TcpStream::connect(admin).await.is_err());
+}

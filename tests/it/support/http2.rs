@@ -1,0 +1,248 @@
+//! One HTTP/2 connection, frame by frame: what no client library would send, and frames that none would show.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const CONTINUATION: u8 = 9;
+
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+
+/// GOAWAY's reason for who asks too much.
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A connection and what was read of it beyond the last frame.
+pub struct Http2 {
+    stream: TcpStream,
+    read: Vec<u8>,
+    /// Reasons of the GOAWAYs so far.
+    pub goaways: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// One answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// A frame as it is sent.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len())
+        .expect("a short payload")
+        .to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// Fields as HPACK's literals, never indexed and without Huffman codes.
+pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0x10);
+        for text in [name, value] {
+            let mut rest = text.len();
+            if rest < 127 {
+                block.push(rest as u8);
+            } else {
+                block.push(127);
+                rest -= 127;
+                while rest >= 128 {
+                    block.push((rest % 128) as u8 | 128);
+                    rest /= 128;
+                }
+                block.push(rest as u8);
+            }
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The pseudo-fields and fields of a shout; no `authorization` for an empty token.
+pub fn shout_fields(token: &str) -> Vec<(String, String)> {
+    let mut list = vec![
+        (":method", "POST".to_owned()),
+        (":scheme", "http".to_owned()),
+        (":path", "/v1".to_owned()),
+        (":authority", "x".to_owned()),
+        ("content-type", "text/plain".to_owned()),
+    ];
+    if !token.is_empty() {
+        list.push(("authorization", format!("Bearer {token}")));
+    }
+    list.into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+pub fn block(list: &[(String, String)]) -> Vec<u8> {
+    fields(list.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+impl Http2 {
+    /// A connection on which the preface and SETTINGS were sent: no dynamic table, so that statuses can be read.
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let mut connection = Self {
+            stream,
+            read: Vec::new(),
+            goaways: Vec::new(),
+        };
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]));
+        connection.send(&bytes).await;
+        connection
+    }
+
+    /// Sends what the peer takes; it may have closed the connection.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends a whole shout.
+    pub async fn shout(&mut self, stream: u32, token: &str, text: &str) {
+        let mut bytes = frame(HEADERS, END_HEADERS, stream, &block(&shout_fields(token)));
+        bytes.extend(frame(DATA, END_STREAM, stream, text.as_bytes()));
+        self.send(&bytes).await;
+    }
+
+    /// Sends fields of any length: HEADERS, and as many CONTINUATIONs as it takes.
+    pub async fn send_block(&mut self, stream: u32, block: &[u8]) {
+        let mut parts = block.chunks(16_384).peekable();
+        let mut kind = HEADERS;
+        while let Some(part) = parts.next() {
+            let flags = if parts.peek().is_none() { END_HEADERS } else { 0 };
+            self.send(&frame(kind, flags, stream, part)).await;
+            kind = CONTINUATION;
+        }
+    }
+
+    /// The next frame, once SETTINGS and PINGs before it are answered; `None` at the end of the connection.
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(received) = self.take_frame() {
+                match received.kind {
+                    SETTINGS | PING if received.flags & ACK == 0 => {
+                        let payload = if received.kind == PING {
+                            &received.payload[..]
+                        } else {
+                            &[]
+                        };
+                        self.send(&frame(received.kind, ACK, 0, payload)).await;
+                    }
+                    GOAWAY => {
+                        let reason = received.payload[4..8].try_into().expect("four bytes");
+                        self.goaways.push(u32::from_be_bytes(reason));
+                        return Some(received);
+                    }
+                    _ => return Some(received),
+                }
+            } else if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
+    fn take_frame(&mut self) -> Option<Frame> {
+        let head = self.read.get(..9)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let frame = Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload: self.read.get(9..9 + length)?.to_vec(),
+        };
+        self.read.drain(..9 + length);
+        Some(frame)
+    }
+
+    /// The answer on a stream; `None` if the stream or the connection ends without one. Answers on other streams are lost.
+    pub async fn answer(&mut self, stream: u32) -> Option<Answer> {
+        let mut status = None;
+        let mut body = Vec::new();
+        loop {
+            let received = self.next().await?;
+            if received.stream != stream {
+                continue;
+            }
+            match received.kind {
+                HEADERS => status = Some(status_of(&received.payload)),
+                DATA => body.extend(&received.payload),
+                RST_STREAM if status.is_none() => return None,
+                _ => continue,
+            }
+            // A reset without an error may follow a whole answer to a request of which more was announced.
+            if received.flags & END_STREAM != 0 {
+                return Some(Answer {
+                    status: status.expect("headers come first"),
+                    body: String::from_utf8(body).expect("UTF-8"),
+                });
+            }
+        }
+    }
+
+    /// Reads until the peer closes the connection.
+    pub async fn ended(&mut self) {
+        while self.next().await.is_some() {}
+    }
+}
+
+/// `:status`, which comes first.
+fn status_of(mut block: &[u8]) -> u16 {
+    // The peer says that it has made its dynamic table as small as it was asked to.
+    while let [0x20..=0x3f, rest @ ..] = block {
+        block = rest;
+    }
+    match *block {
+        [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
+        // A literal whose name is that of the static table's entry 8.
+        [0x08 | 0x18 | 0x48, length, a, b, c, ..] if length & 0x80 == 0 => std::str::from_utf8(&[a, b, c])
+            .expect("digits")
+            .parse()
+            .expect("a status"),
+        [0x08 | 0x18 | 0x48, length, ref rest @ ..] => {
+            let length = usize::from(length & 0x7f);
+            huffman_digits(&rest[..length])
+        }
+        _ => panic!("no status: {block:x?}"),
+    }
+}
+
+/// Three digits in HPACK's Huffman code: 0 to 2 have five bits, 3 to 9 six.
+fn huffman_digits(bytes: &[u8]) -> u16 {
+    let mut bits = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+    let mut number = 0;
+    for _ in 0..3 {
+        let five = (0..5).fold(0, |code, _| code << 1 | bits.next().expect("five bits"));
+        let digit = if five < 3 {
+            five
+        } else {
+            (five << 1 | bits.next().expect("six bits")) - 0b01_1001 + 3
+        };
+        number = number * 10 + u16::from(digit);
+    }
+    number
+}
