@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 
 use super::super::Public;
+use super::super::caching;
 use super::super::problem::Problem;
 
 /// The permit is given back when the answer is ready, or with the future of a client that went away.
@@ -17,6 +18,7 @@ pub(in super::super) async fn limit(State(state): State<Public>, request: Reques
         Err(_) => Problem::overloaded()
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(VARY, HeaderValue::from_static("accept"))
+            .with(caching::CACHE_STATUS, caching::NOT_REACHED)
             .into_response(),
     }
 }
