@@ -94,7 +94,7 @@ impl Application {
 
         let public = http::public_routes(Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud)?,
+                Shoutcloud::new(&config.shoutcloud, &metrics)?,
                 config.shoutcloud.deadline,
                 &config.shout,
             ),

@@ -175,7 +175,7 @@ mod tests {
             .config;
         Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, &Metrics::new(&[], &[])).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
             ),

@@ -28,6 +28,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use crate::telemetry::metrics::Metrics;
 use crate::{config, outbound};
 
 pub use self::error::{Error, NotAShout};
@@ -56,24 +57,41 @@ pub struct Shoutcloud {
 }
 
 impl Shoutcloud {
-    /// A client that calls where, as often, and waits as long as `config` says.
-    pub fn new(config: &config::Shoutcloud) -> Result<Self, reqwest::Error> {
+    /// A client that calls where, as often, and waits as long as `config` says, and records that in `metrics`.
+    pub fn new(config: &config::Shoutcloud, metrics: &Metrics) -> Result<Self, reqwest::Error> {
         let http = outbound::client()
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build()?;
-        let bulkhead = Bulkhead::new(config.max_concurrency.get(), config.max_queue);
-        let budget = Arc::new(Budget::new(config.retry_reserve, config.retry_budget));
-        let breaker = Arc::new(Breaker::new(config.breaker.clone(), config.attempt_timeout));
+        let url = config.url.to_url();
+        let server_address = url.host_str().unwrap_or_default();
+        let metrics = metrics.upstream(server_address, &error::expected_ends(), &error::RETRY_REASONS);
+        let metrics = Arc::new(metrics);
+        let bulkhead = Bulkhead::new(
+            config.max_concurrency.get(),
+            config.max_queue,
+            Arc::clone(&metrics),
+        );
+        let budget = Budget::new(config.retry_reserve, config.retry_budget, metrics.budget.clone());
+        let budget = Arc::new(budget);
+        let breaker = Breaker::new(
+            config.breaker.clone(),
+            config.attempt_timeout,
+            Arc::clone(&metrics),
+        );
+        let breaker = Arc::new(breaker);
         Ok(Self {
             http: ClientBuilder::new(http)
                 .with(retry::retries(config.max_retries, Arc::clone(&budget)))
-                .with(HonourRetryAfter)
+                .with(HonourRetryAfter {
+                    metrics: Arc::clone(&metrics),
+                })
                 .with(BreakCircuit(Arc::clone(&breaker)))
                 .with(Attempt {
                     timeout: config.attempt_timeout,
+                    metrics,
                 })
                 .build(),
-            url: config.url.to_url(),
+            url,
             deadline: config.deadline,
             bulkhead: bulkhead.into(),
             budget,

@@ -8,11 +8,12 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, NotAShout, Transient};
+use super::error::{Error, NotAShout, SHOUT, Transient};
 use super::failure::Failure;
 use super::retry_after::{Deadline, retry_after};
 use super::wire;
 use crate::outbound;
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// The text that was sent; every attempt finds it in the request's extensions.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub(super) struct Capitals(pub(super) String);
 /// The innermost middleware.
 pub(super) struct Attempt {
     pub(super) timeout: Duration,
+    pub(super) metrics: Arc<UpstreamMetrics>,
 }
 
 impl Attempt {
@@ -47,6 +49,7 @@ impl Middleware for Attempt {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
+        let account = self.metrics.attempt();
         let (end, too_late) = self.end(extensions);
         let sent = extensions.get::<Sent>().cloned();
         let limit = wire::answer_limit(
@@ -70,10 +73,9 @@ impl Middleware for Attempt {
             let Sent(text) = sent.ok_or(NotAShout::OtherInput)?;
             Ok(wire::capitals(&text, &body)?)
         };
-        let shout = timeout_at(end, attempt)
-            .await
-            .unwrap_or(Err(too_late))
-            .map_err(Failure::from)?;
+        let shout = timeout_at(end, attempt).await.unwrap_or(Err(too_late));
+        account.end(shout.as_ref().err().map_or(SHOUT, Error::labels));
+        let shout = shout.map_err(Failure::from)?;
         let mut response = http::Response::new("");
         response.extensions_mut().insert(Capitals(shout));
         Ok(response.into())

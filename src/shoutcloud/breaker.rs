@@ -21,18 +21,25 @@ use self::circuit::{Circuit, Epoch, Transition};
 use super::error::Error;
 use super::failure::Failure;
 use crate::config;
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// A breaker that all calls share.
 pub(super) struct Breaker {
     circuit: Mutex<Circuit>,
     attempt_timeout: Duration,
+    metrics: Arc<UpstreamMetrics>,
 }
 
 impl Breaker {
-    pub(super) fn new(rules: config::Breaker, attempt_timeout: Duration) -> Self {
+    pub(super) fn new(
+        rules: config::Breaker,
+        attempt_timeout: Duration,
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Self {
         Self {
             circuit: Mutex::new(Circuit::new(rules, Instant::now())),
             attempt_timeout,
+            metrics,
         }
     }
 
@@ -47,8 +54,10 @@ impl Breaker {
     /// Lets an attempt through, or says how long none will be.
     fn admit(&self) -> Result<Admission<'_>, Error> {
         let now = Instant::now();
-        let (admitted, transition) = self.circuit().admit(now);
-        log(transition);
+        let mut circuit = self.circuit();
+        let (admitted, transition) = circuit.admit(now);
+        self.tell(transition);
+        drop(circuit);
         let epoch = admitted.map_err(|left| Error::BreakerOpen { left })?;
         Ok(Admission {
             breaker: self,
@@ -59,6 +68,19 @@ impl Breaker {
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called with the circuit locked: told one after the other, the gauge shows the last.
+    fn tell(&self, transition: Option<Transition>) {
+        if let Some(Transition { from, to }) = transition {
+            self.metrics.breaker_went(from, to);
+            tracing::warn!(
+                event.action = "breaker",
+                from,
+                to,
+                "the circuit breaker of SHOUTCLOUD went from {from} to {to}"
+            );
+        }
     }
 
     /// What the outcome of an attempt says of the upstream; `None` if nothing.
@@ -100,7 +122,8 @@ impl Admission<'_> {
         // The tenth on either side of the open time: replicas that opened together do not probe together.
         let jitter = rand::random_range(0.9..=1.1);
         let failed = verdict == Verdict::Failed;
-        log(self.breaker.circuit().end(epoch, now, took, failed, jitter));
+        let mut circuit = self.breaker.circuit();
+        self.breaker.tell(circuit.end(epoch, now, took, failed, jitter));
     }
 }
 
@@ -135,16 +158,5 @@ impl Middleware for BreakCircuit {
                 Err(failure.into())
             }
         }
-    }
-}
-
-fn log(transition: Option<Transition>) {
-    if let Some(Transition { from, to }) = transition {
-        tracing::warn!(
-            event.action = "breaker",
-            from,
-            to,
-            "the circuit breaker of SHOUTCLOUD went from {from} to {to}"
-        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::outbound::{ReadError, innermost};
+use crate::telemetry::metrics::AttemptLabels;
 
 /// Why SHOUTCLOUD gave no shout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,14 +120,67 @@ impl Error {
         })
     }
 
+    /// How an attempt that ended so is counted.
+    pub(super) fn labels(&self) -> AttemptLabels {
+        let (status, error_type) = match self {
+            Self::NotAShout(NotAShout::Status(status)) => (Some(*status), "unexpected_status"),
+            Self::NotAShout(NotAShout::Unreadable) => (None, "unreadable"),
+            Self::NotAShout(NotAShout::TooLong { .. }) => (None, "too_long"),
+            Self::NotAShout(NotAShout::OtherInput | NotAShout::OtherOutput) => (None, "not_a_shout"),
+            Self::Unavailable { cause, .. } => match cause {
+                Transient::Connection { .. } => (None, "connection"),
+                Transient::Timeout => (None, "timeout"),
+                Transient::Status(status) => (Some(*status), "transient_status"),
+            },
+            Self::DeadlinePassed => (None, "deadline"),
+            // Not made, so not counted.
+            Self::BreakerOpen { .. } | Self::Overloaded => (None, ""),
+        };
+        // There are some 60 statuses with a name; a server may invent hundreds.
+        let known = status.filter(|status| status.canonical_reason().is_some());
+        AttemptLabels {
+            status: known.map(|status| status.as_u16()),
+            error_type,
+        }
+    }
+
     /// What a status other than 200 means; `retry_after` is what came with it.
     pub(super) fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
-        match status.as_u16() {
-            408 | 429 | 500 | 502 | 503 | 504 => Self::Unavailable {
-                cause: Transient::Status(status),
-                retry_after,
-            },
-            _ => Self::NotAShout(NotAShout::Status(status)),
+        if TRANSIENT_STATUSES.contains(&status.as_u16()) {
+            let cause = Transient::Status(status);
+            Self::Unavailable { cause, retry_after }
+        } else {
+            Self::NotAShout(NotAShout::Status(status))
         }
     }
 }
+
+/// A shout, as an end of an attempt.
+pub(super) const SHOUT: AttemptLabels = AttemptLabels {
+    status: Some(200),
+    error_type: "",
+};
+
+/// What another attempt is made for.
+pub(super) const RETRY_REASONS: [&str; 3] = ["connection", "timeout", "transient_status"];
+
+/// The ends of attempts that have a series from the start: a shout, and each way to fail of which it is known beforehand.
+pub(super) fn expected_ends() -> Vec<AttemptLabels> {
+    let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), "transient_status"));
+    let others = [
+        "connection",
+        "timeout",
+        "deadline",
+        "unreadable",
+        "too_long",
+        "not_a_shout",
+        "cancelled",
+    ];
+    let others = others.map(|error_type| (None, error_type));
+    let ends = statuses.into_iter().chain(others);
+    let ends = ends.map(|(status, error_type)| AttemptLabels { status, error_type });
+    ends.chain([SHOUT]).collect()
+}
+
+/// What may pass.
+const TRANSIENT_STATUSES: [u16; 6] = [408, 429, 500, 502, 503, 504];

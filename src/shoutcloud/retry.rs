@@ -68,7 +68,11 @@ mod tests {
     use crate::config::Share;
 
     fn policy(max_retries: u32, reserve: u32) -> PaidBackoff {
-        let budget = Arc::new(Budget::new(reserve, Share::of_millionths(0)));
+        let budget = Arc::new(Budget::new(
+            reserve,
+            Share::of_millionths(0),
+            metrics::Gauge::noop(),
+        ));
         PaidBackoff {
             backoff: reqwest_retry::policies::ExponentialBackoff::builder()
                 .retry_bounds(super::FIRST_WAIT, super::LONGEST_WAIT)

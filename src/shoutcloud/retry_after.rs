@@ -1,5 +1,6 @@
 //! `retry-after` (RFC 9110 section 10.2.3): what SHOUTCLOUD asks for is done, if there is time for it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Extensions, HeaderMap, header};
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::Error;
 use super::failure::Failure;
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// When the call has to be over; every attempt finds it in the request's extensions.
 #[derive(Clone, Copy)]
@@ -18,8 +20,14 @@ pub(super) struct Deadline(pub(super) Instant);
 #[derive(Clone, Copy)]
 struct NotBefore(Instant);
 
+/// What the attempt before ended in; left in the request's extensions for the next one.
+#[derive(Clone, Copy)]
+struct Retried(&'static str);
+
 /// Waits, inside the retries, for as long as the last answer asked for; gives up at once if that is too long.
-pub(super) struct HonourRetryAfter;
+pub(super) struct HonourRetryAfter {
+    pub(super) metrics: Arc<UpstreamMetrics>,
+}
 
 #[async_trait::async_trait]
 impl Middleware for HonourRetryAfter {
@@ -32,10 +40,14 @@ impl Middleware for HonourRetryAfter {
         if let Some(NotBefore(instant)) = extensions.remove() {
             sleep_until(instant).await;
         }
+        if let Some(Retried(reason)) = extensions.remove() {
+            self.metrics.retried(reason);
+        }
         let mut failure = match next.run(request, extensions).await {
             Ok(response) => return Ok(response),
             Err(error) => Failure::from(error),
         };
+        extensions.insert(Retried(failure.error.labels().error_type));
         if let Error::Unavailable {
             retry_after: Some(wait),
             ..

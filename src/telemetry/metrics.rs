@@ -4,6 +4,8 @@
 //! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
 //! its declaration here.
 
+mod upstream;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, R
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::version;
+
+pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 
@@ -31,6 +35,8 @@ pub struct Metrics {
     /// Decisions about tokens.
     pub auth: AuthMetrics,
     rate_limited: HashMap<String, Counter>,
+    /// Requests refused for want of room.
+    pub overloaded: Counter,
 }
 
 impl Metrics {
@@ -71,6 +77,11 @@ impl Metrics {
             http: HttpMetrics::new(Arc::clone(&recorder)),
             auth: AuthMetrics::new(&register, refusals),
             rate_limited,
+            overloaded: register.counter(
+                "shoutback_overloaded_total",
+                "Requests refused because as many as may be were under way or waiting.",
+                &[],
+            ),
             recorder,
         }
     }
@@ -78,6 +89,17 @@ impl Metrics {
     /// The metrics of one pool's keys.
     pub fn keys(&self, pool: &str) -> KeyMetrics {
         KeyMetrics::new(&Register(&self.recorder), pool)
+    }
+
+    /// The metrics of the calls to SHOUTCLOUD at this host; `attempts` are the ends of attempts that get a series at once,
+    /// `reasons` those after which another is made.
+    pub fn upstream(
+        &self,
+        server_address: &str,
+        attempts: &[AttemptLabels],
+        reasons: &[&'static str],
+    ) -> UpstreamMetrics {
+        UpstreamMetrics::new(&self.recorder, server_address, attempts, reasons)
     }
 
     /// Counts a refusal for want of quota.
@@ -174,10 +196,9 @@ impl HttpMetrics {
     }
 
     /// Counts a request as active until the guard is dropped.
-    pub fn active(&self, method: &'static str) -> ActiveRequest {
+    pub fn active(&self, method: &'static str) -> OneMore {
         let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
-        gauge.increment(1.0);
-        ActiveRequest(gauge)
+        OneMore::on(&gauge)
     }
 
     fn duration(&self, labels: HttpLabels) -> Histogram {
@@ -192,15 +213,6 @@ impl HttpMetrics {
         ];
         self.recorder
             .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)
-    }
-}
-
-/// A request that is being served, as the gauge sees it.
-pub struct ActiveRequest(Gauge);
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
     }
 }
 
@@ -327,12 +339,17 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{HttpLabels, Metrics};
+    use super::{AttemptLabels, HttpLabels, Metrics};
 
     #[test]
     fn the_page_has_every_metric_and_no_other() {
         let metrics = Metrics::new(&[], &[]);
         _ = metrics.keys("us-east-2_a");
+        let shout = AttemptLabels {
+            status: Some(200),
+            error_type: "",
+        };
+        _ = metrics.upstream("api.shoutcloud.io", &[shout], &["timeout"]);
         metrics.http.expect(HttpLabels {
             method: "GET",
             route: "/",

@@ -5,6 +5,7 @@ mod breaker;
 mod bulkhead;
 mod failures;
 mod faults;
+mod metrics;
 mod request;
 mod retries;
 mod script;

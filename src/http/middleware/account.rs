@@ -10,7 +10,7 @@ use http::{Method, Uri};
 use super::super::Public;
 use super::super::context::Context;
 use super::super::problem::{self, Kind};
-use crate::telemetry::metrics::{ActiveRequest, HttpLabels, HttpMetrics, Metrics};
+use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
 
 /// What stands in `error_type` for a request that was not answered.
 const CANCELLED: &str = "cancelled";
@@ -35,7 +35,7 @@ struct Account {
     labels: HttpLabels,
     method: Method,
     uri: Uri,
-    _active: ActiveRequest,
+    _active: OneMore,
 }
 
 impl Account {
@@ -66,6 +66,9 @@ impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.context.arrived().elapsed();
         self.metrics.http.record(self.labels, duration);
+        if self.labels.error_type == Kind::Overloaded.name() {
+            self.metrics.overloaded.increment(1);
+        }
         tracing::info!(
             event.action = "request",
             event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
