@@ -91,7 +91,10 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
     second.shout(1, &token, "two").await;
     upstream.called(2).await;
 
-    let refused = app.shout("hi").send().await.expect("an answer");
+    let refused = tokio::select! {
+        refused = app.shout("hi").send() => refused.expect("an answer"),
+        () = upstream.called(3) => panic!("a third request is handled"),
+    };
     assert_eq!(refused.headers()["retry-after"], "1");
     for (name, value) in [
         ("cache-control", "no-store"),
@@ -102,7 +105,10 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
     }
     assert_problem(refused, 503, "overloaded").await;
     second.shout(3, &token, "hi").await;
-    let refused = second.answer(3).await.expect("an answer");
+    let refused = tokio::select! {
+        refused = second.answer(3) => refused.expect("an answer"),
+        () = upstream.called(3) => panic!("a third request is handled"),
+    };
     assert_eq!(refused.status, 503);
     assert!(refused.body.contains("/docs#overloaded"), "{}", refused.body);
     let counted = app

@@ -21,7 +21,8 @@ async fn flood(app: &App, mut send: impl AsyncFnMut(&mut Http2)) -> Vec<u32> {
         good.shout(stream, &token, "hi").await;
         assert_eq!(good.answer(stream).await.expect("an answer").body, "IH");
         stream += 2;
-        bad.ended().await;
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), bad.ended()).await;
+        ended.expect("its connection is closed");
         reasons.append(&mut bad.goaways);
     }
     assert_eq!(app.status_with(&token).await, 200);
