@@ -81,7 +81,11 @@ impl Shoutcloud {
         let breaker = Arc::new(breaker);
         Ok(Self {
             http: ClientBuilder::new(http)
-                .with(retry::retries(config.max_retries, Arc::clone(&budget)))
+                .with(retry::retries(
+                    config.max_retries,
+                    Arc::clone(&budget),
+                    Arc::clone(&breaker),
+                ))
                 .with(HonourRetryAfter {
                     metrics: Arc::clone(&metrics),
                 })
@@ -132,7 +136,17 @@ impl Shoutcloud {
                 .remove::<Capitals>()
                 .map(|Capitals(text)| text)
                 .ok_or(Error::NotAShout(NotAShout::Unreadable)),
-            Err(error) => Err(Failure::from(error).error),
+            Err(error) => Err(self.with_time_left(Failure::from(error).error)),
+        }
+    }
+    /// Whoever failed as the breaker opened is told how long it stays so.
+    fn with_time_left(&self, error: Error) -> Error {
+        match (error, self.breaker.check()) {
+            (Error::Unavailable { cause, retry_after }, Err(Error::BreakerOpen { left })) => {
+                let retry_after = retry_after.max(Some(left));
+                Error::Unavailable { cause, retry_after }
+            }
+            (error, _) => error,
         }
     }
 }

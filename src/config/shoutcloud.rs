@@ -70,13 +70,13 @@ impl Shoutcloud {
                 "SHOUTCLOUD_RETRY_RESERVE",
                 "10",
                 number(0, 1_000_000),
-                "Retries that the budget starts with, and the most it can hold.",
+                "Retries that the budget starts with, and the most it can hold; 0 turns retries off.",
             ),
             max_concurrency: reader.value(
                 "SHOUTCLOUD_MAX_CONCURRENCY",
                 "256",
                 count(1_000_000),
-                "Calls in flight at once.",
+                "Calls in flight at once, their waits between attempts included.",
             ),
             max_queue: reader.value(
                 "SHOUTCLOUD_MAX_QUEUE",

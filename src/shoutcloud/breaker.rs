@@ -87,10 +87,10 @@ impl Breaker {
     fn verdict(&self, outcome: Result<(), &Error>, took: Duration) -> Option<Verdict> {
         match outcome {
             Err(Error::Unavailable { .. }) => Some(Verdict::Failed),
-            // Cut short by the deadline: a failure if there was all but a tenth of the time that an attempt has.
-            Err(Error::DeadlinePassed) => {
-                (took >= self.attempt_timeout.mul_f64(0.9)).then_some(Verdict::Failed)
-            }
+            // Cut short by the deadline: a failure if there was all but a tenth of the time that an attempt has; else it
+            // may have been slow already, or says nothing.
+            Err(Error::DeadlinePassed) if took >= self.attempt_timeout.mul_f64(0.9) => Some(Verdict::Failed),
+            Err(Error::DeadlinePassed) => self.circuit().is_slow(took).then_some(Verdict::Answered),
             Ok(()) | Err(_) => Some(Verdict::Answered),
         }
     }
@@ -99,6 +99,7 @@ impl Breaker {
 /// What an attempt says of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
+    /// Or would have, sooner or later; whether that is slow is for the circuit to say.
     Answered,
     Failed,
 }

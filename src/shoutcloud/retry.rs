@@ -9,6 +9,7 @@ use reqwest_retry::{
     Jitter, RetryDecision, RetryPolicy, RetryTransientMiddleware, Retryable, RetryableStrategy,
 };
 
+use super::breaker::Breaker;
 use super::budget::Budget;
 use super::failure;
 
@@ -20,13 +21,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub(super) fn retries(
     max_retries: u32,
     budget: Arc<Budget>,
+    breaker: Arc<Breaker>,
 ) -> RetryTransientMiddleware<PaidBackoff, WhatMayPass> {
     let backoff = ExponentialBackoff::builder()
         .retry_bounds(FIRST_WAIT, LONGEST_WAIT)
         .base(2)
         .jitter(Jitter::Full)
         .build_with_max_retries(max_retries);
-    RetryTransientMiddleware::new_with_policy_and_strategy(PaidBackoff { backoff, budget }, WhatMayPass)
+    let policy = PaidBackoff { backoff, budget };
+    RetryTransientMiddleware::new_with_policy_and_strategy(policy, WhatMayPass { breaker })
 }
 
 /// A backoff whose every retry is paid for.
@@ -47,13 +50,17 @@ impl RetryPolicy for PaidBackoff {
     }
 }
 
-/// Only what an attempt called unavailable: not an open breaker, and nothing that would end the same way again.
-pub(super) struct WhatMayPass;
+/// Only what an attempt called unavailable, and only while the breaker would let another attempt through: what it refuses
+/// is not waited or paid for.
+pub(super) struct WhatMayPass {
+    breaker: Arc<Breaker>,
+}
 
 impl RetryableStrategy for WhatMayPass {
     fn handle(&self, outcome: &reqwest_middleware::Result<Response>) -> Option<Retryable> {
         let failure = failure::peek(outcome.as_ref().err()?)?;
-        failure.may_pass.then_some(Retryable::Transient)
+        let may_pass = failure.may_pass && self.breaker.check().is_ok();
+        may_pass.then_some(Retryable::Transient)
     }
 }
 

@@ -98,7 +98,7 @@ impl Circuit {
         if epoch != self.epoch {
             return None;
         }
-        let slow = self.rules.slow_call.is_some_and(|slow_call| took >= slow_call);
+        let slow = self.is_slow(took);
         match &mut self.state {
             State::Closed(window) => {
                 let counts = window.record(
@@ -121,6 +121,11 @@ impl Circuit {
                     .then(|| self.change_to(State::Closed(Window::new(self.rules.window, now))))
             }
         }
+    }
+
+    /// Whether an attempt that took so long was slow.
+    pub(super) fn is_slow(&self, took: Duration) -> bool {
+        self.rules.slow_call.is_some_and(|slow_call| took >= slow_call)
     }
 
     /// An attempt admitted in `epoch` was given up, and says nothing of the upstream.

@@ -80,9 +80,11 @@ async fn a_retry_does_not_pass_an_open_breaker() {
     let first = refused(&app).await;
     assert_eq!(script.attempts().len(), 10, "each attempt counts");
     assert!(
-        (5..=11).contains(&first),
-        "the time left, less the waits before: {first}"
+        (9..=11).contains(&first),
+        "the time that the breaker stays open: {first}"
     );
+    let paid = 1_000.0 - app.metric("shoutback_retry_budget_remaining", &[]).await;
+    assert_eq!(paid, 9.0, "a retry that would be refused is not paid");
 }
 
 #[tokio::test]
@@ -185,4 +187,29 @@ async fn attempts_that_the_deadline_ends_open_it_as_time_outs_do() {
     }
     refused(&app).await;
     assert_eq!(script.attempts().len(), 10);
+}
+
+#[tokio::test]
+async fn attempts_that_the_deadline_ends_early_count_if_they_were_slow_already() {
+    for (slow_call, opens) in [("1s", true), ("3900ms", false)] {
+        let script = Script::start([Part::Stall]).await;
+        let mut rules = RULES.to_vec();
+        rules.extend([
+            ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4s"),
+            ("SHOUTCLOUD_DEADLINE", "7s"),
+            ("SHOUTCLOUD_MAX_RETRIES", "1"),
+            ("BREAKER_SLOW_CALL", slow_call),
+            ("BREAKER_WINDOW", "5m"),
+            ("BREAKER_FAILURE_RATE", "100%"),
+            ("BREAKER_SLOW_RATE", "100%"),
+        ]);
+        let app = app_with(&script.server, &rules).await;
+        let _clock = Paced::start();
+        // Each call: an attempt of 4 s that times out, and one that the deadline cuts short after 3 s.
+        for _ in 0..5 {
+            assert_eq!(status(&app).await, 504);
+        }
+        assert_eq!(script.attempts().len(), 10);
+        assert_eq!(status(&app).await, if opens { 503 } else { 504 }, "{slow_call}");
+    }
 }
