@@ -12,10 +12,12 @@ from .process import Process, answers, ask
 
 def free_port():
     """A port that no connection gets as its own: while a proxy is down, its port is anybody's."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    lowest, highest = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    # Below the range, or above it where a machine is tuned to use nearly all of them.
+    ports = range(10_000, lowest) or range(highest + 1, 65_536) or range(10_000, 65_536)
     while True:
         with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", random.randrange(10_000, lowest)))
+            listener.bind(("127.0.0.1", random.choice(ports)))
             return listener.getsockname()[1]
 
 

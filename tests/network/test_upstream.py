@@ -86,7 +86,7 @@ def test_a_refused_connection_is_retried_then_told_and_over_when_it_is_over(shou
 
 def test_a_deadline_that_passes_in_an_attempt_is_a_timeout(start, network, shoutcloud, caller):
     """With the same fault and a deadline that leaves time for one whole attempt and a part of the second."""
-    shoutback = start(SHOUTCLOUD_DEADLINE="700ms")
+    shoutback = start(SHOUTCLOUD_DEADLINE="950ms")
     calls = shoutcloud.calls()
     with network.toxic("timeout", timeout=0):
         assert problem(caller.shout(shoutback)) == TIMEOUT

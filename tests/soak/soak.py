@@ -73,14 +73,15 @@ class Soak:
 
     async def go_through(self, phase):
         """Switches its fault on, waits until nothing from before is under way, and judges what follows."""
+        into, out_of = (f"{way} {len(self.rows) + 1} {phase.name}" for way in ("into", "out of"))
         with self.faults.of(phase) as fault:
-            self.load.phase = "into " + phase.name
+            self.load.phase = into
             await self.load.settle()
             row = await self.measure(phase.name, lambda: self.last(fault))
-            self.load.phase = "out of " + phase.name
+            self.load.phase = out_of
         self.judge(phase, row)
         row.settled = await self.settled(phase)
-        for outcome in self.taken("into " + phase.name, "out of " + phase.name):
+        for outcome in self.taken(into, out_of):
             allowed = {"200", "unauthenticated"} | (UNAVAILABLE if phase.outage or phase.some_calls_fail else set())
             if outcome.result not in allowed:
                 self.failures.append(f"around {phase.name}: {outcome.result} ({outcome.kind}, {outcome.transport})")
