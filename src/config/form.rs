@@ -81,13 +81,13 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim_start()))
 }
 
-/// A whole number, bounded.
+/// A whole number from 1 on.
 pub(super) fn count(at_most: u32) -> Form<NonZeroU32> {
-    Form::new(format!("a whole number from 1 to {at_most}"), move |text| {
-        text.parse::<NonZeroU32>()
-            .ok()
-            .filter(|number| number.get() <= at_most)
-    })
+    let Form { accepts, parse } = number(1, at_most);
+    Form {
+        accepts,
+        parse: Box::new(move |text| parse(text).and_then(NonZeroU32::new)),
+    }
 }
 
 /// A whole number, bounded on both sides.
@@ -217,7 +217,9 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::{duration, list, number, parse_duration, parse_share, parse_size, rate_or_off, share, size};
+    use super::{
+        count, duration, list, number, parse_duration, parse_share, parse_size, rate_or_off, share, size,
+    };
 
     #[test]
     fn durations() {
@@ -314,6 +316,10 @@ mod tests {
         assert_eq!((parse("0"), parse("10")), (Some(0), Some(10)));
         for text in ["", "11", "-1", "+1", "1.0", "1B", "99999999999999999999"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+        assert!((count(10).parse)("1").is_some());
+        for text in ["0", "+1", "11"] {
+            assert_eq!((count(10).parse)(text), None, "{text}");
         }
     }
 

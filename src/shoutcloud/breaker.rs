@@ -2,9 +2,8 @@
 //! may close.
 //!
 //! It stands under the retries, so that each attempt counts, and around the attempt, so that reading the body does. A
-//! lock is held to count, never while an attempt is under way. What it counts as a failure is an upstream that is unwell:
-//! one that answers wrongly or refuses for good is called again, since no call would be saved that is retried anyway, and
-//! a client whose text it cannot take must not cut off all the others.
+//! lock is held to count, never while an attempt is under way. Whatever is no shout is a failure, but for a 4xx that is not
+//! retried: that is about the one request, and a client whose text cannot be taken must not cut off all the others.
 
 mod circuit;
 mod window;
@@ -17,8 +16,8 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::Instant;
 
-use self::circuit::{Circuit, Epoch, Transition};
-use super::error::Error;
+use self::circuit::{Circuit, Epoch, Transition, Verdict};
+use super::error::{Error, NotAShout};
 use super::failure::Failure;
 use crate::config;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -83,25 +82,16 @@ impl Breaker {
         }
     }
 
-    /// What the outcome of an attempt says of the upstream; `None` if nothing.
-    fn verdict(&self, outcome: Result<(), &Error>, took: Duration) -> Option<Verdict> {
+    /// What the outcome of an attempt says of the upstream.
+    fn verdict(&self, outcome: Result<(), &Error>, took: Duration) -> Verdict {
         match outcome {
-            Err(Error::Unavailable { .. }) => Some(Verdict::Failed),
-            // Cut short by the deadline: a failure if there was all but a tenth of the time that an attempt has; else it
-            // may have been slow already, or says nothing.
-            Err(Error::DeadlinePassed) if took >= self.attempt_timeout.mul_f64(0.9) => Some(Verdict::Failed),
-            Err(Error::DeadlinePassed) => self.circuit().is_slow(took).then_some(Verdict::Answered),
-            Ok(()) | Err(_) => Some(Verdict::Answered),
+            Ok(()) => Verdict::Succeeded,
+            Err(Error::NotAShout(NotAShout::Status(status))) if status.is_client_error() => Verdict::Nothing,
+            // Cut short by the deadline: a failure if there was all but a tenth of the time that an attempt has.
+            Err(Error::DeadlinePassed) if took < self.attempt_timeout.mul_f64(0.9) => Verdict::CutShort,
+            Err(_) => Verdict::Failed,
         }
     }
-}
-
-/// What an attempt says of the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Or would have, sooner or later; whether that is slow is for the circuit to say.
-    Answered,
-    Failed,
 }
 
 /// An attempt that was let through. Dropped without an end, it leaves the circuit as if it had not been.
@@ -116,15 +106,13 @@ impl Admission<'_> {
     fn end(mut self, outcome: Result<(), &Error>) {
         let now = Instant::now();
         let took = now - self.began;
-        let (Some(verdict), Some(epoch)) = (self.breaker.verdict(outcome, took), self.epoch) else {
-            return;
-        };
-        self.epoch = None;
-        // The tenth on either side of the open time: replicas that opened together do not probe together.
-        let jitter = rand::random_range(0.9..=1.1);
-        let failed = verdict == Verdict::Failed;
-        let mut circuit = self.breaker.circuit();
-        self.breaker.tell(circuit.end(epoch, now, took, failed, jitter));
+        let verdict = self.breaker.verdict(outcome, took);
+        if let Some(epoch) = self.epoch.take() {
+            // The tenth on either side of the open time: replicas that opened together do not probe together.
+            let jitter = rand::random_range(0.9..=1.1);
+            let mut circuit = self.breaker.circuit();
+            self.breaker.tell(circuit.end(epoch, now, took, verdict, jitter));
+        }
     }
 }
 

@@ -15,6 +15,19 @@ const WHILE_PROBING: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
+/// What an attempt says of the upstream, apart from how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is well.
+    Succeeded,
+    /// It is not.
+    Failed,
+    /// It answered, and that is neither.
+    Nothing,
+    /// It might have, later.
+    CutShort,
+}
+
 /// A change of state, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Transition {
@@ -92,20 +105,24 @@ impl Circuit {
         epoch: Epoch,
         now: Instant,
         took: Duration,
-        failed: bool,
+        verdict: Verdict,
         jitter: f64,
     ) -> Option<Transition> {
         if epoch != self.epoch {
             return None;
         }
-        let slow = self.is_slow(took);
+        let slow = self.rules.slow_call.is_some_and(|slow_call| took >= slow_call);
+        if verdict == Verdict::CutShort && !slow {
+            self.give_back(epoch);
+            return None;
+        }
         match &mut self.state {
             State::Closed(window) => {
                 let counts = window.record(
                     now,
                     Counts {
                         calls: 1,
-                        failed: failed.into(),
+                        failed: (verdict == Verdict::Failed).into(),
                         slow: slow.into(),
                     },
                 );
@@ -113,19 +130,14 @@ impl Circuit {
             }
             State::Open { .. } => None,
             // Slow is as bad as failed here: closed, it would open again for slowness alone.
-            State::HalfOpen { .. } if failed || slow => Some(self.open(now, jitter)),
+            State::HalfOpen { .. } if slow || verdict == Verdict::Failed => Some(self.open(now, jitter)),
             State::HalfOpen { probing, succeeded } => {
                 *probing -= 1;
-                *succeeded += 1;
+                *succeeded += u32::from(verdict == Verdict::Succeeded);
                 (*succeeded >= self.rules.probes.get())
                     .then(|| self.change_to(State::Closed(Window::new(self.rules.window, now))))
             }
         }
-    }
-
-    /// Whether an attempt that took so long was slow.
-    pub(super) fn is_slow(&self, took: Duration) -> bool {
-        self.rules.slow_call.is_some_and(|slow_call| took >= slow_call)
     }
 
     /// An attempt admitted in `epoch` was given up, and says nothing of the upstream.
@@ -166,7 +178,7 @@ impl Circuit {
 mod tests {
     use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-    use super::{Circuit, Duration, Epoch, Instant, Rules, Share, State, Transition};
+    use super::{Circuit, Duration, Epoch, Instant, Rules, Share, State, Transition, Verdict};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -200,7 +212,12 @@ mod tests {
         }
 
         fn end(&mut self, epoch: Epoch, took: Duration, failed: bool) -> Option<Transition> {
-            self.circuit.end(epoch, self.now, took, failed, 1.0)
+            let verdict = if failed {
+                Verdict::Failed
+            } else {
+                Verdict::Succeeded
+            };
+            self.circuit.end(epoch, self.now, took, verdict, 1.0)
         }
 
         fn attempts(&mut self, number: usize, took: Duration, failed: bool) {
@@ -284,7 +301,9 @@ mod tests {
             let mut story = Story::begin(|_| {});
             story.fail(3);
             let epoch = story.admit().expect("closed");
-            story.circuit.end(epoch, story.now, Duration::ZERO, true, jitter);
+            story
+                .circuit
+                .end(epoch, story.now, Duration::ZERO, Verdict::Failed, jitter);
             assert_eq!(story.admit(), Err(SECOND * seconds));
         }
     }
@@ -314,6 +333,53 @@ mod tests {
             assert_eq!(story.state(), "open");
             assert_eq!(story.admit(), Err(10 * SECOND));
         }
+    }
+
+    #[test]
+    fn an_attempt_that_says_nothing_is_counted_and_neither_opens_nor_closes_it() {
+        let mut story = Story::begin(|_| {});
+        let say_nothing = |story: &mut Story| {
+            let epoch = story.admit().expect("admitted");
+            let (now, nothing) = (story.now, Verdict::Nothing);
+            story.circuit.end(epoch, now, Duration::ZERO, nothing, 1.0)
+        };
+        for _ in 0..100 {
+            assert_eq!(say_nothing(&mut story), None);
+        }
+        story.fail(99);
+        assert_eq!(story.state(), "closed", "not half of all that were made");
+        story.fail(1);
+        assert_eq!(story.state(), "open");
+        story.now += 10 * SECOND;
+        for _ in 0..100 {
+            say_nothing(&mut story);
+            assert_eq!(story.state(), "half_open");
+        }
+        story.succeed(2);
+        assert_eq!(story.state(), "closed");
+    }
+
+    #[test]
+    fn an_attempt_that_was_cut_short_counts_only_if_it_was_slow_already() {
+        let mut story = Story::begin(|_| {});
+        let cut_short = |story: &mut Story, took| {
+            let epoch = story.admit().expect("admitted");
+            let (now, cut_short) = (story.now, Verdict::CutShort);
+            story.circuit.end(epoch, now, took, cut_short, 1.0)
+        };
+        for _ in 0..100 {
+            assert_eq!(cut_short(&mut story, SECOND / 2), None);
+        }
+        story.fail(3);
+        assert_eq!(story.state(), "closed");
+        story.fail(1);
+        assert_eq!(story.state(), "open", "four of four");
+        story.now += 10 * SECOND;
+        for _ in 0..100 {
+            assert_eq!(cut_short(&mut story, SECOND / 2), None);
+        }
+        cut_short(&mut story, SECOND);
+        assert_eq!(story.state(), "open", "a slow probe");
     }
 
     #[test]

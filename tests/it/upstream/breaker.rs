@@ -164,11 +164,46 @@ async fn slowness_opens_it_too_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_shout_do_not_open_it() {
-    let script = Script::start([Part::status("404 s3cret")]).await;
+async fn a_refusal_of_one_request_neither_opens_nor_closes_it() {
+    let script = Script::start([Part::status("413 s3cret")]).await;
     let app = app_with(&script.server, &RULES).await;
+    let _clock = Paced::start();
     for _ in 0..50 {
         assert_eq!(status(&app).await, 502);
+    }
+    script.then([Part::status("500 s3cret")]);
+    while app.metric("shoutback_breaker_state", &["state=\"open\""]).await < 1.0 {
+        assert_eq!(status(&app).await, 503);
+    }
+    script.then([Part::status("413 s3cret")]);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    for _ in 0..10 {
+        assert_eq!(status(&app).await, 502);
+        assert_eq!(
+            app.metric("shoutback_breaker_state", &["state=\"half_open\""])
+                .await,
+            1.0
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_no_shout_open_it_and_keep_it_open() {
+    for part in [
+        Part::body("<html>s3cret</html>"),
+        Part::status("301 s3cret"),
+        Part::Bytes(b"s3cret\r\n\r\n".to_vec()),
+    ] {
+        let script = Script::start([part]).await;
+        let app = app_with(&script.server, &RULES).await;
+        let _clock = Paced::start();
+        for _ in 0..10 {
+            assert_eq!(status(&app).await, 502);
+        }
+        refused(&app).await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(status(&app).await, 502, "a probe");
+        assert!(refused(&app).await >= 9, "it failed");
     }
 }
 
