@@ -1,7 +1,7 @@
 """10,000 requests that wait at once for a SHOUTCLOUD which takes five seconds: what they cost in memory.
 
-9,000 of them come on connections of their own and 1,000 on ten of HTTP/2, as from an ingress that has both; so the process
-that is measured does with 20,000 descriptors, of which each call upstream takes one more.
+`many_waiting.py SCENARIO`, one of `mixed`, `streams` and `one-text`. Each has a bound of its own, because what is paid for
+differs: a connection of HTTP/1.1 in, one out, and the request itself.
 """
 
 import asyncio
@@ -11,18 +11,48 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.http2 import Http2
 from harness.shoutback import Emulators, Shoutback
 
-ALONE, CONNECTIONS, STREAMS = 9_000, 10, 100
-REQUESTS = ALONE + CONNECTIONS * STREAMS
+REQUESTS = 10_000
+STREAMS = 100
 DELAY_SECONDS = 5
-LIMIT_MIB = 200
 
-# For each request that waits one to the upstream; and room for listeners, the log and what the runtime needs.
-DESCRIPTORS = ALONE + CONNECTIONS + REQUESTS + 200
+
+@dataclass
+class Scenario:
+    # Connections of HTTP/2, with 100 streams each. The other requests come on connections of their own.
+    shared: int
+    # Requests to SHOUTCLOUD: one for each text.
+    texts: int
+    limit_mib: int
+
+    @property
+    def alone(self):
+        return REQUESTS - self.shared * STREAMS
+
+    @property
+    def descriptors(self):
+        # For the connections, one for each call, and room for listeners, the log and what the runtime needs.
+        return self.alone + self.shared + self.texts + 200
+
+    def text(self, number):
+        return f"request number {number % self.texts}"
+
+    def capitals(self, number):
+        return self.text(number)[::-1].upper()
+
+
+SCENARIOS = {
+    # As from an ingress that has both.
+    "mixed": Scenario(shared=10, texts=REQUESTS, limit_mib=200),
+    "streams": Scenario(shared=100, texts=REQUESTS, limit_mib=200),
+    # They share one call.
+    "one-text": Scenario(shared=10, texts=1, limit_mib=200),
+}
 
 # Of connections being opened: more than the listener's backlog would be tried again only after a second.
 OPENING = 500
@@ -42,21 +72,13 @@ VARIABLES = {
 }
 
 
-def raise_descriptors():
+def raise_descriptors(wanted):
     """For this process and its children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
-        sys.exit(f"error: {DESCRIPTORS} descriptors are needed and the hard limit is {hard}: raise it (`ulimit -Hn`)")
-    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
-
-
-def text(number):
-    return f"request number {number}"
-
-
-def capitals(number):
-    return text(number)[::-1].upper()
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        sys.exit(f"error: {wanted} descriptors are needed and the hard limit is {hard}: raise it (`ulimit -Hn`)")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Alone(asyncio.Protocol):
@@ -84,8 +106,8 @@ async def connect(port, opening):
     return connection
 
 
-async def shout_alone(connection, token, number):
-    body = json.dumps({"data": text(number)}).encode()
+async def shout_alone(connection, token, text):
+    body = json.dumps({"data": text}).encode()
     head = (
         f"POST /v1 HTTP/1.1\r\nhost: shoutback\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -95,26 +117,31 @@ async def shout_alone(connection, token, number):
     return int(head.split(b" ", 2)[1]), body
 
 
-async def shout_in_stream(connection, token, number):
+async def shout_in_stream(connection, token, text):
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    body = json.dumps({"data": text(number)}).encode()
+    body = json.dumps({"data": text}).encode()
     status, _, body = await connection.post("/v1", headers, body)
     return status, body
 
 
-async def all_at_once(shoutback, token):
+async def all_at_once(scenario, shoutback, token, all_came):
     """Every answer; the most requests that were active at once, and the memory then; the answers of /livez meanwhile."""
     opening = asyncio.Semaphore(OPENING)
-    own = await asyncio.gather(*(connect(shoutback.port, opening) for _ in range(ALONE)))
-    shared = [await Http2.connect("127.0.0.1", shoutback.port) for _ in range(CONNECTIONS)]
-    requests = [shout_alone(own[number], token, number) for number in range(ALONE)]
-    requests += [shout_in_stream(shared[number % CONNECTIONS], token, number) for number in range(ALONE, REQUESTS)]
+    own = await asyncio.gather(*(connect(shoutback.port, opening) for _ in range(scenario.alone)))
+    shared = [await Http2.connect("127.0.0.1", shoutback.port) for _ in range(scenario.shared)]
+    texts = [scenario.text(number) for number in range(REQUESTS)]
+    requests = [shout_alone(connection, token, texts[number]) for number, connection in enumerate(own)]
+    requests += [
+        shout_in_stream(shared[number % scenario.shared], token, texts[number]) for number in range(scenario.alone, REQUESTS)
+    ]
     shouting = asyncio.gather(*requests)
     most, waiting, livez = 0, 0, []
     while not shouting.done():
         active = await asyncio.to_thread(shoutback.active_requests)
         if active >= most:
             most, waiting = active, shoutback.status("VmRSS")
+        if active == REQUESTS:
+            all_came()
         livez.append(await asyncio.to_thread(shoutback.is_live))
         await asyncio.wait([shouting], timeout=0.1)
     for connection in shared:
@@ -123,32 +150,41 @@ async def all_at_once(shoutback, token):
 
 
 @contextlib.contextmanager
-def slow_upstream():
-    command = [sys.executable, Path(__file__).with_name("upstream.py"), str(DELAY_SECONDS), str(REQUESTS)]
+def slow_upstream(calls):
+    """Its URL, and what to call when every request has come to the service: not all of them need come to the upstream."""
+    command = [sys.executable, Path(__file__).with_name("upstream.py"), str(DELAY_SECONDS), str(calls)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())}/V1/SHOUT"
+
+        def all_came():
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())}/V1/SHOUT", all_came
         process.stdin.close()
 
 
 def main():
-    raise_descriptors()
+    name = sys.argv[1]
+    scenario = SCENARIOS[name]
+    raise_descriptors(scenario.descriptors)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         emulators = stack.enter_context(Emulators(directory / "emulators"))
-        upstream = stack.enter_context(slow_upstream())
+        upstream, all_came = stack.enter_context(slow_upstream(scenario.texts))
         variables = emulators.authentication() | VARIABLES | {"SHOUTCLOUD_URL": upstream}
         shoutback = stack.enter_context(Shoutback(directory / "log", **variables))
         before = shoutback.status("VmRSS")
-        answers, most, waiting, livez = asyncio.run(all_at_once(shoutback, emulators.token()))
+        answers, most, waiting, livez = asyncio.run(all_at_once(scenario, shoutback, emulators.token(), all_came))
         peak = shoutback.status("VmHWM")
 
     statuses = {}
     for number, (status, body) in enumerate(answers):
         statuses[status] = statuses.get(status, 0) + 1
-        if status == 200 and json.loads(body) != {"data": capitals(number)}:
+        if status == 200 and json.loads(body) != {"data": scenario.capitals(number)}:
             sys.exit(f"FAILED: request {number} got another one's answer: {body}")
     print(
-        f"{REQUESTS} requests: statuses {statuses}, at most {most:.0f} at once; /livez {livez.count(True)} of {len(livez)}; "
+        f"{name}: {REQUESTS} requests: statuses {statuses}, at most {most:.0f} at once; "
+        f"/livez {livez.count(True)} of {len(livez)}; "
         f"resident {before / 1024:.0f} MiB before, {waiting / 1024:.0f} MiB while all waited, {peak / 1024:.0f} MiB at most, "
         f"{(peak - before) * 1024 / REQUESTS:.0f} B a request"
     )
@@ -159,8 +195,8 @@ def main():
         failures.append(f"the service never had {REQUESTS} requests at once")
     if not all(livez):
         failures.append("/livez did not answer all the time")
-    if peak > LIMIT_MIB * 1024:
-        failures.append(f"more than {LIMIT_MIB} MiB")
+    if peak > scenario.limit_mib * 1024:
+        failures.append(f"more than {scenario.limit_mib} MiB")
     if failures:
         sys.exit("FAILED: " + "; ".join(failures))
 

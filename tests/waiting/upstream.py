@@ -1,7 +1,7 @@
 """A SHOUTCLOUD that takes its time: `upstream.py DELAY CALLS` prints its address, then answers on connections of any number.
 
-No call is answered before CALLS of them have come, so that all of them wait at once however slowly they come. It ends when
-its input does.
+DELAY seconds after CALLS of them have come and a line on its input, so that all of them wait at once however slowly they
+come. It ends when its input does.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ DELAY, CALLS = float(sys.argv[1]), int(sys.argv[2])
 class Connection(asyncio.Protocol):
     calls = 0
     all_came = asyncio.Event()
+    told = asyncio.Event()
 
     def connection_made(self, transport):
         self.transport, self.received = transport, b""
@@ -33,8 +34,9 @@ class Connection(asyncio.Protocol):
             self.all_came.set()
 
     async def answer(self, text):
-        await asyncio.sleep(DELAY)
         await self.all_came.wait()
+        await self.told.wait()
+        await asyncio.sleep(DELAY)
         answer = json.dumps({"INPUT": text, "OUTPUT": text.upper()}).encode()
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n\r\n"
         self.transport.write(head.encode() + answer)
@@ -44,7 +46,10 @@ async def main():
     # A connection that does not fit into the backlog is tried again only after a second.
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(json.dumps(server.sockets[0].getsockname()[1]), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, sys.stdin.readline)
+    Connection.told.set()
+    await loop.run_in_executor(None, sys.stdin.read)
 
 
 asyncio.run(main())
