@@ -103,7 +103,7 @@ impl Application {
             metrics: Arc::clone(&metrics),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
-            in_flight: Semaphore::new(config.http.max_requests_in_flight),
+            in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             drain: drain.clone(),
         }));
         let admin = http::admin_routes(readiness, metrics);

@@ -4,6 +4,7 @@
 //! headers, bodies and statuses.
 
 mod admin;
+mod admission;
 mod caching;
 mod context;
 mod docs;
@@ -19,15 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::middleware::around;
 use self::problem::{Kind, Problem};
 use crate::auth::Verifier;
 use crate::lifecycle::Drain;
@@ -38,7 +41,7 @@ use crate::telemetry::metrics::Metrics;
 pub use self::admin::{Readiness, routes as admin_routes};
 pub use self::docs::openapi;
 
-/// What the public routes need. Cheap to clone: every layer has one of its own, and axum clones all of them for a request.
+/// What the public routes need. Cheap to clone: a layer has one of its own, and axum clones all of them for a request.
 #[derive(Clone)]
 pub struct Public(Arc<Parts>);
 
@@ -71,7 +74,7 @@ pub struct Parts {
     /// From the end of a request's head to its answer.
     pub request_timeout: Duration,
     /// One permit for each request that may be under way.
-    pub in_flight: Semaphore,
+    pub in_flight: Arc<Semaphore>,
     /// The public listener's stop.
     pub drain: Drain,
 }
@@ -100,51 +103,50 @@ pub fn public_routes(state: Public) -> Router {
             "there is nothing at this path; the API is POST /v1",
         )
     };
-    let routes = v1_routes(&state).merge(pages).fallback(not_found);
+    let routes = v1_routes().merge(pages).fallback(not_found);
     around_everything(routes, state)
 }
 
-fn v1_routes(state: &Public) -> Router<Public> {
+fn v1_routes() -> Router<Public> {
+    // What `shout` takes is extracted in the order of its arguments: who may call comes before the media types and the body.
     let shout = post(shout::shout)
-        // Innermost, so that a panic's answer gets the headers of every layer; the one around everything is for the layers.
-        .route_layer(CatchPanicLayer::custom(panicked))
-        // The last layer is the first to see a request: length, then token, then quota. None of them reads a body.
-        .route_layer(from_fn_with_state(state.clone(), middleware::quota::check))
-        .route_layer(from_fn_with_state(state.clone(), middleware::authenticate::check))
-        .route_layer(from_fn_with_state(
-            state.clone(),
-            middleware::content_length::check,
-        ));
+        .options(|| async { (StatusCode::NO_CONTENT, [(ALLOW, V1_METHODS)]) })
+        .fallback(|| async { Problem::method_not_allowed(V1_METHODS) });
     let header = SetResponseHeaderLayer::overriding;
-    Router::new()
-        .route(
-            "/v1",
-            shout
-                .options(|| async { (StatusCode::NO_CONTENT, [(ALLOW, V1_METHODS)]) })
-                .fallback(|| async { Problem::method_not_allowed(V1_METHODS) }),
-        )
-        .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .layer(header(VARY, HeaderValue::from_static("accept")))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            caching::CACHE_STATUS,
-            caching::NOT_REACHED,
-        ))
+    Router::new().route("/v1", shout).layer(
+        ServiceBuilder::new()
+            .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .layer(header(VARY, HeaderValue::from_static("accept")))
+            .layer(SetResponseHeaderLayer::if_not_present(
+                caching::CACHE_STATUS,
+                caching::NOT_REACHED,
+            ))
+            // Innermost, so that a panic's answer gets these headers; the one around everything is for the layers.
+            .layer(CatchPanicLayer::custom(panicked)),
+    )
 }
 
-/// The layers of every route.
+/// The layers of every route, the outermost first.
 fn around_everything(routes: Router<Public>, state: Public) -> Router {
-    routes
-        .layer(CatchPanicLayer::custom(panicked))
-        // Outside of whatever costs something; inside the account, so that what is refused counts.
-        .layer(from_fn_with_state(state.clone(), middleware::in_flight::limit))
+    let (accounting, limiting) = (state.clone(), state.clone());
+    let layers = ServiceBuilder::new()
+        // Whatever comes back from further in gets its id, and a problem its body.
+        .layer(around(middleware::identify::identify))
+        // Inside the request id, so that a line can name it; outside the panics, so that they are counted.
+        .layer(around(move |request: &mut Request| {
+            middleware::account::account(&accounting, request)
+        }))
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // Inside the request id, so that a line can name it; outside the panics, so that they are counted.
-        .layer(from_fn_with_state(state.clone(), middleware::account::account))
-        // Outermost: whatever comes back from further in gets its id, and a problem its body.
-        .layer(from_fn(middleware::identify::identify))
+        // Outside of whatever costs something; inside the account, so that what is refused counts.
+        .layer(around(move |_: &mut Request| {
+            middleware::in_flight::limit(&limiting)
+        }));
+    routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(layers)
         .with_state(state)
 }
 
@@ -184,7 +186,7 @@ mod tests {
             metrics: Metrics::new(&[], &[]).into(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
-            in_flight: Semaphore::new(config.http.max_requests_in_flight),
+            in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             drain: Drain::new(Duration::ZERO),
         })
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -70,7 +69,7 @@ pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
                 "there are /livez, /readyz, /metrics and /version at this port",
             )
         })
-        .layer(from_fn(middleware::identify::identify))
+        .layer(middleware::around(middleware::identify::identify))
         .with_state(Admin { readiness, metrics })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -25,6 +25,13 @@ struct Known {
     auth: OnceLock<Duration>,
     upstream: OnceLock<Duration>,
     principal: OnceLock<Principal>,
+    rate_limit: OnceLock<RateLimit>,
+}
+
+/// What an answer says of its client's quota.
+pub(super) struct RateLimit {
+    pub(super) left: HeaderValue,
+    pub(super) policy: HeaderValue,
 }
 
 impl Context {
@@ -32,16 +39,27 @@ impl Context {
     pub(super) fn new(headers: &HeaderMap) -> Self {
         let mut ids = headers.get_all(REQUEST_ID).iter();
         let id = match (ids.next(), ids.next()) {
-            (Some(id), None) if is_request_id(id) => id.clone(),
-            _ => HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a header value"),
-        };
+            // A copy: a clone would keep all that was read with it in memory for as long as the request waits.
+            (Some(id), None) if is_request_id(id) => HeaderValue::from_bytes(id.as_bytes()),
+            _ => HeaderValue::from_str(&Uuid::now_v7().to_string()),
+        }
+        .expect("an id is a header value");
         Self(Arc::new(Known {
             id,
             arrived: Instant::now(),
             auth: OnceLock::new(),
             upstream: OnceLock::new(),
             principal: OnceLock::new(),
+            rate_limit: OnceLock::new(),
         }))
+    }
+
+    /// The one that a request was given. Absent only if a route stands outside the stack of layers.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, Problem> {
+        extensions
+            .get()
+            .cloned()
+            .ok_or(Problem::new(Kind::InternalError, "the request has no context"))
     }
 
     pub(super) fn id(&self) -> &HeaderValue {
@@ -75,6 +93,15 @@ impl Context {
         self.0.principal.get()
     }
 
+    /// The client's quota was asked.
+    pub(super) fn took_quota(&self, limit: RateLimit) {
+        _ = self.0.rate_limit.set(limit);
+    }
+
+    pub(super) fn rate_limit(&self) -> Option<&RateLimit> {
+        self.0.rate_limit.get()
+    }
+
     /// `server-timing` (W3C), in milliseconds; `None` if nothing of what it names has happened.
     pub(super) fn server_timing(&self) -> Option<HeaderValue> {
         let entry = |name, took: Option<&Duration>| {
@@ -97,12 +124,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Absent only if a route stands outside the stack of layers.
-        parts
-            .extensions
-            .get()
-            .cloned()
-            .ok_or(Problem::new(Kind::InternalError, "the request has no context"))
+        Self::of(&parts.extensions)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a request passes on its way: adapters without rules of their own.
 
 pub(super) mod account;
-pub(super) mod authenticate;
-pub(super) mod content_length;
+mod around;
 pub(super) mod identify;
 pub(super) mod in_flight;
-pub(super) mod quota;
+
+pub(super) use self::around::around;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE};
@@ -12,38 +12,27 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::Public;
+use super::admission::Caller;
 use super::caching::{self, CACHE_STATUS};
 use super::context::Context;
 use super::media::Form;
 use super::problem::{Kind, Problem};
 use crate::lifecycle::Drain;
+use crate::shout::Caching;
 
 pub(super) async fn shout(
     State(state): State<Public>,
     context: Context,
-    request: Request,
+    Caller(client): Caller,
+    asked: Asked,
 ) -> Result<impl IntoResponse, Problem> {
-    let sent = Form::of_body(request.headers())?;
-    let wanted = sent.of_answer(request.headers())?;
-    let caching = caching::asked_for(request.headers());
-    let deadline = context.arrived() + state.request_timeout;
-    let may_close = request.version() <= Version::HTTP_11;
-    let body = read_body(request.into_body(), state.max_body_bytes, deadline, &state.drain)
-        .await
-        .map_err(|no_body| {
-            if may_close {
-                no_body.closing()
-            } else {
-                no_body.into()
-            }
-        })?;
-    let text = sent.read(body)?;
-    // Absent only if the route stands outside the layer that authenticates.
-    let principal = context
-        .principal()
-        .ok_or(Problem::new(Kind::InternalError, "the request is nobody's"))?;
-    let client = &principal.client_id;
-    match state.shouter.shout(client, text, caching, deadline).await {
+    let Asked {
+        text,
+        wanted,
+        caching,
+        deadline,
+    } = asked;
+    match state.shouter.shout(&client, text, caching, deadline).await {
         Ok(shout) => {
             if let Some(took) = shout.upstream {
                 context.called_upstream(took);
@@ -61,6 +50,42 @@ pub(super) async fn shout(
             let status = caching::status_of_error(&error);
             Err(Problem::from(error).with(CACHE_STATUS, status))
         }
+    }
+}
+
+/// What a request asks for, its body read; nothing else of it is kept while it waits.
+pub(super) struct Asked {
+    text: String,
+    wanted: Form,
+    caching: Caching,
+    deadline: Instant,
+}
+
+impl FromRequest<Public> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Public) -> Result<Self, Problem> {
+        let context = Context::of(request.extensions())?;
+        let sent = Form::of_body(request.headers())?;
+        let wanted = sent.of_answer(request.headers())?;
+        let caching = caching::asked_for(request.headers());
+        let deadline = context.arrived() + state.request_timeout;
+        let may_close = request.version() <= Version::HTTP_11;
+        let body = read_body(request.into_body(), state.max_body_bytes, deadline, &state.drain)
+            .await
+            .map_err(|no_body| {
+                if may_close {
+                    no_body.closing()
+                } else {
+                    no_body.into()
+                }
+            })?;
+        Ok(Self {
+            text: sent.read(body)?,
+            wanted,
+            caching,
+            deadline,
+        })
     }
 }
 

@@ -2,30 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
-use http::{Method, Uri};
+use http::Method;
 
 use super::super::Public;
 use super::super::context::Context;
-use super::super::problem::{self, Kind};
+use super::super::problem::{self, Kind, Problem};
 use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
 
 /// What stands in `error_type` for a request that was not answered.
 const CANCELLED: &str = "cancelled";
 
-pub(in super::super) async fn account(
-    State(state): State<Public>,
-    context: Context,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut account = Account::open(&state.metrics, context, &request);
-    let response = next.run(request).await;
-    account.labels.status = Some(response.status().as_u16());
-    account.labels.error_type = problem::kind_of(&response).map_or("", Kind::name);
-    response
+pub(in super::super) fn account(
+    state: &Public,
+    request: &Request,
+) -> Result<impl FnOnce(&mut Response) + use<>, Problem> {
+    let context = Context::of(request.extensions())?;
+    let mut account = Account::open(&state.metrics, context, request);
+    Ok(move |response: &mut Response| {
+        account.labels.status = Some(response.status().as_u16());
+        account.labels.error_type = problem::kind_of(response).map_or("", Kind::name);
+        drop(account);
+    })
 }
 
 /// An open account of a request.
@@ -34,7 +33,8 @@ struct Account {
     context: Context,
     labels: HttpLabels,
     method: Method,
-    uri: Uri,
+    /// A copy: a part of what was read keeps all of that in memory for as long as the request waits.
+    path: Box<str>,
     _active: OneMore,
 }
 
@@ -57,7 +57,7 @@ impl Account {
             metrics: Arc::clone(metrics),
             context,
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path().into(),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Drop for Account {
             http.request.method = %self.method,
             http.request.id = self.context.id_str(),
             http.response.status_code = self.labels.status,
-            url.path = self.uri.path(),
+            url.path = &*self.path,
             client.user.id = self.context.principal().map(|principal| &*principal.client_id),
             error.r#type = Some(self.labels.error_type).filter(|error| !error.is_empty()),
             "request"
