@@ -2,6 +2,7 @@
 
 mod connection;
 mod io;
+mod protocol;
 
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -23,6 +24,7 @@ use tower::Service as _;
 
 use self::connection::{Activity, Watched};
 use self::io::Observed;
+use self::protocol::Chosen;
 use crate::lifecycle::{Drain, Phase};
 
 /// Connections that the kernel keeps for us while we do not accept: a burst of reconnecting clients, or what comes while
@@ -67,9 +69,15 @@ pub struct Server {
     places: Option<Arc<Semaphore>>,
 }
 
+struct Builders {
+    http1: Builder<TokioExecutor>,
+    /// For what may be HTTP/2 by its first bytes.
+    either: Builder<TokioExecutor>,
+}
+
 /// What every connection is made of.
 struct Connections {
-    builder: Builder<TokioExecutor>,
+    builders: Arc<Builders>,
     routes: Router,
     times: Times,
     drain: Drain,
@@ -94,7 +102,10 @@ impl Server {
         Self {
             listener,
             connections: Connections {
-                builder: builder(),
+                builders: Arc::new(Builders {
+                    http1: builder().http1_only(),
+                    either: builder(),
+                }),
                 routes,
                 times,
                 drain,
@@ -232,7 +243,7 @@ impl Connections {
             let unanswered = drain.unanswered();
             let drain = drain.clone();
             let version = request.version();
-            let refused = refused(request.headers());
+            let refused = refused(request.uri(), request.headers());
             let answer = refused.is_none().then(|| routes.clone().call(request));
             async move {
                 let mut response = match answer {
@@ -250,19 +261,28 @@ impl Connections {
                 Ok::<_, std::convert::Infallible>(response)
             }
         });
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(io), service)
-            .into_owned();
-        let watched = Watched::new(connection, activity, self.times, self.drain.clone());
+        let builders = Arc::clone(&self.builders);
+        let open = move |io, may_be_http2| {
+            let builder = if may_be_http2 {
+                &builders.either
+            } else {
+                &builders.http1
+            };
+            builder.serve_connection(TokioIo::new(io), service).into_owned()
+        };
+        let watched = Watched::new(Chosen::new(io, open), activity, self.times, self.drain.clone());
         self.tracker.spawn(watched);
     }
 }
 
 /// What the parser lets pass and should not have. It is answered as the parser answers: empty, and the end.
-fn refused(headers: &HeaderMap) -> Option<StatusCode> {
-    if headers.len() > MAX_FIELDS {
-        // hyper refuses them on HTTP/1.1 alone.
+fn refused(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if headers.len() > MAX_FIELDS || target + fields.sum::<usize>() > MAX_HEAD_BYTES {
+        // hyper counts fields on HTTP/1.1 alone, and there may read up to twice the bytes before it counts them.
         return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     // hyper takes any list that ends in `chunked`, and removes that coding alone. Somebody before us may see another end of

@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Times;
+use super::io::Observed;
+use super::protocol::Chosen;
 use crate::lifecycle::{Drain, Phase};
 
 /// What a connection is doing, as its socket and its requests see it.
@@ -155,8 +157,8 @@ impl Drop for RequestGuard {
 }
 
 /// A connection whose patience is watched, and which ends in order at a stop.
-pub(super) struct Watched<C> {
-    connection: Pin<Box<C>>,
+pub(super) struct Watched<C, O> {
+    connection: Chosen<C, O>,
     activity: Activity,
     times: Times,
     /// Armed for the end of patience or earlier. Most wake-ups are put off rather than avoided: a request would cost a
@@ -169,11 +171,15 @@ pub(super) struct Watched<C> {
     closing: bool,
 }
 
-impl<C: GracefulConnection> Watched<C> {
-    pub(super) fn new(connection: C, activity: Activity, times: Times, drain: Drain) -> Self {
+impl<C, O> Watched<C, O>
+where
+    C: GracefulConnection,
+    O: FnOnce(Observed, bool) -> C,
+{
+    pub(super) fn new(connection: Chosen<C, O>, activity: Activity, times: Times, drain: Drain) -> Self {
         let timer = Box::pin(sleep_until(activity.0.born + times.head));
         Self {
-            connection: Box::pin(connection),
+            connection,
             activity,
             times,
             timer,
@@ -187,7 +193,7 @@ impl<C: GracefulConnection> Watched<C> {
     /// Polls the connection, and sends GOAWAY where it is time for it.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.connection.as_mut().poll(cx).is_ready() {
+            if self.connection.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             // A client that has just connected may have its first request on the way: not before it. HTTP/1.1 is told by
@@ -198,7 +204,7 @@ impl<C: GracefulConnection> Watched<C> {
                 return Poll::Pending;
             }
             self.closing = true;
-            self.connection.as_mut().graceful_shutdown();
+            self.connection.graceful_shutdown();
         }
     }
 
@@ -212,7 +218,11 @@ impl<C: GracefulConnection> Watched<C> {
     }
 }
 
-impl<C: GracefulConnection> Future for Watched<C> {
+impl<C, O> Future for Watched<C, O>
+where
+    C: GracefulConnection,
+    O: FnOnce(Observed, bool) -> C + Unpin,
+{
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -240,8 +250,8 @@ impl<C: GracefulConnection> Future for Watched<C> {
                     if end == End::CutOff || std::mem::replace(&mut this.closing, true) {
                         return Poll::Ready(());
                     }
-                    this.connection.as_mut().graceful_shutdown();
-                    if this.connection.as_mut().poll(cx).is_ready() {
+                    this.connection.graceful_shutdown();
+                    if this.connection.poll(cx).is_ready() {
                         return Poll::Ready(());
                     }
                     // A peer that does not answer the GOAWAY gets one head's time more.

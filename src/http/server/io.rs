@@ -78,6 +78,21 @@ impl Observed {
         }
     }
 
+    /// Whether what comes first, and is not read by this, can be the beginning of HTTP/2. The end of the stream cannot.
+    pub(super) fn poll_may_be_http2(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut bytes = [0; HTTP2_PREFACE.len()];
+        let mut buf = ReadBuf::new(&mut bytes);
+        let peeked = self.stream().poll_peek(cx, &mut buf);
+        if peeked.is_pending() && self.activity.looks() {
+            // Whoever reads asks the socket itself, and finds out.
+            return Poll::Ready(true);
+        }
+        // A fault is met again by whoever reads.
+        _ = ready!(peeked);
+        let came = buf.filled();
+        Poll::Ready(!came.is_empty() && HTTP2_PREFACE.starts_with(came))
+    }
+
     fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
         let blocks = written.is_pending();
         if blocks != self.unsent.is_some() && !self.activity.is_http2() {
