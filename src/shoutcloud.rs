@@ -24,6 +24,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
+use http::{Extensions, HeaderValue, Method};
+use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -118,15 +121,12 @@ impl Shoutcloud {
         let _place = self.bulkhead.enter(deadline).await?;
         progress.calling();
         self.budget.earn();
-        let request = self
-            .http
-            .post(self.url.clone())
-            // Its server refuses `application/json; charset=utf-8`.
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(wire::request(&text))
-            .with_extension(Deadline(deadline))
-            .with_extension(Sent(text.into()));
-        let answer = timeout_at(deadline, request.send())
+        let request = self.request(&text);
+        let mut extensions = Extensions::new();
+        extensions.insert(Deadline(deadline));
+        extensions.insert(Sent(text.into()));
+        let answer = self.http.execute_with_extensions(request, &mut extensions);
+        let answer = timeout_at(deadline, answer)
             .await
             .map_err(|_| Error::DeadlinePassed)?;
         match answer {
@@ -148,5 +148,14 @@ impl Shoutcloud {
             }
             (error, _) => error,
         }
+    }
+
+    fn request(&self, text: &str) -> Request {
+        let mut request = Request::new(Method::POST, self.url.clone());
+        // Its server refuses `application/json; charset=utf-8`.
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        *request.body_mut() = Some(wire::request(text).into());
+        request
     }
 }

@@ -58,11 +58,10 @@ impl Middleware for Attempt {
                 .and_then(reqwest::Body::as_bytes)
                 .map_or(0, <[u8]>::len),
         );
+        // Boxed by reqwest-middleware: the request is not in this future as well.
+        let answer = next.run(request, extensions);
         let attempt = async {
-            let response = next
-                .run(request, extensions)
-                .await
-                .map_err(|error| Failure::from(error).error)?;
+            let response = answer.await.map_err(|error| Failure::from(error).error)?;
             if response.status() != StatusCode::OK {
                 return Err(Error::of_status(
                     response.status(),
