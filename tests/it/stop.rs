@@ -12,7 +12,9 @@ use shoutback::app::Unclean;
 use crate::api::wire::Connection;
 use crate::limits::{PATIENT, shout};
 use crate::support::held::Held;
-use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, block, frame, shout_fields};
+use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, PING, block, frame, shout_fields};
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, until};
 
 /// Times that no test waits for: only the stop itself may end what it ends.
@@ -98,13 +100,15 @@ async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
     assert_eq!(old.goaways, [0], "no error");
 
     let mut new = Http2::open(app.public).await;
-    // Its SETTINGS are answered and no GOAWAY comes along: the first request would be sent into it.
-    new.send(&frame(6, 0, 0, &[0; 8])).await;
-    loop {
-        let received = new.next().await.expect("a frame");
-        assert_ne!(received.kind, GOAWAY);
-        if received.kind == 6 {
-            break;
+    // Two PINGs are answered and no GOAWAY comes along: the first request would be sent into it.
+    for _ in 0..2 {
+        new.send(&frame(PING, 0, 0, &[0; 8])).await;
+        loop {
+            let received = new.next().await.expect("a frame");
+            assert_ne!(received.kind, GOAWAY);
+            if received.kind == PING {
+                break;
+            }
         }
     }
     new.shout(1, &token, "new").await;
@@ -250,6 +254,25 @@ async fn a_body_that_goes_on_in_its_second_is_served() {
     closed(&app).await;
     half.send(body).await;
     assert_eq!(half.answer().await.body, "IH");
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn a_complete_request_that_waited_for_its_key_is_served() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let url = keys.url();
+    let app = App::start(&[&LONG[..], &[("COGNITO_JWKS_ENDPOINT", url.as_str())]].concat()).await;
+    let token = BOB.token("bob", &app.cognito.claims());
+    let fetched = keys.requests();
+    keys.set(Answer::Stall);
+    let mut waiting = Connection::open(app.public).await;
+    waiting.send(shout(&token, "hi")).await;
+    until("its key is asked for", async || keys.requests() > fetched).await;
+    app.begin_stop();
+    // The second for what is incomplete passes, and half of the three that a fetch may take.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    keys.set(Answer::keys([BOB.jwk("bob")]));
+    assert_eq!(waiting.answer().await.body, "IH");
     ends(app).await;
 }
 

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection, frame by frame: what no client library would send, and frames that none would show.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,6 +20,9 @@ const ACK: u8 = 1;
 
 /// GOAWAY's reason for who asks too much.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// So much more than any frame takes that it means never.
+const NEVER: Duration = Duration::from_secs(60);
 
 /// A connection and what was read of it beyond the last frame.
 pub struct Http2 {
@@ -158,8 +162,12 @@ impl Http2 {
                     }
                     _ => return Some(received),
                 }
-            } else if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
-                return None;
+            } else {
+                let reading = self.stream.read_buf(&mut self.read);
+                let read = tokio::time::timeout(NEVER, reading).await;
+                if !matches!(read.expect("neither a frame nor the end comes"), Ok(1..)) {
+                    return None;
+                }
             }
         }
     }
