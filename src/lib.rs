@@ -17,14 +17,14 @@
 //! | [`telemetry`] | metrics and logs |
 //! | [`outbound`] | what every call that leaves the process has in common |
 //! | [`json`] | strict reading of objects that somebody else wrote |
-//! | [`lifecycle`] | signals |
+//! | [`lifecycle`] | signals, and how far a stop has come |
 //! | `dev` | emulators of SHOUTCLOUD and Cognito, and `shoutback dev`; only with the feature of that name |
 //!
 //! # The way of a request
 //!
-//! Connection → request id → metrics and log line → panics caught → route and method → `content-length` → token → quota →
-//! media types → body → cache → an equal call under way → reversal → deadline → attempt upstream: send, read the answer,
-//! validate the shout.
+//! Connection → request id → metrics and log line → room among the requests → panics caught → route and method →
+//! `content-length` → token → quota → media types → body → cache → an equal call under way → reversal → deadline → bulkhead →
+//! retry → breaker → attempt upstream: send, read the answer, validate the shout.
 //!
 //! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::metrics, config`.
 

@@ -91,6 +91,8 @@ async fn help_lists_every_variable_with_its_default() {
         ("HTTP_ADDR", "0.0.0.0:5000"),
         ("ADMIN_ADDR", "0.0.0.0:9090"),
         ("MAX_BODY_BYTES", "64KiB"),
+        ("MAX_CONNECTIONS", "10000"),
+        ("MAX_REQUESTS_IN_FLIGHT", "12000"),
         ("HEADER_READ_TIMEOUT", "10s"),
         ("REQUEST_TIMEOUT", "30s"),
         ("IDLE_TIMEOUT", "75s"),
