@@ -1,5 +1,6 @@
 //! Listeners: accepts connections, serves HTTP/1.1 and cleartext HTTP/2 on them, and lets them finish at a stop.
 
+mod answer;
 mod connection;
 mod io;
 mod protocol;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use self::answer::Answer;
 use self::connection::{Activity, Watched};
 use self::io::Observed;
 use self::protocol::Chosen;
@@ -257,8 +259,10 @@ impl Connections {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                drop((request_began, unanswered));
-                Ok::<_, std::convert::Infallible>(response)
+                let taken = request_began.answered();
+                Ok::<_, std::convert::Infallible>(
+                    response.map(|body| Answer::new(body, version, taken, unanswered)),
+                )
             }
         });
         let builders = Arc::clone(&self.builders);

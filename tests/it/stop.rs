@@ -292,6 +292,62 @@ async fn a_long_answer_is_given_whole_to_a_client_that_takes_its_time() {
     ends(app).await;
 }
 
+/// A connection on which a shout's answer is ready, of which no more than `window` bytes are taken.
+async fn half_taken(app: &App, window: u32) -> Http2 {
+    let answered = app
+        .metric("http_server_request_duration_seconds_count", &[])
+        .await
+        + 1.0;
+    let mut connection = Http2::open_with_window(app.public, window).await;
+    let text = "a".repeat(LONG_ANSWER);
+    connection.shout(1, &app.cognito.token(), &text).await;
+    until("its answer is ready", async || {
+        app.metric("http_server_request_duration_seconds_count", &[])
+            .await
+            == answered
+    })
+    .await;
+    connection
+}
+
+/// Short enough for one stream's window.
+const LONG_ANSWER: usize = 48_000;
+
+#[tokio::test]
+async fn a_long_answer_is_given_whole_to_a_client_of_http_2_that_takes_its_time() {
+    let app = App::start(&[&PATIENT[..], &LONG].concat()).await;
+    let mut slow = Vec::new();
+    for window in [0, 6_000, LONG_ANSWER as u32 - 1] {
+        slow.push(half_taken(&app, window).await);
+    }
+    app.begin_stop();
+    closed(&app).await;
+    // That nothing happens can only be waited for: the second for what is incomplete passes.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    for mut connection in slow {
+        for _ in 0..8 {
+            connection.grant(1, 6_000).await;
+        }
+        assert_eq!(
+            connection.answer(1).await.expect("an answer").body.len(),
+            LONG_ANSWER
+        );
+    }
+    ends(app).await;
+}
+
+#[tokio::test]
+async fn an_answer_of_http_2_that_is_cut_off_halfway_is_counted() {
+    let app = App::start(&[&PATIENT[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
+    let halfway = half_taken(&app, 6_000).await;
+    let mut taken = Http2::open(app.public).await;
+    taken.shout(1, &app.cognito.token(), "hi").await;
+    assert_eq!(taken.answer(1).await.expect("an answer").body, "IH");
+    app.begin_stop();
+    assert_eq!(app.stopped().await, Err(Unclean::CutOff(1)));
+    drop((halfway, taken));
+}
+
 #[tokio::test]
 async fn what_is_cut_off_is_counted_and_no_clean_stop() {
     let upstream = Held::start().await;

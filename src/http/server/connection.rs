@@ -24,6 +24,8 @@ pub(super) struct Activity(Arc<State>);
 struct State {
     born: Instant,
     requests: AtomicUsize,
+    /// Answers that are ready and not taken yet.
+    answers: AtomicUsize,
     /// There was a request.
     was_asked: AtomicBool,
     /// Bytes have come since the last request ended, or the connection is new: a head is on its way.
@@ -36,7 +38,7 @@ struct State {
     looks: AtomicBool,
     /// When this phase began, in nanoseconds after `born`.
     phase_began: AtomicU64,
-    /// When the last request was answered, likewise.
+    /// When the last answer was ready or was taken, likewise.
     answered: AtomicU64,
 }
 
@@ -45,6 +47,7 @@ impl Activity {
         Self(Arc::new(State {
             born: Instant::now(),
             requests: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
             head_begun: AtomicBool::new(true),
             is_http2: AtomicBool::new(false),
@@ -89,8 +92,13 @@ impl Activity {
         self.0.looks.store(looks, Ordering::Release);
     }
 
+    /// There was a request.
+    pub(super) fn was_asked(&self) -> bool {
+        self.0.was_asked.load(Ordering::Acquire)
+    }
+
     /// A head is complete; the request lasts until the guard is dropped, which is when its answer is ready. Taking the answer
-    /// counts as idling: a peer that leaves its window shut must not be waited for.
+    /// counts as idling, but for the last call: a peer that leaves its window shut must not be waited for.
     pub(super) fn request_began(&self) -> RequestGuard {
         self.0.was_asked.store(true, Ordering::Release);
         self.0.requests.fetch_add(1, Ordering::AcqRel);
@@ -121,11 +129,11 @@ impl Activity {
         let Some(last_call_ends) = drain.last_call_ends() else {
             return Some((until, end));
         };
-        if state.is_write_blocked.load(Ordering::Acquire) && !is_http2 {
+        if state.answers.load(Ordering::Acquire) > 0 || state.is_write_blocked.load(Ordering::Acquire) {
             // The answer to a complete request is being taken.
             return None;
         }
-        // An answer that became ready a moment ago, on HTTP/2, is not in the socket yet; and a connection out of the backlog
+        // An answer that was let go of a moment ago, on HTTP/2, is not in the socket yet; and a connection out of the backlog
         // may be younger than the last call.
         let until_last = last_call_ends.max(self.time_of(&state.answered) + drain.patience());
         Some(match end {
@@ -146,6 +154,14 @@ enum End {
 /// A request under way.
 pub(super) struct RequestGuard(Activity);
 
+impl RequestGuard {
+    /// Its answer is ready; it is being taken until the new guard is dropped.
+    pub(super) fn answered(self) -> AnswerGuard {
+        self.0.0.answers.fetch_add(1, Ordering::AcqRel);
+        AnswerGuard(self.0.clone())
+    }
+}
+
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         let (state, now) = (&self.0.0, self.0.age());
@@ -153,6 +169,17 @@ impl Drop for RequestGuard {
         state.answered.store(now, Ordering::Release);
         state.head_begun.store(false, Ordering::Release);
         state.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer that is being taken.
+pub(super) struct AnswerGuard(Activity);
+
+impl Drop for AnswerGuard {
+    fn drop(&mut self) {
+        let (state, now) = (&self.0.0, self.0.age());
+        state.answered.store(now, Ordering::Release);
+        state.answers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -198,8 +225,8 @@ where
             }
             // A client that has just connected may have its first request on the way: not before it. HTTP/1.1 is told by
             // `connection: close` on its next answer, because hyper would close an idle connection here.
-            let is_time = self.phase == Phase::LastCall
-                || self.phase == Phase::Draining && self.activity.0.was_asked.load(Ordering::Acquire);
+            let is_time =
+                self.phase == Phase::LastCall || self.phase == Phase::Draining && self.activity.was_asked();
             if self.closing || !is_time || !self.activity.is_http2() {
                 return Poll::Pending;
             }

@@ -33,7 +33,7 @@ pub(super) struct Observed {
     preface: Option<&'static [u8]>,
     /// Nothing more will come.
     ended: bool,
-    /// An answer of HTTP/1.1 that the socket has no room for is not given yet.
+    /// An answer that the socket has no room for is not given yet.
     unsent: Option<Counted>,
     /// Where the socket's last moments are waited for.
     tracker: TaskTracker,
@@ -94,8 +94,9 @@ impl Observed {
     }
 
     fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
-        let blocks = written.is_pending();
-        if blocks != self.unsent.is_some() && !self.activity.is_http2() {
+        // Without a request there is no answer, only HTTP/2's own frames.
+        let blocks = written.is_pending() && self.activity.was_asked();
+        if blocks != self.unsent.is_some() {
             self.unsent = blocks.then(|| self.drain.unanswered());
             self.activity.write_blocks(blocks);
         }

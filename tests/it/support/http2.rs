@@ -12,6 +12,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
@@ -107,6 +108,11 @@ pub fn block(list: &[(String, String)]) -> Vec<u8> {
 impl Http2 {
     /// A connection on which the preface and SETTINGS were sent: no dynamic table, so that statuses can be read.
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_with_window(address, 65_535).await
+    }
+
+    /// The same by a client that takes so much of each answer before it grants more.
+    pub async fn open_with_window(address: SocketAddr, window: u32) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let mut connection = Self {
             stream,
@@ -114,7 +120,8 @@ impl Http2 {
             goaways: Vec::new(),
         };
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        bytes.extend(frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]));
+        let settings = [&[0, 1, 0, 0, 0, 0, 0, 4][..], &window.to_be_bytes()].concat();
+        bytes.extend(frame(SETTINGS, 0, 0, &settings));
         connection.send(&bytes).await;
         connection
     }
@@ -127,8 +134,21 @@ impl Http2 {
     /// Sends a whole shout.
     pub async fn shout(&mut self, stream: u32, token: &str, text: &str) {
         let mut bytes = frame(HEADERS, END_HEADERS, stream, &block(&shout_fields(token)));
-        bytes.extend(frame(DATA, END_STREAM, stream, text.as_bytes()));
+        let mut parts = text.as_bytes().chunks(16_384).peekable();
+        while let Some(part) = parts.next() {
+            let flags = if parts.peek().is_none() { END_STREAM } else { 0 };
+            bytes.extend(frame(DATA, flags, stream, part));
+        }
+        if text.is_empty() {
+            bytes.extend(frame(DATA, END_STREAM, stream, b""));
+        }
         self.send(&bytes).await;
+    }
+
+    /// Takes so much more of a stream's answer.
+    pub async fn grant(&mut self, stream: u32, window: u32) {
+        self.send(&frame(WINDOW_UPDATE, 0, stream, &window.to_be_bytes()))
+            .await;
     }
 
     /// Sends fields of any length: HEADERS, and as many CONTINUATIONs as it takes.
