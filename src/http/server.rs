@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,11 +23,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::answer::Answer;
+use self::answer::{Answer, Streams};
 use self::connection::{Activity, Watched};
 use self::io::Observed;
 use self::protocol::Chosen;
 use crate::lifecycle::{Drain, Phase};
+
+pub(super) use self::answer::Room;
 
 /// Connections that the kernel keeps for us while we do not accept: a burst of reconnecting clients, or what comes while
 /// `MAX_CONNECTIONS` are open. The kernel's own bound (`net.core.somaxconn`) is 4096 by default.
@@ -59,7 +61,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Times {
     /// From the first byte (or the start of the connection) to the end of a request's head.
     pub head: Duration,
-    /// Between two requests.
+    /// Between two requests; an answer has to be taken in it.
     pub idle: Duration,
 }
 
@@ -72,9 +74,9 @@ pub struct Server {
 }
 
 struct Builders {
-    http1: Builder<TokioExecutor>,
+    http1: Builder<Streams>,
     /// For what may be HTTP/2 by its first bytes.
-    either: Builder<TokioExecutor>,
+    either: Builder<Streams>,
 }
 
 /// What every connection is made of.
@@ -184,8 +186,8 @@ impl Drop for Cut {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder() -> Builder<Streams> {
+    let mut builder = Builder::new(Streams);
     // The head's timeout is ours: hyper's runs on idle connections too.
     builder
         .http1()
@@ -240,6 +242,7 @@ impl Connections {
             place,
         );
         let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), activity.clone());
+        let idle = self.times.idle;
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let request_began = requests.request_began();
             let unanswered = drain.unanswered();
@@ -260,9 +263,8 @@ impl Connections {
                     response.headers_mut().insert(CONNECTION, close);
                 }
                 let taken = request_began.answered();
-                Ok::<_, std::convert::Infallible>(
-                    response.map(|body| Answer::new(body, version, taken, unanswered)),
-                )
+                let answer = Answer::wrap(response, version, idle, taken, unanswered);
+                Ok::<_, std::convert::Infallible>(answer)
             }
         });
         let builders = Arc::clone(&self.builders);

@@ -2,6 +2,7 @@
 
 mod floods;
 mod smuggling;
+mod untaken;
 
 use crate::api::wire::Connection;
 use crate::support::held::Held;

@@ -7,18 +7,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::super::problem::Problem;
-
 /// `enter` sees every request. What it returns sees the answer, or is dropped if there is none because the client went away;
-/// a problem is an answer at once.
-pub(in super::super) fn around<E, L>(enter: E) -> Around<E>
+/// an error is an answer at once.
+pub(in super::super) fn around<E, L, R>(enter: E) -> Around<E>
 where
-    E: Fn(&mut Request) -> Result<L, Problem>,
+    E: Fn(&mut Request) -> Result<L, R>,
     L: FnOnce(&mut Response),
+    R: IntoResponse,
 {
     Around { enter }
 }
@@ -45,15 +44,16 @@ pub(in super::super) struct Surrounded<E, S> {
     inner: S,
 }
 
-impl<E, L, S> Service<Request> for Surrounded<E, S>
+impl<E, L, R, S> Service<Request> for Surrounded<E, S>
 where
-    E: Fn(&mut Request) -> Result<L, Problem>,
+    E: Fn(&mut Request) -> Result<L, R>,
     L: FnOnce(&mut Response),
+    R: IntoResponse,
     S: Service<Request, Response = Response>,
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = Answering<S::Future, L>;
+    type Future = Answering<S::Future, L, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -65,8 +65,8 @@ where
                 answer: self.inner.call(request),
                 leave: Some(leave),
             },
-            Err(problem) => Answering::Refused {
-                problem: Some(problem),
+            Err(refusal) => Answering::Refused {
+                refusal: Some(refusal),
             },
         }
     }
@@ -74,22 +74,23 @@ where
 
 pin_project! {
     #[project = Projected]
-    pub(in super::super) enum Answering<F, L> {
+    pub(in super::super) enum Answering<F, L, R> {
         Inside {
             #[pin]
             answer: F,
             leave: Option<L>,
         },
         Refused {
-            problem: Option<Problem>,
+            refusal: Option<R>,
         },
     }
 }
 
-impl<F, L, E> Future for Answering<F, L>
+impl<F, L, R, E> Future for Answering<F, L, R>
 where
     F: Future<Output = Result<Response, E>>,
     L: FnOnce(&mut Response),
+    R: IntoResponse,
 {
     type Output = F::Output;
 
@@ -102,9 +103,9 @@ where
                 }
                 Poll::Ready(Ok(response))
             }
-            Projected::Refused { problem } => {
-                let problem = problem.take().expect("not polled after it was ready");
-                Poll::Ready(Ok(problem.into_response()))
+            Projected::Refused { refusal } => {
+                let refusal = refusal.take().expect("not polled after it was ready");
+                Poll::Ready(Ok(refusal.into_response()))
             }
         }
     }

@@ -2,22 +2,36 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 
 use super::super::Public;
 use super::super::caching;
 use super::super::problem::Problem;
+use super::super::server::Room;
 
-/// The permit is given back when the answer is ready, or with the future of a client that went away.
-pub(in super::super) fn limit(state: &Public) -> Result<impl FnOnce(&mut Response) + use<>, Problem> {
-    match Arc::clone(&state.in_flight).try_acquire_owned() {
-        Ok(permit) => Ok(move |_: &mut Response| drop(permit)),
+/// The permit goes with the answer, until that is taken or its client has gone away.
+pub(in super::super) fn limit(state: &Public) -> Result<impl FnOnce(&mut Response) + use<>, NoRoom> {
+    let permit = Arc::clone(&state.in_flight).try_acquire_owned();
+    let permit = permit.map_err(|_| NoRoom)?;
+    Ok(move |response: &mut Response| {
+        response.extensions_mut().insert(Room::Held(Arc::new(permit)));
+    })
+}
+
+/// As many requests as may be are under way.
+pub(in super::super) struct NoRoom;
+
+impl IntoResponse for NoRoom {
+    fn into_response(self) -> Response {
         // The layers that give an answer its headers stand further in.
-        Err(_) => Err(Problem::overloaded()
+        let mut response = Problem::overloaded()
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(VARY, HeaderValue::from_static("accept"))
-            .with(caching::CACHE_STATUS, caching::NOT_REACHED)),
+            .with(caching::CACHE_STATUS, caching::NOT_REACHED)
+            .into_response();
+        response.extensions_mut().insert(Room::Lacking);
+        response
     }
 }
