@@ -4,6 +4,7 @@ mod answer;
 mod connection;
 mod io;
 mod protocol;
+mod request;
 
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use self::answer::{Answer, Streams};
 use self::connection::{Activity, Watched};
 use self::io::Observed;
 use self::protocol::Chosen;
+use self::request::Arriving;
 use crate::lifecycle::{Drain, Phase};
 
 pub(super) use self::answer::Room;
@@ -249,6 +251,7 @@ impl Connections {
             let drain = drain.clone();
             let version = request.version();
             let refused = refused(request.uri(), request.headers());
+            let request = Arriving::wrap(request, &requests);
             let answer = refused.is_none().then(|| routes.clone().call(request));
             async move {
                 let mut response = match answer {

@@ -30,6 +30,8 @@ struct State {
     was_asked: AtomicBool,
     /// Bytes have come since the last request ended, or the connection is new: a head is on its way.
     head_begun: AtomicBool,
+    /// The last request's body was not read to its end.
+    awaits_body: AtomicBool,
     /// Frames that belong to no request come and go (PING, SETTINGS), so bytes alone begin no head.
     is_http2: AtomicBool,
     /// The socket takes no more for now.
@@ -50,6 +52,7 @@ impl Activity {
             answers: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
             head_begun: AtomicBool::new(true),
+            awaits_body: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             is_write_blocked: AtomicBool::new(false),
             looks: AtomicBool::new(false),
@@ -70,12 +73,23 @@ impl Activity {
     /// Bytes were read.
     pub(super) fn bytes_came(&self) {
         let state = &self.0;
-        if state.requests.load(Ordering::Acquire) == 0 && !state.head_begun.swap(true, Ordering::AcqRel) {
+        if state.requests.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        if state.awaits_body.swap(false, Ordering::AcqRel) {
+            // The rest of a body that was refused: hyper reads it in one go, or closes the connection.
+            state.phase_began.store(self.age(), Ordering::Release);
+        } else if !state.head_begun.swap(true, Ordering::AcqRel) {
             // On HTTP/2 the idle time goes on.
             if !self.is_http2() {
                 state.phase_began.store(self.age(), Ordering::Release);
             }
         }
+    }
+
+    /// Whether bytes of a request's body may be still to come.
+    pub(super) fn awaits_body(&self, awaits: bool) {
+        self.0.awaits_body.store(awaits, Ordering::Release);
     }
 
     /// Whether the socket takes what is written.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::wire::Connection;
-use crate::support::{App, assert_problem, raw};
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::rsa::{ADA, BOB};
+use crate::support::{App, assert_problem, raw, until};
 
 /// A whole request for a shout of `text`.
 fn shout(token: &str, text: &str) -> String {
@@ -210,6 +212,35 @@ async fn an_idle_connection_outlives_the_time_for_a_head() {
     }
     connection.send(&request).await;
     assert_eq!(connection.answer().await.body, "IH");
+}
+
+#[tokio::test]
+async fn the_body_of_a_request_that_was_refused_begins_no_head() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let url = keys.url();
+    let app = App::start(&[
+        ("COGNITO_JWKS_ENDPOINT", url.as_str()),
+        ("HEADER_READ_TIMEOUT", "500ms"),
+        ("IDLE_TIMEOUT", "1h"),
+    ])
+    .await;
+    keys.set(Answer::Stall);
+    let before = keys.requests();
+    let request = shout(&BOB.token("bob", &app.cognito.claims()), "a body");
+    let (begun, rest) = request.split_at(request.len() - "body".len());
+    let mut connection = Connection::open(app.public).await;
+    connection.send(begun).await;
+    until("it waits for its key", async || keys.requests() > before).await;
+    connection.send(rest).await;
+    keys.set(Answer::of(500, ""));
+    assert_eq!(connection.answer().await.status, 503);
+    // That nothing happens can only be waited for.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    connection.send(shout("bad", "")).await;
+    assert_eq!(connection.answer().await.status, 401);
+    connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
+    let rest = tokio::time::timeout(Duration::from_secs(60), connection.rest());
+    assert_eq!(rest.await.expect("a head has its time again"), "");
 }
 
 #[tokio::test]
