@@ -57,13 +57,45 @@ async fn who_errs_again_and_again_is_told_to_calm_down() {
     let request = [block(&shout_fields("bad")), fields([("connection", "close")])].concat();
     let reasons = flood(&app, async |bad| {
         let mut bytes = Vec::new();
-        for stream in (1..600).step_by(2) {
+        for stream in (1..3_000).step_by(2) {
             bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &request));
         }
         bad.send(&bytes).await;
     })
     .await;
     assert_eq!(reasons, [ENHANCE_YOUR_CALM; 4]);
+}
+
+#[tokio::test]
+async fn refusals_that_come_before_the_bodies_do_cost_no_connection() {
+    let app = App::start(&[]).await;
+    let token = app.cognito.token();
+    let mut connection = Http2::open(app.public).await;
+    connection.grant(0, 1 << 20).await;
+    let mut refused = shout_fields(&token);
+    refused.retain(|(name, _)| name != "content-type");
+    let request = block(&refused);
+    let mut stream = 1;
+    for _ in 0..4 {
+        let streams: Vec<_> = (0..90).map(|index| stream + 2 * index).collect();
+        for stream in &streams {
+            connection
+                .send(&frame(HEADERS, END_HEADERS, *stream, &request))
+                .await;
+        }
+        let mut open = streams.len();
+        while open > 0 {
+            let received = connection.next().await.expect("the connection goes on");
+            open -= usize::from(received.kind == DATA && received.flags & END_STREAM != 0);
+        }
+        for stream in &streams {
+            connection.send(&frame(DATA, END_STREAM, *stream, b"late")).await;
+        }
+        stream += 180;
+        connection.shout(stream, &token, "hi").await;
+        assert_eq!(connection.answer(stream).await.expect("an answer").body, "IH");
+        stream += 2;
+    }
 }
 
 #[tokio::test]
