@@ -44,9 +44,10 @@ const MAX_FIELDS: usize = 100;
 const MAX_STREAMS: u32 = 100;
 /// The least that a peer may always send on a stream (RFC 9113 section 6.9.2), and `MAX_BODY_BYTES` by default.
 const STREAM_WINDOW: u32 = 65_535;
-/// What a connection's streams may have sent and nobody has read: all of them together four bodies of the default size, not
-/// a hundred.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Every stream's window at once, so that bodies which wait, for a key say, stop no other stream of a connection that an
+/// ingress shares among its clients. It is no more memory than a smaller one: only requests in flight have unread bodies, so
+/// `MAX_REQUESTS_IN_FLIGHT` of such windows is the most there can be, whatever the number of connections.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// What a stream may have of an answer in memory while its client does not take it: the longest body's answer by default.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// Streams that were reset before hyper had accepted them, at a time: a burst of HEADERS and RST_STREAM in one read

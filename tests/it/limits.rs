@@ -7,6 +7,8 @@ mod untaken;
 use crate::api::wire::Connection;
 use crate::support::held::Held;
 use crate::support::http2::{self, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, assert_problem, until};
 
 /// No attempt and no request gives up while a test holds the upstream back.
@@ -260,4 +262,32 @@ async fn five_hundred_heads_that_never_end_are_nobody_elses_trouble() {
         .await;
     assert_eq!(http2.answer(1).await.expect("an answer").status, 401);
     drop(halves);
+}
+
+#[tokio::test]
+async fn uploads_that_wait_are_no_other_streams_trouble() {
+    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let url = keys.url();
+    let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
+    let claims = app.cognito.claims();
+    let (known, unknown) = (ADA.token("ada", &claims), BOB.token("bob", &claims));
+    keys.set(Answer::Stall);
+    let before = keys.requests();
+    let mut connection = Http2::open(app.public).await;
+    // As much as a stream may send unread, and so much of the connection's window is there from the start.
+    let upload = "a".repeat(65_535);
+    let granted = loop {
+        let received = connection.next().await.expect("a frame");
+        if (received.kind, received.stream) == (http2::WINDOW_UPDATE, 0) {
+            break u32::from_be_bytes(received.payload.try_into().expect("four bytes"));
+        }
+    };
+    assert!(granted >= 99 * 65_535, "{granted}");
+    for index in 0..99 {
+        connection.shout(2 * index + 1, &unknown, &upload).await;
+    }
+    until("they wait for their key", async || keys.requests() > before).await;
+    connection.shout(199, &known, &upload).await;
+    let answer = connection.answer(199).await.expect("an answer");
+    assert_eq!(answer.body.len(), upload.len());
 }
