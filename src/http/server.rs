@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
@@ -57,6 +58,9 @@ const MAX_SEND_BUFFER: usize = 64 * 1024;
 const MAX_RESETS_UNSEEN: usize = 20;
 /// Out of descriptors, say: to accept again at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Out of the backlog, before the connections that are served have their turn again.
+const ACCEPTED_AT_ONCE: u32 = 32;
 
 /// How long a connection may take for what is not a handler's business.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +156,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, place)) => connections.serve(stream, place),
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -159,7 +164,7 @@ impl Server {
             }
         }
         if let Err(error) = connections.empty_backlog(listener).await {
-            tracing::warn!(event.action = "stop", error.message = %error, "connections were left in the backlog");
+            tracing::warn!(event.action = "stop", error.message = %error, "connections may have been left in the backlog");
         }
         connections.tracker.close();
         connections.tracker.wait().await;
@@ -177,6 +182,22 @@ async fn accept(
     };
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
+}
+
+/// Whether accept told of a connection that ended before we came to it. Linux hands over that connection's errors, the
+/// network's among them (accept(2)); the next one may be good.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::Interrupted
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+    )
 }
 
 /// Ends the connections when it is dropped.
@@ -213,22 +234,35 @@ impl Connections {
     /// connected, and would be reset. Asked by real system calls, because tokio may not have heard of it yet.
     async fn empty_backlog(&self, listener: TcpListener) -> Result<()> {
         let listener = listener.into_std()?;
-        // A flood must not keep the listener open.
-        while self.drain.last_call_ends().is_none_or(|end| Instant::now() < end) {
+        // As many as may wait, and no more: a flood must not keep the listener open.
+        for accepted in 1..=BACKLOG {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
                     self.serve(TcpStream::from_std(stream)?, None);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error)
+                    if self
+                        .drain
+                        .last_call_ends()
+                        .is_none_or(|end| Instant::now() >= end) =>
+                {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+            if accepted % ACCEPTED_AT_ONCE == 0 {
+                yield_now().await;
+            }
         }
-        Ok(())
+        Err(std::io::Error::other(
+            "as many as may wait came, and more may have come since",
+        ))
     }
 
     fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
@@ -302,4 +336,60 @@ fn refused(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
         _ => false,
     };
     (!is_framed_plainly).then_some(StatusCode::BAD_REQUEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::routing::get;
+
+    use super::{Server, Times, is_of_one_connection, listen};
+    use crate::lifecycle::Drain;
+
+    #[tokio::test]
+    async fn a_last_call_without_patience_serves_what_is_in_the_backlog() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let waiting: Vec<_> = (0..100)
+            .map(|_| {
+                let mut client = TcpStream::connect(address).expect("a connection");
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                    .expect("bytes are taken");
+                client
+            })
+            .collect();
+        let routes = Router::new().route("/", get(|| async { "answered" }));
+        let times = Times {
+            head: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        };
+        let drain = Drain::new(Duration::ZERO);
+        drain.make_last_call();
+        Server::new(listener, routes, times, drain).run().await;
+        for mut client in waiting {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("an answer, no reset");
+            assert!(answer.ends_with("answered"), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_one_connection_stops_no_accepting() {
+        for kind in [
+            ErrorKind::ConnectionAborted,
+            ErrorKind::ConnectionReset,
+            ErrorKind::HostUnreachable,
+        ] {
+            assert!(is_of_one_connection(&kind.into()), "{kind}");
+        }
+        // ENFILE, EMFILE, ENOMEM.
+        for code in [23, 24, 12] {
+            assert!(!is_of_one_connection(&Error::from_raw_os_error(code)), "{code}");
+        }
+    }
 }
