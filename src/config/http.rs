@@ -58,7 +58,7 @@ impl Http {
                 reader,
                 "MAX_REQUESTS_IN_FLIGHT",
                 "12000",
-                "Most requests that are handled at a time; further ones get 503 overloaded.",
+                "Most requests that are handled, or whose answers are being taken, at a time; further ones get 503 overloaded.",
             ),
             header_read_timeout: reader.value(
                 "HEADER_READ_TIMEOUT",
@@ -76,7 +76,7 @@ impl Http {
                 "IDLE_TIMEOUT",
                 "75s",
                 duration("1s", "1h"),
-                "How long an idle connection is kept; longer than the ingress's, which is usually 60 s.",
+                "How long an idle connection is kept, or an answer that is not taken; longer than the ingress's, which is usually 60 s.",
             ),
         };
         let (public, admin) = (http.http_addr, http.admin_addr);

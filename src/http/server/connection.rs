@@ -1,5 +1,6 @@
 //! One connection: one limit a state. A head that does not arrive is cut off without an answer; an idle connection is
-//! closed in order; a request under way is bounded by its own layers. At a stop, each phase of [`Drain`] narrows them.
+//! closed in order; a request under way is bounded by its own layers, and its answer is in [`super::answer`]. At a stop, each
+//! phase of [`Drain`] narrows them.
 
 use std::future::Future;
 use std::pin::Pin;
