@@ -8,6 +8,7 @@ use crate::api::wire::Connection;
 use crate::support::held::Held;
 use crate::support::http2::{self, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
 use crate::support::key_server::{Answer, KeyServer};
+use crate::support::raw::shout;
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, assert_problem, until};
 
@@ -17,15 +18,6 @@ pub const PATIENT: [(&str, &str); 3] = [
     ("SHOUTCLOUD_DEADLINE", "4m"),
     ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4m"),
 ];
-
-/// A whole request for a shout of `text`.
-pub fn shout(token: &str, text: &str) -> String {
-    format!(
-        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
-         content-length: {}\r\n\r\n{text}",
-        text.len()
-    )
-}
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_another_one_ends() {

@@ -10,10 +10,11 @@ use tokio::net::TcpStream;
 use shoutback::app::Unclean;
 
 use crate::api::wire::Connection;
-use crate::limits::{PATIENT, shout};
+use crate::limits::PATIENT;
 use crate::support::held::Held;
 use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, PING, block, frame, shout_fields};
 use crate::support::key_server::{Answer, KeyServer};
+use crate::support::raw::shout;
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, until};
 

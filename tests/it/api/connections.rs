@@ -4,17 +4,9 @@ use std::time::Duration;
 
 use super::wire::Connection;
 use crate::support::key_server::{Answer, KeyServer};
+use crate::support::raw::{self, shout};
 use crate::support::rsa::{ADA, BOB};
-use crate::support::{App, assert_problem, raw, until};
-
-/// A whole request for a shout of `text`.
-fn shout(token: &str, text: &str) -> String {
-    format!(
-        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
-         content-length: {}\r\n\r\n{text}",
-        text.len()
-    )
-}
+use crate::support::{App, assert_problem, until};
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_their_order() {

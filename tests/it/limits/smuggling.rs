@@ -1,6 +1,6 @@
 //! Framing that two parsers may read in two ways: never is a second request read out of what the first one sent.
 
-use super::shout;
+use crate::support::raw::shout;
 use crate::support::{App, raw};
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{PATIENT, shout};
+use super::PATIENT;
 use crate::api::wire::Connection;
 use crate::support::held::Held;
 use crate::support::http2::{DATA, END_STREAM, Http2, RST_STREAM};
+use crate::support::raw::shout;
 use crate::support::{App, until};
 
 /// Waits until so many requests were answered, taken or not.

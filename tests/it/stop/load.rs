@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 
 use super::process::serve;
 use crate::api::wire::Connection;
-use crate::limits::shout;
 use crate::process::child::readiness;
 use crate::support::http2::Http2;
+use crate::support::raw::shout;
 use crate::support::{loopback, until};
 
 /// What the clients know of each other.

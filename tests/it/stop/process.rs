@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::api::wire::Connection;
-use crate::limits::{PATIENT, shout};
+use crate::limits::PATIENT;
 use crate::process::child::{Ended, Process, readiness};
 use crate::support::held::Held;
+use crate::support::raw::shout;
 use crate::support::until;
 
 /// The service as a process, open to everybody.

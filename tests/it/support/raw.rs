@@ -8,6 +8,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
+/// A whole request for a shout of `text`.
+pub fn shout(token: &str, text: &str) -> String {
+    format!(
+        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
 /// Sends `bytes` on a new connection and returns everything that comes until the peer closes it.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
