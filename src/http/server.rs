@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -326,6 +326,11 @@ fn refused(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
     if headers.len() > MAX_FIELDS || target + fields.sum::<usize>() > MAX_HEAD_BYTES {
         // hyper counts fields on HTTP/1.1 alone, and there may read up to twice the bytes before it counts them.
         return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    // Somebody before us may route, limit or log by the other one (RFC 9112, section 3.2). None at all is left alone: probes
+    // and old tools send none, and nothing here depends on it.
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Some(StatusCode::BAD_REQUEST);
     }
     // hyper takes any list that ends in `chunked`, and removes that coding alone. Somebody before us may see another end of
     // such a body.

@@ -174,3 +174,17 @@ async fn a_flood_of_chunk_extensions_or_trailers_is_refused() {
     }
     assert_eq!(app.shoutcloud.calls(), 0);
 }
+
+#[tokio::test]
+async fn a_request_to_two_hosts_is_refused_with_whatever_follows() {
+    let app = App::start(&[]).await;
+    let token = app.cognito.token();
+    for hosts in ["host: a\r\nhost: b", "host: a\r\nHost: a"] {
+        let request = shout(&token, "hi").replace("host: x", hosts) + &shout(&token, "hidden");
+        let answers = raw::exchange(app.public, request.as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{hosts}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{hosts}: {answers}");
+        assert!(answers.contains("connection: close"), "{answers}");
+    }
+    assert_eq!(app.shoutcloud.calls(), 0);
+}
