@@ -73,7 +73,7 @@ impl Application {
             Auth::Cognito(cognito) => (Some(cognito), cognito.client_ids.as_slice()),
             Auth::Disabled => (None, &[][..]),
         };
-        let metrics = Arc::new(Metrics::new(client_ids, &Refusal::REASONS));
+        let metrics = Arc::new(Metrics::new(client_ids, &Refusal::REASONS, &http::SHOUT_FAILURES));
         http::register_series(&metrics);
         let verifier = verifier
             .map(|cognito| Verifier::new(cognito, &metrics))
@@ -85,6 +85,7 @@ impl Application {
 
         let mut background = Background::default();
         background.spawn("metrics upkeep", Arc::clone(&metrics).keep_up());
+        background.spawn("runtime metrics", metrics.watch_runtime());
         if let Some(verifier) = &verifier {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
         }
@@ -97,6 +98,7 @@ impl Application {
                 Shoutcloud::new(&config.shoutcloud, &metrics)?,
                 config.shoutcloud.deadline,
                 &config.shout,
+                metrics.cache.clone(),
             ),
             verifier,
             quotas,

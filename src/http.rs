@@ -79,6 +79,9 @@ pub struct Parts {
     pub drain: Drain,
 }
 
+/// The names of the problems that the domain can end in.
+pub(crate) const SHOUT_FAILURES: [&str; 5] = shout::FAILURES;
+
 /// Registers the series that requests to the public routes will be recorded in, at zero.
 pub(crate) fn register_series(metrics: &Metrics) {
     middleware::account::register_series(&metrics.http);
@@ -175,15 +178,17 @@ mod tests {
         let config = Config::load(&Environment::from([("AUTH_MODE", "disabled")]))
             .expect("valid")
             .config;
+        let metrics = Metrics::new(&[], &[], &[]);
         Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud, &Metrics::new(&[], &[])).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, &metrics).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
+                metrics.cache.clone(),
             ),
             verifier: None,
             quotas: None,
-            metrics: Metrics::new(&[], &[]).into(),
+            metrics: metrics.into(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
+use crate::telemetry::metrics::CacheMetrics;
 
 pub use self::answer::{Caching, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
@@ -39,6 +40,7 @@ struct Inner {
     upstream: Box<dyn Upstream>,
     /// `None`: nothing is kept or shared.
     cache: Option<Cache>,
+    metrics: CacheMetrics,
     flights: Flights,
     /// For a call, and for everybody who waits for one.
     patience: Duration,
@@ -80,14 +82,25 @@ type Answer = Result<(Arc<str>, Source), Failure>;
 
 impl Shouter {
     /// A shouter whose capitals come from `upstream`, and which waits `patience` for them.
-    pub fn new(upstream: Shoutcloud, patience: Duration, config: &config::Shout) -> Self {
-        Self::over(Box::new(upstream), patience, config)
+    pub fn new(
+        upstream: Shoutcloud,
+        patience: Duration,
+        config: &config::Shout,
+        metrics: CacheMetrics,
+    ) -> Self {
+        Self::over(Box::new(upstream), patience, config, metrics)
     }
 
-    fn over(upstream: Box<dyn Upstream>, patience: Duration, config: &config::Shout) -> Self {
+    fn over(
+        upstream: Box<dyn Upstream>,
+        patience: Duration,
+        config: &config::Shout,
+        metrics: CacheMetrics,
+    ) -> Self {
         Self(Arc::new(Inner {
             upstream,
-            cache: Cache::new(&config.cache),
+            cache: Cache::new(&config.cache, metrics.bytes.clone()),
+            metrics,
             flights: Flights::default(),
             patience,
             fallback: config.fallback,
@@ -105,10 +118,7 @@ impl Shouter {
         if text.is_empty() {
             return Ok(Shout {
                 text: text.into(),
-                source: Source::Upstream {
-                    forward: Forward::Bypass,
-                    stored: false,
-                },
+                source: Source::Unneeded,
                 upstream: None,
             });
         }
@@ -120,8 +130,14 @@ impl Shouter {
         };
         let answer = match (&self.0.cache, caching) {
             (Some(cache), Caching::Usual) => self.shared(cache, &key, deadline).await,
-            (Some(_), Caching::Anew) => self.alone(&key, Forward::Request, deadline).await,
-            (None, _) | (Some(_), Caching::Off) => self.alone(&key, Forward::Bypass, deadline).await,
+            (Some(_), Caching::Anew) => {
+                self.0.metrics.bypass.increment(1);
+                self.alone(&key, Forward::Request, deadline).await
+            }
+            (None, _) | (Some(_), Caching::Off) => {
+                self.0.metrics.bypass.increment(1);
+                self.alone(&key, Forward::Bypass, deadline).await
+            }
         };
         let upstream = asked.elapsed();
         match answer.or_else(|failure| self.without_upstream(&key, failure)) {
@@ -141,13 +157,19 @@ impl Shouter {
 
     /// From the cache, or from a call that is shared with whoever asks the same meanwhile.
     async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant) -> Answer {
+        let metrics = &self.0.metrics;
+        match cache.find(key) {
+            Found::Fresh(shout) => {
+                metrics.hit.increment(1);
+                return Ok((shout, Source::Cache));
+            }
+            Found::Stale(_) => metrics.stale.increment(1),
+            Found::Nothing => metrics.miss.increment(1),
+        }
         let fresh = || match cache.find(key) {
             Found::Fresh(shout) => Some(shout),
             Found::Stale(_) | Found::Nothing => None,
         };
-        if let Some(shout) = fresh() {
-            return Ok((shout, Source::Cache));
-        }
         let (cause, collapsed) = loop {
             let call = |progress| self.clone().fly(key.clone(), progress);
             let (mut flight, joined) = match self.0.flights.board(key, fresh, call) {

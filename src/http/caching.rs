@@ -49,6 +49,7 @@ fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// `cache-status` of a shout from `source`.
 pub(super) fn status_of(source: Source) -> HeaderValue {
     HeaderValue::from_static(match source {
+        Source::Unneeded => forwarded(Forward::Bypass),
         Source::Cache => "shoutback; hit",
         Source::Stale => "shoutback; hit; detail=stale-if-error",
         Source::Coalesced => "shoutback; fwd=miss; collapsed",

@@ -64,6 +64,11 @@ impl Problem {
             .with(ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// What kind it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// 413.
     pub fn content_too_large(limit: usize) -> Self {
         Self::new(

@@ -20,6 +20,15 @@ use super::problem::{Kind, Problem};
 use crate::lifecycle::Drain;
 use crate::shout::Caching;
 
+/// The problems that are the domain's; the rest are found before it is asked.
+pub(super) const FAILURES: [&str; 5] = [
+    Kind::UpstreamInvalid.name(),
+    Kind::UpstreamUnavailable.name(),
+    Kind::UpstreamTimeout.name(),
+    Kind::Overloaded.name(),
+    Kind::InternalError.name(),
+];
+
 pub(super) async fn shout(
     State(state): State<Public>,
     context: Context,
@@ -32,8 +41,10 @@ pub(super) async fn shout(
         caching,
         deadline,
     } = asked;
+    let account = state.metrics.shouts.open(&client);
     match state.shouter.shout(&client, text, caching, deadline).await {
         Ok(shout) => {
+            account.succeeded(shout.source.name());
             if let Some(took) = shout.upstream {
                 context.called_upstream(took);
             }
@@ -48,7 +59,10 @@ pub(super) async fn shout(
             // The caller is told only that there is no shout.
             tracing::debug!(http.request.id = context.id_str(), error.message = %error, "no shout");
             let status = caching::status_of_error(&error);
-            Err(Problem::from(error).with(CACHE_STATUS, status))
+            let source = error.source_name();
+            let problem = Problem::from(error);
+            account.failed(problem.kind().name(), source);
+            Err(problem.with(CACHE_STATUS, status))
         }
     }
 }

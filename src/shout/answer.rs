@@ -21,7 +21,7 @@ pub enum Caching {
 pub struct Shout {
     /// The text, reversed and in capitals.
     pub text: Arc<str>,
-    /// Where it came from. The empty text, for which nobody is asked, counts as the upstream's.
+    /// Where it came from.
     pub source: Source,
     /// Time spent waiting for the upstream; `None` if nobody had to.
     pub upstream: Option<Duration>,
@@ -48,6 +48,22 @@ pub enum Source {
         /// Why the cache did not answer.
         forward: Forward,
     },
+    /// Nobody was asked: the text was empty.
+    Unneeded,
+}
+
+impl Source {
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upstream { .. } => "upstream",
+            Self::Cache => "cache",
+            Self::Coalesced => "coalesced",
+            Self::Stale => "stale",
+            Self::Fallback { .. } => "fallback",
+            Self::Unneeded => "none",
+        }
+    }
 }
 
 /// Why a request was not answered from the cache.
@@ -74,6 +90,13 @@ pub struct Error {
     pub collapsed: bool,
     /// Time spent waiting for the upstream.
     pub upstream: Duration,
+}
+
+impl Error {
+    /// Whose call it was that failed: the name of the source that a shout would have had.
+    pub fn source_name(&self) -> &'static str {
+        if self.collapsed { "coalesced" } else { "upstream" }
+    }
 }
 
 /// Why there is no shout.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::Gauge;
 use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
@@ -45,6 +46,7 @@ pub(super) struct Cache {
     entries: Entries<Key, Entry, Bytes>,
     ttl: Duration,
     stale_if_error: Duration,
+    bytes: Gauge,
 }
 
 #[derive(Clone)]
@@ -64,7 +66,7 @@ impl Weighter<Key, Entry> for Bytes {
 
 impl Cache {
     /// `None` if nothing is to be kept or shared.
-    pub(super) fn new(config: &config::Cache) -> Option<Self> {
+    pub(super) fn new(config: &config::Cache, bytes: Gauge) -> Option<Self> {
         if config.capacity == 0 {
             return None;
         }
@@ -86,6 +88,7 @@ impl Cache {
             entries,
             ttl: config.ttl,
             stale_if_error: config.stale_if_error,
+            bytes,
         })
     }
 
@@ -102,6 +105,7 @@ impl Cache {
         } else {
             // Another request may have put a new one in its place since.
             self.entries.remove_if(key, |met| met.since == entry.since);
+            self.tell();
             Found::Nothing
         }
     }
@@ -116,7 +120,12 @@ impl Cache {
             since: Instant::now(),
         };
         self.entries.insert(key.clone(), entry);
+        self.tell();
         self.entries.contains_key(key)
+    }
+
+    fn tell(&self) {
+        self.bytes.set(self.entries.weight() as f64);
     }
 
     fn lifetime(&self) -> Duration {
@@ -129,6 +138,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use metrics::Gauge;
     use tokio::time::{Instant, advance};
 
     use super::{Cache, Found, Key, OVERHEAD, SMALLEST_SHARD};
@@ -144,7 +154,7 @@ mod tests {
             ttl,
             stale_if_error,
         };
-        Cache::new(&config).expect("a capacity")
+        Cache::new(&config, Gauge::noop()).expect("a capacity")
     }
 
     fn cache_of(capacity: usize) -> Cache {
@@ -234,7 +244,7 @@ mod tests {
             ttl: TTL,
             stale_if_error: STALE,
         };
-        assert!(Cache::new(&config).is_none());
+        assert!(Cache::new(&config, Gauge::noop()).is_none());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{Caching, Cause, Error, Forward, Shout, Shouter, Source, Upstream};
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, NotAShout, Progress};
+use crate::telemetry::metrics::CacheMetrics;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(3600);
@@ -104,7 +105,7 @@ struct Stage {
 impl Stage {
     fn set(config: &config::Shout) -> Self {
         let script = Script::default();
-        let shouter = Shouter::over(Box::new(script.clone()), PATIENCE, config);
+        let shouter = Shouter::over(Box::new(script.clone()), PATIENCE, config, CacheMetrics::unseen());
         Self { script, shouter }
     }
 

@@ -4,6 +4,8 @@
 //! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
 //! its declaration here.
 
+mod runtime;
+mod shouts;
 mod upstream;
 
 use std::collections::HashMap;
@@ -15,7 +17,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use crate::version;
 
+pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
 pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
+
+use self::runtime::ProcessMetrics;
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 
@@ -37,12 +42,17 @@ pub struct Metrics {
     rate_limited: HashMap<String, Counter>,
     /// Requests refused for want of room.
     pub overloaded: Counter,
+    /// Requests that reached the domain.
+    pub shouts: Arc<ShoutMetrics>,
+    /// The cache of shouts.
+    pub cache: CacheMetrics,
+    process: ProcessMetrics,
 }
 
 impl Metrics {
     /// Registers everything. `client_ids` are the clients that get a series of their own, all others share `other`;
-    /// `refusals` are the reasons for which a request is not let in.
-    pub fn new(client_ids: &[String], refusals: &[&'static str]) -> Self {
+    /// `refusals` are the reasons for which a request is not let in, `failures` the problems for which there is no shout.
+    pub fn new(client_ids: &[String], refusals: &[&'static str], failures: &[&'static str]) -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .expect("there are boundaries")
@@ -60,10 +70,13 @@ impl Metrics {
                 ],
             )
             .set(1.0);
-        let rate_limited = client_ids
-            .iter()
-            .map(String::as_str)
-            .chain(["anonymous", "other"])
+        let clients = || {
+            client_ids
+                .iter()
+                .map(String::as_str)
+                .chain(["anonymous", "other"])
+        };
+        let rate_limited = clients()
             .map(|client| {
                 let help = "Requests refused because their client's quota was used up.";
                 (
@@ -82,6 +95,9 @@ impl Metrics {
                 "Requests refused because as many as may be were under way or waiting.",
                 &[],
             ),
+            shouts: ShoutMetrics::new(&recorder, clients(), failures).into(),
+            cache: CacheMetrics::new(&register),
+            process: ProcessMetrics::new(&recorder),
             recorder,
         }
     }
@@ -115,7 +131,13 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
+        self.process.collect(&self.recorder);
         self.handle.render()
+    }
+
+    /// Reports on the runtime that this is called in, until dropped.
+    pub fn watch_runtime(&self) -> impl Future<Output = ()> + use<> {
+        runtime::watch_runtime(&self.recorder)
     }
 
     /// Folds samples into histograms, again and again, until dropped: else they pile up until somebody scrapes.
@@ -341,9 +363,10 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 mod tests {
     use super::{AttemptLabels, HttpLabels, Metrics};
 
-    #[test]
-    fn the_page_has_every_metric_and_no_other() {
-        let metrics = Metrics::new(&[], &[]);
+    #[tokio::test]
+    async fn the_page_has_every_metric_and_no_other() {
+        let metrics = Metrics::new(&[], &[], &[]);
+        drop(metrics.watch_runtime());
         _ = metrics.keys("us-east-2_a");
         let shout = AttemptLabels {
             status: Some(200),
@@ -373,13 +396,17 @@ mod tests {
 
     #[test]
     fn every_series_is_there_at_zero() {
-        let metrics = Metrics::new(&["app".to_owned()], &["expired"]);
+        let metrics = Metrics::new(&["app".to_owned()], &["expired"], &["overloaded"]);
         let rendered = metrics.render();
         for series in [
             "shoutback_auth_total{outcome=\"accepted\"} 0",
             "shoutback_auth_total{outcome=\"expired\"} 0",
             "shoutback_rate_limited_total{client_id=\"app\"} 0",
             "shoutback_token_cache_total{result=\"hit\"} 0",
+            "shoutback_shouts_total{client_id=\"app\",outcome=\"success\",source=\"cache\"} 0",
+            "shoutback_shouts_total{client_id=\"other\",outcome=\"overloaded\",source=\"coalesced\"} 0",
+            "shoutback_shout_duration_seconds_count{source=\"stale\"} 0",
+            "shoutback_cache_requests_total{result=\"miss\"} 0",
             "http_server_active_requests{http_request_method=\"POST\"} 0",
         ] {
             assert!(

@@ -176,6 +176,24 @@ async fn series_are_there_before_anything_has_happened() {
 }
 
 #[tokio::test]
+async fn the_process_and_its_runtime_are_measured() {
+    let app = App::start(&[]).await;
+    for (metric, at_least) in [
+        ("process_resident_memory_bytes", 1_048_576.0),
+        ("process_virtual_memory_bytes", 1_048_576.0),
+        ("process_open_fds", 4.0),
+        ("process_max_fds", 4.0),
+        ("process_threads", 1.0),
+        ("process_start_time_seconds", 1.7e9),
+        ("tokio_workers_count", 1.0),
+        ("tokio_live_tasks_count", 1.0),
+    ] {
+        let name = format!("{metric} is at least {at_least}");
+        until(&name, async || app.metric(metric, &[]).await >= at_least).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stop_is_clean_when_nothing_is_under_way() {
     let app = App::start(&[]).await;
     let (public, client) = (app.public, app.client.clone());

@@ -2,6 +2,7 @@
 
 mod failures;
 mod keeping;
+mod metrics;
 mod sharing;
 
 use reqwest::{RequestBuilder, Response};

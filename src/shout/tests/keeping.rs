@@ -37,7 +37,7 @@ async fn nothing_is_asked_for_the_empty_text() {
         let shout = shout.expect("a shout");
         assert_eq!(
             (&*shout.text, shout.source, shout.upstream),
-            ("", PASSED_BY, None)
+            ("", Source::Unneeded, None)
         );
         assert_eq!(stage.script.calls(), 0);
     }
