@@ -35,6 +35,7 @@ pub struct Application {
     background: Background,
     drain: Drain,
     drain_admin: Drain,
+    metrics: Arc<Metrics>,
 }
 
 /// Why the application cannot start.
@@ -108,7 +109,7 @@ impl Application {
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             drain: drain.clone(),
         }));
-        let admin = http::admin_routes(readiness, metrics);
+        let admin = http::admin_routes(readiness, Arc::clone(&metrics));
         let times = Times {
             head: config.http.header_read_timeout,
             idle: config.http.idle_timeout,
@@ -124,7 +125,13 @@ impl Application {
             background,
             drain,
             drain_admin,
+            metrics,
         })
+    }
+
+    /// What is recorded.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Where the public listener is.
@@ -149,6 +156,7 @@ impl Application {
             mut background,
             drain,
             drain_admin,
+            metrics: _,
         } = self;
         background.spawn("admin listener", admin.run());
         let mut public = tokio::spawn(public.run());
@@ -158,10 +166,21 @@ impl Application {
             _ = &mut public => Err(Unclean::TaskEnded("public listener")),
         };
         if let Err(error) = outcome {
-            tracing::error!(event.action = "stop", error.message = %error, "stopping because of a fault");
+            tracing::error!(
+                event.action = "stop",
+                event.kind = "event",
+                event.outcome = "failure",
+                error.message = %error,
+                "stopping because of a fault"
+            );
         }
         drain.begin();
-        tracing::info!(event.action = "stop", grace = ?lifecycle.grace, "unready; still serving");
+        tracing::info!(
+            event.action = "stop",
+            event.kind = "event",
+            "unready; still serving for {:?}",
+            lifecycle.grace
+        );
         tokio::time::sleep(lifecycle.grace).await;
         drain.make_last_call();
         if !public.is_finished() && timeout(lifecycle.timeout, &mut public).await.is_err() {
@@ -169,7 +188,13 @@ impl Application {
             public.abort();
             if cut_off > 0 {
                 let unclean = Unclean::CutOff(cut_off);
-                tracing::warn!(event.action = "stop", requests = cut_off, "{unclean}");
+                tracing::warn!(
+                    event.action = "stop",
+                    event.kind = "event",
+                    event.outcome = "failure",
+                    shoutback.stop.cut_off = cut_off,
+                    "{unclean}"
+                );
                 outcome = outcome.and(Err(unclean));
             }
         }

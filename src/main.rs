@@ -1,12 +1,9 @@
 //! The process: arguments, configuration, log, application, signals, exit code.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "only here does anything print"
-)]
+#![expect(clippy::print_stdout, reason = "only here does anything print")]
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +13,8 @@ use shoutback::app::{Application, StartError, Unclean};
 use shoutback::config::{Auth, Config, Environment, Loaded, Problems};
 use shoutback::lifecycle::Signals;
 use shoutback::outbound;
-use shoutback::telemetry::log::{self, Stream};
+use shoutback::telemetry::log::{OpenError, Stream};
+use shoutback::telemetry::{self, Telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// Takes a text, reverses it and returns it in capitals. Configured by environment variables alone.
@@ -51,6 +49,8 @@ enum Failure {
     Checked(usize),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Log(#[from] OpenError),
     #[error(transparent)]
     Stop(#[from] Unclean),
     #[error(transparent)]
@@ -99,7 +99,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("shoutback: {failure}");
+            // Unlike eprintln, it survives a stderr that is gone.
+            _ = writeln!(std::io::stderr(), "shoutback: {failure}");
             failure.exit_code()
         }
     }
@@ -107,9 +108,11 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), Failure> {
     let loaded = Config::load(&Environment::of_process())?;
-    log::init(&loaded.config.log, Stream::Stdout);
+    // Dropped last: until then there is something to say.
+    let telemetry = telemetry::init(&loaded.config, Stream::Stdout)?;
     warn_of(&loaded);
     run(
+        &telemetry,
         async { Ok(Application::bind(&loaded.config).await?) },
         |_| async { Ok(()) },
     )
@@ -126,9 +129,10 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
     let emulators = Arc::new(runtime.block_on(Emulators::start(arguments))?);
     let announced = Arc::clone(&emulators);
     let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
-    log::init(&loaded.config.log, Stream::Stderr);
+    let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
     warn_of(&loaded);
     run(
+        &telemetry,
         async { Ok(Application::bind(&loaded.config).await?) },
         |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
@@ -147,6 +151,7 @@ struct Addresses {
 
 /// Runs an application until a signal stops it. `started` runs beside it, once it is bound.
 fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
+    telemetry: &Telemetry,
     bind: impl Future<Output = Result<Application, Failure>>,
     started: impl FnOnce(Addresses) -> S,
 ) -> Result<(), Failure> {
@@ -154,16 +159,17 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let application = bind.await?;
+        application.metrics().log.count(telemetry.dropped_lines());
         let addresses = Addresses {
             public: application.public_addr()?,
             admin: application.admin_addr()?,
         };
         tracing::info!(
             event.action = "start",
-            version = shoutback::version::VERSION,
-            commit = shoutback::version::COMMIT,
-            http_addr = %addresses.public,
-            admin_addr = %addresses.admin,
+            event.kind = "event",
+            shoutback.commit = shoutback::version::COMMIT,
+            shoutback.http_addr = %addresses.public,
+            shoutback.admin_addr = %addresses.admin,
             "listening"
         );
         let stop = CancellationToken::new();
@@ -181,7 +187,7 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
                 }
                 () = signals.next() => {
                     if stop.is_cancelled() {
-                        tracing::warn!(event.action = "stop", "a second signal: ending at once");
+                        tracing::warn!(event.action = "stop", event.kind = "event", "a second signal: ending at once");
                         return Err(std::io::Error::other("ended by a second signal before the stop was over").into());
                     }
                     stop.cancel();
@@ -195,11 +201,12 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
 
 fn warn_of(loaded: &Loaded) {
     for warning in &loaded.warnings {
-        tracing::warn!(event.action = "configuration", "{warning}");
+        tracing::warn!(event.action = "configuration", event.kind = "event", "{warning}");
     }
     if matches!(loaded.config.auth, Auth::Disabled) {
         tracing::warn!(
             event.action = "configuration",
+            event.kind = "event",
             "AUTH_MODE=disabled: everybody is let in, as the client anonymous"
         );
     }

@@ -41,10 +41,14 @@ pub async fn read(mut response: Response, limit: usize) -> Result<Bytes, ReadErr
     Ok(body.freeze())
 }
 
-/// The cause at the end of the chain: reqwest's own text is "error sending request" and the URL.
+/// The cause at the end of the chain: reqwest's own text is "error sending request" and the URL. What stands below hyper
+/// and is not the network's is HTTP/2, which quotes the peer's farewell.
 pub fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
+        if cause.is::<hyper::Error>() && !source.is::<std::io::Error>() {
+            break;
+        }
         cause = source;
     }
     if error.source().is_none() {

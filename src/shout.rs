@@ -120,6 +120,7 @@ impl Shouter {
                 text: text.into(),
                 source: Source::Unneeded,
                 upstream: None,
+                attempts: 0,
             });
         }
         let asked = Instant::now();
@@ -128,15 +129,16 @@ impl Shouter {
             client: Arc::clone(client),
             text: text.into(),
         };
+        let mut attempts = 0;
         let answer = match (&self.0.cache, caching) {
-            (Some(cache), Caching::Usual) => self.shared(cache, &key, deadline).await,
+            (Some(cache), Caching::Usual) => self.shared(cache, &key, deadline, &mut attempts).await,
             (Some(_), Caching::Anew) => {
                 self.0.metrics.bypass.increment(1);
-                self.alone(&key, Forward::Request, deadline).await
+                self.alone(&key, Forward::Request, deadline, &mut attempts).await
             }
             (None, _) | (Some(_), Caching::Off) => {
                 self.0.metrics.bypass.increment(1);
-                self.alone(&key, Forward::Bypass, deadline).await
+                self.alone(&key, Forward::Bypass, deadline, &mut attempts).await
             }
         };
         let upstream = asked.elapsed();
@@ -145,18 +147,20 @@ impl Shouter {
                 text,
                 source,
                 upstream: (source != Source::Cache).then_some(upstream),
+                attempts,
             }),
             Err(failure) => Err(Error {
                 cause: failure.cause,
                 forward: failure.forward,
                 collapsed: failure.collapsed,
                 upstream,
+                attempts,
             }),
         }
     }
 
     /// From the cache, or from a call that is shared with whoever asks the same meanwhile.
-    async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant) -> Answer {
+    async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant, attempts: &mut u32) -> Answer {
         let metrics = &self.0.metrics;
         match cache.find(key) {
             Found::Fresh(shout) => {
@@ -177,7 +181,11 @@ impl Shouter {
                 Boarding::Joined(flight) => (flight, true),
                 Boarding::Unneeded(shout) => return Ok((shout, Source::Cache)),
             };
-            let Ok(landing) = timeout_at(deadline, flight.landing()).await else {
+            // The one that is under way counts; those before it were for others.
+            let earlier = flight.attempts().saturating_sub(1);
+            let landed = timeout_at(deadline, flight.landing()).await;
+            *attempts += flight.attempts().saturating_sub(earlier);
+            let Ok(landing) = landed else {
                 break (flight.deadline_passed().into(), joined);
             };
             let Some(Landing {
@@ -209,8 +217,11 @@ impl Shouter {
     }
 
     /// From a call for this request only, which ends if the request does.
-    async fn alone(&self, key: &Key, forward: Forward, deadline: Instant) -> Answer {
-        match self.call(key, deadline, &Progress::default()).await {
+    async fn alone(&self, key: &Key, forward: Forward, deadline: Instant, attempts: &mut u32) -> Answer {
+        let progress = Progress::default();
+        let answer = self.call(key, deadline, &progress).await;
+        *attempts += progress.attempts();
+        match answer {
             Ok(shout) => {
                 let stored = forward == Forward::Request && self.store(key, &shout);
                 Ok((shout, Source::Upstream { forward, stored }))

@@ -108,7 +108,7 @@ impl Shoutcloud {
 
     /// Asks for `text` in capitals. Gives up at the configured deadline or at `deadline`, whichever is first.
     ///
-    /// `progress` is told when the call leaves the queue; the caller keeps a clone if it waits with another deadline.
+    /// `progress` is told when the call leaves the queue, and of each attempt; the caller keeps a clone.
     pub async fn capitalise(
         &self,
         text: String,
@@ -125,6 +125,7 @@ impl Shoutcloud {
         let mut extensions = Extensions::new();
         extensions.insert(Deadline(deadline));
         extensions.insert(Sent(text.into()));
+        extensions.insert(progress.clone());
         let answer = self.http.execute_with_extensions(request, &mut extensions);
         let answer = timeout_at(deadline, answer)
             .await

@@ -2,3 +2,30 @@
 
 pub mod log;
 pub mod metrics;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::log::{Dropped, Guard, Identity, OpenError, Stream};
+use crate::config::Config;
+
+/// What is running for the sake of being seen. Dropped, it writes what is still waiting to be.
+pub struct Telemetry {
+    log: Guard,
+}
+
+impl Telemetry {
+    /// Counts the log lines that were lost.
+    pub fn dropped_lines(&self) -> Dropped {
+        self.log.dropped()
+    }
+}
+
+/// Everything that this process says goes where `config` wants it from now on; lines for people or collectors to `stream`.
+pub fn init(config: &Config, stream: Stream) -> Result<Telemetry, OpenError> {
+    let (lines, log) = log::layer(&config.log, &Identity::default(), stream)?;
+    log::log_panics();
+    // A second call changes nothing: whoever was first decides.
+    _ = tracing_subscriber::registry().with(lines).try_init();
+    Ok(Telemetry { log })
+}

@@ -217,9 +217,10 @@ impl Pool {
                 if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
-                        labels.issuer = self.issuer,
-                        labels.usable = keys.len(),
-                        labels.skipped = keys.skipped,
+                        event.kind = "event",
+                        shoutback.keys.issuer = self.issuer,
+                        shoutback.keys.usable = keys.len(),
+                        shoutback.keys.skipped = keys.skipped,
                         "the pool's key set has keys that cannot be used, or none that can"
                     );
                 }
@@ -236,7 +237,9 @@ impl Pool {
                 self.metrics.refresh_failed();
                 tracing::warn!(
                     event.action = "key-refresh",
-                    labels.issuer = self.issuer,
+                    event.kind = "event",
+                    event.outcome = "failure",
+                    shoutback.keys.issuer = self.issuer,
                     error.message = %error,
                     "the pool's keys could not be fetched"
                 );

@@ -26,6 +26,8 @@ struct Known {
     upstream: OnceLock<Duration>,
     principal: OnceLock<Principal>,
     rate_limit: OnceLock<RateLimit>,
+    source: OnceLock<&'static str>,
+    attempts: OnceLock<u32>,
 }
 
 /// What an answer says of its client's quota.
@@ -51,6 +53,8 @@ impl Context {
             upstream: OnceLock::new(),
             principal: OnceLock::new(),
             rate_limit: OnceLock::new(),
+            source: OnceLock::new(),
+            attempts: OnceLock::new(),
         }))
     }
 
@@ -79,9 +83,23 @@ impl Context {
         _ = self.0.auth.set(took);
     }
 
-    /// The upstream took so long.
-    pub(super) fn called_upstream(&self, took: Duration) {
+    /// The upstream was needed, took so long, and was called in so many attempts.
+    pub(super) fn called_upstream(&self, took: Duration, attempts: u32) {
         _ = self.0.upstream.set(took);
+        _ = self.0.attempts.set(attempts);
+    }
+
+    pub(super) fn attempts(&self) -> Option<u32> {
+        self.0.attempts.get().copied()
+    }
+
+    /// The shout came from there.
+    pub(super) fn shouted(&self, source: &'static str) {
+        _ = self.0.source.set(source);
+    }
+
+    pub(super) fn source(&self) -> Option<&'static str> {
+        self.0.source.get().copied()
     }
 
     /// The request comes from `principal`.
@@ -175,7 +193,7 @@ mod tests {
     fn server_timing_names_what_has_happened() {
         let context = Context::new(&HeaderMap::new());
         assert_eq!(context.server_timing(), None);
-        context.called_upstream(Duration::from_micros(12_345));
+        context.called_upstream(Duration::from_micros(12_345), 1);
         assert_eq!(context.server_timing().expect("timing"), "upstream;dur=12.345");
         context.authenticated(Duration::from_micros(50));
         assert_eq!(

@@ -158,13 +158,19 @@ impl Server {
                 Ok((stream, place)) => connections.serve(stream, place),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
+                    not_accepted(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
         if let Err(error) = connections.empty_backlog(listener).await {
-            tracing::warn!(event.action = "stop", error.message = %error, "connections may have been left in the backlog");
+            tracing::warn!(
+                event.action = "stop",
+                event.kind = "event",
+                event.outcome = "failure",
+                error.message = %error,
+                "connections may have been left in the backlog"
+            );
         }
         connections.tracker.close();
         connections.tracker.wait().await;
@@ -182,6 +188,16 @@ async fn accept(
     };
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
+}
+
+fn not_accepted(error: &std::io::Error) {
+    tracing::warn!(
+        event.action = "accept",
+        event.kind = "event",
+        event.outcome = "failure",
+        error.message = %error,
+        "a connection could not be accepted"
+    );
 }
 
 /// Whether accept told of a connection that ended before we came to it. Linux hands over that connection's errors, the
@@ -252,7 +268,7 @@ impl Connections {
                     return Err(error);
                 }
                 Err(error) => {
-                    tracing::warn!(event.action = "accept", error.message = %error, "a connection could not be accepted");
+                    not_accepted(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

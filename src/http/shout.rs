@@ -46,8 +46,9 @@ pub(super) async fn shout(
         Ok(shout) => {
             account.succeeded(shout.source.name());
             if let Some(took) = shout.upstream {
-                context.called_upstream(took);
+                context.called_upstream(took, shout.attempts);
             }
+            context.shouted(shout.source.name());
             let headers = [
                 (CONTENT_TYPE, wanted.content_type()),
                 (CACHE_STATUS, caching::status_of(shout.source)),
@@ -55,11 +56,18 @@ pub(super) async fn shout(
             Ok((headers, wanted.write(&shout.text)))
         }
         Err(error) => {
-            context.called_upstream(error.upstream);
+            context.called_upstream(error.upstream, error.attempts);
             // The caller is told only that there is no shout.
-            tracing::debug!(http.request.id = context.id_str(), error.message = %error, "no shout");
+            tracing::debug!(
+                event.action = "no-shout",
+                event.kind = "event",
+                http.request.id = context.id_str(),
+                error.message = %error,
+                "no shout"
+            );
             let status = caching::status_of_error(&error);
             let source = error.source_name();
+            context.shouted(source);
             let problem = Problem::from(error);
             account.failed(problem.kind().name(), source);
             Err(problem.with(CACHE_STATUS, status))

@@ -25,6 +25,8 @@ pub struct Shout {
     pub source: Source,
     /// Time spent waiting for the upstream; `None` if nobody had to.
     pub upstream: Option<Duration>,
+    /// Attempts to call the upstream while this request waited for one.
+    pub attempts: u32,
 }
 
 /// Where a shout came from.
@@ -90,6 +92,8 @@ pub struct Error {
     pub collapsed: bool,
     /// Time spent waiting for the upstream.
     pub upstream: Duration,
+    /// Attempts to call the upstream while this request waited for one.
+    pub attempts: u32,
 }
 
 impl Error {

@@ -103,6 +103,11 @@ impl Flight {
         landing.clone()
     }
 
+    /// How many attempts have begun.
+    pub(super) fn attempts(&self) -> u32 {
+        self.progress.attempts()
+    }
+
     /// Why there is no shout for one whose time is over now.
     pub(super) fn deadline_passed(&self) -> shoutcloud::Error {
         self.progress.deadline_passed()

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{Error, NotAShout, SHOUT, Transient};
 use super::failure::Failure;
+use super::progress::Progress;
 use super::retry_after::{Deadline, retry_after};
 use super::wire;
 use crate::outbound;
@@ -50,6 +51,9 @@ impl Middleware for Attempt {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let account = self.metrics.attempt();
+        if let Some(progress) = extensions.get::<Progress>() {
+            progress.attempting();
+        }
         let (end, too_late) = self.end(extensions);
         let sent = extensions.get::<Sent>().cloned();
         let limit = wire::answer_limit(

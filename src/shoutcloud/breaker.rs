@@ -75,8 +75,9 @@ impl Breaker {
             self.metrics.breaker_went(from, to);
             tracing::warn!(
                 event.action = "breaker",
-                from,
-                to,
+                event.kind = "event",
+                shoutback.breaker.from = from,
+                shoutback.breaker.to = to,
                 "the circuit breaker of SHOUTCLOUD went from {from} to {to}"
             );
         }

@@ -4,6 +4,7 @@
 //! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
 //! its declaration here.
 
+mod log;
 mod runtime;
 mod shouts;
 mod upstream;
@@ -17,6 +18,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use crate::version;
 
+pub use self::log::LogMetrics;
 pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
 pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
 
@@ -47,6 +49,8 @@ pub struct Metrics {
     /// The cache of shouts.
     pub cache: CacheMetrics,
     process: ProcessMetrics,
+    /// Log lines that were lost.
+    pub log: LogMetrics,
 }
 
 impl Metrics {
@@ -98,6 +102,7 @@ impl Metrics {
             shouts: ShoutMetrics::new(&recorder, clients(), failures).into(),
             cache: CacheMetrics::new(&register),
             process: ProcessMetrics::new(&recorder),
+            log: LogMetrics::new(&register),
             recorder,
         }
     }
@@ -132,6 +137,7 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.process.collect(&self.recorder);
+        self.log.update();
         self.handle.render()
     }
 
@@ -407,6 +413,7 @@ mod tests {
             "shoutback_shouts_total{client_id=\"other\",outcome=\"overloaded\",source=\"coalesced\"} 0",
             "shoutback_shout_duration_seconds_count{source=\"stale\"} 0",
             "shoutback_cache_requests_total{result=\"miss\"} 0",
+            "shoutback_log_lines_dropped_total 0",
             "http_server_active_requests{http_request_method=\"POST\"} 0",
         ] {
             assert!(

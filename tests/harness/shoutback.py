@@ -30,7 +30,7 @@ class Shoutback(Process):
         super().__init__([binary(), "serve"], log, environment | variables)
         with self.starting():
             started = self.until("it listens", self._started)
-            self.address, self.admin = started["http_addr"], started["admin_addr"]
+            self.address, self.admin = started["shoutback.http_addr"], started["shoutback.admin_addr"]
             self.port = int(self.address.rpartition(":")[2])
             self.until("it is ready", lambda: answers(f"http://{self.admin}/readyz"))
 

@@ -184,7 +184,8 @@ impl Process {
             for line in lines.lines().map_while(Result::ok) {
                 let line: Value = serde_json::from_str(&line).expect("log lines are JSON");
                 let address = |name: &str| line[name].as_str()?.parse::<SocketAddr>().ok();
-                if let (Some(public), Some(admin)) = (address("http_addr"), address("admin_addr"))
+                if let (Some(public), Some(admin)) =
+                    (address("shoutback.http_addr"), address("shoutback.admin_addr"))
                     && let Some(listening) = listening.take()
                 {
                     _ = listening.send((public, admin));

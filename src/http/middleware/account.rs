@@ -1,10 +1,11 @@
 //! One metric and one log line a request. Both are written by `Drop`, so that a request whose client went away counts too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
-use http::Method;
+use http::Version;
 
 use super::super::Public;
 use super::super::context::Context;
@@ -32,9 +33,7 @@ struct Account {
     metrics: Arc<Metrics>,
     context: Context,
     labels: HttpLabels,
-    method: Method,
-    /// A copy: a part of what was read keeps all of that in memory for as long as the request waits.
-    path: Box<str>,
+    version: Version,
     _active: OneMore,
 }
 
@@ -45,7 +44,7 @@ impl Account {
         let route = ROUTES
             .into_iter()
             .find(|route| matched == Some(route))
-            .unwrap_or("unmatched");
+            .unwrap_or(UNMATCHED);
         Self {
             _active: metrics.http.active(method),
             labels: HttpLabels {
@@ -56,8 +55,7 @@ impl Account {
             },
             metrics: Arc::clone(metrics),
             context,
-            method: request.method().clone(),
-            path: request.uri().path().into(),
+            version: request.version(),
         }
     }
 }
@@ -69,19 +67,56 @@ impl Drop for Account {
         if self.labels.error_type == Kind::Overloaded.name() {
             self.metrics.overloaded.increment(1);
         }
+        self.log(duration);
+    }
+}
+
+impl Account {
+    /// Methods and paths that are not ours are whatever somebody sent, a token in the wrong place, say.
+    fn log(&self, duration: Duration) {
+        let HttpLabels {
+            method,
+            route,
+            status,
+            error_type,
+        } = self.labels;
+        let outcome = match status {
+            None => "unknown",
+            Some(..400) => "success",
+            Some(_) => "failure",
+        };
         tracing::info!(
             event.action = "request",
+            event.kind = "event",
+            event.category = "web",
+            "event.type" = "access",
+            event.outcome = outcome,
             event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            http.request.method = %self.method,
+            http.request.method = method,
             http.request.id = self.context.id_str(),
-            http.response.status_code = self.labels.status,
-            url.path = &*self.path,
+            http.version = version(self.version),
+            http.response.status_code = status,
+            url.path = Some(route).filter(|route| *route != UNMATCHED),
             client.user.id = self.context.principal().map(|principal| &*principal.client_id),
-            error.r#type = Some(self.labels.error_type).filter(|error| !error.is_empty()),
-            "request"
+            "error.type" = Some(error_type).filter(|error| !error.is_empty()),
+            shoutback.route = route,
+            shoutback.source = self.context.source(),
+            shoutback.upstream.attempts = self.context.attempts(),
+            "{method} {route}"
         );
     }
 }
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
+
+/// What stands for a path that no route has.
+const UNMATCHED: &str = "unmatched";
 
 /// Every route of the public listener.
 const ROUTES: [&str; 4] = ["/", "/docs", "/openapi.json", "/v1"];
@@ -90,7 +125,7 @@ const ROUTES: [&str; 4] = ["/", "/docs", "/openapi.json", "/v1"];
 pub(in super::super) fn register_series(metrics: &HttpMetrics) {
     for kind in Kind::ALL {
         let route = match kind {
-            Kind::NotFound => "unmatched",
+            Kind::NotFound => UNMATCHED,
             _ => "/v1",
         };
         let method = if kind == Kind::MethodNotAllowed {

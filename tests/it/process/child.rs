@@ -138,12 +138,15 @@ impl Process {
                 self.stdout.text(),
                 self.stderr.text()
             );
-            self.logged_address("admin_addr").is_some()
+            self.logged_address("shoutback.admin_addr").is_some()
         })
         .await;
-        let admin = self.logged_address("admin_addr").expect("it listens");
+        let admin = self.logged_address("shoutback.admin_addr").expect("it listens");
         until("it is ready", async || readiness(admin).await == Some(200)).await;
-        (self.logged_address("http_addr").expect("it listens"), admin)
+        (
+            self.logged_address("shoutback.http_addr").expect("it listens"),
+            admin,
+        )
     }
 
     /// Sends a signal by its name.
