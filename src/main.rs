@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "only here does anything print")]
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -136,8 +136,7 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
         async { Ok(Application::bind(&loaded.config).await?) },
         |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
-            println!("{}", announced.lines_to_paste(reachable(addresses.public)));
-            Ok(())
+            print(announced.lines_to_paste(reachable(addresses.public)))
         },
     )
 }
@@ -216,13 +215,12 @@ fn check_config() -> Result<(), Failure> {
     match Config::load(&Environment::of_process()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
-                println!("warning: {warning}");
+                print(format_args!("warning: {warning}"))?;
             }
-            println!("the configuration is valid");
-            Ok(())
+            print("the configuration is valid")
         }
         Err(problems) => {
-            println!("{problems}");
+            print(&problems)?;
             Err(Failure::Checked(problems.0.len()))
         }
     }
@@ -266,13 +264,16 @@ async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    println!(
-        "{}",
+    print(
         shoutback::http::openapi()
             .to_pretty_json()
-            .map_err(std::io::Error::other)?
-    );
-    Ok(())
+            .map_err(std::io::Error::other)?,
+    )
+}
+
+/// Unlike `println`, it does not panic if nobody takes what is printed.
+fn print(text: impl Display) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 /// The address under which this machine reaches a listener on every address.

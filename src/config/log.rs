@@ -70,8 +70,12 @@ fn filter() -> Form<String> {
     )
 }
 
-/// A word alone is a module of which everything is logged, and of all others nothing: a level that is misspelt, that is.
+/// A word alone is a module of which everything is logged, and of all others nothing: a level that is misspelt, that is. And
+/// after an equals sign, nothing is everything.
 fn says_how_much(directive: &str) -> bool {
+    if directive.ends_with('=') {
+        return false;
+    }
     let is_word = !directive.contains(['=', '[']);
     !is_word || directive.parse::<LevelFilter>().is_ok() || directive.starts_with("shoutback")
 }

@@ -231,3 +231,6 @@ pub fn log_panics() {
         );
     }));
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod api;
 mod cache;
 mod keys;
 mod limits;
+mod logs;
 mod openapi;
 mod process;
 mod stop;

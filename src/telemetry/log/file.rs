@@ -194,3 +194,6 @@ fn write_all(file: &mut File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

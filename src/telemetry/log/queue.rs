@@ -105,7 +105,7 @@ impl Queue {
         let mut waiting = self.0.lock();
         let before = waiting.lines.len();
         let is_full = waiting.count == MAX_LINES || before + line.len() > MAX_BYTES;
-        if is_full || waiting.is_closed || line.len() > MAX_LINE {
+        if is_full || waiting.has_ended || line.len() > MAX_LINE {
             drop(waiting);
             return self.0.lost(1);
         }
@@ -118,7 +118,7 @@ impl Queue {
         }
     }
 
-    /// Takes no more lines; the thread ends once the others are written.
+    /// The thread ends once no line is left.
     pub(super) fn close(&self) {
         self.0.lock().is_closed = true;
         self.0.changed.notify_one();
@@ -152,8 +152,13 @@ impl Shared {
         let mut lines = Vec::new();
         let mut health = Health::default();
         while self.take(&mut lines) {
+            // Here there is room for another line, however many come.
+            self.report(&mut health);
             match sink.write(&lines) {
-                Ok(()) => self.wrote(&mut health),
+                Ok(()) => {
+                    health.recover();
+                    self.report(&mut health);
+                }
                 Err(lost) => {
                     self.lost(lost.lines);
                     if !health.is_failing {
@@ -166,11 +171,10 @@ impl Shared {
             lines.clear();
             lines.shrink_to(KEPT);
         }
-        self.lock().has_ended = true;
         self.ended.notify_all();
     }
 
-    /// Swaps the lines that wait for `lines`, which are none; false if there are no more.
+    /// Swaps the lines that wait for `lines`, which are none; false if there will be no more.
     fn take(&self, lines: &mut Vec<u8>) -> bool {
         let is_idle = |waiting: &mut Waiting| waiting.count == 0 && !waiting.is_closed;
         let waiting = self.changed.wait_while(self.lock(), is_idle);
@@ -180,16 +184,22 @@ impl Shared {
         let (mut waiting, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         waiting.count = 0;
         std::mem::swap(&mut waiting.lines, lines);
-        !lines.is_empty()
+        waiting.has_ended = lines.is_empty();
+        !waiting.has_ended
     }
 
-    /// Says once a second at most how many lines are missing, and that it was the last of them if it was a fault.
-    fn wrote(&self, health: &mut Health) {
+    /// Says how many lines are missing: once a second at most, when a fault is over, and at the end.
+    fn report(&self, health: &mut Health) {
+        if health.is_failing || self.unreported.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let waiting = self.lock();
+        let (has_room, is_closed) = (waiting.count < MAX_LINES / 2, waiting.is_closed);
+        drop(waiting);
         let now = Instant::now();
         let is_due = health.reported.is_none_or(|last| now - last >= BETWEEN_REPORTS);
-        if self.unreported.load(Ordering::Relaxed) > 0 && (is_due || health.is_failing) {
+        if has_room && (is_due || is_closed) {
             health.reported = Some(now);
-            health.is_failing = false;
             let lines = self.unreported.swap(0, Ordering::Relaxed);
             tracing::warn!(
                 event.action = "log",
@@ -218,4 +228,146 @@ impl Shared {
 struct Health {
     is_failing: bool,
     reported: Option<Instant>,
+}
+
+impl Health {
+    /// A fault that is over is told at once.
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            self.reported = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    use super::super::MAX_LINE;
+    use super::{Dropped, Lost, MAX_BYTES, MAX_LINES, Queue, Sink, count};
+
+    /// Hands over what it is given, and does as it is told.
+    struct Told {
+        written: Sender<Vec<u8>>,
+        outcomes: Receiver<io::Result<()>>,
+    }
+
+    impl Sink for Told {
+        fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+            _ = self.written.send(lines.to_vec());
+            let outcome = self.outcomes.recv().unwrap_or(Ok(()));
+            outcome.map_err(|error| Lost {
+                lines: count(lines),
+                error,
+            })
+        }
+    }
+
+    struct Stage {
+        queue: Queue,
+        dropped: Dropped,
+        written: Receiver<Vec<u8>>,
+        outcomes: Sender<io::Result<()>>,
+    }
+
+    fn stage() -> Stage {
+        let (written, received) = channel();
+        let (told, outcomes) = channel();
+        let dropped = Dropped::default();
+        Stage {
+            queue: Queue::start("test", Told { written, outcomes }, dropped.clone()),
+            dropped,
+            written: received,
+            outcomes: told,
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    impl Stage {
+        fn written(&self) -> Vec<u8> {
+            self.written.recv_timeout(LONG).expect("it is written")
+        }
+    }
+
+    #[test]
+    fn lines_come_in_order_and_the_last_of_them_before_the_end() {
+        let Stage {
+            queue,
+            dropped,
+            written,
+            outcomes,
+        } = stage();
+        drop(outcomes);
+        let mut expected = Vec::new();
+        for number in 0..1_000 {
+            let line = format!("{number}\n");
+            queue.push(line.as_bytes());
+            expected.extend(line.into_bytes());
+        }
+        queue.close();
+        queue.ended_by(Instant::now() + LONG);
+        let written: Vec<u8> = written.iter().flatten().collect();
+        assert_eq!((written, dropped.total()), (expected, 0));
+        queue.push(b"late\n");
+        assert_eq!(dropped.total(), 1);
+    }
+
+    #[test]
+    fn who_has_a_line_does_not_wait_for_one_that_is_being_written() {
+        let stage = stage();
+        stage.queue.push(b"first\n");
+        assert_eq!(stage.written(), b"first\n");
+        for _ in 0..MAX_LINES + 7 {
+            stage.queue.push(b"\n");
+        }
+        assert_eq!(stage.dropped.total(), 7, "as many lines as may be");
+        stage.outcomes.send(Ok(())).expect("it waits");
+        assert_eq!(stage.written().len(), MAX_LINES);
+        let long = [&[b'.'; MAX_LINE - 1][..], b"\n"].concat();
+        for _ in 0..MAX_BYTES / MAX_LINE + 5 {
+            stage.queue.push(&long);
+        }
+        assert_eq!(stage.dropped.total(), 7 + 5, "as many bytes as may be");
+        stage.outcomes.send(Ok(())).expect("it waits");
+        assert_eq!(stage.written().len(), MAX_BYTES);
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted() {
+        let stage = stage();
+        stage.queue.push(b"one\n");
+        stage.queue.push(b"two\n");
+        let mut seen = stage.written();
+        while count(&seen) < 2 {
+            stage.outcomes.send(Ok(())).expect("it waits");
+            seen.extend(stage.written());
+        }
+        let before = stage.dropped.total();
+        stage
+            .outcomes
+            .send(Err(io::ErrorKind::StorageFull.into()))
+            .expect("it waits");
+        stage.queue.push(b"three\n");
+        assert_eq!(stage.written(), b"three\n");
+        assert!(stage.dropped.total() > before);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_dropped() {
+        let stage = stage();
+        stage.queue.push(&[b'.'; MAX_LINE + 1]);
+        assert_eq!(stage.dropped.total(), 1);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_ever() {
+        let stage = stage();
+        stage.queue.push(b"stuck\n");
+        assert_eq!(stage.written(), b"stuck\n");
+        stage.queue.close();
+        stage.queue.ended_by(Instant::now() + Duration::from_millis(1));
+    }
 }

@@ -11,10 +11,10 @@ use crate::support::{client, until};
 
 /// Everything that came on one of its streams.
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<String>>);
+pub struct Printed(Arc<Mutex<String>>);
 
 impl Printed {
-    fn follow(&self, stream: impl Read + Send + 'static) -> std::thread::JoinHandle<()> {
+    pub fn follow(&self, stream: impl Read + Send + 'static) -> std::thread::JoinHandle<()> {
         let printed = self.clone();
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
@@ -27,7 +27,7 @@ impl Printed {
         })
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.0.lock().expect("not poisoned").clone()
     }
 }
@@ -49,6 +49,12 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// The log's objects.
+    pub fn log(&self) -> Vec<Value> {
+        let object = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        self.stdout.lines().map(object).collect()
+    }
+
     /// Both streams: where problems are printed is the command's business.
     pub fn said(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
@@ -59,6 +65,13 @@ impl Process {
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoutback"));
         command.args(arguments);
+        Self::spawn(command, variables)
+    }
+
+    /// The binary, started by a line of a shell in which it is `"$0"`.
+    pub fn start_by(line: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_shoutback")]);
         Self::spawn(command, variables)
     }
 
@@ -147,6 +160,16 @@ impl Process {
             self.logged_address("shoutback.http_addr").expect("it listens"),
             admin,
         )
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The lines of its log about requests, so far.
+    pub fn requests(&self) -> Vec<Value> {
+        let is_request = |line: &Value| line["event.action"] == "request";
+        self.log().into_iter().filter(is_request).collect()
     }
 
     /// Sends a signal by its name.

@@ -27,6 +27,21 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// The same for more bytes than the peer takes before it answers.
+pub async fn exchange_while_writing(address: SocketAddr, bytes: Vec<u8>) -> String {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let (mut reading, mut writing) = stream.into_split();
+    let writer = AbortOnDropHandle::new(tokio::spawn(async move {
+        writing.write_all(&bytes).await.expect("bytes are taken");
+        // Kept open: a peer may take a half-closed connection for one that is gone.
+        writing
+    }));
+    let mut answer = Vec::new();
+    _ = reading.read_to_end(&mut answer).await;
+    drop(writer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 /// A server that reads one request's head and body and hands the socket to `answer`.
 pub struct Server {
     pub address: SocketAddr,

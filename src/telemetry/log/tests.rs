@@ -1,0 +1,234 @@
+//! What events become.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+use super::{Ecs, EnvFilter, Identity, Pretty, filter_fn, is_fit_to_log};
+
+/// Keeps lines.
+struct Kept<W> {
+    lines: Arc<Mutex<String>>,
+    write: W,
+}
+
+impl<S: Subscriber, W> Layer<S> for Kept<W>
+where
+    W: Fn(&mut String, &Metadata<'_>, &Event<'_>) + 'static,
+{
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        (self.write)(
+            &mut self.lines.lock().expect("not poisoned"),
+            event.metadata(),
+            event,
+        );
+    }
+}
+
+/// What `write` makes of what `say` says at `RUST_LOG=trace`.
+fn written(
+    write: impl Fn(&mut String, &Metadata<'_>, &Event<'_>) + Send + Sync + 'static,
+    say: impl FnOnce(),
+) -> String {
+    let lines = Arc::new(Mutex::new(String::new()));
+    let kept = Kept {
+        lines: Arc::clone(&lines),
+        write,
+    };
+    let wanted = EnvFilter::new("trace").and(filter_fn(is_fit_to_log));
+    let subscriber = tracing_subscriber::registry().with(kept.with_filter(wanted));
+    tracing::subscriber::with_default(subscriber, say);
+    lines.lock().expect("not poisoned").clone()
+}
+
+fn ecs(identity: &Identity, say: impl FnOnce()) -> Vec<Value> {
+    let ecs = Ecs::new(identity);
+    let lines = written(
+        move |line, metadata, event| ecs.write(line, UNIX_EPOCH, metadata, event),
+        say,
+    );
+    assert!(lines.is_empty() || lines.ends_with('\n'), "{lines:?}");
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect()
+}
+
+fn pretty(is_coloured: bool, say: impl FnOnce()) -> String {
+    let pretty = Pretty { is_coloured };
+    written(
+        move |line, metadata, event| pretty.write(line, UNIX_EPOCH, metadata, event),
+        say,
+    )
+}
+
+#[test]
+fn an_event_is_an_object_of_its_fields_and_what_every_line_says() {
+    let identity = Identity {
+        name: "a \"name\"".to_owned(),
+        environment: Some("staging".to_owned()),
+        node: Some("pod-1".to_owned()),
+    };
+    let lines = ecs(&identity, || {
+        tracing::warn!(
+            event.action = "test",
+            event.category = "web",
+            "event.type" = "access",
+            number = 7_u64,
+            negative = -7,
+            share = 0.5,
+            nonsense = f64::NAN,
+            yes = true,
+            nothing = None::<u64>,
+            shown = %"shown",
+            "said {}",
+            1
+        );
+    });
+    let expected = json!({
+        "@timestamp": "1970-01-01T00:00:00.000000Z",
+        "log.level": "warn",
+        "message": "said 1",
+        "event.action": "test",
+        "event.category": ["web"],
+        "event.type": ["access"],
+        "number": 7,
+        "negative": -7,
+        "share": 0.5,
+        "yes": true,
+        "shown": "shown",
+        "log.logger": "shoutback::telemetry::log::tests",
+        "event.dataset": "shoutback.log",
+        "service.name": "a \"name\"",
+        "service.version": crate::version::VERSION,
+        "service.environment": "staging",
+        "service.node.name": "pod-1",
+        "ecs.version": "8.11.0",
+    });
+    assert_eq!(lines, [expected]);
+}
+
+#[test]
+fn a_library_has_a_message_and_no_fields() {
+    let lines = ecs(&Identity::default(), || {
+        tracing::info!(target: "hyper", action = "theirs", peer = ?"a\nb", "said {}", 1);
+    });
+    assert_eq!(lines[0]["message"], "said 1 action=theirs peer=\"a\\nb\"");
+    assert_eq!(lines[0]["log.logger"], "hyper");
+    assert!(
+        lines[0].get("action").is_none() && lines[0].get("peer").is_none(),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn libraries_say_no_more_than_info_whatever_is_asked_for() {
+    let lines = ecs(&Identity::default(), || {
+        tracing::trace!("ours");
+        tracing::trace!(target: "shoutback", "ours");
+        tracing::debug!(target: "hyper::proto", "theirs, with headers");
+        tracing::trace!(target: "shoutbackward", "theirs");
+        tracing::info!(target: "hyper::proto", "theirs");
+    });
+    let said: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(said, ["ours", "ours", "theirs"]);
+}
+
+/// What somebody might send to end a line, forge another, or move a cursor.
+const HOSTILE: &str = "a\n{\"message\":\"forged\"}\r\u{2028}\u{2029}\u{85}\0\u{1b}[2J\u{202e}\",\"log.level\":\"error\",\"x\":\"";
+
+#[test]
+fn nothing_that_is_logged_leaves_its_line() {
+    let say = || {
+        tracing::info!(text = HOSTILE, shown = %HOSTILE, "said {HOSTILE}");
+        tracing::info!(target: "library", text = HOSTILE, "said {HOSTILE}");
+        tracing::info!(
+            event.action = "request",
+            http.request.id = HOSTILE,
+            client.user.id = HOSTILE,
+            "request"
+        );
+        let bytes = [&b"\xff\n"[..], HOSTILE.as_bytes()].concat();
+        tracing::info!(lossy = %String::from_utf8_lossy(&bytes), debug = ?bytes, "bytes");
+    };
+    let lines = ecs(&Identity::default(), say);
+    assert_eq!(lines.len(), 4);
+    assert!(lines.iter().all(|line| line["log.level"] == "info"), "{lines:#?}");
+    assert_eq!(lines[0]["text"], HOSTILE);
+    assert_eq!(lines[0]["message"], format!("said {HOSTILE}"));
+    let lines = pretty(false, say);
+    let ends =
+        |c: char| c == '\u{1b}' || c == '\r' || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{202e}');
+    assert!(lines.lines().count() == 4 && !lines.contains(ends), "{lines:?}");
+}
+
+#[test]
+fn a_request_is_one_readable_line() {
+    let request = || {
+        tracing::info!(
+            event.action = "request",
+            event.kind = "event",
+            event.duration = 12_345_678_u64,
+            http.request.method = "POST",
+            http.request.id = "mine",
+            http.response.status_code = 200_u16,
+            client.user.id = "ada",
+            shoutback.route = "/v1",
+            shoutback.source = "cache",
+            "POST /v1"
+        );
+    };
+    assert_eq!(
+        pretty(false, request),
+        "1970-01-01T00:00:00.000Z  info POST /v1 200 12.3 ms ada cache mine\n"
+    );
+    let cancelled = || {
+        tracing::info!(
+            event.action = "request",
+            event.duration = 1_000_u64,
+            http.request.method = "POST",
+            http.request.id = "mine",
+            "error.type" = "cancelled",
+            shoutback.route = "/v1",
+            "POST /v1"
+        );
+    };
+    assert_eq!(
+        pretty(false, cancelled),
+        "1970-01-01T00:00:00.000Z  info POST /v1 cancelled 0.0 ms mine\n"
+    );
+}
+
+#[test]
+fn another_event_is_its_message_and_its_fields() {
+    let say = || tracing::error!(event.action = "breaker", shoutback.breaker.to = "open", "it went");
+    assert_eq!(
+        pretty(false, say),
+        "1970-01-01T00:00:00.000Z error it went shoutback.breaker.to=open\n"
+    );
+    let coloured = pretty(true, say);
+    assert!(coloured.contains("\u{1b}[31merror\u{1b}[0m"), "{coloured:?}");
+}
+
+#[test]
+fn who_logs_while_a_line_is_made_gets_a_line_too() {
+    struct Talks;
+
+    impl fmt::Debug for Talks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            super::with_buffer(|line| assert!(line.is_empty()));
+            f.write_str("talks")
+        }
+    }
+
+    super::with_buffer(|line| {
+        _ = fmt::Write::write_fmt(line, format_args!("{Talks:?}"));
+        assert_eq!(line, "talks");
+    });
+    super::with_buffer(|line| assert!(line.is_empty()));
+}

@@ -1,0 +1,69 @@
+//! What the process logs, and where.
+
+mod files;
+mod page;
+mod panics;
+mod requests;
+mod secrets;
+mod streams;
+
+use std::net::SocketAddr;
+
+use shoutback::dev::shoutcloud::{Behaviour, Emulator};
+
+use crate::process::child::Process;
+use crate::support::{client, loopback, raw};
+
+async fn shoutcloud() -> Emulator {
+    Emulator::start(loopback().await, Behaviour::default()).expect("a SHOUTCLOUD emulator")
+}
+
+/// Free ports, everybody let in, and no time lost at the end.
+fn open_to_all<'a>(upstream: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut variables = vec![
+        ("HTTP_ADDR", "127.0.0.1:0"),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("AUTH_MODE", "disabled"),
+        ("RATE_LIMIT_PER_CLIENT", "off"),
+        ("SHUTDOWN_GRACE", "0ms"),
+        ("SHOUTCLOUD_URL", upstream),
+    ];
+    variables.extend(more);
+    variables
+}
+
+/// Nobody is there.
+const NO_UPSTREAM: &str = "http://127.0.0.1:1/V1/SHOUT";
+
+fn serve(upstream: &str, more: &[(&str, &str)]) -> Process {
+    Process::start(&["serve"], &open_to_all(upstream, more))
+}
+
+/// Requests on one connection, each with an id of `length` bytes that ends in its number; all are answered with 404.
+async fn ask(public: SocketAddr, numbers: std::ops::Range<usize>, length: usize) {
+    let mut requests = String::new();
+    for number in numbers.clone() {
+        let connection = if number + 1 == numbers.end {
+            "close"
+        } else {
+            "keep-alive"
+        };
+        requests += &format!(
+            "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\nx-request-id: {number:0length$}\r\n\r\n"
+        );
+    }
+    let answers = raw::exchange_while_writing(public, requests.into_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 404 ").count(), numbers.len());
+}
+
+/// A metric without labels.
+async fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let response = client().get(format!("http://{admin}/metrics")).send().await;
+    let text = response.expect("an answer").text().await.expect("UTF-8");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.expect("the metric").parse().expect("a number")
+}
+
+const DROPPED: &str = "shoutback_log_lines_dropped_total";

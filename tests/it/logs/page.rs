@@ -1,0 +1,219 @@
+//! docs/logging.md against what is logged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use shoutback::dev::shoutcloud::Behaviour;
+use tempfile::TempDir;
+
+use super::panics::lines_of_a_panic;
+use super::{ask, open_to_all, serve, shoutcloud};
+use crate::api::wire::Connection;
+use crate::process::child::Process;
+use crate::support::held::Held;
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::{POOL_ID, client, raw, until};
+
+const PAGE: &str = include_str!("../../../docs/logging.md");
+
+/// The cells of the rows of the page's tables that have so many, the first one without its quotes.
+fn rows(cells: usize, heading: &str) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let mut is_wanted = false;
+    for line in PAGE.lines() {
+        let columns: Vec<_> = line.split('|').map(str::trim).collect();
+        match columns.get(1) {
+            None => is_wanted = false,
+            Some(first) if *first == heading => is_wanted = true,
+            Some(first) if is_wanted && first.starts_with('`') => {
+                assert_eq!(columns.len(), cells + 2, "{line}");
+                rows.push((first.trim_matches('`').to_owned(), columns[2].to_owned()));
+            }
+            Some(_) => {}
+        }
+    }
+    rows
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Number(number) if number.is_u64() => "integer",
+        _ => "something else",
+    }
+}
+
+/// Shouts, also with a failing upstream, which opens the breaker.
+async fn of_requests() -> Vec<Value> {
+    let shoutcloud = shoutcloud().await;
+    let url = shoutcloud.url();
+    let variables = [
+        ("RUST_LOG", "shoutback=trace"),
+        ("BREAKER_MIN_CALLS", "1"),
+        ("SHOUTCLOUD_MAX_RETRIES", "0"),
+        ("COGNITO_CLIENT_ID", "unknown"),
+    ];
+    let mut service = serve(&url, &variables);
+    let (public, _) = service.ready().await;
+    for failure_rate in [0.0, 1.0] {
+        shoutcloud.set_behaviour(Behaviour {
+            failure_rate,
+            ..Behaviour::default()
+        });
+        let request = client()
+            .post(format!("http://{public}/v1"))
+            .header("content-type", "text/plain")
+            .header("cache-control", "no-store")
+            .body("hi");
+        request.send().await.expect("an answer");
+    }
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
+/// Key sets with nothing in them, and a server that has none.
+async fn of_keys() -> Vec<Value> {
+    let keys = KeyServer::start(Answer::of(200, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#)).await;
+    let url = keys.url();
+    let variables = [
+        ("AUTH_MODE", "cognito"),
+        ("COGNITO_USER_POOL_IDS", POOL_ID),
+        ("COGNITO_CLIENT_IDS", "app"),
+        ("COGNITO_JWKS_ENDPOINT", &url),
+        ("COGNITO_JWKS_REFRESH", "100ms"),
+    ];
+    let service = Process::start(&["serve"], &open_to_all(super::NO_UPSTREAM, &variables));
+    let refreshed = |field: &'static str| {
+        let lines = service.log();
+        lines
+            .iter()
+            .any(|line| line["event.action"] == "key-refresh" && line.get(field).is_some())
+    };
+    until("a set is empty", async || refreshed("shoutback.keys.usable")).await;
+    keys.set(Answer::of(503, "no"));
+    until("it fails", async || refreshed("error.message")).await;
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
+/// A request that is cut off by the stop.
+async fn of_a_hasty_stop() -> Vec<Value> {
+    let upstream = Held::start().await;
+    let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "0ms")]);
+    let (public, _) = service.ready().await;
+    let mut connection = Connection::open(public).await;
+    connection.send(raw::shout("", "hi")).await;
+    upstream.called(1).await;
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
+/// More connections than there are descriptors.
+async fn of_used_up_descriptors() -> Vec<Value> {
+    let variables = open_to_all(super::NO_UPSTREAM, &[]);
+    let mut service = Process::start_by(r#"ulimit -n 24; exec "$0" serve"#, &variables);
+    let (public, _) = service.ready().await;
+    let mut connections = Vec::new();
+    for _ in 0..24 {
+        connections.push(Connection::open(public).await);
+    }
+    let is_told = || service.log().iter().any(|line| line["event.action"] == "accept");
+    until("there is none left", async || is_told()).await;
+    drop(connections);
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
+/// A log file whose directory is away for a while.
+async fn of_a_lost_file() -> Vec<Value> {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("log");
+    let mut service = serve(super::NO_UPSTREAM, &[("LOG_FILE", path.to_str().expect("UTF-8"))]);
+    let (public, _) = service.ready().await;
+    let told = || {
+        service
+            .log()
+            .iter()
+            .filter(|line| line["event.action"] == "log")
+            .count()
+    };
+    let away = directory.path().with_extension("away");
+    std::fs::rename(directory.path(), &away).expect("it is there");
+    ask(public, 0..1, 1).await;
+    until("it is told", async || told() == 1).await;
+    std::fs::rename(&away, directory.path()).expect("it is there");
+    until("it is told", async || {
+        ask(public, 0..1, 1).await;
+        told() == 2
+    })
+    .await;
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
+async fn everything() -> Vec<Value> {
+    let (requests, keys, stop, descriptors, file) = tokio::join!(
+        of_requests(),
+        of_keys(),
+        of_a_hasty_stop(),
+        of_used_up_descriptors(),
+        of_a_lost_file()
+    );
+    [requests, keys, stop, descriptors, file, lines_of_a_panic()].concat()
+}
+
+#[tokio::test]
+async fn the_page_has_every_field_and_event_and_no_other() {
+    let mut types: BTreeMap<String, &str> = BTreeMap::new();
+    let mut actions = BTreeSet::new();
+    for line in everything().await {
+        let object = line.as_object().expect("an object");
+        for (name, value) in object {
+            let seen = types.entry(name.clone()).or_insert(type_of(value));
+            assert_eq!(*seen, type_of(value), "{name}: {line:#}");
+        }
+        let level = line["log.level"].as_str().expect("a level").to_owned();
+        let action = line["event.action"].as_str().expect("ours have one").to_owned();
+        actions.insert((action, level));
+    }
+    let emitted: BTreeSet<_> = types
+        .iter()
+        .map(|(name, kind)| (name.clone(), (*kind).to_owned()))
+        .collect();
+    let documented: BTreeSet<_> = rows(3, "field").into_iter().collect();
+    assert_eq!(documented, emitted);
+    let documented = rows(3, "event");
+    for (action, level) in &actions {
+        let row = documented.iter().find(|(name, _)| name == action);
+        assert!(
+            row.is_some_and(|(_, levels)| levels.contains(level.as_str())),
+            "{action} {level}"
+        );
+    }
+    for (name, _) in documented {
+        assert!(
+            actions.iter().any(|(action, _)| *action == name),
+            "nothing logs {name}"
+        );
+    }
+}
+
+#[test]
+fn the_page_has_an_example_of_every_event_in_its_own_fields() {
+    let fields: BTreeMap<_, _> = rows(3, "field").into_iter().collect();
+    let mut shown = BTreeSet::new();
+    for line in PAGE.lines().filter(|line| line.starts_with('{')) {
+        let example: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        for (name, value) in example.as_object().expect("an object") {
+            assert_eq!(
+                fields.get(name).map(String::as_str),
+                Some(type_of(value)),
+                "{name}: {line}"
+            );
+        }
+        shown.insert(example["event.action"].as_str().expect("an event").to_owned());
+    }
+    let events: BTreeSet<_> = rows(3, "event").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(shown, events);
+}

@@ -1,0 +1,275 @@
+//! The line of a request.
+
+use serde_json::{Value, json};
+use shoutback::dev::cognito;
+use shoutback::dev::shoutcloud::Behaviour;
+
+use super::{NO_UPSTREAM, serve, shoutcloud};
+use crate::api::wire::Connection;
+use crate::process::child::Process;
+use crate::support::held::Held;
+use crate::support::{POOL_ID, client, http2::Http2, loopback, raw, until};
+
+/// The line of the request with this id.
+async fn line_of(service: &Process, id: &str) -> Value {
+    let find = || {
+        service
+            .requests()
+            .into_iter()
+            .find(|line| line["http.request.id"] == id)
+    };
+    until("it is logged", async || find().is_some()).await;
+    find().expect("logged")
+}
+
+#[track_caller]
+fn assert_fields(line: &Value, expected: &[(&str, Value)]) {
+    for (name, value) in expected {
+        assert_eq!(line.get(*name).unwrap_or(&Value::Null), value, "{name}: {line:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
+    let shoutcloud = shoutcloud().await;
+    let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
+    let (url, endpoint) = (shoutcloud.url(), cognito.endpoint());
+    let mut service = serve(
+        &url,
+        &[
+            ("AUTH_MODE", "cognito"),
+            ("COGNITO_ENDPOINT", &endpoint),
+            ("COGNITO_USER_POOL_IDS", POOL_ID),
+            ("COGNITO_CLIENT_IDS", &cognito.client().id),
+        ],
+    );
+    let (public, _) = service.ready().await;
+    let shout = async |id: &str, text: &'static str| {
+        let request = client()
+            .post(format!("http://{public}/v1?query=s3cret"))
+            .bearer_auth(cognito.token())
+            .header("content-type", "text/plain")
+            .header("x-request-id", id)
+            .body(text);
+        assert_eq!(request.send().await.expect("an answer").status(), 200);
+    };
+    shout("first", "hi").await;
+    let line = line_of(&service, "first").await;
+    assert_fields(
+        &line,
+        &[
+            ("log.level", json!("info")),
+            ("log.logger", json!("shoutback::http::middleware::account")),
+            ("message", json!("POST /v1")),
+            ("ecs.version", json!("8.11.0")),
+            ("service.name", json!("shoutback")),
+            ("service.version", json!(env!("CARGO_PKG_VERSION"))),
+            ("event.dataset", json!("shoutback.log")),
+            ("event.action", json!("request")),
+            ("event.kind", json!("event")),
+            ("event.category", json!(["web"])),
+            ("event.type", json!(["access"])),
+            ("event.outcome", json!("success")),
+            ("http.request.method", json!("POST")),
+            ("http.version", json!("1.1")),
+            ("http.response.status_code", json!(200)),
+            ("url.path", json!("/v1")),
+            ("client.user.id", json!(cognito.client().id)),
+            ("error.type", Value::Null),
+            ("shoutback.route", json!("/v1")),
+            ("shoutback.source", json!("upstream")),
+            ("shoutback.upstream.attempts", json!(1)),
+        ],
+    );
+    assert!(
+        line["event.duration"].as_u64().is_some_and(|took| took > 0),
+        "{line:#}"
+    );
+    let time = line["@timestamp"].as_str().expect("a time");
+    assert!(time.len() == 27 && time.ends_with('Z'), "{time}");
+    shout("again", "hi").await;
+    let line = line_of(&service, "again").await;
+    assert_fields(
+        &line,
+        &[
+            ("shoutback.source", json!("cache")),
+            ("shoutback.upstream.attempts", Value::Null),
+        ],
+    );
+    shout("empty", "").await;
+    let line = line_of(&service, "empty").await;
+    assert_fields(
+        &line,
+        &[
+            ("shoutback.source", json!("none")),
+            ("shoutback.upstream.attempts", Value::Null),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn attempts_are_those_that_a_request_waited_for() {
+    let shoutcloud = shoutcloud().await;
+    let fails = Behaviour {
+        failure_rate: 1.0,
+        ..Behaviour::default()
+    };
+    shoutcloud.set_behaviour(fails);
+    let url = shoutcloud.url();
+    let mut service = serve(
+        &url,
+        &[("SHOUTCLOUD_MAX_RETRIES", "2"), ("BREAKER_MIN_CALLS", "4")],
+    );
+    let (public, _) = service.ready().await;
+    for (id, attempts) in [("retried", 3), ("opens-the-breaker", 1), ("refused-by-it", 0)] {
+        let request = client()
+            .post(format!("http://{public}/v1"))
+            .header("content-type", "text/plain")
+            .header("x-request-id", id)
+            .body("hi");
+        assert_eq!(request.send().await.expect("an answer").status(), 503);
+        let line = line_of(&service, id).await;
+        assert_fields(
+            &line,
+            &[
+                ("shoutback.upstream.attempts", json!(attempts)),
+                ("shoutback.source", Value::Null),
+                ("error.type", json!("upstream-unavailable")),
+                ("event.outcome", json!("failure")),
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_shares_a_call_has_waited_for_its_attempt() {
+    let upstream = Held::start().await;
+    let mut service = serve(&upstream.url(), &[]);
+    let (public, admin) = service.ready().await;
+    let mut connections = Vec::new();
+    for id in ["first", "second"] {
+        let mut connection = Connection::open(public).await;
+        let request = raw::shout("", "hi").replacen("host: x", &format!("host: x\r\nx-request-id: {id}"), 1);
+        connection.send(request).await;
+        connections.push(connection);
+        upstream.called(1).await;
+    }
+    let active = async || {
+        let response = client().get(format!("http://{admin}/metrics")).send().await;
+        let text = response.expect("an answer").text().await.expect("UTF-8");
+        text.contains("http_server_active_requests{http_request_method=\"POST\"} 2")
+    };
+    until("both wait", active).await;
+    upstream.release();
+    for (id, source) in [("first", "upstream"), ("second", "coalesced")] {
+        let line = line_of(&service, id).await;
+        assert_fields(
+            &line,
+            &[
+                ("shoutback.source", json!(source)),
+                ("shoutback.upstream.attempts", json!(1)),
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_path_or_method_that_is_not_ours_is_not_repeated() {
+    let mut service = serve(NO_UPSTREAM, &[]);
+    let (public, _) = service.ready().await;
+    let request = "eyJtoken /v1/eyJtoken?eyJtoken HTTP/1.0\r\nx-request-id: mine\r\n\r\n";
+    assert!(raw::exchange(public, request.as_bytes()).await.contains(" 404 "));
+    let line = line_of(&service, "mine").await;
+    assert_fields(
+        &line,
+        &[
+            ("http.request.method", json!("_OTHER")),
+            ("url.path", Value::Null),
+            ("shoutback.route", json!("unmatched")),
+            ("http.version", json!("1.0")),
+            ("http.response.status_code", json!(404)),
+            ("error.type", json!("not-found")),
+            ("client.user.id", Value::Null),
+        ],
+    );
+    assert!(!service.stdout().contains("eyJtoken"), "{}", service.stdout());
+}
+
+#[tokio::test]
+async fn a_request_whose_client_goes_away_is_logged_without_a_status() {
+    let upstream = Held::start().await;
+    let mut service = serve(&upstream.url(), &[]);
+    let (public, _) = service.ready().await;
+    let mut connection = Connection::open(public).await;
+    connection
+        .send(raw::shout("", "hi").replacen("host: x", "host: x\r\nx-request-id: mine", 1))
+        .await;
+    upstream.called(1).await;
+    drop(connection);
+    let line = line_of(&service, "mine").await;
+    assert_fields(
+        &line,
+        &[
+            ("event.outcome", json!("unknown")),
+            ("error.type", json!("cancelled")),
+            ("http.response.status_code", Value::Null),
+            ("client.user.id", json!("anonymous")),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_request_of_http_2_says_so() {
+    let shoutcloud = shoutcloud().await;
+    let mut service = serve(&shoutcloud.url(), &[]);
+    let (public, _) = service.ready().await;
+    let mut connection = Http2::open(public).await;
+    connection.shout(1, "", "hi").await;
+    assert!(connection.answer(1).await.is_some());
+    until("it is logged", async || !service.requests().is_empty()).await;
+    assert_fields(&service.requests()[0], &[("http.version", json!("2"))]);
+}
+
+#[tokio::test]
+async fn pretty_is_for_people_and_without_colours_in_a_pipe() {
+    let shoutcloud = shoutcloud().await;
+    let url = shoutcloud.url();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("log");
+    let variables = [
+        ("LOG_FORMAT", "pretty"),
+        ("LOG_FILE", file.to_str().expect("UTF-8")),
+    ];
+    let variables = super::open_to_all(&url, &variables);
+    let service = Process::start(&["serve"], &variables);
+    let listening = || {
+        let text = service.stdout();
+        let (_, rest) = text.split_once("shoutback.http_addr=")?;
+        rest.split_once([' ', '\n'])?
+            .0
+            .parse::<std::net::SocketAddr>()
+            .ok()
+    };
+    until("it listens", async || listening().is_some()).await;
+    let request =
+        raw::shout("", "hi").replacen("host: x", "host: x\r\nconnection: close\r\nx-request-id: mine", 1);
+    raw::exchange(listening().expect("it listens"), request.as_bytes()).await;
+    service.signal("TERM");
+    let ended = service.ended().await;
+    let line = ended
+        .stdout
+        .lines()
+        .find(|line| line.ends_with(" mine"))
+        .expect("a line");
+    assert!(
+        line.contains(" info POST /v1 200 ") && line.contains(" ms anonymous upstream mine"),
+        "{line}"
+    );
+    assert!(!ended.stdout.contains('\u{1b}'), "{}", ended.stdout);
+    let lines = std::fs::read_to_string(file).expect("a file");
+    let in_file = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("the file is JSON whatever stdout is"))
+        .any(|line| line["http.request.id"] == "mine");
+    assert!(in_file, "{lines}");
+}

@@ -1,0 +1,184 @@
+//! A stdout that is not read, or gone.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use super::{DROPPED, NO_UPSTREAM, ask, metric, open_to_all};
+use crate::process::child::{Printed, Process, readiness};
+use crate::support::until;
+
+/// The service, whose stdout is read up to where it says its addresses.
+struct Unread {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Unread {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_shoutback"))
+            .arg("serve")
+            .env_clear()
+            .envs(open_to_all(NO_UPSTREAM, &[]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        loop {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).expect("UTF-8") > 0, "it has ended");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            let address = |name: &str| line[name].as_str()?.parse().ok();
+            if let (Some(public), Some(admin)) =
+                (address("shoutback.http_addr"), address("shoutback.admin_addr"))
+            {
+                return Self {
+                    child,
+                    stdout,
+                    public,
+                    admin,
+                };
+            }
+        }
+    }
+
+    /// More lines than a pipe and the memory for them hold, a third of them one after the other.
+    async fn flood(&self) {
+        for part in 0..3 {
+            ask(self.public, part * 4_000..(part + 1) * 4_000, 128).await;
+        }
+    }
+
+    async fn dropped(&self) -> u64 {
+        metric(self.admin, DROPPED).await
+    }
+
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().expect("kill").success());
+    }
+
+    async fn ended(&mut self) -> (Option<i32>, String) {
+        let child = &mut self.child;
+        until("it ends", async || child.try_wait().expect("a child").is_some()).await;
+        let code = child.wait().expect("it ended").code();
+        let mut stderr = String::new();
+        let mut pipe = child.stderr.take().expect("piped");
+        pipe.read_to_string(&mut stderr).expect("UTF-8");
+        (code, stderr)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// A pipe at its end.
+fn nothing() -> BufReader<ChildStdout> {
+    let mut child = Command::new("true")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    _ = child.wait();
+    BufReader::new(child.stdout.take().expect("piped"))
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_holds_up_no_request_and_no_end() {
+    let mut service = Unread::start();
+    service.flood().await;
+    assert!(service.dropped().await > 0);
+    assert_eq!(readiness(service.admin).await, Some(200));
+    service.terminate();
+    assert_eq!(service.ended().await, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_read_again_gets_whole_lines_and_how_many_are_missing() {
+    let mut service = Unread::start();
+    service.flood().await;
+    let missing = service.dropped().await;
+    let printed = Printed::default();
+    let reader = printed.follow(std::mem::replace(&mut service.stdout, nothing()));
+    until("it is told", async || {
+        printed.text().contains("shoutback.log.dropped")
+    })
+    .await;
+    service.terminate();
+    assert_eq!(service.ended().await.0, Some(0));
+    reader.join().expect("a reader");
+    let lines: Vec<Value> = printed
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect();
+    let ids: Vec<usize> = lines
+        .iter()
+        .filter_map(|line| line["http.request.id"].as_str()?.parse().ok())
+        .collect();
+    assert!(ids.is_sorted(), "out of order");
+    let told: u64 = lines
+        .iter()
+        .filter_map(|line| line["shoutback.log.dropped"].as_u64())
+        .sum();
+    let requests = ids.len() as u64;
+    assert!(missing > 0, "everything was written");
+    assert_eq!((told, requests), (missing, 12_000 - missing));
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_closed_is_told_on_stderr_once_and_ends_nothing() {
+    let mut service = Unread::start();
+    drop(std::mem::replace(&mut service.stdout, nothing()));
+    ask(service.public, 0..10, 1).await;
+    until("it is counted", async || service.dropped().await >= 10).await;
+    ask(service.public, 10..20, 1).await;
+    until("it is counted", async || service.dropped().await >= 20).await;
+    service.terminate();
+    let (code, stderr) = service.ended().await;
+    assert_eq!(code, Some(0));
+    assert!(
+        stderr.lines().count() == 1 && stderr.contains("stdout cannot be written"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn an_exit_code_does_not_depend_on_who_reads() {
+    let good = open_to_all(NO_UPSTREAM, &[]);
+    let taken = crate::support::loopback().await;
+    let address = taken.local_addr().expect("bound").to_string();
+    let occupied = open_to_all(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
+    for (line, variables, code) in [
+        (r#"exec "$0" serve >/dev/full 2>/dev/full"#, &[][..], 2),
+        (r#"exec "$0" serve >/dev/full 2>/dev/full"#, &occupied, 1),
+        (r#"exec "$0" check-config 2>/dev/full"#, &[], 2),
+        (r#"exec "$0" check-config >/dev/full"#, &good, 1),
+        (r#"exec "$0" openapi >/dev/full"#, &[], 1),
+    ] {
+        let ended = Process::start_by(line, variables).ended().await;
+        assert_eq!(ended.code, Some(code), "{line}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_last_is_written_before_a_failure_ends_the_process() {
+    let taken = crate::support::loopback().await;
+    let address = taken.local_addr().expect("bound").to_string();
+    let variables = open_to_all(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
+    let ended = Process::start(&["serve"], &variables).ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let warned = ended
+        .log()
+        .iter()
+        .any(|line| line["event.action"] == "configuration");
+    assert!(warned, "{ended:?}");
+}
