@@ -133,7 +133,7 @@ async fn attempts_are_those_that_a_request_waited_for() {
             &line,
             &[
                 ("shoutback.upstream.attempts", json!(attempts)),
-                ("shoutback.source", Value::Null),
+                ("shoutback.source", json!("upstream")),
                 ("error.type", json!("upstream-unavailable")),
                 ("event.outcome", json!("failure")),
             ],
