@@ -21,11 +21,14 @@ use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracing;
 
 /// For a connection without a complete request, once the process stops.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// What the admin listener's last answers may take, once nothing else is left.
 const LAST_SCRAPE: Duration = Duration::from_secs(1);
+/// What sending the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// The application, bound and not yet running.
 pub struct Application {
@@ -33,6 +36,7 @@ pub struct Application {
     admin: Server,
     lifecycle: config::Lifecycle,
     background: Background,
+    tracing: Tracing,
     drain: Drain,
     drain_admin: Drain,
     metrics: Arc<Metrics>,
@@ -76,8 +80,9 @@ impl Application {
         };
         let metrics = Arc::new(Metrics::new(client_ids, &Refusal::REASONS, &http::SHOUT_FAILURES));
         http::register_series(&metrics);
+        let (tracing, exports) = Tracing::new(&config.otel, &metrics.spans)?;
         let verifier = verifier
-            .map(|cognito| Verifier::new(cognito, &metrics))
+            .map(|cognito| Verifier::new(cognito, &metrics, &tracing))
             .transpose()?
             .map(Arc::new);
         let quotas = config.rate_limit.as_ref().map(Quotas::new).map(Arc::new);
@@ -87,6 +92,9 @@ impl Application {
         let mut background = Background::default();
         background.spawn("metrics upkeep", Arc::clone(&metrics).keep_up());
         background.spawn("runtime metrics", metrics.watch_runtime());
+        if let Some(exports) = exports {
+            background.spawn("span export", exports.run());
+        }
         if let Some(verifier) = &verifier {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
         }
@@ -96,7 +104,7 @@ impl Application {
 
         let public = http::public_routes(Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics)?,
+                Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?,
                 config.shoutcloud.deadline,
                 &config.shout,
                 metrics.cache.clone(),
@@ -104,6 +112,7 @@ impl Application {
             verifier,
             quotas,
             metrics: Arc::clone(&metrics),
+            tracing: tracing.clone(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
@@ -123,6 +132,7 @@ impl Application {
             admin: Server::new(listener, admin, times, drain_admin.clone()),
             lifecycle: config.lifecycle.clone(),
             background,
+            tracing,
             drain,
             drain_admin,
             metrics,
@@ -154,6 +164,7 @@ impl Application {
             admin,
             lifecycle,
             mut background,
+            tracing,
             drain,
             drain_admin,
             metrics: _,
@@ -201,6 +212,10 @@ impl Application {
         drain_admin.make_last_call();
         // A scrape that is under way may end; one that hangs is not waited for.
         _ = timeout(LAST_SCRAPE, background.finished("admin listener")).await;
+        // Last: whatever was done until here may have a span.
+        if !tracing.flush(LAST_SPANS).await {
+            tracing::warn!(event.action = "stop", "the last spans could not be sent in time");
+        }
         outcome
     }
 }

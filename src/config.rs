@@ -9,6 +9,7 @@ mod breaker;
 mod form;
 mod http;
 mod log;
+mod otel;
 mod reader;
 mod shout;
 mod shoutcloud;
@@ -24,6 +25,7 @@ pub use self::breaker::Breaker;
 pub use self::form::Share;
 pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
+pub use self::otel::{Exporter, Otel, Propagator, Protocol, Sampler};
 pub use self::reader::{Documentation, Problem};
 pub use self::shout::{Cache, Fallback, Shout};
 pub use self::shoutcloud::Shoutcloud;
@@ -48,6 +50,8 @@ pub struct Config {
     pub shout: Shout,
     /// What is logged, and how.
     pub log: Log,
+    /// What is traced, and where that goes.
+    pub otel: Otel,
 }
 
 /// A configuration that can be run, and what the operator should be told about it all the same.
@@ -114,6 +118,7 @@ impl Config {
         let shoutcloud = Shoutcloud::read(reader);
         let shout = Shout::read(reader);
         let log = Log::read(reader);
+        let otel = Otel::read(reader);
         reader.contradiction(
             ["SHOUTCLOUD_DEADLINE", "REQUEST_TIMEOUT"],
             shoutcloud.deadline >= http.request_timeout,
@@ -127,6 +132,7 @@ impl Config {
             shoutcloud,
             shout,
             log,
+            otel,
         }
     }
 }
@@ -161,7 +167,7 @@ impl Environment {
 
     fn unknown(&self, documentation: &[Documentation]) -> Vec<String> {
         /// What the names of our variables begin with.
-        const PREFIXES: [&str; 15] = [
+        const PREFIXES: [&str; 18] = [
             "ADMIN_",
             "AUTH_",
             "BREAKER_",
@@ -173,17 +179,26 @@ impl Environment {
             "IDLE_",
             "LOG_",
             "MAX_",
+            "OTEL_BSP_",
+            "OTEL_EXPORTER_OTLP_",
+            "OTEL_TRACES_",
             "RATE_LIMIT_",
             "REQUEST_",
             "SHOUTCLOUD_",
             "SHUTDOWN_",
         ];
-        /// Other programs read it; we do not, and proxies are ignored.
-        const NOT_OURS: &str = "HTTP_PROXY";
+        /// Other programs read the first; we do not, and proxies are ignored. The others are OpenTelemetry's, for signals that
+        /// are not sent this way, and may be set for all that runs somewhere.
+        const NOT_OURS: [&str; 4] = [
+            "HTTP_PROXY",
+            "OTEL_EXPORTER_OTLP_LOGS_",
+            "OTEL_EXPORTER_OTLP_METRICS_",
+            "OTEL_EXPORTER_OTLP_PROFILES_",
+        ];
         self.0
             .keys()
             .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-            .filter(|name| *name != NOT_OURS)
+            .filter(|name| !NOT_OURS.iter().any(|prefix| name.starts_with(prefix)))
             .filter(|name| !documentation.iter().any(|known| known.name == *name))
             .map(|name| {
                 format!("{name} is set, and no variable of shoutback has that name: see shoutback --help")

@@ -31,12 +31,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::middleware::around;
+use self::middleware::trace::Attach;
 use self::problem::{Kind, Problem};
 use crate::auth::Verifier;
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracing;
 
 pub use self::admin::{Readiness, routes as admin_routes};
 pub use self::docs::openapi;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub quotas: Option<Arc<Quotas>>,
     /// What is recorded.
     pub metrics: Arc<Metrics>,
+    /// What begins spans.
+    pub tracing: Tracing,
     /// Longest body.
     pub max_body_bytes: usize,
     /// From the end of a request's head to its answer.
@@ -139,6 +143,8 @@ fn around_everything(routes: Router<Public>, state: Public) -> Router {
         .layer(around(move |request: &mut Request| {
             middleware::account::account(&accounting, request)
         }))
+        // Inside the account, which begins the span; outside of whatever does something.
+        .layer(Attach)
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
@@ -173,6 +179,7 @@ mod tests {
     use crate::shout::Shouter;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::trace::Tracing;
 
     fn state() -> Public {
         let config = Config::load(&Environment::from([("AUTH_MODE", "disabled")]))
@@ -181,7 +188,7 @@ mod tests {
         let metrics = Metrics::new(&[], &[], &[]);
         Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::off()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
                 metrics.cache.clone(),
@@ -189,6 +196,7 @@ mod tests {
             verifier: None,
             quotas: None,
             metrics: metrics.into(),
+            tracing: Tracing::off(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),

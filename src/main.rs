@@ -1,7 +1,5 @@
 //! The process: arguments, configuration, log, application, signals, exit code.
 
-#![expect(clippy::print_stdout, reason = "only here does anything print")]
-
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

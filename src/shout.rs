@@ -15,11 +15,13 @@ mod uppercase;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::Context;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 use crate::telemetry::metrics::CacheMetrics;
+use crate::telemetry::trace::waits_for;
 
 pub use self::answer::{Caching, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
@@ -178,7 +180,10 @@ impl Shouter {
             let call = |progress| self.clone().fly(key.clone(), progress);
             let (mut flight, joined) = match self.0.flights.board(key, fresh, call) {
                 Boarding::Started(flight) => (flight, false),
-                Boarding::Joined(flight) => (flight, true),
+                Boarding::Joined(flight) => {
+                    Context::map_current(|trace| waits_for(trace, &flight.begun_by));
+                    (flight, true)
+                }
                 Boarding::Unneeded(shout) => return Ok((shout, Source::Cache)),
             };
             // The one that is under way counts; those before it were for others.

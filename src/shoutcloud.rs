@@ -19,6 +19,7 @@ mod failure;
 mod progress;
 mod retry;
 mod retry_after;
+mod spans;
 mod wire;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracing;
 use crate::{config, outbound};
 
 pub use self::error::{Error, NotAShout};
@@ -44,6 +46,7 @@ use self::budget::Budget;
 use self::bulkhead::Bulkhead;
 use self::failure::Failure;
 use self::retry_after::{Deadline, HonourRetryAfter};
+use self::spans::AttemptSpans;
 
 /// Connections that are kept for later calls. After a burst the others are closed: SHOUTCLOUD is a small server.
 const IDLE_CONNECTIONS: usize = 256;
@@ -60,8 +63,12 @@ pub struct Shoutcloud {
 }
 
 impl Shoutcloud {
-    /// A client that calls where, as often, and waits as long as `config` says, and records that in `metrics`.
-    pub fn new(config: &config::Shoutcloud, metrics: &Metrics) -> Result<Self, reqwest::Error> {
+    /// A client that calls where, as often, and waits as long as `config` says, and records that in `metrics` and `tracing`.
+    pub fn new(
+        config: &config::Shoutcloud,
+        metrics: &Metrics,
+        tracing: Tracing,
+    ) -> Result<Self, reqwest::Error> {
         let http = outbound::client()
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build()?;
@@ -96,6 +103,7 @@ impl Shoutcloud {
                 .with(Attempt {
                     timeout: config.attempt_timeout,
                     metrics,
+                    spans: AttemptSpans::new(tracing, &config.url),
                 })
                 .build(),
             url,

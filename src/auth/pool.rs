@@ -8,12 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanContext, SpanKind};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use super::jwks::{Key, KeySet};
 use crate::outbound::{self, ReadError};
 use crate::telemetry::metrics::KeyMetrics;
+use crate::telemetry::trace::{Span, Tracing};
 
 /// An unknown `kid` may be anybody's invention, so it buys one fetch in this time.
 const BARRED_AFTER_UNKNOWN_KID: Duration = Duration::from_secs(10);
@@ -35,7 +40,13 @@ pub(super) struct Pool {
     /// Whether there ever was a usable key.
     had_keys: AtomicBool,
     flight: Mutex<Flight>,
-    metrics: KeyMetrics,
+    watched: Watched,
+}
+
+/// What can be seen of a pool.
+pub(super) struct Watched {
+    pub(super) metrics: KeyMetrics,
+    pub(super) tracing: Tracing,
 }
 
 struct Loaded {
@@ -48,6 +59,8 @@ struct Loaded {
 struct Flight {
     /// The fetch under way; it sends its outcome when it ends.
     running: Option<watch::Receiver<Option<bool>>>,
+    /// The span of whoever began it.
+    begun_by: Option<SpanContext>,
     waiting: usize,
     /// Whether an unknown `kid` started or joined the fetch under way.
     bars: bool,
@@ -67,7 +80,7 @@ impl Flight {
 /// What a request with an unknown `kid` does next.
 enum Step<'a> {
     Known(Arc<Key>),
-    Wait(watch::Receiver<Option<bool>>, Waiting<'a>),
+    Wait(watch::Receiver<Option<bool>>, Waiting<'a>, Span),
 }
 
 /// Why there is no key.
@@ -84,7 +97,7 @@ impl Pool {
         config: &crate::config::Pool,
         http: reqwest::Client,
         max_stale: Duration,
-        metrics: KeyMetrics,
+        watched: Watched,
     ) -> Arc<Self> {
         Arc::new(Self {
             issuer: config.issuer.clone(),
@@ -94,7 +107,7 @@ impl Pool {
             loaded: ArcSwapOption::empty(),
             had_keys: AtomicBool::new(false),
             flight: Mutex::default(),
-            metrics,
+            watched,
         })
     }
 
@@ -123,11 +136,12 @@ impl Pool {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        let (fetched, _waiting) = match self.join_or_start(kid, Instant::now())? {
+        let (fetched, _waiting, span) = match self.join_or_start(kid, Instant::now())? {
             Step::Known(key) => return Ok(key),
-            Step::Wait(fetched, waiting) => (fetched, waiting),
+            Step::Wait(fetched, waiting, span) => (fetched, waiting, span),
         };
         let succeeded = outcome(fetched).await;
+        ended(span, succeeded);
         match self.known(kid) {
             Some(key) => Ok(key),
             None if succeeded => Err(NoKey::Unknown),
@@ -141,12 +155,22 @@ impl Pool {
     pub(super) async fn keep_fresh(self: Arc<Self>, refresh: Duration) {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let fetched = {
+            let (fetched, span) = {
                 let mut flight = self.flight();
-                flight.running().unwrap_or_else(|| self.start(&mut flight))
+                match flight.running() {
+                    Some(fetched) => (fetched, None),
+                    None => {
+                        let span = self.span(&Context::new());
+                        (self.start(&mut flight, &span), Some(span))
+                    }
+                }
             };
+            let succeeded = outcome(fetched).await;
+            if let Some(span) = span {
+                ended(span, succeeded);
+            }
             // Replicas that started together must not fetch together.
-            if outcome(fetched).await && self.had_keys() {
+            if succeeded && self.had_keys() {
                 backoff = FIRST_BACKOFF;
                 sleep(refresh.mul_f64(rand::random_range(0.9..=1.0))).await;
             } else {
@@ -158,13 +182,19 @@ impl Pool {
 
     fn join_or_start(self: &Arc<Self>, kid: &str, now: Instant) -> Result<Step<'_>, NoKey> {
         let mut flight = self.flight();
-        let fetched = match (flight.running(), flight.barred_until) {
+        let (fetched, span) = match (flight.running(), flight.barred_until) {
             (Some(_), _) if flight.waiting >= MAX_WAITING => {
                 return Err(NoKey::Unavailable {
                     retry_after: FETCH_TIMEOUT,
                 });
             }
-            (Some(fetched), _) => fetched,
+            (Some(fetched), _) => {
+                let span = Context::map_current(|trace| self.span(trace));
+                if let Some(begun_by) = &flight.begun_by {
+                    span.waits_for(begun_by);
+                }
+                (fetched, span)
+            }
             (None, barred_until) => {
                 // A fetch may have ended between the caller's look and this lock.
                 if let Some(key) = self.known(kid) {
@@ -179,20 +209,32 @@ impl Pool {
                             retry_after: until - now,
                         });
                     }
-                    _ => self.start(&mut flight),
+                    _ => {
+                        let span = Context::map_current(|trace| self.span(trace));
+                        (self.start(&mut flight, &span), span)
+                    }
                 }
             }
         };
         flight.bars = true;
         flight.waiting += 1;
-        Ok(Step::Wait(fetched, Waiting(self)))
+        Ok(Step::Wait(fetched, Waiting(self), span))
     }
 
-    fn start(self: &Arc<Self>, flight: &mut Flight) -> watch::Receiver<Option<bool>> {
+    /// A span for as long as somebody waits for a fetch.
+    fn span(&self, parent: &Context) -> Span {
+        self.watched
+            .tracing
+            .begin("fetch keys", SpanKind::Internal, parent)
+    }
+
+    fn start(self: &Arc<Self>, flight: &mut Flight, waiting: &Span) -> watch::Receiver<Option<bool>> {
         let (ended, fetched) = watch::channel(None);
         flight.running = Some(fetched.clone());
+        flight.begun_by = Some(waiting.ids());
+        let trace = waiting.context().clone();
         let pool = Arc::clone(self);
-        tokio::spawn(async move {
+        let fetch = async move {
             let succeeded = pool.fetch_and_swap().await;
             let mut flight = pool.flight();
             flight.running = None;
@@ -202,18 +244,32 @@ impl Pool {
             }
             drop(flight);
             ended.send_replace(Some(succeeded));
-        });
+        };
+        tokio::spawn(fetch.with_context(trace));
         fetched
     }
 
     async fn fetch_and_swap(&self) -> bool {
+        let span = self.begin();
         let fetched = timeout(FETCH_TIMEOUT, self.fetch())
             .await
             .unwrap_or(Err(FetchError::Timeout));
+        match &fetched {
+            Ok(_) => {
+                span.set(|| [("http.response.status_code", 200.into())]);
+                span.end();
+            }
+            Err(error) => {
+                if let FetchError::Status(status) = error {
+                    span.set(|| [("http.response.status_code", i64::from(status.as_u16()).into())]);
+                }
+                span.fail(error.name());
+            }
+        }
         match fetched {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                self.metrics.refreshed(keys.len(), now);
+                self.watched.metrics.refreshed(keys.len(), now);
                 if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
@@ -234,7 +290,7 @@ impl Pool {
                 true
             }
             Err(error) => {
-                self.metrics.refresh_failed();
+                self.watched.metrics.refresh_failed();
                 tracing::warn!(
                     event.action = "key-refresh",
                     event.kind = "event",
@@ -246,6 +302,29 @@ impl Pool {
                 false
             }
         }
+    }
+
+    /// The span of a request for the set. Its URL holds no key: an endpoint has neither user nor query.
+    fn begin(&self) -> Span {
+        let tracing = &self.watched.tracing;
+        let span = Context::map_current(|trace| tracing.begin("GET", SpanKind::Client, trace));
+        if let Ok(url) = Url::parse(&self.jwks_url) {
+            span.set(|| {
+                [
+                    ("http.request.method", "GET".into()),
+                    (
+                        "server.address",
+                        url.host_str().unwrap_or_default().to_owned().into(),
+                    ),
+                    (
+                        "server.port",
+                        i64::from(url.port_or_known_default().unwrap_or_default()).into(),
+                    ),
+                    ("url.full", self.jwks_url.clone().into()),
+                ]
+            });
+        }
+        span
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
@@ -275,6 +354,14 @@ async fn outcome(mut fetched: watch::Receiver<Option<bool>>) -> bool {
         .is_ok_and(|outcome| *outcome == Some(true))
 }
 
+fn ended(span: Span, succeeded: bool) {
+    if succeeded {
+        span.end();
+    } else {
+        span.fail("keys_unavailable");
+    }
+}
+
 /// Counts a waiting request, cancelled ones too.
 struct Waiting<'a>(&'a Pool);
 
@@ -294,4 +381,17 @@ enum FetchError {
     Timeout,
     #[error("the answer is not a key set")]
     NotAKeySet,
+}
+
+impl FetchError {
+    /// As `error.type` has it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Read(ReadError::TooLong { .. }) => "too_long",
+            Self::Read(ReadError::Transport(_)) => "connection",
+            Self::Status(_) => "unexpected_status",
+            Self::Timeout => "timeout",
+            Self::NotAKeySet => "not_a_key_set",
+        }
+    }
 }

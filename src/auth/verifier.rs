@@ -8,12 +8,13 @@ use tokio::time::interval;
 
 use super::claims::Rules;
 use super::memory::{Memory, Remembered};
-use super::pool::{NoKey, Pool};
+use super::pool::{NoKey, Pool, Watched};
 use super::token::{Unverified, bearer};
 use super::{Principal, Refusal};
 use crate::config::Cognito;
 use crate::outbound;
 use crate::telemetry::metrics::{AuthMetrics, Metrics};
+use crate::telemetry::trace::Tracing;
 
 /// How often remembered tokens that no longer hold are dropped; they are refused from the first moment all the same.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -29,12 +30,18 @@ pub struct Verifier {
 
 impl Verifier {
     /// A verifier that knows no key until [`Verifier::keep_fresh`] runs.
-    pub fn new(config: &Cognito, metrics: &Metrics) -> Result<Self, reqwest::Error> {
+    pub fn new(config: &Cognito, metrics: &Metrics, tracing: &Tracing) -> Result<Self, reqwest::Error> {
         let http = outbound::client().build()?;
         let pools = config
             .pools
             .iter()
-            .map(|pool| Pool::new(pool, http.clone(), config.max_stale, metrics.keys(&pool.id)))
+            .map(|pool| {
+                let watched = Watched {
+                    metrics: metrics.keys(&pool.id),
+                    tracing: tracing.clone(),
+                };
+                Pool::new(pool, http.clone(), config.max_stale, watched)
+            })
             .collect();
         Ok(Self {
             pools,

@@ -115,6 +115,8 @@ impl<'a> Reader<'a> {
             .environment
             .0
             .get(name)
+            // OpenTelemetry's specification says so of its variables.
+            .filter(|value| !(name.starts_with("OTEL_") && value.to_str().is_some_and(is_blank)))
             .map(|value| value.to_str().and_then(|text| (form.parse)(text.trim())));
         let read = match value {
             None => None,
@@ -136,4 +138,8 @@ impl<'a> Reader<'a> {
     fn problem(&mut self, variable: &'static str, message: String) {
         self.problems.push(Problem { variable, message });
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }

@@ -30,6 +30,8 @@ pub(super) fn endpoint() -> Form<Endpoint> {
     )
 }
 
+const SHOUTCLOUD_PATH: &str = "/V1/SHOUT";
+
 /// Where SHOUTCLOUD is called. Whatever stands in its path or query may be a key, so only its origin can be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamUrl(Url);
@@ -38,6 +40,15 @@ impl UpstreamUrl {
     /// The whole URL, to call it.
     pub fn to_url(&self) -> Url {
         self.0.clone()
+    }
+
+    /// What a trace may tell of it: the whole, if that is SHOUTCLOUD's own path, which holds no key.
+    pub fn public(&self) -> String {
+        let origin = self.0.origin().ascii_serialization();
+        match (self.0.path(), self.0.query()) {
+            (path @ SHOUTCLOUD_PATH, None) => format!("{origin}{path}"),
+            _ => format!("{origin}/REDACTED"),
+        }
     }
 }
 
@@ -58,7 +69,7 @@ pub(super) fn upstream_url() -> Form<UpstreamUrl> {
     )
 }
 
-fn bare_url(text: &str) -> Option<Url> {
+pub(super) fn bare_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let bare =
         url.has_host() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
@@ -115,6 +126,9 @@ mod tests {
     fn an_upstream_url_cannot_print_what_may_be_a_key() {
         let url = (upstream_url().parse)("http://api.example.com:81/V1/SHOUT?key=s3cret").expect("a URL");
         assert_eq!(format!("{url:?}"), "http://api.example.com:81/…");
+        assert_eq!(url.public(), "http://api.example.com:81/REDACTED");
+        let usual = (upstream_url().parse)("http://api.shoutcloud.io/V1/SHOUT").expect("a URL");
+        assert_eq!(usual.public(), "http://api.shoutcloud.io/V1/SHOUT");
         assert!((upstream_url().parse)("http://user:pass@api.example.com/").is_none());
     }
 }

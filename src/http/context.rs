@@ -28,6 +28,7 @@ struct Known {
     rate_limit: OnceLock<RateLimit>,
     source: OnceLock<&'static str>,
     attempts: OnceLock<u32>,
+    trace: OnceLock<opentelemetry::Context>,
 }
 
 /// What an answer says of its client's quota.
@@ -55,6 +56,7 @@ impl Context {
             rate_limit: OnceLock::new(),
             source: OnceLock::new(),
             attempts: OnceLock::new(),
+            trace: OnceLock::new(),
         }))
     }
 
@@ -118,6 +120,16 @@ impl Context {
 
     pub(super) fn rate_limit(&self) -> Option<&RateLimit> {
         self.0.rate_limit.get()
+    }
+
+    /// Its span is the current one of `trace`.
+    pub(super) fn traced(&self, trace: opentelemetry::Context) {
+        _ = self.0.trace.set(trace);
+    }
+
+    /// Where its span is the current one.
+    pub(super) fn trace(&self) -> opentelemetry::Context {
+        self.0.trace.get().cloned().unwrap_or_default()
     }
 
     /// `server-timing` (W3C), in milliseconds; `None` if nothing of what it names has happened.

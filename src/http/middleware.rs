@@ -4,5 +4,6 @@ pub(super) mod account;
 mod around;
 pub(super) mod identify;
 pub(super) mod in_flight;
+pub(super) mod trace;
 
 pub(super) use self::around::around;

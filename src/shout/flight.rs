@@ -5,9 +5,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use quick_cache::DefaultHashBuilder;
 use tokio::sync::watch;
-use tracing::Instrument as _;
 
 use super::cache::Key;
 use crate::shoutcloud::{self, Progress};
@@ -33,6 +35,8 @@ type Aloft = HashMap<Key, Flight, DefaultHashBuilder>;
 pub(super) struct Flight {
     landing: watch::Receiver<Option<Landing>>,
     progress: Progress,
+    /// The span of the request that began it.
+    pub(super) begun_by: SpanContext,
 }
 
 /// What became of somebody who needs a call.
@@ -69,6 +73,7 @@ impl Flights {
         let flight = Flight {
             landing,
             progress: progress.clone(),
+            begun_by: Context::map_current(|trace| trace.span().span_context().clone()),
         };
         aloft.insert(key.clone(), flight.clone());
         // A runtime that is shutting down drops the task at once, and with it the pilot, who needs the lock.
@@ -81,7 +86,7 @@ impl Flights {
             landed,
         };
         let call = call(progress);
-        tokio::spawn(async move { pilot.land(call.await) }.in_current_span());
+        tokio::spawn(async move { pilot.land(call.await) }.with_current_context());
         Boarding::Started(flight)
     }
 

@@ -12,6 +12,7 @@ use super::error::{Error, NotAShout, SHOUT, Transient};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::retry_after::{Deadline, retry_after};
+use super::spans::{self, AttemptSpans};
 use super::wire;
 use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -28,6 +29,7 @@ pub(super) struct Capitals(pub(super) String);
 pub(super) struct Attempt {
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<UpstreamMetrics>,
+    pub(super) spans: AttemptSpans,
 }
 
 impl Attempt {
@@ -46,7 +48,7 @@ impl Attempt {
 impl Middleware for Attempt {
     async fn handle(
         &self,
-        request: Request,
+        mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
@@ -54,6 +56,7 @@ impl Middleware for Attempt {
         if let Some(progress) = extensions.get::<Progress>() {
             progress.attempting();
         }
+        let span = self.spans.begin(&mut request, extensions);
         let (end, too_late) = self.end(extensions);
         let sent = extensions.get::<Sent>().cloned();
         let limit = wire::answer_limit(
@@ -77,7 +80,9 @@ impl Middleware for Attempt {
             Ok(wire::capitals(&text, &body)?)
         };
         let shout = timeout_at(end, attempt).await.unwrap_or(Err(too_late));
-        account.end(shout.as_ref().err().map_or(SHOUT, Error::labels));
+        let labels = shout.as_ref().err().map_or(SHOUT, Error::labels);
+        spans::end(span, labels);
+        account.end(labels);
         let shout = shout.map_err(Failure::from)?;
         let mut response = http::Response::new("");
         response.extensions_mut().insert(Capitals(shout));

@@ -7,6 +7,7 @@
 mod log;
 mod runtime;
 mod shouts;
+mod spans;
 mod upstream;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::version;
 
 pub use self::log::LogMetrics;
 pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
+pub use self::spans::SpanMetrics;
 pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
 
 use self::runtime::ProcessMetrics;
@@ -41,6 +43,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Decisions about tokens.
     pub auth: AuthMetrics,
+    /// Spans that were not delivered.
+    pub spans: SpanMetrics,
     rate_limited: HashMap<String, Counter>,
     /// Requests refused for want of room.
     pub overloaded: Counter,
@@ -93,6 +97,7 @@ impl Metrics {
             handle: recorder.handle(),
             http: HttpMetrics::new(Arc::clone(&recorder)),
             auth: AuthMetrics::new(&register, refusals),
+            spans: SpanMetrics::new(&register),
             rate_limited,
             overloaded: register.counter(
                 "shoutback_overloaded_total",
@@ -408,6 +413,8 @@ mod tests {
             "shoutback_auth_total{outcome=\"accepted\"} 0",
             "shoutback_auth_total{outcome=\"expired\"} 0",
             "shoutback_rate_limited_total{client_id=\"app\"} 0",
+            "shoutback_otlp_spans_dropped_total{reason=\"export_failed\"} 0",
+            "shoutback_otlp_spans_dropped_total{reason=\"queue_full\"} 0",
             "shoutback_token_cache_total{result=\"hit\"} 0",
             "shoutback_shouts_total{client_id=\"app\",outcome=\"success\",source=\"cache\"} 0",
             "shoutback_shouts_total{client_id=\"other\",outcome=\"overloaded\",source=\"coalesced\"} 0",

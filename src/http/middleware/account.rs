@@ -1,4 +1,4 @@
-//! One metric and one log line a request. Both are written by `Drop`, so that a request whose client went away counts too.
+//! One metric, one span and one log line a request. All are written by `Drop`, so that a request whose client went away counts too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,16 @@ use http::Version;
 use super::super::Public;
 use super::super::context::Context;
 use super::super::problem::{self, Kind, Problem};
+use super::trace;
 use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
-
-/// What stands in `error_type` for a request that was not answered.
-const CANCELLED: &str = "cancelled";
+use crate::telemetry::trace::{CANCELLED, Span};
 
 pub(in super::super) fn account(
     state: &Public,
     request: &Request,
 ) -> Result<impl FnOnce(&mut Response) + use<>, Problem> {
     let context = Context::of(request.extensions())?;
-    let mut account = Account::open(&state.metrics, context, request);
+    let mut account = Account::open(state, context, request);
     Ok(move |response: &mut Response| {
         account.labels.status = Some(response.status().as_u16());
         account.labels.error_type = problem::kind_of(response).map_or("", Kind::name);
@@ -34,11 +33,16 @@ struct Account {
     context: Context,
     labels: HttpLabels,
     version: Version,
+    /// Until it has ended.
+    span: Option<Span>,
     _active: OneMore,
 }
 
 impl Account {
-    fn open(metrics: &Arc<Metrics>, context: Context, request: &Request) -> Self {
+    fn open(state: &Public, context: Context, request: &Request) -> Self {
+        let metrics = &state.metrics;
+        let span = trace::begin(&state.tracing, &context, request);
+        context.traced(span.context().clone());
         let method = HttpMetrics::method_label(request.method());
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         let route = ROUTES
@@ -56,6 +60,7 @@ impl Account {
             metrics: Arc::clone(metrics),
             context,
             version: request.version(),
+            span: Some(span),
         }
     }
 }
@@ -67,7 +72,13 @@ impl Drop for Account {
         if self.labels.error_type == Kind::Overloaded.name() {
             self.metrics.overloaded.increment(1);
         }
+        // A line has the ids of the trace in which it is written.
+        let in_trace = self.span.as_ref().map(Span::enter);
         self.log(duration);
+        drop(in_trace);
+        if let Some(span) = self.span.take() {
+            trace::end(span, &self.context, self.labels.status, self.labels.error_type);
+        }
     }
 }
 

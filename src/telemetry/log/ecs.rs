@@ -10,6 +10,7 @@ use tracing::{Event, Metadata};
 
 use super::escape::{Escaped, Into};
 use super::{Identity, is_ours, level_name};
+use crate::telemetry::trace;
 use crate::version;
 
 /// The version of the schema whose names are used.
@@ -57,6 +58,9 @@ impl Ecs {
             level_name(*metadata.level()),
         );
         _ = write!(line, "{{\"@timestamp\":\"{now}\",\"log.level\":\"{level}\"");
+        if let Some((trace, span)) = trace::current_ids() {
+            _ = write!(line, ",\"trace.id\":\"{trace}\",\"span.id\":\"{span}\"");
+        }
         if is_ours(metadata) {
             event.record(&mut Members(line));
         } else {

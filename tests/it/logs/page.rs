@@ -152,15 +152,41 @@ async fn of_a_lost_file() -> Vec<Value> {
     service.ended().await.log()
 }
 
+/// Spans for a collector that is not there.
+async fn of_a_lost_collector() -> Vec<Value> {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", super::NO_UPSTREAM),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "1"),
+    ];
+    let mut service = serve(super::NO_UPSTREAM, &variables);
+    let (public, _) = service.ready().await;
+    ask(public, 0..1, 1).await;
+    let is_told = || service.log().iter().any(|line| line["event.action"] == "traces");
+    until("it is told", async || is_told()).await;
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
 async fn everything() -> Vec<Value> {
-    let (requests, keys, stop, descriptors, file) = tokio::join!(
+    let (requests, keys, stop, descriptors, file, collector) = tokio::join!(
         of_requests(),
         of_keys(),
         of_a_hasty_stop(),
         of_used_up_descriptors(),
-        of_a_lost_file()
+        of_a_lost_file(),
+        of_a_lost_collector()
     );
-    [requests, keys, stop, descriptors, file, lines_of_a_panic()].concat()
+    [
+        requests,
+        keys,
+        stop,
+        descriptors,
+        file,
+        collector,
+        lines_of_a_panic(),
+    ]
+    .concat()
 }
 
 #[tokio::test]

@@ -1,0 +1,548 @@
+//! OpenTelemetry's own variables, as its specification has them: times are numbers of milliseconds, and a variable that is
+//! set to nothing is as good as unset. The SDK reads none of them: what it is told comes from here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::form::{Form, number, one_of};
+use super::reader::Reader;
+use super::url::bare_url;
+
+const SERVICE_NAME: &str = "service.name";
+
+/// Traces: what is recorded, how they are continued, and where they go.
+#[derive(Debug, Clone)]
+pub struct Otel {
+    /// Nothing is recorded, and no trace is begun.
+    pub disabled: bool,
+    /// What the process says of itself, `service.name` among it.
+    pub resource: BTreeMap<String, String>,
+    /// Which traces are recorded.
+    pub sampler: Sampler,
+    /// In which headers a trace comes in and goes out.
+    pub propagators: Vec<Propagator>,
+    /// Where spans go; `None`: nowhere.
+    pub exporter: Option<Exporter>,
+}
+
+/// Which traces are recorded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampler {
+    /// Whether the caller's decision counts, if there is a caller.
+    pub parent_based: bool,
+    /// The share of the others.
+    pub ratio: f64,
+}
+
+/// A form of the headers that a trace comes in and goes out with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagator {
+    /// `traceparent`, `tracestate` (W3C).
+    TraceContext,
+    /// `baggage` (W3C).
+    Baggage,
+    /// `x-amzn-trace-id`.
+    XRay,
+}
+
+/// Where spans go, and how many wait for that.
+#[derive(Debug, Clone)]
+pub struct Exporter {
+    /// The whole URL for HTTP; the server's for gRPC.
+    pub endpoint: Url,
+    /// How they are sent there.
+    pub protocol: Protocol,
+    /// Sent along, marked as sensitive: they are mostly credentials.
+    pub headers: HeaderMap,
+    /// For one attempt to send a batch.
+    pub timeout: Duration,
+    /// For all attempts to send a batch.
+    pub export_timeout: Duration,
+    /// How many spans may wait.
+    pub max_queue_size: usize,
+    /// How many spans are sent at once.
+    pub max_batch_size: usize,
+    /// How long a span waits for a batch to be full.
+    pub schedule_delay: Duration,
+}
+
+/// How spans are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Protobuf in requests of HTTP/1.1 or HTTP/2.
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+impl Otel {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            disabled: reader.value(
+                "OTEL_SDK_DISABLED",
+                "false",
+                one_of(&[("false", false), ("true", true)]),
+                "Whether traces are off: none is begun or recorded; a caller's goes on to SHOUTCLOUD as it came.",
+            ),
+            resource: resource(reader),
+            sampler: sampler(reader),
+            propagators: reader.value(
+                "OTEL_PROPAGATORS",
+                "tracecontext,baggage",
+                propagators(),
+                "In which headers a caller's trace is continued, and goes on to SHOUTCLOUD.",
+            ),
+            exporter: exporter(reader),
+        }
+    }
+}
+
+fn resource(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
+    let name = reader.optional(
+        "OTEL_SERVICE_NAME",
+        "shoutback",
+        Form::new("a name", |text| (!text.is_empty()).then(|| text.to_owned())),
+        "`service.name` of what is exported, whatever OTEL_RESOURCE_ATTRIBUTES says.",
+    );
+    let resource = reader.optional(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "none",
+        attributes(),
+        "What is said of this process with every span, such as deployment.environment.name.",
+    );
+    let mut resource = resource.unwrap_or_default();
+    match name {
+        Some(name) => _ = resource.insert(SERVICE_NAME.to_owned(), name),
+        None => {
+            _ = resource
+                .entry(SERVICE_NAME.to_owned())
+                .or_insert_with(|| "shoutback".to_owned());
+        }
+    }
+    resource
+}
+
+fn sampler(reader: &mut Reader<'_>) -> Sampler {
+    /// The share stands in another variable.
+    const BY_RATIO: f64 = f64::NAN;
+    let (parent_based, ratio) = reader.value(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        one_of(&[
+            ("always_on", (false, 1.0)),
+            ("always_off", (false, 0.0)),
+            ("traceidratio", (false, BY_RATIO)),
+            ("parentbased_always_on", (true, 1.0)),
+            ("parentbased_always_off", (true, 0.0)),
+            ("parentbased_traceidratio", (true, BY_RATIO)),
+        ]),
+        "Which traces are recorded; parentbased: as the caller decided, if there is one.",
+    );
+    let share = reader.value(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "1",
+        Form::new("a number from 0 to 1, such as 0.05", |text| {
+            let share = text.parse::<f64>().ok()?;
+            (0.0..=1.0).contains(&share).then_some(share)
+        }),
+        "The share of traces that the samplers with traceidratio record.",
+    );
+    Sampler {
+        parent_based,
+        ratio: if ratio.is_nan() { share } else { ratio },
+    }
+}
+
+fn exporter(reader: &mut Reader<'_>) -> Option<Exporter> {
+    let wanted = reader.value(
+        "OTEL_TRACES_EXPORTER",
+        "otlp",
+        one_of(&[("otlp", true), ("none", false)]),
+        "Whether spans are exported, if there is an endpoint.",
+    );
+    let general = reader.optional(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "none",
+        endpoint(),
+        "The collector. With http/protobuf, /v1/traces is appended. Neither this nor the next: nothing is exported.",
+    );
+    let traces = reader.optional(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "none",
+        endpoint(),
+        "Where spans go, if not to the collector above; used as it is.",
+    );
+    let protocols = || one_of(&[("http/protobuf", Protocol::Http), ("grpc", Protocol::Grpc)]);
+    let protocol = reader.value(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        protocols(),
+        "How the collector is spoken to.",
+    );
+    let protocol = reader
+        .optional(
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            protocols(),
+            "The same for spans alone.",
+        )
+        .unwrap_or(protocol);
+    let headers_of_all = reader.optional(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "none",
+        headers(),
+        "Headers for the collector, credentials for instance; never printed.",
+    );
+    let headers = reader
+        .optional(
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            headers(),
+            "The same for spans alone, instead of those.",
+        )
+        .or(headers_of_all)
+        .unwrap_or_default();
+    let timeout = reader.value(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "10000",
+        milliseconds(1),
+        "Time for one attempt to send a batch to the collector.",
+    );
+    let timeout = reader
+        .optional(
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            milliseconds(1),
+            "The same for spans alone.",
+        )
+        .unwrap_or(timeout);
+    let schedule_delay = reader.value(
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "5000",
+        milliseconds(1),
+        "How long a span waits at most for its batch to be full.",
+    );
+    let max_queue_size = reader.value(
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "2048",
+        number(1, 1_000_000),
+        "Spans that may wait to be sent; further ones are dropped and counted.",
+    );
+    let max_batch_size = reader.optional(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "512",
+        number(1, 1_000_000),
+        "Spans that are sent at once; at most OTEL_BSP_MAX_QUEUE_SIZE, which is the default where that is smaller.",
+    );
+    reader.contradiction(
+        ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"],
+        max_batch_size.is_some_and(|size| size > max_queue_size),
+        "must not be above OTEL_BSP_MAX_QUEUE_SIZE, or no batch is ever full",
+    );
+    let export_timeout = reader.value(
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        "30000",
+        milliseconds(1),
+        "Time for all attempts to send a batch; then its spans are dropped and counted.",
+    );
+    let endpoint = match (traces, general) {
+        (Some(endpoint), _) => endpoint,
+        (None, Some(endpoint)) if protocol == Protocol::Http => for_traces(endpoint),
+        (None, Some(endpoint)) => endpoint,
+        (None, None) => return None,
+    };
+    wanted.then(|| Exporter {
+        endpoint,
+        protocol,
+        headers,
+        timeout,
+        export_timeout,
+        max_queue_size: max_queue_size as usize,
+        max_batch_size: max_batch_size.unwrap_or(512).min(max_queue_size) as usize,
+        schedule_delay,
+    })
+}
+
+fn for_traces(mut endpoint: Url) -> Url {
+    let path = format!("{}/v1/traces", endpoint.path().trim_end_matches('/'));
+    endpoint.set_path(&path);
+    endpoint
+}
+
+fn endpoint() -> Form<Url> {
+    Form::new(
+        "an http: or https: URL without user or fragment, such as http://collector:4318",
+        |text| bare_url(text).filter(|url| matches!(url.scheme(), "http" | "https")),
+    )
+}
+
+fn milliseconds(at_least: u32) -> Form<Duration> {
+    let Form { parse, .. } = number(at_least, 3_600_000);
+    Form::new(
+        format!("a number of milliseconds from {at_least} to 3600000, such as 500"),
+        move |text| parse(text).map(|number| Duration::from_millis(number.into())),
+    )
+}
+
+fn propagators() -> Form<Vec<Propagator>> {
+    Form::new(
+        "a comma-separated list of tracecontext, baggage, xray, or none",
+        |text| {
+            if text == "none" {
+                return Some(Vec::new());
+            }
+            let mut read = Vec::new();
+            for name in text.split(',').map(str::trim) {
+                let propagator = match name {
+                    "tracecontext" => Propagator::TraceContext,
+                    "baggage" => Propagator::Baggage,
+                    "xray" => Propagator::XRay,
+                    _ => return None,
+                };
+                // The specification has doubles ignored.
+                if !read.contains(&propagator) {
+                    read.push(propagator);
+                }
+            }
+            Some(read)
+        },
+    )
+}
+
+fn attributes() -> Form<BTreeMap<String, String>> {
+    Form::new(
+        "a comma-separated list of name=value, values percent-encoded",
+        |text| Some(pairs(text)?.into_iter().collect()),
+    )
+}
+
+fn headers() -> Form<HeaderMap> {
+    Form::new(
+        "a comma-separated list of name=value, values percent-encoded",
+        |text| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs(text)? {
+                let name = HeaderName::try_from(name).ok()?;
+                let mut value = HeaderValue::try_from(value).ok()?;
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            Some(headers)
+        },
+    )
+}
+
+/// `name=value,…`, as in W3C's baggage but without properties.
+fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let decode = |part: &str| Some(percent_decode_str(part.trim()).decode_utf8().ok()?.into_owned());
+            let name = decode(name).filter(|name| !name.is_empty())?;
+            Some((name, decode(value)?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Environment};
+    use super::{Exporter, Otel, Propagator, Protocol};
+
+    fn load(variables: &[(&str, &str)]) -> Result<Otel, String> {
+        let mut environment = Environment::from([("AUTH_MODE", "disabled")]);
+        for (name, value) in variables {
+            environment.set(name, *value);
+        }
+        Config::load(&environment)
+            .map(|loaded| loaded.config.otel)
+            .map_err(|problems| problems.to_string())
+    }
+
+    fn exporter(variables: &[(&str, &str)]) -> Exporter {
+        load(variables).expect("valid").exporter.expect("an endpoint")
+    }
+
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+
+    #[test]
+    fn without_an_endpoint_nothing_is_exported() {
+        assert!(load(&[]).expect("valid").exporter.is_none());
+        assert!(
+            load(&[(GENERAL, ""), (TRACES, " ")])
+                .expect("as good as unset")
+                .exporter
+                .is_none()
+        );
+        let none = [
+            (GENERAL, "http://collector:4318"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ];
+        assert!(load(&none).expect("valid").exporter.is_none());
+    }
+
+    #[test]
+    fn the_general_endpoint_gets_a_path_and_the_one_for_traces_is_used_as_it_is() {
+        for (variables, expected) in [
+            (&[(GENERAL, "http://c:4318")][..], "http://c:4318/v1/traces"),
+            (
+                &[(GENERAL, "http://c:4318/otel/")],
+                "http://c:4318/otel/v1/traces",
+            ),
+            (
+                &[(GENERAL, "http://c:4318"), (TRACES, "https://t/spans")],
+                "https://t/spans",
+            ),
+            (&[(TRACES, "http://t:1")], "http://t:1/"),
+            (
+                &[(GENERAL, "http://c:4317"), (PROTOCOL, "grpc")],
+                "http://c:4317/",
+            ),
+        ] {
+            assert_eq!(exporter(variables).endpoint.as_str(), expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_for_traces_goes_before_what_is_set_for_all() {
+        let one = exporter(&[
+            (GENERAL, "http://c:4318"),
+            (PROTOCOL, "grpc"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "b=%20two%2C, c = 3"),
+        ]);
+        assert_eq!((one.protocol, one.timeout.as_millis()), (Protocol::Http, 2));
+        assert_eq!(
+            one.endpoint.path(),
+            "/v1/traces",
+            "it goes by the protocol for traces"
+        );
+        assert_eq!(one.headers.get("a"), None);
+        assert_eq!(
+            (&one.headers["b"], &one.headers["c"]),
+            (&" two,".parse().unwrap(), &"3".parse().unwrap())
+        );
+        let unset = exporter(&[
+            (GENERAL, "http://c"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ""),
+        ]);
+        assert_eq!(unset.headers["a"], "1");
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_specification() {
+        let otel = load(&[(GENERAL, "http://c")]).expect("valid");
+        assert!(!otel.disabled && otel.sampler.parent_based);
+        assert!((otel.sampler.ratio - 1.0).abs() < f64::EPSILON);
+        assert_eq!(otel.propagators, [Propagator::TraceContext, Propagator::Baggage]);
+        assert_eq!(otel.resource["service.name"], "shoutback");
+        let one = otel.exporter.expect("an endpoint");
+        assert_eq!((one.max_queue_size, one.max_batch_size), (2048, 512));
+        assert_eq!(
+            (
+                one.schedule_delay.as_secs(),
+                one.export_timeout.as_secs(),
+                one.timeout.as_secs()
+            ),
+            (5, 30, 10)
+        );
+    }
+
+    #[test]
+    fn samplers_and_their_shares() {
+        for (name, share, parent_based, ratio) in [
+            ("always_on", "0.3", false, 1.0),
+            ("always_off", "0.3", false, 0.0),
+            ("traceidratio", "0.3", false, 0.3),
+            ("traceidratio", "", false, 1.0),
+            ("parentbased_always_off", "1", true, 0.0),
+            ("parentbased_traceidratio", "0", true, 0.0),
+        ] {
+            let sampler = load(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", share)])
+                .expect(name)
+                .sampler;
+            assert_eq!(sampler.parent_based, parent_based, "{name}");
+            assert!((sampler.ratio - ratio).abs() < f64::EPSILON, "{name} {share}");
+        }
+    }
+
+    #[test]
+    fn the_service_has_one_name_and_a_resource() {
+        let given = (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "service.name=a,deployment.environment.name=pre%20prod,",
+        );
+        let resource = load(&[given]).expect("valid").resource;
+        assert_eq!(resource["service.name"], "a");
+        assert_eq!(resource["deployment.environment.name"], "pre prod");
+        let resource = load(&[given, ("OTEL_SERVICE_NAME", "b")])
+            .expect("valid")
+            .resource;
+        assert_eq!(resource["service.name"], "b");
+    }
+
+    #[test]
+    fn a_small_queue_makes_batches_small_and_a_bigger_batch_is_a_contradiction() {
+        let small = exporter(&[(GENERAL, "http://c"), ("OTEL_BSP_MAX_QUEUE_SIZE", "10")]);
+        assert_eq!(small.max_batch_size, 10);
+        let problem = load(&[
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "11"),
+        ]);
+        assert!(
+            problem
+                .expect_err("above")
+                .starts_with("OTEL_BSP_MAX_EXPORT_BATCH_SIZE: must not")
+        );
+    }
+
+    #[test]
+    fn bad_values_are_problems_that_do_not_repeat_them() {
+        let bad = [
+            ("OTEL_SDK_DISABLED", "s3cret"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "s3cret"),
+            ("OTEL_TRACES_SAMPLER", "s3cret"),
+            ("OTEL_TRACES_SAMPLER_ARG", "1.1"),
+            ("OTEL_PROPAGATORS", "tracecontext,s3cret"),
+            ("OTEL_TRACES_EXPORTER", "s3cret"),
+            (GENERAL, "s3cret:4318"),
+            (TRACES, "http://user:s3cret@collector"),
+            (PROTOCOL, "http/json"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=s3cret%0A"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ];
+        let problems = load(&bad).expect_err("all of them");
+        assert_eq!(problems.lines().count(), bad.len(), "{problems}");
+        assert!(!problems.contains("s3cret"), "{problems}");
+        for (name, _) in bad {
+            assert!(
+                problems.contains(&format!("{name}: must be")),
+                "{name}: {problems}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_cannot_be_printed() {
+        let one = exporter(&[
+            (GENERAL, "http://c"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret"),
+        ]);
+        assert!(!format!("{one:?}").contains("s3cret"), "{one:?}");
+    }
+}
