@@ -19,4 +19,5 @@ mod stop;
 mod support;
 mod tls;
 mod tokens;
+mod traces;
 mod upstream;

@@ -1,7 +1,7 @@
 //! How the service stops: what has reached it is answered, and nothing else is waited for.
 
 mod load;
-mod process;
+pub mod process;
 
 use std::time::Duration;
 

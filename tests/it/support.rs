@@ -1,6 +1,7 @@
 //! Boots the real application with emulators, and asks it what a client, an operator and a scraper would ask.
 
 pub mod clock;
+pub mod collector;
 pub mod held;
 pub mod http2;
 pub mod jwt;

@@ -75,7 +75,12 @@ impl Reserved {
     }
 
     pub fn start(self, answer: Answer) -> KeyServer {
-        KeyServer::on(self.0.listen(128).expect("it is bound"), answer)
+        KeyServer::on(self.listen(), answer)
+    }
+
+    /// Accepts connections from now on.
+    pub fn listen(self) -> TcpListener {
+        self.0.listen(128).expect("it is bound")
     }
 }
 

@@ -1,0 +1,264 @@
+//! A collector of traces that takes what it is sent, over HTTP and gRPC alike, and can be in any mood.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{loopback, until};
+
+/// What it does with the next batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Good,
+    /// Takes the batch and says that so many of its spans were refused.
+    Partial(i64),
+    /// Refuses it for good.
+    Refuse,
+    /// Asks for it another time.
+    Unwell,
+    /// Reads it and says nothing until the mood changes.
+    Stall,
+}
+
+/// Everything ends when it is dropped, open connections included.
+pub struct Collector {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    mood: watch::Sender<Mood>,
+    batches: Mutex<Vec<Batch>>,
+    requests: watch::Sender<usize>,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub resource: BTreeMap<String, String>,
+    pub spans: Vec<Span>,
+    pub bytes: Bytes,
+}
+
+/// A span as a person would read it: ids in hexadecimal, attributes as text.
+#[derive(Debug, Clone)]
+pub struct Span {
+    pub name: String,
+    /// `server`, `client` or `internal`.
+    pub kind: &'static str,
+    pub trace: String,
+    pub id: String,
+    /// Empty for a root.
+    pub parent: String,
+    pub attributes: BTreeMap<String, String>,
+    /// Whether its status is Error; else it is unset.
+    pub failed: bool,
+    /// The ids of the spans that it points to.
+    pub links: Vec<String>,
+    pub nanoseconds: u64,
+}
+
+impl Span {
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).map(String::as_str)
+    }
+}
+
+impl Collector {
+    pub async fn start() -> Self {
+        Self::on(loopback().await)
+    }
+
+    pub fn on(listener: TcpListener) -> Self {
+        let address = listener.local_addr().expect("bound");
+        let shared = Arc::new(Shared {
+            mood: watch::Sender::new(Mood::Good),
+            batches: Mutex::default(),
+            requests: watch::Sender::new(0),
+        });
+        let serving = Arc::clone(&shared);
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&serving);
+                connections.spawn(async move {
+                    let answer =
+                        hyper::service::service_fn(move |request| answer(Arc::clone(&shared), request));
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    _ = builder.serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+        });
+        Self {
+            address,
+            shared,
+            _accepting: AbortOnDropHandle::new(accepting),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn set(&self, mood: Mood) {
+        self.shared.mood.send_replace(mood);
+    }
+
+    /// How often it was sent something, whatever became of it.
+    pub fn requests(&self) -> usize {
+        *self.shared.requests.borrow()
+    }
+
+    /// What it took.
+    pub fn batches(&self) -> Vec<Batch> {
+        self.shared.batches.lock().expect("not poisoned").clone()
+    }
+
+    /// All spans that it took.
+    pub fn spans(&self) -> Vec<Span> {
+        self.batches().into_iter().flat_map(|batch| batch.spans).collect()
+    }
+
+    /// Those with this name.
+    pub fn named(&self, name: &str) -> Vec<Span> {
+        self.spans()
+            .into_iter()
+            .filter(|span| span.name == name)
+            .collect()
+    }
+
+    /// Waits until it has `number` spans with this name, and returns them.
+    pub async fn expect(&self, name: &str, number: usize) -> Vec<Span> {
+        until(name, async || self.named(name).len() >= number).await;
+        self.named(name)
+    }
+
+    /// Waits until it was sent something so often.
+    pub async fn asked(&self, times: usize) {
+        until("the collector is asked", async || self.requests() >= times).await;
+    }
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let (head, body) = request.into_parts();
+    let is_grpc = head.headers["content-type"] == "application/grpc";
+    let Ok(body) = body.collect().await else {
+        return Ok(plain(StatusCode::BAD_REQUEST, Bytes::new()));
+    };
+    let bytes = body.to_bytes();
+    shared.requests.send_modify(|requests| *requests += 1);
+    let mut mood = shared.mood.subscribe();
+    let Ok(mood) = mood.wait_for(|mood| *mood != Mood::Stall).await.map(|mood| *mood) else {
+        return Ok(plain(StatusCode::GONE, Bytes::new()));
+    };
+    let message = if is_grpc { bytes.slice(5..) } else { bytes.clone() };
+    let message = ExportTraceServiceRequest::decode(message).expect("a batch");
+    let (status, grpc_status, rejected) = match mood {
+        Mood::Refuse => (StatusCode::BAD_REQUEST, "3", 0),
+        Mood::Unwell => (StatusCode::SERVICE_UNAVAILABLE, "14", 0),
+        Mood::Partial(rejected) => (StatusCode::OK, "0", rejected),
+        Mood::Good | Mood::Stall => (StatusCode::OK, "0", 0),
+    };
+    if status == StatusCode::OK {
+        let batch = Batch::new(head.uri.path(), head.headers, message, bytes);
+        shared.batches.lock().expect("not poisoned").push(batch);
+    }
+    let answer = ExportTraceServiceResponse {
+        partial_success: (rejected > 0).then(|| ExportTracePartialSuccess {
+            rejected_spans: rejected,
+            error_message: "s3cret".to_owned(),
+        }),
+    };
+    let answer = answer.encode_to_vec();
+    if !is_grpc {
+        return Ok(plain(status, answer.into()));
+    }
+    let prefix = [0, 0, 0, 0, u8::try_from(answer.len()).expect("a short answer")];
+    let message = [&prefix[..], &answer].concat();
+    let trailers = HeaderMap::from_iter([(
+        "grpc-status".parse().expect("a name"),
+        HeaderValue::from_static(grpc_status),
+    )]);
+    let body = Full::from(message).with_trailers(async { Some(Ok(trailers)) });
+    let answer = Response::builder().header("content-type", "application/grpc");
+    Ok(answer.body(body.boxed_unsync()).expect("an answer"))
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Answer {
+    let answer = Response::builder().status(status);
+    answer.body(Full::new(body).boxed_unsync()).expect("an answer")
+}
+
+impl Batch {
+    fn new(path: &str, headers: HeaderMap, message: ExportTraceServiceRequest, bytes: Bytes) -> Self {
+        let mut resource = BTreeMap::new();
+        let mut spans = Vec::new();
+        for group in message.resource_spans {
+            resource.extend(texts(group.resource.expect("a resource").attributes));
+            let group = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            spans.extend(group.map(|span| Span {
+                name: span.name,
+                kind: match span.kind {
+                    1 => "internal",
+                    2 => "server",
+                    3 => "client",
+                    _ => "another",
+                },
+                trace: hex(&span.trace_id),
+                id: hex(&span.span_id),
+                parent: hex(&span.parent_span_id),
+                attributes: texts(span.attributes).collect(),
+                failed: span.status.is_some_and(|status| status.code == 2),
+                links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
+                nanoseconds: span.end_time_unix_nano - span.start_time_unix_nano,
+            }));
+        }
+        Self {
+            path: path.to_owned(),
+            headers,
+            resource,
+            spans,
+            bytes,
+        }
+    }
+}
+
+fn texts(attributes: Vec<KeyValue>) -> impl Iterator<Item = (String, String)> {
+    attributes.into_iter().map(|attribute| {
+        let value = attribute.value.and_then(|value| value.value);
+        let text = match value.expect("a value") {
+            Value::StringValue(text) => text,
+            Value::IntValue(number) => number.to_string(),
+            other => panic!("{other:?}"),
+        };
+        (attribute.key, text)
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

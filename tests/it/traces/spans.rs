@@ -1,0 +1,275 @@
+//! Which spans there are, under whom they are, and what they say.
+
+use crate::support::collector::{Collector, Span};
+use crate::support::held::Held;
+use crate::support::until;
+
+use super::{Upstream, app_with, open_app_with};
+
+fn assert_attributes(span: &Span, expected: &[(&str, &str)]) {
+    for (name, value) in expected {
+        assert_eq!(span.attribute(name), Some(*value), "{name}: {span:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_shout_is_a_server_span_with_a_client_span_under_it() {
+    let collector = Collector::start().await;
+    let app = app_with(&collector, &[]).await;
+    let shout = app.shout("hi").header("x-request-id", "mine");
+    assert_eq!(shout.send().await.expect("an answer").status(), 200);
+    let server = collector.expect("POST /v1", 1).await.remove(0);
+    let client = collector.expect("POST", 1).await.remove(0);
+    assert_eq!((server.kind, client.kind), ("server", "client"));
+    assert_eq!((server.parent.as_str(), &client.parent), ("", &server.id));
+    assert_eq!(server.trace, client.trace);
+    assert!(!server.failed && !client.failed);
+    assert!(server.nanoseconds > client.nanoseconds && client.nanoseconds > 0);
+    let client_id = app.cognito.client().id.clone();
+    assert_attributes(
+        &server,
+        &[
+            ("http.request.method", "POST"),
+            ("url.path", "/v1"),
+            ("url.scheme", "http"),
+            ("http.route", "/v1"),
+            ("http.response.status_code", "200"),
+            ("network.protocol.name", "http"),
+            ("network.protocol.version", "1.1"),
+            ("shoutback.request.id", "mine"),
+            ("shoutback.client.id", &client_id),
+            ("shoutback.source", "upstream"),
+        ],
+    );
+    assert_eq!(server.attribute("error.type"), None);
+    let url = app.shoutcloud.url();
+    let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next());
+    assert_attributes(
+        &client,
+        &[
+            ("http.request.method", "POST"),
+            ("server.address", "127.0.0.1"),
+            ("server.port", port.expect("a port")),
+            ("url.full", &url),
+            ("http.response.status_code", "200"),
+        ],
+    );
+    assert_eq!(client.attribute("http.request.resend_count"), None);
+    assert_eq!(client.attribute("error.type"), None);
+}
+
+#[tokio::test]
+async fn each_attempt_is_a_span_of_its_own_and_says_which_one_it_is() {
+    let collector = Collector::start().await;
+    let upstream = Upstream::start(&[503, 429]).await;
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
+    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 200);
+    let server = collector.expect("POST /v1", 1).await.remove(0);
+    let attempts = collector.expect("POST", 3).await;
+    let said: Vec<_> = attempts
+        .iter()
+        .map(|span| {
+            assert_eq!((&span.parent, &span.trace), (&server.id, &server.trace));
+            let attribute = |name| span.attribute(name).unwrap_or("none");
+            (
+                attribute("http.request.resend_count"),
+                attribute("http.response.status_code"),
+                attribute("error.type"),
+                span.failed,
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("none", "503", "transient_status", true),
+            ("1", "429", "transient_status", true),
+            ("2", "200", "none", false),
+        ]
+    );
+    let sent: Vec<_> = attempts
+        .iter()
+        .map(|span| format!("00-{}-{}-01", span.trace, span.id))
+        .collect();
+    assert_eq!(upstream.sent("traceparent"), sent, "each attempt names itself");
+}
+
+#[tokio::test]
+async fn an_attempt_without_an_answer_says_why() {
+    let collector = Collector::start().await;
+    let variables = [
+        ("SHOUTCLOUD_URL", "http://127.0.0.1:1/V1/SHOUT"),
+        ("SHOUTCLOUD_MAX_RETRIES", "0"),
+    ];
+    let app = app_with(&collector, &variables).await;
+    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 503);
+    let attempt = collector.expect("POST", 1).await.remove(0);
+    assert_eq!(
+        (attempt.attribute("error.type"), attempt.failed),
+        (Some("connection"), true)
+    );
+    let server = collector.expect("POST /v1", 1).await.remove(0);
+    assert_eq!(
+        (server.attribute("error.type"), server.failed),
+        (Some("upstream-unavailable"), true)
+    );
+    assert_eq!(server.attribute("http.response.status_code"), Some("503"));
+}
+
+#[tokio::test]
+async fn what_a_client_is_to_blame_for_is_no_failure() {
+    let collector = Collector::start().await;
+    let app = app_with(&collector, &[]).await;
+    assert_eq!(app.post().send().await.expect("an answer").status(), 401);
+    let span = collector.expect("POST /v1", 1).await.remove(0);
+    assert_eq!(
+        (
+            span.attribute("http.response.status_code"),
+            span.attribute("error.type"),
+            span.failed
+        ),
+        (Some("401"), Some("unauthenticated"), false)
+    );
+    assert_eq!(span.attribute("shoutback.client.id"), None);
+}
+
+#[tokio::test]
+async fn names_are_of_the_method_and_the_route_and_of_nothing_that_a_caller_invents() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    for (method, path, name, route) in [
+        ("GET", "/docs", "GET /docs", Some("/docs")),
+        ("GET", "/invented", "GET", None),
+        ("BREW", "/v1", "HTTP /v1", Some("/v1")),
+        ("BREW", "/invented", "HTTP", None),
+    ] {
+        let before = collector.named(name).len();
+        let url = format!("http://{}{path}?s3cret=s3cret", app.public);
+        let method = method.parse().expect("a method");
+        app.client.request(method, url).send().await.expect("an answer");
+        let span = collector.expect(name, before + 1).await.pop().expect("one more");
+        assert_eq!(span.attribute("http.route"), route, "{name}");
+        assert_eq!(span.attribute("url.path"), Some(path), "{name}");
+    }
+    let brewed = collector.named("HTTP").remove(0);
+    assert_attributes(
+        &brewed,
+        &[
+            ("http.request.method", "_OTHER"),
+            ("http.request.method_original", "BREW"),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_long_path_is_cut() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    let url = format!("http://{}/{}", app.public, "x".repeat(10_000));
+    app.client.get(url).send().await.expect("an answer");
+    let span = collector.expect("GET", 1).await.remove(0);
+    assert_eq!(span.attribute("url.path").map(str::len), Some(1024));
+}
+
+#[tokio::test]
+async fn a_request_whose_client_goes_away_ends_as_cancelled_and_its_call_too() {
+    let collector = Collector::start().await;
+    let upstream = Held::start().await;
+    let alone = ("CACHE_CAPACITY", "0");
+    let app = open_app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url()), alone]).await;
+    let waiting = tokio::spawn(app.shout("hi").send());
+    upstream.called(1).await;
+    assert!(collector.named("POST /v1").is_empty(), "it is not over");
+    waiting.abort();
+    for name in ["POST /v1", "POST"] {
+        let span = collector.expect(name, 1).await.remove(0);
+        assert_eq!(span.attribute("error.type"), Some("cancelled"), "{name}");
+        assert_eq!(span.attribute("http.response.status_code"), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_call_points_to_who_began_it() {
+    let collector = Collector::start().await;
+    let upstream = Held::start().await;
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
+    let first = tokio::spawn(app.shout("hi").send());
+    upstream.called(1).await;
+    let second = tokio::spawn(app.shout("hi").send());
+    let active = ["http_request_method=\"POST\""];
+    until("both wait", async || {
+        app.metric("http_server_active_requests", &active).await == 2.0
+            && app.metric("shoutback_token_cache_total", &["hit"]).await
+                + app.metric("shoutback_token_cache_total", &["miss"]).await
+                == 2.0
+    })
+    .await;
+    upstream.release();
+    for answer in [first, second] {
+        assert_eq!(answer.await.expect("a task").expect("an answer").status(), 200);
+    }
+    let served = collector.expect("POST /v1", 2).await;
+    let by = |source| {
+        let mut spans = served
+            .iter()
+            .filter(|span| span.attribute("shoutback.source") == Some(source));
+        spans.next().unwrap_or_else(|| panic!("{source}: {served:#?}"))
+    };
+    let (began, joined) = (by("upstream"), by("coalesced"));
+    let calls = collector.expect("POST", 1).await;
+    assert_eq!((calls.len(), &calls[0].parent), (1, &began.id));
+    assert_eq!(joined.links, [began.id.as_str()]);
+    assert!(began.links.is_empty());
+    assert_ne!(joined.trace, began.trace);
+}
+
+#[tokio::test]
+async fn a_call_outlives_who_began_it_and_stays_in_its_trace() {
+    let collector = Collector::start().await;
+    let upstream = Held::start().await;
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
+    let gone = tokio::spawn(app.shout("hi").send());
+    upstream.called(1).await;
+    gone.abort();
+    let server = collector.expect("POST /v1", 1).await.remove(0);
+    assert!(collector.named("POST").is_empty(), "the call goes on");
+    upstream.release();
+    let call = collector.expect("POST", 1).await.remove(0);
+    assert_eq!((&call.parent, &call.trace), (&server.id, &server.trace));
+    assert_eq!(call.attribute("http.response.status_code"), Some("200"));
+}
+
+#[tokio::test]
+async fn where_a_shout_came_from_is_said() {
+    let collector = Collector::start().await;
+    let app = app_with(&collector, &[]).await;
+    for (number, (text, source)) in [("hi", "upstream"), ("hi", "cache"), ("", "none")]
+        .into_iter()
+        .enumerate()
+    {
+        app.shout(text).send().await.expect("an answer");
+        let span = collector.expect("POST /v1", number + 1).await.pop().expect("one");
+        assert_eq!(span.attribute("shoutback.source"), Some(source));
+    }
+}
+
+#[tokio::test]
+async fn the_admin_listener_is_not_traced() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    for path in ["/livez", "/readyz", "/metrics", "/version"] {
+        app.admin(path).await;
+    }
+    app.client
+        .get(format!("http://{}/docs", app.public))
+        .send()
+        .await
+        .expect("an answer");
+    collector.expect("GET /docs", 1).await;
+    let servers: Vec<_> = collector
+        .spans()
+        .into_iter()
+        .filter(|span| span.kind == "server")
+        .collect();
+    assert_eq!(servers.len(), 1, "{servers:#?}");
+}
