@@ -14,7 +14,7 @@
 //! | [`quota`] | how often one client may call |
 //! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it; what is kept, shared, and done without the upstream |
 //! | [`shoutcloud`] | the client of the upstream, and what counts as a shout |
-//! | [`telemetry`] | metrics and logs |
+//! | [`telemetry`] | metrics, logs and traces |
 //! | [`outbound`] | what every call that leaves the process has in common |
 //! | [`json`] | strict reading of objects that somebody else wrote |
 //! | [`lifecycle`] | signals, and how far a stop has come |
@@ -22,11 +22,11 @@
 //!
 //! # The way of a request
 //!
-//! Connection → request id → metrics and log line → room among the requests → panics caught → route and method →
+//! Connection → request id → metrics, span and log line → room among the requests → panics caught → route and method →
 //! `content-length` → token → quota → media types → body → cache → an equal call under way → reversal → deadline → bulkhead →
 //! retry → breaker → attempt upstream: send, read the answer, validate the shout.
 //!
-//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::metrics, config`.
+//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::{metrics, trace}, config`.
 
 pub mod app;
 pub mod auth;

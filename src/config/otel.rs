@@ -115,14 +115,12 @@ fn resource(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
         "What is said of this process with every span, such as deployment.environment.name.",
     );
     let mut resource = resource.unwrap_or_default();
-    match name {
-        Some(name) => _ = resource.insert(SERVICE_NAME.to_owned(), name),
-        None => {
-            _ = resource
-                .entry(SERVICE_NAME.to_owned())
-                .or_insert_with(|| "shoutback".to_owned());
-        }
+    if let Some(name) = name {
+        resource.insert(SERVICE_NAME.to_owned(), name);
     }
+    resource
+        .entry(SERVICE_NAME.to_owned())
+        .or_insert_with(|| "shoutback".to_owned());
     resource
 }
 

@@ -256,7 +256,6 @@ pub fn chosen(text: &str) -> Value {
 /// What the process says of itself. What was configured goes before what is known.
 fn resource(config: &Otel) -> Resource {
     let known = [
-        ("service.name", "shoutback".to_owned()),
         ("service.version", version::VERSION.to_owned()),
         ("vcs.ref.head.revision", version::COMMIT.to_owned()),
         ("service.instance.id", uuid::Uuid::now_v7().to_string()),

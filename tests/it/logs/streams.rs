@@ -19,6 +19,10 @@ struct Unread {
 }
 
 impl Unread {
+    #[allow(
+        clippy::zombie_processes,
+        reason = "`Drop` waits for it; a panic here ends the test's process"
+    )]
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shoutback"))
             .arg("serve")
