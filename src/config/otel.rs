@@ -105,7 +105,7 @@ fn resource(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     let name = reader.optional(
         "OTEL_SERVICE_NAME",
         "shoutback",
-        Form::new("a name", |text| (!text.is_empty()).then(|| text.to_owned())),
+        service_name(),
         "`service.name` of what is exported, whatever OTEL_RESOURCE_ATTRIBUTES says.",
     );
     let resource = reader.optional(
@@ -311,16 +311,26 @@ fn propagators() -> Form<Vec<Propagator>> {
     )
 }
 
+fn service_name() -> Form<String> {
+    Form::new(
+        "a name of at most 255 letters, digits, spaces and any of . _ - / :",
+        |text| {
+            let is_good = |character: char| character.is_alphanumeric() || " ._-/:".contains(character);
+            (text.len() <= 255 && text.chars().all(is_good)).then(|| text.to_owned())
+        },
+    )
+}
+
 fn attributes() -> Form<BTreeMap<String, String>> {
     Form::new(
-        "a comma-separated list of name=value, values percent-encoded",
-        |text| Some(pairs(text)?.into_iter().collect()),
+        "a comma-separated list of name=value, no name twice, values percent-encoded",
+        pairs,
     )
 }
 
 fn headers() -> Form<HeaderMap> {
     Form::new(
-        "a comma-separated list of name=value, values percent-encoded",
+        "a comma-separated list of name=value, no name twice, values percent-encoded",
         |text| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs(text)? {
@@ -335,17 +345,21 @@ fn headers() -> Form<HeaderMap> {
 }
 
 /// `name=value,…`, as in W3C's baggage but without properties.
-fn pairs(text: &str) -> Option<Vec<(String, String)>> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let decode = |part: &str| Some(percent_decode_str(part.trim()).decode_utf8().ok()?.into_owned());
-            let name = decode(name).filter(|name| !name.is_empty())?;
-            Some((name, decode(value)?))
-        })
-        .collect()
+fn pairs(text: &str) -> Option<BTreeMap<String, String>> {
+    let is_good = |byte: u8| byte.is_ascii_graphic() && !b"\"(){};<>@[]\\?".contains(&byte);
+    let mut read = BTreeMap::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        let name = name.trim_end();
+        if name.is_empty() || !name.bytes().all(is_good) {
+            return None;
+        }
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        if read.insert(name.to_owned(), value.into_owned()).is_some() {
+            return None;
+        }
+    }
+    Some(read)
 }
 
 #[cfg(test)]
@@ -510,7 +524,8 @@ mod tests {
     fn bad_values_are_problems_that_do_not_repeat_them() {
         let bad = [
             ("OTEL_SDK_DISABLED", "s3cret"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "s3cret"),
+            ("OTEL_SERVICE_NAME", "s3cret,"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=s3cret,a=s3cret"),
             ("OTEL_TRACES_SAMPLER", "s3cret"),
             ("OTEL_TRACES_SAMPLER_ARG", "1.1"),
             ("OTEL_PROPAGATORS", "tracecontext,s3cret"),

@@ -23,6 +23,7 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, ContextGuard, KeyValue, Value};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::config::Otel;
@@ -37,9 +38,6 @@ use self::sampling::Unrecorded;
 
 /// What stands in `error.type` of a span whose work was given up before it had ended.
 pub const CANCELLED: &str = "cancelled";
-
-/// The longest text of an attribute that a caller chooses: spans wait in memory.
-const LONGEST_CHOSEN: usize = 1024;
 
 /// Begins spans. Cheap to clone.
 #[derive(Clone)]
@@ -245,27 +243,18 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// A text that a caller chose, as an attribute.
-pub fn chosen(text: &str) -> Value {
-    text.get(..text.floor_char_boundary(LONGEST_CHOSEN))
-        .unwrap_or_default()
-        .to_owned()
-        .into()
-}
-
 /// What the process says of itself. What was configured goes before what is known.
 fn resource(config: &Otel) -> Resource {
     let known = [
         ("service.version", version::VERSION.to_owned()),
         ("vcs.ref.head.revision", version::COMMIT.to_owned()),
         ("service.instance.id", uuid::Uuid::now_v7().to_string()),
-        ("telemetry.sdk.name", "opentelemetry".to_owned()),
-        ("telemetry.sdk.language", "rust".to_owned()),
     ];
     let known = known.map(|(name, value)| KeyValue::new(name, value));
     let configured = config.resource.iter();
     let configured = configured.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
     Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes(known)
         .with_attributes(configured)
         .build()

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::super::context::Context;
 use crate::telemetry::metrics::HttpMetrics;
-use crate::telemetry::trace::{CANCELLED, Span, Tracing, chosen};
+use crate::telemetry::trace::{CANCELLED, Span, Tracing};
 
 /// Begins the span of a request.
 pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> Span {
@@ -30,7 +30,6 @@ pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> 
     span.set(|| {
         [
             ("http.request.method", method.into()),
-            ("url.path", chosen(request.uri().path())),
             // TLS ends in front of the service.
             ("url.scheme", "http".into()),
             ("network.protocol.name", "http".into()),
@@ -39,10 +38,13 @@ pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> 
         ]
     });
     if let Some(route) = route {
-        span.set(|| [("http.route", route.to_owned().into())]);
-    }
-    if !is_known {
-        span.set(|| [("http.request.method_original", chosen(request.method().as_str()))]);
+        // No route has a part that varies; paths and methods that are not ours are whatever somebody sent.
+        span.set(|| {
+            [
+                ("http.route", route.to_owned().into()),
+                ("url.path", route.to_owned().into()),
+            ]
+        });
     }
     span
 }

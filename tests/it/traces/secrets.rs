@@ -25,6 +25,11 @@ async fn neither_a_token_nor_a_text_nor_a_name_nor_a_query_is_exported() {
         *request.url_mut() = url.parse().expect("a URL");
         client.execute(request).await.expect("an answer");
     }
+    // What is sent in the wrong place.
+    let url = format!("http://{}/{token}", app.public);
+    let method = "M3THOD".parse().expect("a method");
+    app.client.request(method, url).send().await.expect("an answer");
+    collector.expect("HTTP", 1).await;
     collector.expect("POST /v1", 2).await;
     collector.expect("POST", 2).await;
     app.stop().await;
@@ -32,7 +37,7 @@ async fn neither_a_token_nor_a_text_nor_a_name_nor_a_query_is_exported() {
     for batch in collector.batches() {
         let bytes = String::from_utf8_lossy(&batch.bytes).to_lowercase();
         for secret in [
-            "us3rname", "s4bject", "t9xt", "tx9t", "q4ery", "c00kie", "n0nsense", "bearer", "ag3nt",
+            "us3rname", "s4bject", "t9xt", "tx9t", "q4ery", "c00kie", "n0nsense", "bearer", "ag3nt", "m3thod",
         ] {
             assert!(!bytes.contains(secret), "{secret}: {:#?}", batch.spans);
         }
