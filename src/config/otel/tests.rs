@@ -1,0 +1,196 @@
+//! Each variable alone, and those that go together.
+
+use super::super::{Config, Environment};
+use super::{Exporter, Otel, Propagator, Protocol};
+
+fn load(variables: &[(&str, &str)]) -> Result<Otel, String> {
+    let mut environment = Environment::from([("AUTH_MODE", "disabled")]);
+    for (name, value) in variables {
+        environment.set(name, *value);
+    }
+    Config::load(&environment)
+        .map(|loaded| loaded.config.otel)
+        .map_err(|problems| problems.to_string())
+}
+
+fn exporter(variables: &[(&str, &str)]) -> Exporter {
+    load(variables).expect("valid").exporter.expect("an endpoint")
+}
+
+const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+
+#[test]
+fn without_an_endpoint_nothing_is_exported() {
+    assert!(load(&[]).expect("valid").exporter.is_none());
+    assert!(
+        load(&[(GENERAL, ""), (TRACES, " ")])
+            .expect("as good as unset")
+            .exporter
+            .is_none()
+    );
+    let none = [
+        (GENERAL, "http://collector:4318"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ];
+    assert!(load(&none).expect("valid").exporter.is_none());
+}
+
+#[test]
+fn the_general_endpoint_gets_a_path_and_the_one_for_traces_is_used_as_it_is() {
+    for (variables, expected) in [
+        (&[(GENERAL, "http://c:4318")][..], "http://c:4318/v1/traces"),
+        (
+            &[(GENERAL, "http://c:4318/otel/")],
+            "http://c:4318/otel/v1/traces",
+        ),
+        (
+            &[(GENERAL, "http://c:4318"), (TRACES, "https://t/spans")],
+            "https://t/spans",
+        ),
+        (&[(TRACES, "http://t:1")], "http://t:1/"),
+        (
+            &[(GENERAL, "http://c:4317"), (PROTOCOL, "grpc")],
+            "http://c:4317/",
+        ),
+    ] {
+        assert_eq!(exporter(variables).endpoint.as_str(), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn what_is_set_for_traces_goes_before_what_is_set_for_all() {
+    let one = exporter(&[
+        (GENERAL, "http://c:4318"),
+        (PROTOCOL, "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "b=%20two%2C, c = 3"),
+    ]);
+    assert_eq!((one.protocol, one.timeout.as_millis()), (Protocol::Http, 2));
+    assert_eq!(
+        one.endpoint.path(),
+        "/v1/traces",
+        "it goes by the protocol for traces"
+    );
+    assert_eq!(one.headers.get("a"), None);
+    assert_eq!(
+        (&one.headers["b"], &one.headers["c"]),
+        (&" two,".parse().unwrap(), &"3".parse().unwrap())
+    );
+    let unset = exporter(&[
+        (GENERAL, "http://c"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ""),
+    ]);
+    assert_eq!(unset.headers["a"], "1");
+}
+
+#[test]
+fn defaults_are_those_of_the_specification() {
+    let otel = load(&[(GENERAL, "http://c")]).expect("valid");
+    assert!(!otel.disabled && otel.sampler.parent_based);
+    assert!((otel.sampler.ratio - 1.0).abs() < f64::EPSILON);
+    assert_eq!(otel.propagators, [Propagator::TraceContext, Propagator::Baggage]);
+    assert_eq!(otel.resource["service.name"], "shoutback");
+    let one = otel.exporter.expect("an endpoint");
+    assert_eq!((one.max_queue_size, one.max_batch_size), (2048, 512));
+    assert_eq!(
+        (
+            one.schedule_delay.as_secs(),
+            one.export_timeout.as_secs(),
+            one.timeout.as_secs()
+        ),
+        (5, 30, 10)
+    );
+}
+
+#[test]
+fn samplers_and_their_shares() {
+    for (name, share, parent_based, ratio) in [
+        ("always_on", "0.3", false, 1.0),
+        ("always_off", "0.3", false, 0.0),
+        ("traceidratio", "0.3", false, 0.3),
+        ("traceidratio", "", false, 1.0),
+        ("parentbased_always_off", "1", true, 0.0),
+        ("parentbased_traceidratio", "0", true, 0.0),
+    ] {
+        let sampler = load(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", share)])
+            .expect(name)
+            .sampler;
+        assert_eq!(sampler.parent_based, parent_based, "{name}");
+        assert!((sampler.ratio - ratio).abs() < f64::EPSILON, "{name} {share}");
+    }
+}
+
+#[test]
+fn the_service_has_one_name_and_a_resource() {
+    let given = (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "service.name=a,deployment.environment.name=pre%20prod,",
+    );
+    let resource = load(&[given]).expect("valid").resource;
+    assert_eq!(resource["service.name"], "a");
+    assert_eq!(resource["deployment.environment.name"], "pre prod");
+    let resource = load(&[given, ("OTEL_SERVICE_NAME", "b")])
+        .expect("valid")
+        .resource;
+    assert_eq!(resource["service.name"], "b");
+}
+
+#[test]
+fn a_small_queue_makes_batches_small_and_a_bigger_batch_is_a_contradiction() {
+    let small = exporter(&[(GENERAL, "http://c"), ("OTEL_BSP_MAX_QUEUE_SIZE", "10")]);
+    assert_eq!(small.max_batch_size, 10);
+    let problem = load(&[
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "11"),
+    ]);
+    assert!(
+        problem
+            .expect_err("above")
+            .starts_with("OTEL_BSP_MAX_EXPORT_BATCH_SIZE: must not")
+    );
+}
+
+#[test]
+fn bad_values_are_problems_that_do_not_repeat_them() {
+    let bad = [
+        ("OTEL_SDK_DISABLED", "s3cret"),
+        ("OTEL_SERVICE_NAME", "s3cret,"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=s3cret,a=s3cret"),
+        ("OTEL_TRACES_SAMPLER", "s3cret"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.1"),
+        ("OTEL_PROPAGATORS", "tracecontext,s3cret"),
+        ("OTEL_TRACES_EXPORTER", "s3cret"),
+        (GENERAL, "s3cret:4318"),
+        (TRACES, "http://user:s3cret@collector"),
+        (PROTOCOL, "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=s3cret%0A"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+    ];
+    let problems = load(&bad).expect_err("all of them");
+    assert_eq!(problems.lines().count(), bad.len(), "{problems}");
+    assert!(!problems.contains("s3cret"), "{problems}");
+    for (name, _) in bad {
+        assert!(
+            problems.contains(&format!("{name}: must be")),
+            "{name}: {problems}"
+        );
+    }
+}
+
+#[test]
+fn headers_cannot_be_printed() {
+    let one = exporter(&[
+        (GENERAL, "http://c"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret"),
+    ]);
+    assert!(!format!("{one:?}").contains("s3cret"), "{one:?}");
+}
