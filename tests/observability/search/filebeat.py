@@ -1,0 +1,149 @@
+"""What Filebeat does with the shipped filebeat.yml, as far as its documentation says: there is no Filebeat among packages."""
+
+import glob
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+SHIPPED = Path("observability/filebeat/filebeat.yml")
+
+
+def configuration(**variables):
+    """filebeat.yml as Filebeat reads it: `${NAME:default}` comes from the environment, dotted names are nested ones."""
+
+    def value(match):
+        name, default = match.group(1), match.group(2)
+        if name in variables:
+            return variables[name]
+        assert default is not None, f"{name} must be set"
+        return default
+
+    return nested(yaml.safe_load(re.sub(r"\$\{(\w+)(?::([^}]*))?\}", value, SHIPPED.read_text())))
+
+
+def nested(value):
+    if isinstance(value, list):
+        return [nested(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for name, item in value.items():
+        first, *rest = name.split(".")
+        item = nested(item)
+        for part in reversed(rest):
+            item = {part: item}
+        update(result, {first: item})
+    return result
+
+
+def update(into, values):
+    """Merges deeply; what is new wins."""
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            update(into[name], value)
+        else:
+            into[name] = value
+
+
+class Conflict(Exception):
+    pass
+
+
+def expanded(values):
+    """`expand_keys`: dotted names become objects; it is an error if one name is an object and something else too."""
+    result = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = expanded(value)
+        *path, last = name.split(".")
+        place = result
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise Conflict(f'cannot expand "{name}": found conflicting key')
+        if isinstance(place.get(last), dict) and isinstance(value, dict):
+            update(place[last], value)
+        elif last in place:
+            raise Conflict(f'cannot expand "{name}": found existing value')
+        else:
+            place[last] = value
+    return result
+
+
+class Filebeat:
+    """Reads what is there now; one that follows would see the same lines."""
+
+    def __init__(self, directory, namespace):
+        configured = configuration(
+            LOG_DIRECTORY=str(directory),
+            DATA_STREAM_NAMESPACE=namespace,
+            ELASTICSEARCH_HOSTS="http://127.0.0.1:9200",
+            ELASTICSEARCH_API_KEY="id:key",
+        )
+        [self.input] = configured["filebeat"]["inputs"]
+        self.output = configured["output"]["elasticsearch"]
+        [parser] = self.input["parsers"]
+        self.ndjson = parser["ndjson"]
+        # What follows is made for these; another parser's settings would be another emulation.
+        assert self.ndjson["target"] == "" and self.ndjson["expand_keys"] and self.ndjson["overwrite_keys"]
+
+    def files(self):
+        return sorted({Path(path) for pattern in self.input["paths"] for path in glob.glob(pattern)})
+
+    def fingerprint(self, file):
+        settings = self.input["prospector"]["scanner"]["fingerprint"]
+        start = file.read_bytes()[settings["offset"] :][: settings["length"]]
+        return start if len(start) == settings["length"] else None
+
+    def events(self):
+        events = []
+        for file in self.files():
+            if self.fingerprint(file) is None:
+                continue
+            offset = 0
+            for line in file.read_bytes().splitlines(keepends=True):
+                if line.strip():
+                    events.append(self.event(line.rstrip(b"\n").decode(errors="replace"), file, offset))
+                offset += len(line)
+        return events
+
+    def event(self, line, file, offset):
+        now = datetime.now().astimezone().isoformat()
+        event = {
+            "@timestamp": now,
+            "agent": {"type": "filebeat", "version": "9.0.0", "id": "0", "ephemeral_id": "0", "name": "host"},
+            "ecs": {"version": "8.0.0"},
+            "host": {"name": "host"},
+            "input": {"type": "filestream"},
+            "log": {"offset": offset, "file": {"path": str(file), "fingerprint": "0"}},
+        }
+        try:
+            values = json.loads(line)
+            if not isinstance(values, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            event["message"] = line
+            self.fail(event, f"Error decoding JSON: {error}")
+            return event
+        try:
+            values = expanded(values)
+        except Conflict as error:
+            self.fail(event, str(error))
+            return event
+        stamp = values.pop("@timestamp", None)
+        try:
+            if stamp is not None:
+                datetime.fromisoformat(stamp)
+                event["@timestamp"] = stamp
+        except (TypeError, ValueError):
+            self.fail(event, f"@timestamp not overwritten (parse error on {stamp})")
+        values.pop("@metadata", None)
+        update(event, values)
+        return event
+
+    def fail(self, event, message):
+        if self.ndjson["add_error_key"]:
+            event["error"] = {"message": message, "type": "json"}

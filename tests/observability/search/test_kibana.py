@@ -1,0 +1,210 @@
+"""Each saved search, panel and rule is asked of the real index, and finds what it is for and nothing else."""
+
+import collections
+import fnmatch
+import importlib.machinery
+import importlib.util
+import json
+import time
+from datetime import datetime
+
+import kibana
+import pytest
+import traffic
+
+SEARCHES = kibana.objects("search")
+PANELS = kibana.objects("visualization")
+RULES = kibana.rules()
+MINUTE = 60_000
+
+
+def generator():
+    path = str(kibana.SHIPPED / "generate")
+    spec = importlib.util.spec_from_loader("generate", importlib.machinery.SourceFileLoader("generate", path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_shipped_is_what_the_script_writes():
+    written = dict(generator().files())
+    assert {path.name for path in (kibana.SHIPPED / "rules").iterdir()} == {path.name for path in written if path.parent.name == "rules"}
+    for path, text in written.items():
+        assert path.read_text() == text, f"{path} is stale: run observability/kibana/generate"
+
+
+def is_request(event):
+    return event.get("event.action") == "request"
+
+
+def status(event):
+    return event.get("http.response.status_code", 0)
+
+
+# What each search is to find, said a second time and in another language.
+FOUND_BY_SEARCH = {
+    "failed-requests": lambda event: is_request(event) and status(event) >= 400,
+    "one-request": lambda event: event.get("http.request.id") == "one-of-many",
+    "one-trace": lambda event: event.get("trace.id") == traffic.TRACE,
+    "slow-requests": lambda event: is_request(event) and event["event.duration"] >= 1_000_000_000,
+    "breaker-changes": lambda event: "shoutback.breaker.to" in event,
+    "key-refresh-failures": lambda event: event.get("event.action") == "key-refresh",
+    "refusals": lambda event: is_request(event) and 400 <= status(event) < 500,
+    "cancelled-requests": lambda event: event.get("error.type") == "cancelled",
+    "broken-lines": lambda event: event.get("error.type") == "json",
+}
+PLACEHOLDERS = {
+    "one-request": ("put-the-request-id-here", "one-of-many"),
+    "one-trace": ("put-the-trace-id-here", traffic.TRACE),
+}
+
+
+def test_every_search_is_looked_at():
+    assert set(SEARCHES) == set(FOUND_BY_SEARCH)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_finds_what_it_is_for(index, name):
+    query = json.dumps(kibana.query(SEARCHES[name]))
+    if name in PLACEHOLDERS:
+        placeholder, value = PLACEHOLDERS[name]
+        assert index.ids(json.loads(query)) == set() and placeholder in query
+        query = query.replace(placeholder, value)
+    expected = {number for number, event in index.sent.items() if FOUND_BY_SEARCH[name](event)}
+    assert expected and len(expected) < len(index.sent)
+    assert index.ids(json.loads(query)) == expected
+
+
+def test_columns_and_aggregations_are_of_fields_that_can_be_had(index):
+    fields = index.opensearch.call("GET", "/logs-shoutback.log-*/_field_caps?fields=*")["fields"]
+    for saved in SEARCHES.values():
+        assert set(saved["attributes"]["columns"]) <= set(fields), saved["id"]
+    for panel in PANELS.values():
+        for each in json.loads(panel["attributes"]["visState"])["aggs"]:
+            if "field" in each["params"]:
+                [caps] = fields[each["params"]["field"]].values()
+                assert caps["aggregatable"], each
+
+
+# Of a panel: which lines it counts.
+FOUND_BY_PANEL = collections.defaultdict(
+    lambda: is_request,
+    {
+        "failures": lambda event: is_request(event) and status(event) >= 500,
+        "duration-p95": lambda event: is_request(event) and event.get("error.type") != "cancelled",
+        "duration-over-time": lambda event: is_request(event) and event.get("error.type") != "cancelled",
+        "duration-by-source": lambda event: "shoutback.source" in event,
+        "by-source": lambda event: "shoutback.source" in event,
+        "by-error": lambda event: is_request(event) and "error.type" in event,
+        "breaker": lambda event: event.get("event.action") == "breaker",
+        "attempts": lambda event: "shoutback.upstream.attempts" in event,
+        "by-level": lambda event: True,
+    },
+)
+
+
+def key(event, bucket):
+    value = event.get(bucket["params"]["field"])
+    if bucket["type"] == "date_histogram":
+        milliseconds = int(datetime.fromisoformat(value).timestamp() * 1000)
+        return milliseconds - milliseconds % (kibana.INTERVAL * 1000)
+    return value
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_panel_shows_what_happened(index, name):
+    metric, buckets, body = kibana.aggregations(PANELS[name])
+    answer = index.search(query=kibana.query(PANELS[name]), size=0, **({"aggs": body} if body else {}))
+    shown = kibana.table({"doc_count": answer["hits"]["total"]["value"]} | answer.get("aggregations", {}), metric, buckets)
+    expected = collections.defaultdict(list)
+    for event in index.sent.values():
+        keys = tuple(key(event, bucket) for bucket in buckets)
+        if FOUND_BY_PANEL[name](event) and None not in keys:
+            expected[keys].append(event)
+    assert expected and set(shown) == set(expected)
+    for keys, events in expected.items():
+        if metric["type"] == "count":
+            assert shown[keys] == len(events), keys
+        else:
+            # Interpolated between neighbours; how, is the index's business.
+            values = sorted(event[metric["params"]["field"]] for event in events)
+            place = 0.95 * (len(values) - 1)
+            assert values[max(0, int(place) - 1)] <= shown[keys] <= values[min(len(values) - 1, int(place) + 2)], keys
+
+
+def test_a_dashboard_has_every_panel_and_nothing_overlaps():
+    [dashboard] = kibana.objects("dashboard").values()
+    references = {each["name"]: each for each in dashboard["references"]}
+    panels = json.loads(dashboard["attributes"]["panelsJSON"])
+    shown = {references[f"{panel['panelIndex']}:{panel['panelRefName']}"]["id"].removeprefix("shoutback-") for panel in panels}
+    assert set(PANELS) <= shown <= set(PANELS) | set(SEARCHES)
+    taken = set()
+    for panel in panels:
+        grid = panel["gridData"]
+        cells = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
+        assert grid["x"] + grid["w"] <= 48 and not cells & taken
+        taken |= cells
+
+
+def test_everything_is_of_the_one_data_view():
+    [view] = kibana.objects("index-pattern").values()
+    assert view["attributes"]["timeFieldName"] == "@timestamp"
+    for saved in [*SEARCHES.values(), *PANELS.values()]:
+        source = json.loads(saved["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
+        [reference] = saved["references"]
+        assert reference == {"name": source["indexRefName"], "type": "index-pattern", "id": view["id"]}
+
+
+# Which rules fire for which replica's lines.
+FIRING = {
+    "ailing": {"ShoutbackLogServerErrors", "ShoutbackLogBreakerOpened", "ShoutbackLogKeyRefreshFailing"},
+    "healthy": set(),
+}
+
+
+def firing(index, stream, now):
+    """The rules that would fire if there were only this stream."""
+    result = set()
+    for name, rule in RULES.items():
+        [pattern] = rule["params"]["index"]
+        assert fnmatch.fnmatch(stream, pattern)
+        count = index.search(stream, query=kibana.rule_query(rule, now), size=0)["hits"]["total"]["value"]
+        if kibana.fires(rule, count):
+            result.add(name)
+    return result
+
+
+@pytest.mark.parametrize("namespace", FIRING)
+def test_a_rule_fires_for_what_it_is_for(index, namespace):
+    stream = f"logs-shoutback.log-{namespace}"
+    now = int(time.time() * 1000)
+    assert firing(index, stream, now) == FIRING[namespace]
+    assert firing(index, stream, now + 31 * MINUTE) == {"ShoutbackLogSilent"}
+
+
+def test_a_rule_counts_the_lines_it_is_for(index):
+    counted = {
+        "ShoutbackLogServerErrors": lambda event: is_request(event) and status(event) >= 500,
+        "ShoutbackLogBreakerOpened": lambda event: event.get("shoutback.breaker.to") == "open",
+        "ShoutbackLogKeyRefreshFailing": lambda event: event.get("event.action") == "key-refresh" and event["event.outcome"] == "failure",
+        "ShoutbackLogSilent": lambda event: True,
+    }
+    assert set(RULES) == set(counted)
+    now = int(time.time() * 1000) + MINUTE
+    for name, holds in counted.items():
+        expected = {number for number, event in index.sent.items() if holds(event)}
+        assert index.ids(kibana.rule_query(RULES[name], now)) == expected, name
+
+
+def test_keys_that_are_not_there_are_no_server_error(index):
+    """They have a rule of their own."""
+    document = {"event": {"action": "request"}, "http": {"response": {"status_code": 503}}, "error": {"type": "keys-unavailable"}}
+    stream = "logs-shoutback.log-keys"
+    stamp = {"@timestamp": datetime.now().astimezone().isoformat()}
+    index.opensearch.call("POST", f"/{stream}/_doc?refresh=true", stamp | document)
+    try:
+        now = int(time.time() * 1000) + MINUTE
+        assert index.search(stream)["hits"]["total"]["value"] == 1
+        assert not index.ids(kibana.rule_query(RULES["ShoutbackLogServerErrors"], now), stream)
+    finally:
+        index.opensearch.call("DELETE", f"/_data_stream/{stream}")

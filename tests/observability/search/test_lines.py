@@ -1,0 +1,196 @@
+"""Lines on their way: Filebeat's settings, the types they get, what becomes of bad ones and of secrets."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import traffic
+from filebeat import Filebeat, configuration
+
+OPTIONS = Path(__file__).with_name("filebeat-options")
+# What comes from Filebeat and the pipeline, not from the service.
+ADDED = {"agent", "host", "input", "tags", "log.file", "log.offset", "event.ingested", "event.original"}
+
+
+def leaves(properties, prefix=""):
+    for name, field in properties.items():
+        if "properties" in field:
+            yield from leaves(field["properties"], f"{prefix}{name}.")
+        else:
+            yield prefix + name, field["type"]
+
+
+@pytest.fixture(scope="session")
+def mapped(index):
+    """The type of every field, as the index has it."""
+    [stream] = [stream for stream in index.streams if stream.endswith("-healthy")]
+    [mapping] = index.opensearch.call("GET", f"/{stream}/_mapping").values()
+    assert mapping["mappings"]["dynamic"] == "false"
+    return dict(leaves(mapping["mappings"]["properties"]))
+
+
+def of_service(index):
+    return {number: event for number, event in index.sent.items() if not number.startswith("hand-made")}
+
+
+KINDS = {"long": int, "keyword": str, "match_only_text": str, "text": str, "date": str}
+
+
+def test_every_field_of_a_line_is_mapped_to_its_type(index, mapped):
+    for number, event in of_service(index).items():
+        for field, value in event.items():
+            assert field in mapped, f"{field} of {number} is not in mappings.json"
+            for item in value if isinstance(value, list) else [value]:
+                assert type(item) is KINDS[mapped[field]], f"{field}: {item!r} is no {mapped[field]}"
+
+
+def test_every_documented_field_is_mapped_and_the_other_way_round(mapped):
+    rows = re.findall(r"^\| `([\w@.]+)` \| (string|integer|list) \|", Path("docs/logging.md").read_text(), re.M)
+    assert len(rows) > 30
+    documented = dict(rows)
+    for field, kind in documented.items():
+        assert mapped.get(field) in {"string": ["keyword", "match_only_text", "text", "date"], "integer": ["long"], "list": ["keyword"]}[kind], field
+    for field in mapped:
+        assert field in documented or any(field == name or field.startswith(f"{name}.") for name in ADDED), f"{field} is documented nowhere"
+
+
+def test_nothing_of_a_real_line_is_ignored(index):
+    assert index.ids({"exists": {"field": "_ignored"}}) == {
+        number for number, event in index.sent.items() if event.get("message") == "wrong types"
+    }
+
+
+def test_every_line_arrives_once(index, healthy, ailing):
+    """The renamed files too; what stdout had is the truth."""
+    assert {path.name for path in healthy.directory.iterdir()} >= {"shoutback.log", "shoutback.log.1"}
+    for files in [healthy, *ailing]:
+        filebeat = Filebeat(files.directory, "any")
+        assert filebeat.files() == sorted(files.directory.iterdir())
+        prints = [filebeat.fingerprint(file) for file in filebeat.files()]
+        assert None not in prints and len(set(prints)) == len(prints)
+        arrived = index.search(query={"prefix": {"log.file.path": str(files.directory)}})["hits"]["total"]["value"]
+        assert arrived == len(files.lines()) > 0
+
+
+def test_the_pattern_is_of_all_names_that_a_file_may_get(tmp_path):
+    names = ["shoutback.log", *(f"shoutback.log.{age}" for age in range(1, 4))]
+    for name in [*names, "shoutback.log.gz", "other.log", "shoutback.log.1.swp"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in Filebeat(tmp_path, "any").files()] == names
+
+
+def test_the_service_made_lines_of_every_kind(index):
+    """Or the tests of what is found would be tests of little."""
+    seen = {(event.get("event.action"), event.get("error.type")) for event in of_service(index).values()}
+    problems = """malformed-request unauthenticated forbidden not-found method-not-allowed not-acceptable request-timeout
+        content-too-large unsupported-media-type rate-limited upstream-invalid upstream-unavailable upstream-timeout cancelled"""
+    for problem in problems.split():
+        assert ("request", problem) in seen
+    assert {"start", "stop", "breaker", "key-refresh"} <= {action for action, _ in seen}
+    assert {"upstream", "cache", "none"} <= {event.get("shoutback.source") for event in of_service(index).values()}
+
+
+def test_a_line_that_cannot_be_read_is_kept(index):
+    broken = {number: event for number, event in index.sent.items() if event.get("error.type") == "json"}
+    assert len(broken) == 4
+    for number, event in broken.items():
+        source = index.source(number)
+        assert source["event.kind"] == "pipeline_error"
+        assert source["error.message"] == event["error.message"]
+        assert source["event.dataset"] == "shoutback.log" and source["event.ingested"]
+        if "message" in event and "torn" not in event["message"]:
+            assert source["event.original"] == event["message"]
+    assert index.ids({"match": {"event.kind": "pipeline_error"}}) == set(broken)
+
+
+def test_no_secret_gets_into_the_index(index):
+    planted = [number for number, event in index.sent.items() if any(secret in json.dumps(event) for secret in traffic.SECRETS)]
+    assert len(planted) == 3
+    everything = json.dumps(index.search()["hits"]["hits"])
+    for secret in traffic.SECRETS:
+        assert secret not in everything
+        # Nor a part of one.
+        assert secret[-10:] not in everything
+    assert everything.count("[redacted]") == 3
+
+
+def test_redaction_leaves_other_texts_alone(index):
+    for number, event in of_service(index).items():
+        source = index.source(number) if number.endswith("0") else event
+        assert {name: source.get(name) for name in event} == event
+
+
+@pytest.mark.parametrize("text", ["the bearer of news", "eyJ", "Bearer", "İstanbul bearer", "key eyJ short", "bearer: brief"])
+def test_redaction_knows_words_from_tokens(opensearch, text):
+    assert redacted(opensearch, text) == text
+
+
+TOKEN = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("text", [f"Bearer {TOKEN}", f"bearer={TOKEN}", f'"BEARER": "{TOKEN}"', f"İ bearer {TOKEN}", f"a eyJ{TOKEN} b eyJ{TOKEN}"])
+def test_redaction_finds_tokens_however_they_are_written(opensearch, text):
+    assert TOKEN not in redacted(opensearch, text)
+
+
+def redacted(opensearch, text):
+    body = {"docs": [{"_source": {"message": text, "deep": [{"er": text}]}}]}
+    [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", body)["docs"]
+    source = answer["doc"]["_source"]
+    assert source["deep"][0]["er"] == source["message"]
+    return source["message"]
+
+
+def test_a_line_that_cannot_be_redacted_loses_its_texts(opensearch):
+    """But is not dropped."""
+    pipeline = json.loads(Path("observability/elasticsearch/pipeline.json").read_text())
+    pipeline["processors"][-1]["script"].pop("id")
+    pipeline["processors"][-1]["script"]["source"] = "ctx.nothing.here = 1"
+    body = {"docs": [{"_source": {"message": f"Bearer {TOKEN}", "log": {"level": "info"}}}], "pipeline": pipeline}
+    [answer] = opensearch.call("POST", "/_ingest/pipeline/_simulate", body)["docs"]
+    source = answer["doc"]["_source"]
+    assert "message" not in source and source["log"] == {"level": "info"}
+    assert source["event"]["kind"] == "pipeline_error" and source["error"]["type"] == "pipeline"
+
+
+def options(value, prefix=""):
+    for name, item in value.items():
+        if isinstance(item, dict):
+            yield from options(item, f"{prefix}{name}.")
+        elif isinstance(item, list) and item and isinstance(item[0], dict):
+            for each in item:
+                yield from options(each, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_filebeat_knows_every_option():
+    """By its documentation, page for page."""
+    known = dict(line.split() for line in OPTIONS.read_text().splitlines() if line and not line.startswith("#"))
+    used = set(options(configuration(ELASTICSEARCH_HOSTS="x", ELASTICSEARCH_API_KEY="x")))
+    assert used == set(known)
+
+
+def test_filebeat_and_the_service_agree_on_limits():
+    source = Path("src/telemetry/log.rs").read_text()
+    [longest] = re.findall(r"const MAX_LINE: usize = (\d+) << 10;", source)
+    [files] = re.findall(r"const FILES: u32 = (\d+);", Path("src/telemetry/log/file.rs").read_text())
+    [settings] = configuration(ELASTICSEARCH_HOSTS="x", ELASTICSEARCH_API_KEY="x")["filebeat"]["inputs"]
+    assert settings["message_max_bytes"] >= int(longest) << 10
+    assert int(files) - 1 <= 9
+
+
+def test_the_lifecycle_is_tied_to_its_policy():
+    """OpenSearch has no such thing: that the names agree is all that is seen here."""
+    folder = Path("observability/elasticsearch")
+    name = json.loads((folder / "lifecycle.json").read_text())["template"]["settings"]["index.lifecycle.name"]
+    assert f"_ilm/policy/{name} <ilm-policy.json" in (folder / "load").read_text()
+    phases = json.loads((folder / "ilm-policy.json").read_text())["policy"]["phases"]
+    assert set(phases) == {"hot", "warm", "delete"} and "delete" in phases["delete"]["actions"]
+
+
+def test_scripts_are_shell(tmp_path):
+    for script in ["observability/elasticsearch/load", "observability/kibana/load"]:
+        subprocess.run(["sh", "-n", script], check=True)
