@@ -25,6 +25,7 @@ def query(saved):
 
 
 INTERVAL = 30
+MISSING = "__missing__"
 
 
 def aggregations(panel):
@@ -44,6 +45,8 @@ def aggregations(panel):
             assert bucket["type"] == "terms"
             ordered_by = {"_key": "_key", metric["id"]: "_count"}[params["orderBy"]]
             asked = {"terms": {"field": params["field"], "size": params["size"], "order": {ordered_by: params["order"]}}}
+            if params["missingBucket"]:
+                asked["terms"]["missing"] = MISSING
         body = {bucket["id"]: asked | ({"aggs": body} if body else {})}
     return metric, buckets, body
 

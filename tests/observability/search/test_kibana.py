@@ -104,7 +104,7 @@ FOUND_BY_PANEL = collections.defaultdict(
 
 
 def key(event, bucket):
-    value = event.get(bucket["params"]["field"])
+    value = event.get(bucket["params"]["field"], kibana.MISSING if bucket["params"].get("missingBucket") else None)
     if bucket["type"] == "date_histogram":
         milliseconds = int(datetime.fromisoformat(value).timestamp() * 1000)
         return milliseconds - milliseconds % (kibana.INTERVAL * 1000)

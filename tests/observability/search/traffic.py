@@ -191,7 +191,7 @@ def hand_made(root, like):
     """Lines that a healthy service does not write."""
     files = Files(root, "hand-made")
     line = {name: like[name] for name in ("@timestamp", "event.dataset", "service.name", "service.version", "ecs.version")}
-    line |= {"log.level": "warn", "log.logger": "shoutback"}
+    line |= {"log.level": "warn", "log.logger": "shoutback", "service.node.name": "shoutback-0", "service.environment": "test"}
     texts = [
         json.dumps(line | {"message": "traced", "trace.id": TRACE, "span.id": "00f067aa0ba902b7"}),
         json.dumps(line | {"message": "traced too", "trace.id": TRACE, "span.id": "00f067aa0ba902b8"}),
