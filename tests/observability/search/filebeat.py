@@ -11,13 +11,16 @@ import yaml
 SHIPPED = Path("observability/filebeat/filebeat.yml")
 
 
+REQUIRED = {"ELASTICSEARCH_HOSTS": "http://127.0.0.1:9200", "ELASTICSEARCH_API_KEY": "id:key", "ELASTICSEARCH_CA_FILE": "/ca.pem"}
+
+
 def configuration(**variables):
     """filebeat.yml as Filebeat reads it: `${NAME:default}` comes from the environment, dotted names are nested ones."""
 
     def value(match):
         name, default = match.group(1), match.group(2)
-        if name in variables:
-            return variables[name]
+        if name in variables or name in REQUIRED:
+            return (REQUIRED | variables)[name]
         assert default is not None, f"{name} must be set"
         return default
 
@@ -77,12 +80,7 @@ class Filebeat:
     """Reads what is there now; one that follows would see the same lines."""
 
     def __init__(self, directory, namespace):
-        configured = configuration(
-            LOG_DIRECTORY=str(directory),
-            DATA_STREAM_NAMESPACE=namespace,
-            ELASTICSEARCH_HOSTS="http://127.0.0.1:9200",
-            ELASTICSEARCH_API_KEY="id:key",
-        )
+        configured = configuration(LOG_DIRECTORY=str(directory), DATA_STREAM_NAMESPACE=namespace)
         [self.input] = configured["filebeat"]["inputs"]
         self.output = configured["output"]["elasticsearch"]
         [parser] = self.input["parsers"]

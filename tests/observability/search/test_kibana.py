@@ -59,8 +59,9 @@ PLACEHOLDERS = {
 }
 
 
-def test_every_search_is_looked_at():
+def test_every_search_and_panel_is_looked_at():
     assert set(SEARCHES) == set(FOUND_BY_SEARCH)
+    assert set(PANELS) == set(SHOWN_BY_PANEL)
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -86,21 +87,31 @@ def test_columns_and_aggregations_are_of_fields_that_can_be_had(index):
                 assert caps["aggregatable"], each
 
 
-# Of a panel: which lines it counts.
-FOUND_BY_PANEL = collections.defaultdict(
-    lambda: is_request,
-    {
-        "failures": lambda event: is_request(event) and status(event) >= 500,
-        "duration-p95": lambda event: is_request(event) and event.get("error.type") != "cancelled",
-        "duration-over-time": lambda event: is_request(event) and event.get("error.type") != "cancelled",
-        "duration-by-source": lambda event: "shoutback.source" in event,
-        "by-source": lambda event: "shoutback.source" in event,
-        "by-error": lambda event: is_request(event) and "error.type" in event,
-        "breaker": lambda event: event.get("event.action") == "breaker",
-        "attempts": lambda event: "shoutback.upstream.attempts" in event,
-        "by-level": lambda event: True,
-    },
-)
+def is_answered(event):
+    return is_request(event) and event.get("error.type") != "cancelled"
+
+
+def has(field):
+    return lambda event: field in event
+
+
+# Of each panel: which lines it is about, what it measures of them, and by what.
+SHOWN_BY_PANEL = {
+    "requests": (is_request, None, []),
+    "failures": (lambda event: is_request(event) and status(event) >= 500, None, []),
+    "duration-p95": (is_answered, "event.duration", []),
+    "outcome-over-time": (is_request, None, ["@timestamp", "event.outcome"]),
+    "status-over-time": (is_request, None, ["@timestamp", "http.response.status_code"]),
+    "duration-over-time": (is_answered, "event.duration", ["@timestamp"]),
+    "duration-by-source": (has("shoutback.source"), "event.duration", ["shoutback.source"]),
+    "by-consumer": (is_request, None, ["client.user.id", "event.outcome"]),
+    "by-route": (is_request, None, ["shoutback.route"]),
+    "by-source": (has("shoutback.source"), None, ["shoutback.source"]),
+    "by-error": (lambda event: is_request(event) and "error.type" in event, None, ["error.type", "client.user.id"]),
+    "breaker": (has("shoutback.breaker.to"), None, ["shoutback.breaker.to", "service.node.name"]),
+    "attempts": (has("shoutback.upstream.attempts"), None, ["shoutback.upstream.attempts"]),
+    "by-level": (lambda event: True, None, ["log.level", "service.node.name"]),
+}
 
 
 def key(event, bucket):
@@ -116,10 +127,13 @@ def test_a_panel_shows_what_happened(index, name):
     metric, buckets, body = kibana.aggregations(PANELS[name])
     answer = index.search(query=kibana.query(PANELS[name]), size=0, **({"aggs": body} if body else {}))
     shown = kibana.table({"doc_count": answer["hits"]["total"]["value"]} | answer.get("aggregations", {}), metric, buckets)
+    holds, measured, fields = SHOWN_BY_PANEL[name]
+    assert [bucket["params"]["field"] for bucket in buckets] == fields
+    assert metric["params"].get("field") == measured
     expected = collections.defaultdict(list)
     for event in index.sent.values():
         keys = tuple(key(event, bucket) for bucket in buckets)
-        if FOUND_BY_PANEL[name](event) and None not in keys:
+        if holds(event) and None not in keys:
             expected[keys].append(event)
     assert expected and set(shown) == set(expected)
     for keys, events in expected.items():
@@ -127,7 +141,7 @@ def test_a_panel_shows_what_happened(index, name):
             assert shown[keys] == len(events), keys
         else:
             # Interpolated between neighbours; how, is the index's business.
-            values = sorted(event[metric["params"]["field"]] for event in events)
+            values = sorted(event[measured] for event in events)
             place = 0.95 * (len(values) - 1)
             assert values[max(0, int(place) - 1)] <= shown[keys] <= values[min(len(values) - 1, int(place) + 2)], keys
 
