@@ -20,8 +20,9 @@ class OpenSearch(Process):
         self.url = f"http://127.0.0.1:{self.port}"
         super().__init__(["opensearch", directory / "node", self.port], directory / "opensearch.log")
         with self.starting():
-            # The runner creates its own index late; a node that answers has elected itself.
-            self.until("it answers", lambda: answers(f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s"), within=180)
+            # It answers before it has elected itself, and takes nothing until then.
+            health = f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s"
+            self.until("it takes requests", lambda: answers(health), within=180)
 
     def call(self, method, path, body=None):
         """The answer's JSON; a list of a body is sent as lines. Fails with what OpenSearch says if it refuses."""
