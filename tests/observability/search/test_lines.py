@@ -10,8 +10,8 @@ import traffic
 from filebeat import Filebeat, configuration
 
 OPTIONS = Path(__file__).with_name("filebeat-options")
-# What comes from Filebeat and the pipeline, not from the service; and what it adds to lines if it traces.
-ADDED = {"agent", "host", "input", "tags", "log.file", "log.offset", "event.ingested", "event.original", "trace.id", "span.id"}
+# What comes from Filebeat and the pipeline, not from the service.
+ADDED = {"agent", "host", "input", "tags", "log.file", "log.offset", "event.ingested", "event.original"}
 
 
 def leaves(properties, prefix=""):
