@@ -76,13 +76,15 @@ cargo_build() {
     rm -rf "$directory/target"
 }
 
-# go_install PACKAGE VERSION NAME: a command from a Go module that pins what it needs. Go names it by the last part of its path.
+# go_install PACKAGE VERSION NAME [OPTION…]: a command from a Go module that pins what it needs. Go names it by the last part of
+# its path.
 go_install() {
     install_once "$3-$2" go_build "$@"
 }
 
 go_build() {
     local directory=$1 package=$2 version=$3 name=$4
-    GOBIN="$directory/bin" CGO_ENABLED=0 GOFLAGS=-trimpath go install -ldflags '-s -w' "$package@v$version"
+    shift 4
+    GOBIN="$directory/bin" CGO_ENABLED=0 GOFLAGS=-trimpath go install -ldflags '-s -w' "$@" "$package@v$version"
     [[ ${package##*/} == "$name" ]] || mv "$directory/bin/${package##*/}" "$directory/bin/$name"
 }

@@ -1,0 +1,104 @@
+"""The real Prometheus, which scrapes what a test tells it to."""
+
+import json
+import urllib.parse
+from dataclasses import dataclass, field
+
+from .process import Process, answers, ask
+from .toxiproxy import free_port
+
+
+@dataclass
+class Target:
+    """What is scraped at `address`. Without `instance` among its labels, that is the address."""
+
+    address: str
+    labels: dict = field(default_factory=dict)
+    job: str = "shoutback"
+
+
+class Prometheus(Process):
+    """A server on a free port of this machine, ready when it is made, with its configuration and data in `directory`."""
+
+    def __init__(self, directory, targets, rules=(), interval="1s", evaluation=None, alertmanagers=()):
+        """`rules` are paths of rule files, `alertmanagers` addresses; rules are evaluated each `evaluation`, else `interval`."""
+        self.directory, self.targets = directory, list(targets)
+        self.rules, self.interval, self.evaluation = [str(path) for path in rules], interval, evaluation or interval
+        self.alertmanagers = list(alertmanagers)
+        self.configure()
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.api = f"http://{self.address}"
+        command = [
+            "prometheus",
+            f"--config.file={directory}/prometheus.yml",
+            f"--storage.tsdb.path={directory}/data",
+            f"--web.listen-address={self.address}",
+            "--web.enable-lifecycle",
+            "--log.level=warn",
+        ]
+        super().__init__(command, directory / "prometheus.log")
+        with self.starting():
+            self.until("it is ready", lambda: answers(f"{self.api}/-/ready"))
+
+    def configure(self):
+        configuration = {
+            "global": {
+                "scrape_interval": self.interval,
+                "scrape_timeout": self.interval,
+                "evaluation_interval": self.evaluation,
+            },
+            "rule_files": self.rules,
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}]},
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "static_configs": [
+                        {"targets": [target.address], "labels": target.labels} for target in self.targets if target.job == job
+                    ],
+                }
+                for job in sorted({target.job for target in self.targets})
+            ],
+        }
+        # YAML is a superset of JSON.
+        (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
+
+    def scrape(self, *targets):
+        """Scrapes these too from now on."""
+        self.targets += targets
+        self.configure()
+        status, text = ask("POST", f"{self.api}/-/reload")
+        assert status == 200, text
+
+    def get(self, path, **parameters):
+        """The data of an answer of its API."""
+        status, text = ask("GET", f"{self.api}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        assert status == 200, f"{path} {parameters}: {text}"
+        return json.loads(text)["data"]
+
+    def query(self, expression, time=None):
+        """An instant vector: its samples as pairs of labels and value. A scalar is one without labels."""
+        data = self.get("query", query=expression, **({} if time is None else {"time": time}))
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        assert data["resultType"] == "vector", f"{expression} is a {data['resultType']}"
+        return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
+
+    def query_range(self, expression, start, end, step):
+        """Its series as pairs of labels and values, those as pairs of time and value; times are in Unix' seconds."""
+        data = self.get("query_range", query=expression, start=start, end=end, step=step)
+        return [
+            (series["metric"], [(moment, float(value)) for moment, value in series["values"]]) for series in data["result"]
+        ]
+
+    def alerts(self, state=None):
+        """Those that are not inactive, or the ones in `state`: pending or firing."""
+        return [alert for alert in self.get("alerts")["alerts"] if state in (None, alert["state"])]
+
+    def rule_groups(self):
+        return self.get("rules")["groups"]
+
+    def has_scraped(self):
+        """Whether each target's last scrape succeeded."""
+        active = self.get("targets", state="active")["activeTargets"]
+        return len(active) == len(self.targets) and all(target["health"] == "up" for target in active)
