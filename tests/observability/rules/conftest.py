@@ -1,0 +1,135 @@
+"""One run for all tests: faults begin, alerts fire, faults end, alerts return. The tests look at what was recorded."""
+
+import contextlib
+import http.server
+import threading
+import time
+
+import pytest
+from environments import Builder
+from load import Load
+from shipped import write_faster
+
+from harness.process import wait_until
+from harness.prometheus import Prometheus
+from harness.shoutback import Emulators
+from harness.toxiproxy import Toxiproxy
+
+# An hour in 30 s. The tickets' six hours have to pass before they return, so they are watched by another Prometheus in 15 s.
+SCALE, TICKET_SCALE = 120, 1440
+INTERVAL = "500ms"
+SLO_TICKETS = {"ShoutbackAvailabilityTicket", "ShoutbackLatencyTicket"}
+
+
+class Collector(contextlib.AbstractContextManager):
+    """Takes any spans: at `always`, and at `address` while `proxy` lets them through."""
+
+    def __init__(self, toxiproxy):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.always = f"http://127.0.0.1:{self.server.server_port}"
+        self.proxy = toxiproxy.proxy(f"127.0.0.1:{self.server.server_port}")
+        self.address = f"http://{self.proxy.address}"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+
+
+class Run:
+    def __init__(self, environments, prometheus, tickets):
+        self.environments, self.prometheus, self.tickets = environments, prometheus, tickets
+        self.fired, self.returned = {}, {}
+
+    def ever_fired(self, prometheus):
+        """Labels of every alert that was firing at some time."""
+        return [labels for labels, _ in prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1h])')]
+
+    def now(self, prometheus):
+        return {identity(alert["labels"]) for alert in prometheus.alerts()}
+
+    def expected(self):
+        return {(environment.name, *alert) for environment in self.environments for alert in environment.expected}
+
+    def go(self):
+        """Through all of it. What does not come in time is for the tests to say, of each alert."""
+        expected = self.expected()
+        slow = {alert for alert in expected if alert[1] in SLO_TICKETS}
+        self.prometheus.until("all are scraped", self.prometheus.has_scraped)
+        self.prometheus.until("requests are seen", self._requests_are_seen)
+        self._call("begin")
+        repeated = [[every, 0.0, call] for one in self.environments for every, call in one.repeat]
+
+        def all_fire():
+            for entry in repeated:
+                every, last, call = entry
+                if time.monotonic() - last >= every:
+                    entry[1] = time.monotonic()
+                    call()
+            both = self.ever_fired(self.prometheus), self.ever_fired(self.tickets)
+            fired, fired_slowly = ({identity(labels) for labels in labelled} for labelled in both)
+            self.fired = {"prometheus": both[0], "tickets": both[1]}
+            return expected <= fired and slow <= fired_slowly
+
+        with contextlib.suppress(AssertionError):
+            self.prometheus.until("all alerts fire", all_fire, within=60)
+        self._call("end")
+
+        def all_returned():
+            still = self.now(self.prometheus) - slow | self.now(self.tickets) & slow
+            self.returned = expected - still
+            return self.returned == expected
+
+        with contextlib.suppress(AssertionError):
+            self.prometheus.until("all alerts return", all_returned, within=60)
+        # What the faults' end itself may have raised counts as well.
+        self.fired["prometheus"] = self.ever_fired(self.prometheus)
+
+    def _requests_are_seen(self):
+        seen = self.prometheus.query('sum(increase(http_server_request_duration_seconds_count{environment="nobody-calls"}[1m]))')
+        return seen and seen[0][1] > 200
+
+    def _call(self, what):
+        for environment in self.environments:
+            for call in getattr(environment, what):
+                call()
+
+
+def identity(labels):
+    return labels["environment"], labels["alertname"], labels["severity"]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    with contextlib.ExitStack() as stack:
+        emulators = stack.enter_context(Emulators(directory / "emulators.log"))
+        toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
+        collector = stack.enter_context(Collector(toxiproxy))
+        load = stack.enter_context(Load())
+        environments = Builder(stack, directory, emulators, toxiproxy, load, collector).all()
+        for environment in environments:
+            for call in environment.before:
+                call()
+
+        def prometheus(name, scale):
+            (directory / name).mkdir()
+            rules = write_faster(directory / name / "rules", scale)
+            targets = [target for environment in environments for target in environment.targets]
+            return stack.enter_context(Prometheus(directory / name, targets, rules, INTERVAL))
+
+        run = Run(environments, prometheus("prometheus", SCALE), prometheus("tickets", TICKET_SCALE))
+        run.go()
+        yield run
