@@ -17,9 +17,10 @@ def binary():
 
 
 class Shoutback(Process):
-    """One instance, ready when it is made. `variables` are its environment, over ports of its own choice."""
+    """One instance, ready when it is made. `variables` are its environment, over ports of its own choice; `through` is a command
+    that becomes it, such as `env` with options."""
 
-    def __init__(self, log, **variables):
+    def __init__(self, log, through=(), **variables):
         environment = {
             "HTTP_ADDR": "127.0.0.1:0",
             "ADMIN_ADDR": "127.0.0.1:0",
@@ -27,7 +28,7 @@ class Shoutback(Process):
             "RATE_LIMIT_PER_CLIENT": "off",
             "SHUTDOWN_GRACE": "0ms",
         }
-        super().__init__([binary(), "serve"], log, environment | variables)
+        super().__init__([*through, binary(), "serve"], log, environment | variables)
         with self.starting():
             started = self.until("it listens", self._started)
             self.address, self.admin = started["shoutback.http_addr"], started["shoutback.admin_addr"]

@@ -5,6 +5,7 @@ alert for it.
 """
 
 import contextlib
+import resource
 from dataclasses import dataclass, field
 
 from harness.prometheus import Target
@@ -51,11 +52,11 @@ class Builder:
         self.environments.append(environment)
         return environment
 
-    def start(self, environment, instance="only", **variables):
+    def start(self, environment, instance="only", through=(), **variables):
         """An instance that `environment` is scraped from."""
         url = f"http://{self.emulators.shoutcloud}/V1/SHOUT"
         log = self.directory / f"{environment.name}-{instance}.log"
-        shoutback = Shoutback(log, **(VARIABLES | {"SHOUTCLOUD_URL": url} | variables))
+        shoutback = Shoutback(log, through, **(VARIABLES | {"SHOUTCLOUD_URL": url} | variables))
         self.stack.enter_context(shoutback)
         environment.watch(shoutback.admin, instance)
         return shoutback
@@ -91,6 +92,7 @@ class Builder:
         self.all_replicas_down()
         self.nobody_calls()
         self.collector_is_away()
+        self.disk_is_full()
         return self.environments
 
     def healthy_and_without_one_replica(self):
@@ -102,7 +104,7 @@ class Builder:
             shoutback = self.start(healthy, instance, **variables)
             lost.watch(shoutback.admin, instance)
             requests = [new(self.token), usual(self.token), usual(self.token), empty(self.token), usual()]
-            self.load.on(shoutback.address, 20, *requests)
+            self.load.on(shoutback.address, 10, *requests)
         self.dies(lost, "c")
 
     def dies(self, environment, instance):
@@ -124,7 +126,7 @@ class Builder:
         environment = self.environment("calls-fail", AVAILABILITY | {("ShoutbackRetryBudgetEmpty", "ticket")})
         proxy, variables = self.network(self.emulators.shoutcloud)
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 20, new())
+        self.load.on(shoutback.address, 10, new())
         self.down(environment, proxy)
 
     def breaker_opens(self):
@@ -134,14 +136,14 @@ class Builder:
         variables |= {"BREAKER_MIN_CALLS": "5", "BREAKER_OPEN_FOR": "500ms", "BREAKER_WINDOW": "5s"}
         variables |= {"SHOUTCLOUD_FALLBACK": "local", "SHOUTCLOUD_MAX_RETRIES": "0"}
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 20, new())
+        self.load.on(shoutback.address, 10, new())
         self.down(environment, proxy)
 
     def calls_are_slow(self):
         environment = self.environment("calls-are-slow", LATENCY, slo="latency")
         proxy, variables = self.network(self.emulators.shoutcloud)
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 10, new())
+        self.load.on(shoutback.address, 5, new())
         self.toxic(environment, proxy, "latency", latency=1200)
 
     def refusals_are_slow(self):
@@ -184,7 +186,7 @@ class Builder:
         proxy, variables = self.network(self.emulators.shoutcloud)
         limits = {"SHOUTCLOUD_MAX_CONCURRENCY": "1", "SHOUTCLOUD_MAX_QUEUE": "1"}
         shoutback = self.start(environment, **variables, **limits)
-        self.load.on(shoutback.address, 20, new())
+        self.load.on(shoutback.address, 10, new())
         self.toxic(environment, proxy, "latency", latency=300)
 
     def all_replicas_down(self):
@@ -204,3 +206,15 @@ class Builder:
         shoutback = self.start(environment, **variables)
         self.load.on(shoutback.address, 10, usual())
         self.down(environment, self.collector.proxy)
+
+    def disk_is_full(self):
+        """No file of its may grow: a write meets this limit as it meets the end of a disk, but for a signal."""
+        environment = self.environment("disk-is-full", [("ShoutbackLogLinesDropped", "ticket")])
+        shoutback = self.start(environment, through=["env", "--ignore-signal=XFSZ"])
+        self.load.on(shoutback.address, 10, usual())
+
+        def limit(size):
+            resource.prlimit(shoutback.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+        environment.begin.append(lambda: limit(1))
+        environment.end.append(lambda: limit(resource.RLIM_INFINITY))

@@ -25,6 +25,11 @@ def alerts():
     return [rule for rule in rules() if "alert" in rule]
 
 
+def identified(rule):
+    """An alert in the name of a test."""
+    return f"{rule['alert']}-{rule['labels']['severity']}"
+
+
 def divided(duration, scale):
     parts = re.findall(r"(\d+)(ms|[smhdwy])", duration)
     milliseconds = sum(int(number) * UNITS[unit] for number, unit in parts) / scale

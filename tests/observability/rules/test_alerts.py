@@ -1,5 +1,7 @@
 """Each alert fires for its fault, for nothing else, and returns when the fault is over."""
 
+import re
+
 import pytest
 from conftest import SLO_TICKETS, identity
 from shipped import alerts
@@ -20,6 +22,7 @@ ENVIRONMENTS = [
     "all-replicas-down",
     "nobody-calls",
     "collector-is-away",
+    "disk-is-full",
 ]
 
 
@@ -36,13 +39,16 @@ def test_it_fires_for_its_fault(alert, run):
         fired = [labels for labels in seen if identity(labels) == (environment.name, *alert)]
         assert fired, f"{alert} did not fire for {environment.name}"
         for labels in fired:
-            assert environment.labels.items() <= {**environment.labels, **{k: v for k, v in labels.items() if k in environment.labels}}.items(), labels
+            assert environment.labels.items() <= labels.items()
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_nothing_else_fires(name, run):
     environment, = (one for one in run.environments if one.name == name)
     fired = {identity(labels)[1:] for labels in run.fired["prometheus"] if labels["environment"] == name}
+    # On a machine that is too busy to answer a scrape in time, these are right.
+    if not run.answered_every_scrape(name):
+        fired -= {("ShoutbackReplicaDown", "ticket"), ("ShoutbackReplicaDown", "page")}
     assert fired <= environment.expected
 
 
@@ -50,3 +56,11 @@ def test_nothing_else_fires(name, run):
 def test_it_returns_when_the_fault_is_over(alert, run):
     for environment in having(run, alert):
         assert (environment.name, *alert) in run.returned
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids="-".join)
+def test_what_it_says_makes_sense(alert, run):
+    """Templates that fail, or name a label that is not there, say so in the text."""
+    for environment in having(run, alert):
+        for text in run.annotations[(environment.name, *alert)].values():
+            assert text and not re.search(r"<no value>|<error|NaN|Inf|  ", text), text
