@@ -142,7 +142,8 @@ class Builder:
     def calls_are_slow(self):
         environment = self.environment("calls-are-slow", LATENCY, slo="latency")
         proxy, variables = self.network(self.emulators.shoutcloud)
-        shoutback = self.start(environment, **variables)
+        patience = {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "15s", "SHOUTCLOUD_DEADLINE": "20s"}
+        shoutback = self.start(environment, **variables, **patience)
         self.load.on(shoutback.address, 5, new())
         self.toxic(environment, proxy, "latency", latency=1200)
 
@@ -153,8 +154,8 @@ class Builder:
         shoutback = self.start(environment, **variables)
         stream = self.load.on(shoutback.address, 2, usual(self.token))
         unknown = with_an_unknown_key(self.token)
-        self.toxic(environment, proxy, "latency", latency=400)
-        environment.repeat.append((11, lambda: stream.burst(150, lambda: text_that("", unknown))))
+        self.toxic(environment, proxy, "latency", latency=300)
+        environment.repeat.append((11, lambda: stream.burst(80, lambda: text_that("", unknown))))
 
     def keys_are_stale(self):
         """Since before the first scrape: a success that was seen would last for the hours that the page looks back."""
@@ -186,8 +187,8 @@ class Builder:
         proxy, variables = self.network(self.emulators.shoutcloud)
         limits = {"SHOUTCLOUD_MAX_CONCURRENCY": "1", "SHOUTCLOUD_MAX_QUEUE": "1"}
         shoutback = self.start(environment, **variables, **limits)
-        self.load.on(shoutback.address, 10, new())
-        self.toxic(environment, proxy, "latency", latency=300)
+        self.load.on(shoutback.address, 30, new())
+        self.toxic(environment, proxy, "latency", latency=100)
 
     def all_replicas_down(self):
         expected = [("ShoutbackReplicaDown", "ticket"), ("ShoutbackReplicaDown", "page")]
