@@ -1,1 +1,368 @@
+//! Secrets in every place where somebody may put one, at the highest level of everything: none of them is logged.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use shoutback::dev::cognito;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+
+use super::open_to_all;
+use crate::api::wire::Connection;
+use crate::process::child::Process;
+use crate::support::http2::{Http2, shout_fields};
+use crate::support::jwt::b64;
+use crate::support::key_server::{Answer, KeyServer};
+use crate::support::{POOL_ID, changed, client, loopback, raw, until};
+
+/// Stands in whatever must not be logged; of three letters' length, so that no cut hides it.
+const SECRET: &str = "zk9x";
+const OTHER_POOL: &str = "eu-west-1_TestPool2";
+
+/// A SHOUTCLOUD that does as the text says, and whose every answer holds a secret.
+async fn upstream() -> raw::Server {
+    let answer = |status: &str, headers: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nx-secret: {SECRET}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    raw::Server::start(move |request, mut stream| async move {
+        let (_, body) = request.split_once("\r\n\r\n").expect("a body");
+        let sent: Value = serde_json::from_str(body).expect("JSON");
+        let input = sent["INPUT"].as_str().expect("a text");
+        let asked: String = input.chars().rev().skip_while(|c| *c != '=').skip(1).collect();
+        let shout = |input: &str, output: &str| json!({"INPUT": input, "OUTPUT": output}).to_string();
+        let bytes = match asked.as_str() {
+            "lies" => answer("200 OK", "", &shout(input, SECRET)),
+            "other" => answer("200 OK", "", &shout(SECRET, SECRET)),
+            "unreadable" => answer("200 OK", "", &format!("{{\"{SECRET}\"")),
+            "long" => answer("200 OK", "", &SECRET.repeat(10_000)),
+            "teapot" => answer("418 zk9x", "", SECRET),
+            "redirect" => answer("307 zk9x", &format!("location: /{SECRET}\r\n"), SECRET),
+            "unwell" => answer("503 zk9x", &format!("retry-after: {SECRET}\r\n"), SECRET),
+            "garbage" => format!("{SECRET}\r\n\r\n{SECRET}"),
+            "header" => format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n"),
+            "truncated" => format!("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{SECRET}"),
+            "chunks" => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{SECRET}\r\n"),
+            "stall" => std::future::pending().await,
+            _ => answer("200 OK", "", &shout(input, &input.to_uppercase())),
+        };
+        _ = stream.write_all(bytes.as_bytes()).await;
+        _ = stream.shutdown().await;
+    })
+    .await
+}
+
+/// A request with secrets in its query, its cookie and other fields.
+fn request(line: &str, fields: &[(&str, &str)], body: &str) -> String {
+    let mut request = format!(
+        "{line}?{SECRET}={SECRET} HTTP/1.1\r\nhost: {SECRET}\r\nconnection: close\r\ncookie: session={SECRET}\r\n\
+         user-agent: {SECRET}\r\nreferer: http://{SECRET}/\r\nx-{SECRET}: {SECRET}\r\ntraceparent: {SECRET}\r\n\
+         content-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in fields {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request + "\r\n" + body
+}
+
+/// The texts that are refused before anything is asked of the upstream, or because of what it answers.
+async fn ask_everything(public: SocketAddr, token: &str, tokens: &[String]) {
+    let ask = async |request: String| {
+        raw::exchange(public, request.as_bytes()).await;
+    };
+    let authorization = format!("Bearer {token}");
+    let good = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "text/plain"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| [&good[..1], more].concat();
+    ask(request("POST /v1", &good, SECRET)).await;
+    ask(request("POST /v1", &good, SECRET)).await;
+    ask(request(
+        "POST /v1",
+        &with(&[("content-type", "application/json")]),
+        r#"{"data":"zk9x","zk9x":"zk9x"}"#,
+    ))
+    .await;
+    for asked in [
+        "lies",
+        "other",
+        "unreadable",
+        "long",
+        "teapot",
+        "redirect",
+        "unwell",
+        "garbage",
+        "header",
+        "truncated",
+        "chunks",
+        "stall",
+    ] {
+        // Reversed it is the first thing after the equals sign from behind.
+        ask(request("POST /v1", &good, &format!("{SECRET}={asked}"))).await;
+    }
+    for body in [
+        r#"{"data":zk9x}"#,
+        r#"{"data":"zk9x","data":"zk9x"}"#,
+        r#"["zk9x"]"#,
+        "zk9x",
+        "{\"data\":\"\\ud800zk9x\"}",
+    ] {
+        ask(request(
+            "POST /v1",
+            &with(&[("content-type", "application/json")]),
+            body,
+        ))
+        .await;
+    }
+    ask(request(
+        "POST /v1",
+        &with(&[("content-type", "zk9x/zk9x")]),
+        SECRET,
+    ))
+    .await;
+    ask(request(
+        "POST /v1",
+        &with(&[("content-type", "text/plain; charset=zk9x")]),
+        SECRET,
+    ))
+    .await;
+    ask(request(
+        "POST /v1",
+        &with(&[("content-type", "text/plain"), ("accept", "zk9x/zk9x")]),
+        SECRET,
+    ))
+    .await;
+    ask(request("POST /v1", &good, &SECRET.repeat(20_000))).await;
+    ask(request(&format!("GET /{SECRET}/{token}"), &good, "")).await;
+    ask(request(&format!("GET /v1/{token}"), &good, "")).await;
+    ask(request(&format!("{SECRET} /v1"), &good, SECRET)).await;
+    ask(request("DELETE /v1", &good, SECRET)).await;
+    ask(request("POST /v1", &good[1..], SECRET)).await;
+    for token in tokens {
+        let authorization = format!("Bearer {token}");
+        ask(request(
+            "POST /v1",
+            &[("authorization", &authorization), good[1]],
+            SECRET,
+        ))
+        .await;
+    }
+    for malformed in [
+        "Basic zk9x",
+        "Bearer  zk9x",
+        "zk9x",
+        "Bearer zk9x, Bearer zk9x",
+        "Bearer z\u{e9}k9x zk9x",
+    ] {
+        ask(request(
+            "POST /v1",
+            &[("authorization", malformed), good[1]],
+            SECRET,
+        ))
+        .await;
+    }
+    ask(request("POST /v1", &[good[0], good[0], good[1]], SECRET)).await;
+    // What the parser refuses, and what is too long for it.
+    for bytes in [
+        format!("{SECRET}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{SECRET} {SECRET}: {SECRET}\r\n\r\n"),
+        format!("POST /v1 HTTP/1.1\r\nhost: x\r\ncontent-length: {SECRET}\r\n\r\n"),
+        format!("GET /{} HTTP/1.1\r\n\r\n", SECRET.repeat(30_000)),
+        format!("POST /v1 HTTP/1.1\r\nhost: x\r\nx-request-id: {SECRET} \u{0}\r\n\r\n"),
+    ] {
+        ask(bytes).await;
+    }
+    let mut invalid = request("POST /v1", &good, "").into_bytes();
+    invalid.splice(
+        invalid.len() - 2..,
+        b"x-bytes: \xff\xfezk9x\r\n\r\n".iter().copied(),
+    );
+    raw::exchange(public, &invalid).await;
+    let mut cancelled = Connection::open(public).await;
+    cancelled
+        .send(request("POST /v1", &good, &format!("{SECRET}=stall")))
+        .await;
+    drop(cancelled);
+    let mut http2 = Http2::open(public).await;
+    http2.shout(1, token, SECRET).await;
+    http2.answer(1).await;
+    let mut fields = shout_fields(token);
+    fields.push((SECRET.to_uppercase(), SECRET.to_owned()));
+    let block = crate::support::http2::block(&fields);
+    http2.send_block(3, &block).await;
+    http2.answer(3).await;
+}
+
+/// Tokens for each refusal.
+fn bad_tokens(cognito: &cognito::Emulator, good: &str) -> Vec<String> {
+    let signed = |name: &str, value: Value| cognito.sign(&changed(cognito.claims(), &[(name, value)]));
+    let (unsigned, _) = good.rsplit_once('.').expect("three parts");
+    let header = |header: &str| format!("{}.{}.{}", b64(header), b64(SECRET), b64(SECRET));
+    let claims = Value::Object(cognito.claims()).to_string();
+    vec![
+        signed("exp", json!(1)),
+        signed("nbf", json!(1e15)),
+        signed("scope", json!(SECRET)),
+        signed("client_id", json!(SECRET)),
+        signed("token_use", json!(SECRET)),
+        signed("iss", json!(SECRET)),
+        format!("{unsigned}.{}", b64(SECRET)),
+        format!("{good}.{SECRET}"),
+        SECRET.to_owned(),
+        header(&format!("{{\"alg\":\"{SECRET}\",\"kid\":\"{SECRET}\"}}")),
+        header(SECRET),
+        format!(
+            "{}.{}.{}",
+            b64(format!("{{\"alg\":\"RS256\",\"kid\":\"{SECRET}\"}}")),
+            b64(claims),
+            b64(SECRET)
+        ),
+    ]
+}
+
+/// What must stand in no line: the secret in every form in which it was sent, and every long part of a token.
+fn forbidden(tokens: &[String]) -> BTreeSet<String> {
+    let mut forbidden: BTreeSet<_> = [SECRET.to_owned(), SECRET.chars().rev().collect(), b64(SECRET)].into();
+    for token in tokens {
+        forbidden.extend(token.split('.').filter(|part| part.len() > 12).map(str::to_owned));
+        // A part of it, from anywhere.
+        let bytes: Vec<char> = token.chars().collect();
+        forbidden.extend(
+            bytes
+                .chunks(24)
+                .filter(|chunk| chunk.len() == 24)
+                .map(|chunk| chunk.iter().collect()),
+        );
+    }
+    forbidden.into_iter().map(|text| text.to_lowercase()).collect()
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_line_whatever_is_asked_for() {
+    let upstream = upstream().await;
+    let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
+    let published = format!("{}/.well-known/jwks.json", cognito.issuer());
+    let set = client().get(published).send().await.expect("an answer");
+    let set = set.bytes().await.expect("a body");
+    let keys = KeyServer::start(Answer::of(200, &set)).await;
+    keys.set_for(OTHER_POOL, Answer::of(200, &set));
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("log");
+    let url = format!("http://{}/V1/SHOUT?key={SECRET}", upstream.address);
+    let (endpoint, pools) = (cognito.endpoint(), format!("{POOL_ID},{OTHER_POOL}"));
+    let variables = [
+        ("RUST_LOG", "trace"),
+        ("LOG_FILE", file.to_str().expect("UTF-8")),
+        ("AUTH_MODE", "cognito"),
+        ("COGNITO_ENDPOINT", &endpoint),
+        ("COGNITO_JWKS_ENDPOINT", &keys.url()),
+        ("COGNITO_JWKS_REFRESH", "100ms"),
+        ("COGNITO_USER_POOL_IDS", &pools),
+        ("COGNITO_CLIENT_IDS", &cognito.client().id),
+        ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "200ms"),
+        ("SHOUTCLOUD_DEADLINE", "300ms"),
+        ("SHOUTCLOUD_MAX_RETRIES", "1"),
+        ("BREAKER_MIN_CALLS", "1000000"),
+        ("RATE_LIMIT_PER_CLIENT", "1/h"),
+        ("RATE_LIMIT_BURST", "60"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer zk9x"),
+        ("SHOUTCLOUD_KEY", SECRET),
+    ];
+    let mut service = Process::start(&["serve"], &open_to_all(&url, &variables));
+    let (public, _) = service.ready().await;
+    let person = [
+        ("username", json!(SECRET)),
+        ("sub", json!(SECRET)),
+        ("cognito:groups", json!([SECRET])),
+    ];
+    let token = cognito.sign(&changed(cognito.claims(), &person));
+    let tokens = bad_tokens(&cognito, &token);
+    ask_everything(public, &token, &tokens).await;
+    for answer in [
+        Answer::of(500, SECRET),
+        Answer::of(200, SECRET),
+        Answer::of(
+            200,
+            format!("{{\"keys\":[{{\"kty\":\"{SECRET}\",\"kid\":\"{SECRET}\"}}]}}"),
+        ),
+        Answer::bytes(format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n{SECRET}")),
+        Answer::of(200, SECRET.repeat(100_000)),
+    ] {
+        let before = keys.requests_for(OTHER_POOL);
+        keys.set_for(OTHER_POOL, answer);
+        until("it is fetched", async || {
+            keys.requests_for(OTHER_POOL) > before + 1
+        })
+        .await;
+    }
+    let is_limited = || {
+        service
+            .requests()
+            .iter()
+            .any(|line| line["error.type"] == "rate-limited")
+    };
+    until("the quota is used up", async || {
+        raw::exchange(
+            public,
+            request("POST /v1", &[("authorization", &format!("Bearer {token}"))], "").as_bytes(),
+        )
+        .await;
+        is_limited()
+    })
+    .await;
+    service.signal("TERM");
+    let ended = service.ended().await;
+
+    // Everything that was meant to happen did.
+    let log = ended.log();
+    let happened: BTreeSet<_> = log
+        .iter()
+        .filter_map(|line| line["error.type"].as_str())
+        .collect();
+    for name in [
+        "cancelled",
+        "content-too-large",
+        "forbidden",
+        "malformed-request",
+        "method-not-allowed",
+        "not-acceptable",
+        "not-found",
+        "rate-limited",
+        "unauthenticated",
+        "unsupported-media-type",
+        "upstream-invalid",
+        "upstream-timeout",
+        "upstream-unavailable",
+    ] {
+        assert!(happened.contains(name), "{name}: {happened:?}");
+    }
+    for (name, value) in [
+        ("shoutback.source", "upstream"),
+        ("shoutback.source", "cache"),
+        ("http.version", "2"),
+    ] {
+        assert!(log.iter().any(|line| line[name] == value), "{name} {value}");
+    }
+    for action in ["key-refresh", "no-shout", "configuration", "stop"] {
+        assert!(log.iter().any(|line| line["event.action"] == action), "{action}");
+    }
+    let in_file = std::fs::read_to_string(file).expect("a file");
+    // Lines of two threads may come in another order there.
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(lines(&in_file), lines(&ended.stdout));
+
+    let forbidden = forbidden(&[tokens, vec![token]].concat());
+    for line in ended.said().lines() {
+        let lower = line.to_lowercase();
+        let found: Vec<_> = forbidden
+            .iter()
+            .filter(|text| lower.contains(text.as_str()))
+            .collect();
+        assert!(found.is_empty(), "{found:?} in {line}");
+    }
+}
