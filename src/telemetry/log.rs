@@ -116,7 +116,7 @@ where
     Ok((lines.with_filter(wanted.and(filter_fn(is_fit_to_log))), guard))
 }
 
-/// Whatever is asked for, libraries say no more than `info`: below that they quote headers, tokens and bodies.
+/// Whatever is asked for, libraries say no more than `info`: below that they are free to quote what is sent and received.
 fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
     is_ours(metadata) || *metadata.level() <= Level::INFO
 }

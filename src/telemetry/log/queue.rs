@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_millis(10);
 const ENOUGH: usize = 64 << 10;
 /// What a buffer keeps when it is empty.
 const KEPT: usize = 256 << 10;
-/// Between two lines about lines that were dropped.
+/// Between two lines about lines that are lost, of each of the two kinds.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
 
 /// Counts lines that were lost. Cheap to clone; all clones are the same count.
@@ -156,13 +156,12 @@ impl Shared {
             self.report(&mut health);
             match sink.write(&lines) {
                 Ok(()) => {
-                    health.recover();
+                    health.is_failing = false;
                     self.report(&mut health);
                 }
                 Err(lost) => {
                     self.lost(lost.lines);
-                    if !health.is_failing {
-                        health.is_failing = true;
+                    if health.begins_to_fail() {
                         sink.failing(&lost.error);
                         self.tell_failing(&lost.error);
                     }
@@ -188,7 +187,7 @@ impl Shared {
         !waiting.has_ended
     }
 
-    /// Says how many lines are missing: once a second at most, when a fault is over, and at the end.
+    /// Says how many lines are missing, unless more are about to be: once a second at most, and at the end.
     fn report(&self, health: &mut Health) {
         if health.is_failing || self.unreported.load(Ordering::Relaxed) == 0 {
             return;
@@ -196,10 +195,7 @@ impl Shared {
         let waiting = self.lock();
         let (has_room, is_closed) = (waiting.count < MAX_LINES / 2, waiting.is_closed);
         drop(waiting);
-        let now = Instant::now();
-        let is_due = health.reported.is_none_or(|last| now - last >= BETWEEN_REPORTS);
-        if has_room && (is_due || is_closed) {
-            health.reported = Some(now);
+        if has_room && (is_due(&mut health.reported) || is_closed) {
             let lines = self.unreported.swap(0, Ordering::Relaxed);
             tracing::warn!(
                 event.action = "log",
@@ -227,25 +223,35 @@ impl Shared {
 #[derive(Default)]
 struct Health {
     is_failing: bool,
+    told: Option<Instant>,
     reported: Option<Instant>,
 }
 
 impl Health {
-    /// A fault that is over is told at once.
-    fn recover(&mut self) {
-        if std::mem::take(&mut self.is_failing) {
-            self.reported = None;
-        }
+    /// Whether it is to be told: on a disk that is all but full, short lines go on and long ones do not.
+    fn begins_to_fail(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_failing, true) && is_due(&mut self.told)
     }
+}
+
+/// Whether the last time is long enough ago; if so, this is the last time.
+fn is_due(last: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let is_due = last.is_none_or(|last| now - last >= BETWEEN_REPORTS);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
     use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::super::MAX_LINE;
+    use super::super::{Guard, MAX_LINE};
     use super::{Dropped, Lost, MAX_BYTES, MAX_LINES, Queue, Sink, count};
 
     /// Hands over what it is given, and does as it is told.
@@ -353,6 +359,29 @@ mod tests {
         stage.queue.push(b"three\n");
         assert_eq!(stage.written(), b"three\n");
         assert!(stage.dropped.total() > before);
+    }
+
+    #[test]
+    fn whoever_lets_go_of_the_log_waits_for_its_last_lines() {
+        struct Slow(Sender<Vec<u8>>);
+
+        impl Sink for Slow {
+            fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+                thread::park_timeout(Duration::from_millis(20));
+                _ = self.0.send(lines.to_vec());
+                Ok(())
+            }
+        }
+
+        let (written, received) = channel();
+        let dropped = Dropped::default();
+        let queue = Queue::start("test", Slow(written), dropped.clone());
+        queue.push(b"last\n");
+        drop(Guard {
+            queues: vec![queue],
+            dropped,
+        });
+        assert_eq!(received.try_recv(), Ok(b"last\n".to_vec()));
     }
 
     #[test]

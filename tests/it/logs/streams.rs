@@ -32,23 +32,23 @@ impl Unread {
             .stderr(Stdio::piped())
             .spawn()
             .expect("a process");
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        loop {
+        let unknown = SocketAddr::from(([0; 4], 0));
+        let mut service = Self {
+            stdout: BufReader::new(child.stdout.take().expect("piped")),
+            child,
+            public: unknown,
+            admin: unknown,
+        };
+        while service.public == unknown {
             let mut line = String::new();
-            assert!(stdout.read_line(&mut line).expect("UTF-8") > 0, "it has ended");
+            let read = service.stdout.read_line(&mut line).expect("UTF-8");
+            assert!(read > 0, "it has ended");
             let line: Value = serde_json::from_str(&line).expect("JSON");
             let address = |name: &str| line[name].as_str()?.parse().ok();
-            if let (Some(public), Some(admin)) =
-                (address("shoutback.http_addr"), address("shoutback.admin_addr"))
-            {
-                return Self {
-                    child,
-                    stdout,
-                    public,
-                    admin,
-                };
-            }
+            service.admin = address("shoutback.admin_addr").unwrap_or(unknown);
+            service.public = address("shoutback.http_addr").unwrap_or(unknown);
         }
+        service
     }
 
     /// More lines than a pipe and the memory for them hold, a third of them one after the other.
