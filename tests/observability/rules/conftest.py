@@ -7,11 +7,12 @@ import time
 
 import pytest
 from environments import Builder
-from load import Load
-from shipped import TESTS, write_faster
+from shipped import TESTS
 
+from harness.load import Load
 from harness.process import Process
 from harness.prometheus import Prometheus
+from harness.rules import write_faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy
 

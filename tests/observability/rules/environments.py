@@ -8,9 +8,9 @@ import contextlib
 import resource
 from dataclasses import dataclass, field
 
+from harness.load import empty, new, text_that, usual, with_an_unknown_key
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
-from load import empty, new, text_that, usual, with_an_unknown_key
 
 AVAILABILITY = {("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvailabilityBurnSlow", "page"), ("ShoutbackAvailabilityTicket", "ticket")}
 LATENCY = {("ShoutbackLatencyBurnFast", "page"), ("ShoutbackLatencyBurnSlow", "page"), ("ShoutbackLatencyTicket", "ticket")}

@@ -8,7 +8,7 @@ import json
 import threading
 from collections import Counter
 
-from harness.http1 import Http1
+from .http1 import Http1
 
 NUMBERS = itertools.count()
 
