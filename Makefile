@@ -28,6 +28,14 @@ fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
 soak: ## Runs the service under load and faults for SOAK_SECONDS (300); ARGS="…" are passed on
 	@SOAK_SECONDS=$(SOAK_SECONDS) scripts/soak $(ARGS)
 
+.PHONY: observe
+observe: ## Runs the service under load and faults with Prometheus and the alerts to look at; ARGS="…" are passed on
+	@scripts/observe $(ARGS)
+
+.PHONY: dashboards
+dashboards: ## Writes the JSON of Grafana's dashboards
+	python3 observability/grafana/source
+
 .PHONY: fmt
 fmt: ## Formats the code
 	cargo fmt --all

@@ -204,8 +204,8 @@ KEYS = [
         width=8,
     ),
     series(
-        "Keys",
-        "Of each pool, on the replica that has fewest. Normal: 2 with Cognito. 0: nobody of that pool is let in.",
+        "Keys of each pool",
+        "On the replica that has fewest. Normal: 2 with Cognito. 0: nobody of that pool is let in.",
         [(f"min by (pool) ({select('shoutback_jwks_keys')})", "{{pool}}")],
         "short",
         width=8,

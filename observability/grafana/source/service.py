@@ -175,7 +175,7 @@ SLO = [
         thresholds=[(1, "yellow"), (6, "orange"), (14.4, "red")],
     ),
     series(
-        "Error budget left",
+        "Error budget over time",
         "Of the last 30 days. Normal: rises and falls slowly. A step down is an outage; what it cost is the height of "
         "the step.",
         [(BUDGET_LEFT, "left")],

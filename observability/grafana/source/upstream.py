@@ -72,15 +72,15 @@ NOW = [
     ),
     stat(
         "Found in the cache",
-        "Share of the look-ups in the time shown. What is normal depends on how often consumers repeat themselves.",
+        "Share of the look-ups in the time shown. Normal: as often as consumers repeat themselves.",
         hit_share(increase),
         "percentunit",
         noValue="no look-ups",
         decimals=1,
     ),
     stat(
-        "Cache",
-        "The largest of any replica. Normal: up to CACHE_CAPACITY (32 MiB), where it stays once full.",
+        "Largest cache",
+        "Of any replica. Normal: up to CACHE_CAPACITY (32 MiB), where it stays once full.",
         f"max({select('shoutback_cache_bytes')})",
         "bytes",
     ),

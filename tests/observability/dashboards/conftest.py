@@ -1,0 +1,44 @@
+"""The real Prometheus, after the service has been through everything that there is a panel for."""
+
+import contextlib
+
+import pytest
+from scene import Scene
+
+from harness.load import Load
+from harness.prometheus import Prometheus
+from harness.rules import write_faster
+from harness.shoutback import Emulators
+from harness.toxiproxy import Toxiproxy
+
+# Alerts fire after a second where they would after two minutes.
+SCALE = 120
+INTERVAL = 0.5
+
+
+class Recorded:
+    """What Prometheus has seen."""
+
+    def __init__(self, scene, prometheus, start, end):
+        self.scene, self.prometheus, self.start, self.end = scene, prometheus, start, end
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("dashboards")
+    with contextlib.ExitStack() as stack:
+        emulators = stack.enter_context(Emulators(directory / "emulators.log"))
+        toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
+        load = stack.enter_context(Load())
+        scene = Scene(stack, directory, emulators, toxiproxy, load)
+        rules = write_faster(directory / "rules", SCALE)
+        prometheus = stack.enter_context(Prometheus(directory, scene.targets, rules, f"{INTERVAL * 1000:.0f}ms"))
+        prometheus.until("all are scraped", prometheus.has_scraped)
+        start = now(prometheus)
+        scene.play()
+        yield Recorded(scene, prometheus, start, now(prometheus))
+
+
+def now(prometheus):
+    (_, moment), = prometheus.query("time()")
+    return moment
