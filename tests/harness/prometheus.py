@@ -1,8 +1,10 @@
 """The real Prometheus, which scrapes what a test tells it to."""
 
 import json
+import shutil
 import urllib.parse
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .process import Process, answers, ask
 from .toxiproxy import free_port
@@ -37,6 +39,10 @@ class Prometheus(Process):
             "--web.enable-lifecycle",
             "--log.level=warn",
         ]
+        # Debian's looks for its pages where a package would have put them.
+        pages = Path(shutil.which("prometheus")).parents[1] / "usr/share/prometheus/web"
+        if pages.exists():
+            command.append(f"--web.local-assets={pages}")
         super().__init__(command, directory / "prometheus.log")
         with self.starting():
             self.until("it is ready", lambda: answers(f"{self.api}/-/ready"))
@@ -97,6 +103,15 @@ class Prometheus(Process):
 
     def rule_groups(self):
         return self.get("rules")["groups"]
+
+    def page(self, name):
+        """The address of one of its web pages, `alerts` or `graph`; Debian has the older ones."""
+        new, old = (f"{self.api}/{place}{name}" for place in ("", "classic/"))
+        return new if answers(new) else old
+
+    def graph(self, expression, window="5m"):
+        """Where a browser finds a graph of it."""
+        return f"{self.page('graph')}?{urllib.parse.urlencode({'g0.expr': expression, 'g0.tab': 0, 'g0.range_input': window})}"
 
     def has_scraped(self):
         """Whether each target's last scrape succeeded."""
