@@ -1,4 +1,4 @@
-"""Two replicas in production and one in staging, to which everything happens within seconds that a dashboard has a panel for."""
+"""Two replicas in production and one in staging, to which all happens within seconds that a dashboard has a panel for."""
 
 import socket
 import time
