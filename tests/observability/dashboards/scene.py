@@ -1,5 +1,6 @@
 """Two replicas in production and one in staging, to which all happens within seconds that a dashboard has a panel for."""
 
+import shutil
 import socket
 import time
 
@@ -13,12 +14,12 @@ PRODUCTION, STAGING = "production", "staging"
 
 # Faults last for a second or two: what the service remembers of them, and how long it waits, is in proportion.
 VARIABLES = {
-    "SHOUTCLOUD_ATTEMPT_TIMEOUT": "400ms",
-    "SHOUTCLOUD_DEADLINE": "2s",
+    "SHOUTCLOUD_ATTEMPT_TIMEOUT": "1s",
+    "SHOUTCLOUD_DEADLINE": "3s",
     "SHOUTCLOUD_MAX_CONCURRENCY": "8",
     "SHOUTCLOUD_MAX_QUEUE": "4",
     "BREAKER_WINDOW": "2s",
-    "BREAKER_SLOW_CALL": "400ms",
+    "BREAKER_SLOW_CALL": "1s",
     "BREAKER_OPEN_FOR": "500ms",
     "CACHE_TTL": "1s",
     "RATE_LIMIT_PER_CLIENT": "60/s",
@@ -38,7 +39,12 @@ class Scene:
         authentication = emulators.authentication() | {"COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}"}
         # Nobody listens there.
         collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
-        self.replicas = [self.start(PRODUCTION, name, **authentication, **collector) for name in ("one", "two")]
+        self.logs = directory / "logs"
+        self.logs.mkdir()
+        self.replicas = [
+            self.start(PRODUCTION, name, **authentication, **collector, LOG_FILE=str(self.logs / name))
+            for name in ("one", "two")
+        ]
         self.staging = self.start(STAGING, "alone", SHOUTCLOUD_FALLBACK="local")
 
     def start(self, environment, instance, **variables):
@@ -53,6 +59,8 @@ class Scene:
         refused = [usual(), usual("no.token.atall"), unreadable(self.token)]
         self.streams = [self.load.on(replica.address, 25, *texts, *refused) for replica in self.replicas]
         self.load.on(self.staging.address, 10, new(), usual())
+        # Their log file can neither be written on nor be made anew.
+        shutil.rmtree(self.logs)
         time.sleep(2)
 
         # No answer to new texts, a stale one to the usual; retries until their budget is spent, and the breaker.
@@ -61,14 +69,17 @@ class Scene:
         self.emulators.behave()
         time.sleep(1.5)
 
-        # Some calls hang beyond an attempt's time, and more come than may.
-        self.emulators.behave(delay="300ms")
-        self.burst(30, new(self.token))
+        # More come than may, for longer than there is between two scrapes.
+        self.emulators.behave(delay="400ms")
         self.burst(20, usual(self.token))
         self.hang_up()
+        for _ in range(5):
+            self.burst(20, new(self.token))
+            time.sleep(0.25)
         self.look_around()
-        time.sleep(1)
-        self.emulators.behave(delay="600ms")
+
+        # Calls hang beyond an attempt's time.
+        self.emulators.behave(delay="1200ms")
         time.sleep(1.5)
         self.emulators.behave()
 

@@ -14,7 +14,9 @@ from dashboards import BUILT_IN, DASHBOARDS, DIRECTORY, SOURCE, links, panels, u
 from grafana_foundation_sdk.models import units
 
 SCHEMA = Path(__file__).parent / "schema"
+LOGGING = Path(__file__).parents[3] / "docs/logging.md"
 UNITS = {value for name, value in vars(units).items() if not name.startswith("_") and isinstance(value, str)}
+LOGGED = set(re.findall(r"(?m)^\| `(\w+(?:[.]\w+)+)` \|", LOGGING.read_text()))
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 each = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
@@ -134,6 +136,8 @@ def test_links_lead_to_kibana_or_traces(url):
         assert balanced(unquote(rest)), url
         query, = re.findall(r"query:'([^']*)'", unquote(rest))
         assert balanced(query) and query.count('"') % 2 == 0, query
+        fields = re.findall(r"([\w.]+):", query)
+        assert fields and set(fields) <= LOGGED, query
 
 
 def balanced(text):
