@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.load import usual
+from harness.load import new, usual
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,20 @@ def behaving(**behaviour):
     return on
 
 
-@contextlib.contextmanager
-def greedy(stage):
-    """A client that asks five times as much as it may."""
-    more = [stage.load.on(replica.address, 300, usual(stage.token)) for replica in stage.replicas]
-    try:
-        yield
-    finally:
-        for stream in more:
-            stream.pause()
+def asking(a_second, request, **behaviour):
+    """More requests on each replica, beside how SHOUTCLOUD behaves."""
+
+    @contextlib.contextmanager
+    def on(stage):
+        with behaving(**behaviour)(stage):
+            more = [stage.load.on(replica.address, a_second, request(stage.token)) for replica in stage.replicas]
+            try:
+                yield
+            finally:
+                for stream in more:
+                    stream.pause()
+
+    return on
 
 
 FAULTS = [
@@ -46,6 +51,14 @@ FAULTS = [
         "ShoutbackAvailabilityBurnFast",
         behaving(failure_rate=1.0),
     ),
-    Fault("SHOUTCLOUD takes 1.5 s for each call", "ShoutbackLatencyBurnFast", behaving(delay="1500ms")),
-    Fault("a consumer has a loop, and its quota is used up", "ShoutbackClientQuotaExhausted", greedy),
+    Fault(
+        "SHOUTCLOUD takes 1.5 s for each call, and most texts are new",
+        "ShoutbackLatencyBurnFast",
+        asking(100, new, delay="1500ms"),
+    ),
+    Fault(
+        "a consumer has a loop, and its quota is used up",
+        "ShoutbackClientQuotaExhausted",
+        asking(250, usual),
+    ),
 ]

@@ -17,6 +17,7 @@ from harness.load import Load, empty, new, usual
 from harness.prometheus import Prometheus, Target
 from harness.rules import write_faster
 from harness.shoutback import Emulators, Shoutback
+from harness.toxiproxy import free_port
 
 ENVIRONMENT = "production"
 
@@ -30,8 +31,8 @@ VARIABLES = {
     "BREAKER_WINDOW": "2s",
     "BREAKER_OPEN_FOR": "1s",
     "CACHE_TTL": "10s",
-    "RATE_LIMIT_PER_CLIENT": "60/s",
-    "RATE_LIMIT_BURST": "60",
+    "RATE_LIMIT_PER_CLIENT": "140/s",
+    "RATE_LIMIT_BURST": "140",
 }
 
 REQUESTS = "http_server_request_duration_seconds_count"
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("--once", action="store_true", help="one fault; exit code 0 if its alert fired and went quiet again")
     parser.add_argument("--speed", type=float, default=SPEED, help=f"how many times as fast alerts are ({SPEED})")
     parser.add_argument("--calm", type=float, default=10, help="seconds between two faults (10)")
+    parser.add_argument("--collector", action="store_true", help="with the OpenTelemetry Collector; its first build takes minutes")
     arguments = parser.parse_args()
 
     def stop(*_):
@@ -61,7 +63,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     with contextlib.ExitStack() as stack, contextlib.suppress(Stopped):
-        stage = Stage(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())), arguments.speed)
+        stage = Stage(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())), arguments)
         stage.introduce(arguments.speed)
         if arguments.once:
             held = stage.go_through(FAULTS[0], calm=3)
@@ -75,17 +77,27 @@ def main():
 
 
 class Stage:
-    def __init__(self, stack, directory, speed):
+    def __init__(self, stack, directory, arguments):
         self.emulators = stack.enter_context(Emulators(directory / "emulators.log"))
         self.load = stack.enter_context(Load())
         variables = VARIABLES | self.emulators.authentication()
         variables |= {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT"}
-        self.replicas = [stack.enter_context(Shoutback(directory / f"{name}.log", **variables)) for name in ("one", "two")]
+        admin = f"127.0.0.1:{free_port()}"
+        self.collector = None
+        if arguments.collector:
+            # Nobody else needs what it is made of.
+            from spans import collector
+
+            self.collector = stack.enter_context(collector(directory, ENVIRONMENT, admin))
+            variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.collector.endpoint
+        one = stack.enter_context(Shoutback(directory / "one.log", **variables, ADMIN_ADDR=admin))
+        two = stack.enter_context(Shoutback(directory / "two.log", **variables))
+        self.replicas = [one, two]
         targets = [
             Target(replica.admin, {"environment": ENVIRONMENT, "instance": name})
             for name, replica in zip(("one", "two"), self.replicas)
         ]
-        rules = write_faster(directory / "rules", speed)
+        rules = write_faster(directory / "rules", arguments.speed)
         self.prometheus = stack.enter_context(Prometheus(directory, targets, rules, SCRAPES))
         self.token = self.emulators.token()
         # One in six without a token: somebody always does.
@@ -103,6 +115,8 @@ Two replicas of Shoutback are under load, with emulators of SHOUTCLOUD and Cogni
   a graph     {graph}
   metrics     {", ".join(f"http://{replica.admin}/metrics" for replica in self.replicas)}
   try it      {self.replicas[0].url.removesuffix("/v1")}/docs
+  logs        {", ".join(str(replica.log) for replica in self.replicas)}
+  spans       {self.collector.written if self.collector else "with --collector"}
 
 Queries to paste into the graph's page:
 """)
