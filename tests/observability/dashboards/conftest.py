@@ -1,6 +1,7 @@
 """The real Prometheus, after the service has been through everything that there is a panel for."""
 
 import contextlib
+import math
 
 import pytest
 from scene import Scene
@@ -20,7 +21,12 @@ class Recorded:
     """What Prometheus has seen."""
 
     def __init__(self, scene, prometheus, start, end):
-        self.scene, self.prometheus, self.start, self.end = scene, prometheus, start, end
+        self.scene, self.prometheus, self.end = scene, prometheus, end
+        # A number of steps before the end, which is looked at too.
+        self.start = end - math.ceil((end - start) / INTERVAL) * INTERVAL
+
+    def over_time(self, expression):
+        return self.prometheus.query_range(expression, self.start, self.end, INTERVAL)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +41,7 @@ def recorded(tmp_path_factory):
         prometheus = stack.enter_context(Prometheus(directory, scene.targets, rules, f"{INTERVAL * 1000:.0f}ms"))
         prometheus.until("all are scraped", prometheus.has_scraped)
         start = now(prometheus)
-        scene.play()
+        scene.play(prometheus)
         yield Recorded(scene, prometheus, start, now(prometheus))
 
 

@@ -1,7 +1,9 @@
 """Two replicas in production and one in staging, to which all happens within seconds that a dashboard has a panel for."""
 
+import contextlib
 import shutil
 import socket
+import threading
 import time
 
 from harness.load import empty, new, text_that, usual, with_an_unknown_key
@@ -11,6 +13,8 @@ from harness.shoutback import Shoutback
 from harness.toxiproxy import free_port
 
 PRODUCTION, STAGING = "production", "staging"
+HERE = f'environment="{PRODUCTION}"'
+SHOUTS = "shoutback_shouts_total"
 
 # Faults last for a second or two: what the service remembers of them, and how long it waits, is in proportion.
 VARIABLES = {
@@ -53,43 +57,79 @@ class Scene:
         self.targets.append(Target(shoutback.admin, {"environment": environment, "instance": instance}))
         return shoutback
 
-    def play(self):
-        """About ten seconds. Requests go on afterwards."""
+    def play(self, prometheus):
+        """Each fault lasts until Prometheus has seen what it is for, on both replicas. Requests go on afterwards."""
+
+        def seen(what, expression):
+            prometheus.until(what, lambda: len([value for _, value in prometheus.query(expression) if value > 0]) == 2)
+
+        def is_now(gauge, *matchers):
+            seen(f"{gauge} {matchers}", f"sum by (instance) ({gauge}{{{','.join([HERE, *matchers])}}})")
+
+        def counted(counter, *matchers):
+            seen(f"{counter} {matchers}", f"sum by (instance) (increase({counter}{{{','.join([HERE, *matchers])}}}[1m]))")
+
         texts = [new(self.token), usual(self.token), usual(self.token), new(self.token), empty(self.token)]
         refused = [usual(), usual("no.token.atall"), unreadable(self.token)]
         self.streams = [self.load.on(replica.address, 25, *texts, *refused) for replica in self.replicas]
         self.load.on(self.staging.address, 10, new(), usual())
+        counted(SHOUTS, 'source="cache"')
         # Their log file can neither be written on nor be made anew.
         shutil.rmtree(self.logs)
-        time.sleep(2)
+        counted("shoutback_log_lines_dropped_total")
 
         # No answer to new texts, a stale one to the usual; retries until their budget is spent, and the breaker.
         self.emulators.behave(failure_rate=1.0)
-        time.sleep(2)
+        counted("shoutback_upstream_retries_total")
+        is_now("shoutback_breaker_state", 'state="open"')
+        counted(SHOUTS, 'source="stale"')
+        prometheus.until("the alert", lambda: prometheus.query('ALERTS{alertname=~".*AvailabilityBurnFast",alertstate="firing"}'))
         self.emulators.behave()
-        time.sleep(1.5)
+        is_now("shoutback_breaker_state", 'state="closed"')
 
-        # More come than may, for longer than there is between two scrapes.
+        # More come than may.
         self.emulators.behave(delay="400ms")
-        self.burst(20, usual(self.token))
         self.hang_up()
-        for _ in range(5):
-            self.burst(20, new(self.token))
-            time.sleep(0.25)
         self.look_around()
+        with self.crowds():
+            counted("shoutback_overloaded_total")
+            is_now("shoutback_upstream_queued")
+            counted(SHOUTS, 'source="coalesced"')
+        counted(SHOUTS, 'outcome="cancelled"')
 
         # Calls hang beyond an attempt's time.
         self.emulators.behave(delay="1200ms")
-        time.sleep(1.5)
+        counted("http_client_request_duration_seconds_count", 'error_type="timeout"')
         self.emulators.behave()
 
         # A key that nobody knows, while the key set cannot be had.
         with self.keys.down():
             self.burst(5, usual(with_an_unknown_key(self.token)))
-            time.sleep(0.7)
-        # Beyond the quota.
-        self.burst(150, usual(self.token))
-        time.sleep(1.5)
+            counted("shoutback_auth_total", 'outcome="keys_unavailable"')
+            counted("shoutback_jwks_refresh_total", 'outcome="failure"')
+
+        with self.crowds(usual(self.token)):
+            counted("shoutback_rate_limited_total")
+        # The runtime is looked at every five seconds.
+        seen("what the workers did", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
+
+    @contextlib.contextmanager
+    def crowds(self, *requests):
+        """Twenty at once, again and again: of the same text and of others, or as `requests` say."""
+        ended = threading.Event()
+
+        def come():
+            while not ended.wait(0.25):
+                for request in requests or (new(self.token), usual(self.token)):
+                    self.burst(20, request)
+
+        thread = threading.Thread(target=come)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def burst(self, count, request):
         for stream in self.streams:

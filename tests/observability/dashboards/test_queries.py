@@ -30,11 +30,7 @@ ALL = [pytest.param(name, panel, query, id=name) for name, panel, query in queri
 @pytest.fixture(scope="session")
 def answers(recorded):
     """Series of every query, by its name."""
-    found = {}
-    for name, panel, query in queries():
-        expression = filled_in(query["expr"], VALUES)
-        found[name] = recorded.prometheus.query_range(expression, recorded.start, recorded.end, INTERVAL)
-    return found
+    return {name: recorded.over_time(filled_in(query["expr"], VALUES)) for name, _, query in queries()}
 
 
 def numbers(series):
@@ -100,8 +96,7 @@ def test_variables_find_values(dashboard, recorded):
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 def test_alerts_are_marked(dashboard, recorded):
     annotation, = dashboard["annotations"]["list"]
-    expression = filled_in(annotation["expr"], VALUES)
-    found = recorded.prometheus.query_range(expression, recorded.start, recorded.end, INTERVAL)
+    found = recorded.over_time(filled_in(annotation["expr"], VALUES))
     assert "ShoutbackAvailabilityBurnFast" in {labels["alertname"] for labels, _ in found}
     for labels, _ in found:
         assert labels["environment"] == PRODUCTION
