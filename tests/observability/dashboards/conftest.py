@@ -28,6 +28,9 @@ class Recorded:
     def over_time(self, expression):
         return self.prometheus.query_range(expression, self.start, self.end, INTERVAL)
 
+    def at_the_end(self, expression):
+        return self.prometheus.query(expression, self.end)
+
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory):

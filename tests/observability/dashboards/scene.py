@@ -14,6 +14,7 @@ from harness.toxiproxy import free_port
 
 PRODUCTION, STAGING = "production", "staging"
 HERE = f'environment="{PRODUCTION}"'
+ANSWERS = "http_server_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
 
 # Faults last for a second or two: what the service remembers of them, and how long it waits, is in proportion.
@@ -77,6 +78,7 @@ class Scene:
         # Their log file can neither be written on nor be made anew.
         shutil.rmtree(self.logs)
         counted("shoutback_log_lines_dropped_total")
+        counted("shoutback_otlp_spans_dropped_total", 'reason="export_failed"')
 
         # No answer to new texts, a stale one to the usual; retries until their budget is spent, and the breaker.
         self.emulators.behave(failure_rate=1.0)
@@ -100,6 +102,11 @@ class Scene:
         # Calls hang beyond an attempt's time.
         self.emulators.behave(delay="1200ms")
         counted("http_client_request_duration_seconds_count", 'error_type="timeout"')
+        slow = (
+            f"sum by (instance) (increase({ANSWERS}_count{{{HERE}}}[1m]))"
+            f" - sum by (instance) (increase({ANSWERS}_bucket{{{HERE},le=~'1|1[.]0'}}[1m]))"
+        )
+        seen("answers after more than a second", slow)
         self.emulators.behave()
 
         # A key that nobody knows, while the key set cannot be had.
