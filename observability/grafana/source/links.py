@@ -5,8 +5,8 @@ from urllib.parse import quote
 # What Grafana fills in must reach it as it stands.
 MACROS = "${}_.:"
 
-# The data view of `event.dataset: shoutback.log`.
-DATA_VIEW = "shoutback-logs"
+# The data view among the objects of ../../kibana.
+DATA_VIEW = "shoutback-log"
 
 
 def discover(query, environment=True):

@@ -10,13 +10,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from dashboards import BUILT_IN, DASHBOARDS, DIRECTORY, SOURCE, links, panels, used_variables, variables
+from dashboards import BUILT_IN, DASHBOARDS, DIRECTORY, OBSERVABILITY, SOURCE, links, panels, used_variables, variables
 from grafana_foundation_sdk.models import units
 
 SCHEMA = Path(__file__).parent / "schema"
 LOGGING = Path(__file__).parents[3] / "docs/logging.md"
 UNITS = {value for name, value in vars(units).items() if not name.startswith("_") and isinstance(value, str)}
 LOGGED = set(re.findall(r"(?m)^\| `(\w+(?:[.]\w+)+)` \|", LOGGING.read_text()))
+KIBANA = [json.loads(line) for line in (OBSERVABILITY / "kibana/saved-objects.ndjson").read_text().splitlines()]
+DATA_VIEWS = {one["id"] for one in KIBANA if one.get("type") == "index-pattern"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 each = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
@@ -134,6 +136,8 @@ def test_links_lead_to_kibana_or_traces(url):
     assert "${__from" in url and "${__to" in url or "/trace/" in url
     if where == "${kibana}":
         assert balanced(unquote(rest)), url
+        view, = re.findall(r"dataViewId:([\w-]+)", rest)
+        assert view in DATA_VIEWS
         query, = re.findall(r"query:'([^']*)'", unquote(rest))
         assert balanced(query) and query.count('"') % 2 == 0, query
         fields = re.findall(r"([\w.]+):", query)
