@@ -45,7 +45,7 @@ class Builder:
         self.stack, self.directory, self.emulators = stack, directory, emulators
         self.toxiproxy, self.load, self.collector = toxiproxy, load, collector
         self.token = emulators.token()
-        self.environments = []
+        self.environments, self.instances = [], []
 
     def environment(self, name, expected, **labels):
         environment = Environment(name, set(expected), labels)
@@ -57,7 +57,7 @@ class Builder:
         url = f"http://{self.emulators.shoutcloud}/V1/SHOUT"
         log = self.directory / f"{environment.name}-{instance}.log"
         shoutback = Shoutback(log, through, **(VARIABLES | {"SHOUTCLOUD_URL": url} | variables))
-        self.stack.enter_context(shoutback)
+        self.instances.append(self.stack.enter_context(shoutback))
         environment.watch(shoutback.admin, instance)
         return shoutback
 
@@ -187,7 +187,9 @@ class Builder:
         proxy, variables = self.network(self.emulators.shoutcloud)
         limits = {"SHOUTCLOUD_MAX_CONCURRENCY": "1", "SHOUTCLOUD_MAX_QUEUE": "1"}
         shoutback = self.start(environment, **variables, **limits)
-        self.load.on(shoutback.address, 30, new())
+        self.load.on(shoutback.address, 2, new())
+        more = self.load.on(shoutback.address, 30, new())
+        environment.end.append(more.pause)
         self.toxic(environment, proxy, "latency", latency=100)
 
     def all_replicas_down(self):
@@ -203,7 +205,8 @@ class Builder:
 
     def collector_is_away(self):
         environment = self.environment("collector-is-away", [("ShoutbackSpansDropped", "ticket")], reason="export_failed")
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.address, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        patience = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
+        variables = patience | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.address}
         shoutback = self.start(environment, **variables)
         self.load.on(shoutback.address, 10, usual())
         self.down(environment, self.collector.proxy)
