@@ -13,9 +13,10 @@ use crate::config::Propagator;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
+const XRAY: &str = "x-amzn-trace-id";
 
 /// The least that everybody has to hand on, says Trace Context; more would wait in memory with every span.
-const LONGEST_TRACESTATE: usize = 512;
+const LONGEST_STATE: usize = 512;
 
 type Format = dyn TextMapPropagator + Send + Sync;
 
@@ -56,7 +57,8 @@ impl Extractor for Incoming<'_> {
         let is_only = values.next().is_none();
         let is_good = match name {
             TRACEPARENT => is_only && is_traceparent(value),
-            TRACESTATE => is_only && value.len() <= LONGEST_TRACESTATE,
+            TRACESTATE => is_only && value.len() <= LONGEST_STATE,
+            XRAY => is_only && value.len() <= LONGEST_STATE && names_a_span(value),
             _ => is_only,
         };
         is_good.then_some(value)
@@ -77,6 +79,13 @@ fn is_traceparent(value: &str) -> bool {
             .iter()
             .zip(lengths)
             .all(|(part, length)| part.len() == length && is_hex(part))
+}
+
+/// Whether a header of X-Ray's says which span called. That of a load balancer that traces nothing itself has a root alone: taken
+/// for a trace, it would hide the one that another header names.
+fn names_a_span(value: &str) -> bool {
+    let has = |name| value.split(';').any(|part| part.trim().starts_with(name));
+    has("Root=") && has("Parent=")
 }
 
 struct Outgoing<'a>(&'a mut HeaderMap);
@@ -178,6 +187,25 @@ mod tests {
         let long = format!("a={}", "x".repeat(600));
         let out = through(&[TraceContext], &[("traceparent", GOOD), ("tracestate", &long)]);
         assert_eq!(out, headers(&[("traceparent", GOOD)]));
+    }
+
+    #[test]
+    fn a_header_of_x_ray_that_names_no_span_or_is_too_long_is_none() {
+        let root = "Root=1-0af76519-16cd43dd8448eb211c80319c";
+        let long = format!(
+            "{root};Parent=b7ad6b7169203331;Sampled=1;Self={}",
+            "x".repeat(600)
+        );
+        for bad in [root, "Parent=b7ad6b7169203331", &long, "nonsense"] {
+            assert!(through(&[XRay], &[("x-amzn-trace-id", bad)]).is_empty(), "{bad}");
+            let beside = [("traceparent", GOOD), ("x-amzn-trace-id", bad)];
+            let out = through(&[TraceContext, XRay], &beside);
+            assert_eq!(
+                out.get("traceparent").expect("the one that is good"),
+                GOOD,
+                "{bad}"
+            );
+        }
     }
 
     #[test]
