@@ -117,8 +117,10 @@ where
 }
 
 /// Whatever is asked for, libraries say no more than `info`: below that they are free to quote what is sent and received.
+/// OpenTelemetry's quote callers' headers at any level.
 fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
-    is_ours(metadata) || *metadata.level() <= Level::INFO
+    let quotes = metadata.target().starts_with("opentelemetry");
+    is_ours(metadata) || *metadata.level() <= Level::INFO && !quotes
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {

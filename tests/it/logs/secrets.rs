@@ -60,6 +60,7 @@ fn request(line: &str, fields: &[(&str, &str)], body: &str) -> String {
     let mut request = format!(
         "{line}?{SECRET}={SECRET} HTTP/1.1\r\nhost: {SECRET}\r\nconnection: close\r\ncookie: session={SECRET}\r\n\
          user-agent: {SECRET}\r\nreferer: http://{SECRET}/\r\nx-{SECRET}: {SECRET}\r\ntraceparent: {SECRET}\r\n\
+         tracestate: {SECRET}\r\nbaggage: {SECRET};;,=\r\nx-amzn-trace-id: Root={SECRET};Parent={SECRET}\r\n\
          content-length: {}\r\n",
         body.len()
     );
@@ -260,6 +261,7 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
     let (endpoint, pools) = (cognito.endpoint(), format!("{POOL_ID},{OTHER_POOL}"));
     let variables = [
         ("RUST_LOG", "trace"),
+        ("OTEL_PROPAGATORS", "tracecontext,baggage,xray"),
         ("LOG_FILE", file.to_str().expect("UTF-8")),
         ("AUTH_MODE", "cognito"),
         ("COGNITO_ENDPOINT", &endpoint),
