@@ -26,9 +26,10 @@ use crate::telemetry::trace::Tracing;
 /// For a connection without a complete request, once the process stops.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// What the admin listener's last answers may take, once nothing else is left.
-const LAST_SCRAPE: Duration = Duration::from_secs(1);
-/// What sending the last spans may take.
-const LAST_SPANS: Duration = Duration::from_secs(3);
+const LAST_SCRAPE: Duration = Duration::from_millis(500);
+/// What sending the last spans may take. With the last scrape and the last lines (`log::FLUSH`) it is 3 s, which is what whoever
+/// kills the process leaves.
+const LAST_SPANS: Duration = Duration::from_millis(1500);
 
 /// The application, bound and not yet running.
 pub struct Application {
@@ -90,10 +91,10 @@ impl Application {
         let readiness = Readiness::new(verifier.clone(), drain.clone());
 
         let mut background = Background::default();
-        background.spawn("metrics upkeep", Arc::clone(&metrics).keep_up());
-        background.spawn("runtime metrics", metrics.watch_runtime());
+        background.spawn_dispensable("metrics upkeep", Arc::clone(&metrics).keep_up());
+        background.spawn_dispensable("runtime metrics", metrics.watch_runtime());
         if let Some(exports) = exports {
-            background.spawn("span export", exports.run());
+            background.spawn_dispensable("span export", exports.run());
         }
         if let Some(verifier) = &verifier {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
@@ -224,28 +225,50 @@ impl Application {
 #[derive(Default)]
 struct Background {
     tasks: JoinSet<()>,
-    names: HashMap<task::Id, &'static str>,
+    names: HashMap<task::Id, (&'static str, Importance)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Importance {
+    /// Without it the service goes bad.
+    Vital,
+    /// Without it less can be seen of the service, which is no reason to stop.
+    Dispensable,
 }
 
 impl Background {
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
-        self.names.insert(id, name);
+        self.names.insert(id, (name, Importance::Vital));
     }
 
-    /// Waits until one ends, by a panic or otherwise, and returns its name.
+    fn spawn_dispensable(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(task).id();
+        self.names.insert(id, (name, Importance::Dispensable));
+    }
+
+    /// Waits until a vital one ends, by a panic or otherwise, and returns its name.
     async fn ended(&mut self) -> &'static str {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => self.names.remove(&id),
-            Some(Err(error)) => self.names.remove(&error.id()),
-            None => std::future::pending().await,
+        loop {
+            let ended = match self.tasks.join_next_with_id().await {
+                Some(Ok((id, ()))) => self.names.remove(&id),
+                Some(Err(error)) => self.names.remove(&error.id()),
+                None => std::future::pending().await,
+            };
+            match ended {
+                Some((name, Importance::Vital)) => return name,
+                Some((name, Importance::Dispensable)) => {
+                    let error = Unclean::TaskEnded(name);
+                    tracing::error!(event.action = "stop", event.kind = "event", error.message = %error, "less can be seen until a restart");
+                }
+                None => {}
+            }
         }
-        .unwrap_or_default()
     }
 
     /// Waits until the one of this name has ended.
     async fn finished(&mut self, name: &'static str) {
-        while self.names.values().any(|running| *running == name) {
+        while self.names.values().any(|(running, _)| *running == name) {
             self.ended().await;
         }
     }
@@ -272,7 +295,8 @@ mod tests {
         background.spawn("for ever", std::future::pending());
         background.spawn("panics", async { panic!("as it should") });
         assert_eq!(background.ended().await, "panics");
-        background.spawn("ends", async {});
+        background.spawn_dispensable("is not needed", async { panic!("as it should") });
+        background.spawn("ends", async { tokio::task::yield_now().await });
         assert_eq!(background.ended().await, "ends");
     }
 
