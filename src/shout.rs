@@ -164,14 +164,14 @@ impl Shouter {
     /// From the cache, or from a call that is shared with whoever asks the same meanwhile.
     async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant, attempts: &mut u32) -> Answer {
         let metrics = &self.0.metrics;
-        match cache.find(key) {
+        let mut looked_up = match cache.find(key) {
             Found::Fresh(shout) => {
                 metrics.hit.increment(1);
                 return Ok((shout, Source::Cache));
             }
-            Found::Stale(_) => metrics.stale.increment(1),
-            Found::Nothing => metrics.miss.increment(1),
-        }
+            Found::Stale(_) => Some(&metrics.stale),
+            Found::Nothing => Some(&metrics.miss),
+        };
         let fresh = || match cache.find(key) {
             Found::Fresh(shout) => Some(shout),
             Found::Stale(_) | Found::Nothing => None,
@@ -184,8 +184,17 @@ impl Shouter {
                     Context::map_current(|trace| waits_for(trace, &flight.begun_by));
                     (flight, true)
                 }
-                Boarding::Unneeded(shout) => return Ok((shout, Source::Cache)),
+                Boarding::Unneeded(shout) => {
+                    if looked_up.is_some() {
+                        metrics.hit.increment(1);
+                    }
+                    return Ok((shout, Source::Cache));
+                }
             };
+            // Once, however many calls it takes.
+            if let Some(counter) = looked_up.take() {
+                counter.increment(1);
+            }
             // The one that is under way counts; those before it were for others.
             let earlier = flight.attempts().saturating_sub(1);
             let landed = timeout_at(deadline, flight.landing()).await;
