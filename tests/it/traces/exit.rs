@@ -173,15 +173,15 @@ async fn log_lines_of_a_request_name_its_trace_whatever_is_logged_and_exported()
         .body("hi");
     assert_eq!(failing.send().await.expect("an answer").status(), 503);
     let span = collector.expect("POST /v1", 1).await.remove(0);
-    for message in ["request", "no shout"] {
-        until(message, async || {
-            service.log().iter().any(|line| line["message"] == message)
+    for action in ["request", "no-shout"] {
+        until(action, async || {
+            service.log().iter().any(|line| line["event.action"] == action)
         })
         .await;
         let line = service
             .log()
             .into_iter()
-            .find(|line| line["message"] == message)
+            .find(|line| line["event.action"] == action)
             .expect("a line");
         assert_eq!(
             (line["trace.id"].as_str(), line["span.id"].as_str()),
