@@ -5,6 +5,7 @@ alert for it.
 """
 
 import contextlib
+import functools
 import resource
 from dataclasses import dataclass, field
 
@@ -28,7 +29,8 @@ class Environment:
     expected: set
     labels: dict = field(default_factory=dict)
     targets: list = field(default_factory=list)
-    # Called before anybody scrapes; when the fault shall begin; every so many seconds while it lasts; when it shall end.
+    # Called before anybody scrapes; when the fault shall begin; every so many seconds while it lasts, for the first time after
+    # so many; when it shall end.
     before: list = field(default_factory=list)
     begin: list = field(default_factory=list)
     repeat: list = field(default_factory=list)
@@ -148,14 +150,17 @@ class Builder:
         self.toxic(environment, proxy, "latency", latency=1200)
 
     def refusals_are_slow(self):
-        """Tokens with an unknown key wait for the key set, and it comes late; between two fetches lie at least 10 s."""
+        """Tokens with an unknown key wait for the key set, and it comes late. All are refused at the fetch's end, and the next
+        begins 10 s later: on two replicas in turn, so that the five minutes' window is slow for longer than the alert waits."""
         environment = self.environment("refusals-are-slow", LATENCY, slo="latency-local")
         proxy, variables = self.key_server()
-        shoutback = self.start(environment, **variables)
-        stream = self.load.on(shoutback.address, 2, usual(self.token))
         unknown = with_an_unknown_key(self.token)
         self.toxic(environment, proxy, "latency", latency=300)
-        environment.repeat.append((11, lambda: stream.burst(80, lambda: text_that("", unknown))))
+        for replica, offset in [("a", 0), ("b", 1.5)]:
+            shoutback = self.start(environment, replica, **variables)
+            stream = self.load.on(shoutback.address, 2, usual(self.token))
+            burst = functools.partial(stream.burst, 80, lambda: text_that("", unknown))
+            environment.repeat.append((11, offset, burst))
 
     def keys_are_stale(self):
         """Since before the first scrape: a success that was seen would last for the hours that the page looks back."""
