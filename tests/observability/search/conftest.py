@@ -35,13 +35,13 @@ class Index:
     def send(self, files, namespace):
         """As Filebeat's output does, but with ids of ours, by which a line is known again."""
         filebeat = Filebeat(files.directory, namespace)
-        stream, pipeline = filebeat.output["index"], filebeat.output["pipeline"]
+        stream = filebeat.output["index"]
         body = []
         for event in filebeat.events():
             number = f"{files.directory.name}-{len(body) // 2}"
             self.sent[number] = flat(event)
             self.streams.setdefault(stream, []).append(number)
-            body += [{"create": {"_index": stream, "_id": number, "pipeline": pipeline}}, event]
+            body += [{"create": {"_index": stream, "_id": number}}, event]
         assert body
         answer = self.opensearch.call("POST", "/_bulk?refresh=true", body)
         refused = [item for item in answer["items"] if item["create"]["status"] != 201]

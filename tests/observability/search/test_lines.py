@@ -1,5 +1,6 @@
 """Lines on their way: Filebeat's settings, the types they get, what becomes of bad ones and of secrets."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import traffic
+from conftest import flat
 from filebeat import Filebeat, configuration
 
 OPTIONS = Path(__file__).with_name("filebeat-options")
@@ -114,6 +116,28 @@ def test_no_secret_gets_into_the_index(index):
         # Nor a part of one.
         assert secret[-10:] not in everything
     assert everything.count("[redacted]") == 3
+
+
+@pytest.mark.parametrize("pipeline", ["", "?pipeline=_none"])
+def test_no_writer_can_leave_the_pipeline_out(opensearch, pipeline):
+    document = {"@timestamp": "2026-11-22T10:00:00Z", "message": f"Bearer {traffic.SECRETS[1]}"}
+    with one_stored(opensearch, document, pipeline) as stored:
+        assert stored["message"] == "Bearer [redacted]" and stored["event.ingested"]
+
+
+@contextlib.contextmanager
+def one_stored(opensearch, document, parameters=""):
+    """What is stored of a document that somebody writes without Filebeat, into a data stream that is gone afterwards."""
+    stream = "logs-shoutback.log-one"
+    answer = opensearch.call("POST", f"/{stream}/_bulk{parameters}", [{"create": {}}, document])
+    try:
+        [item] = answer["items"]
+        assert item["create"]["status"] == 201, item
+        opensearch.call("POST", f"/{stream}/_refresh")
+        [hit] = opensearch.call("POST", f"/{stream}/_search", {})["hits"]["hits"]
+        yield flat(hit["_source"])
+    finally:
+        opensearch.call("DELETE", f"/_data_stream/{stream}")
 
 
 def test_redaction_leaves_other_texts_alone(index):
