@@ -109,13 +109,14 @@ def test_a_line_that_cannot_be_read_is_kept(index):
 
 def test_no_secret_gets_into_the_index(index):
     planted = [number for number, event in index.sent.items() if any(secret in json.dumps(event) for secret in traffic.SECRETS)]
-    assert len(planted) == 3
+    assert len(planted) == 6
     everything = json.dumps(index.search()["hits"]["hits"])
     for secret in traffic.SECRETS:
         assert secret not in everything
         # Nor a part of one.
         assert secret[-10:] not in everything
-    assert everything.count("[redacted]") == 3
+    assert everything.count("[redacted]") == 4
+    assert index.ids({"term": {"tags": "redacted"}}) == set(planted)
 
 
 @pytest.mark.parametrize("pipeline", ["", "?pipeline=_none"])
@@ -146,7 +147,7 @@ def test_redaction_leaves_other_texts_alone(index):
         assert {name: source.get(name) for name in event} == event
 
 
-@pytest.mark.parametrize("text", ["the bearer of news", "eyJ", "Bearer", "İstanbul bearer", "key eyJ short", "bearer: brief"])
+@pytest.mark.parametrize("text", ["the bearer of news", "eyJ", "Bearer", "İstanbul bearer", "key eyJ short", "bearer: brief", "basic authentication-schemes", "Basic"])
 def test_redaction_knows_words_from_tokens(opensearch, text):
     assert redacted(opensearch, text) == text
 
@@ -154,17 +155,51 @@ def test_redaction_knows_words_from_tokens(opensearch, text):
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
 
 
-@pytest.mark.parametrize("text", [f"Bearer {TOKEN}", f"bearer={TOKEN}", f'"BEARER": "{TOKEN}"', f"İ bearer {TOKEN}", f"a eyJ{TOKEN} b eyJ{TOKEN}"])
+@pytest.mark.parametrize("text", [f"Bearer {TOKEN}", f"bearer={TOKEN}", f'"BEARER": "{TOKEN}"', f"İ bearer {TOKEN}", f"a eyJ{TOKEN} b eyJ{TOKEN}", f"Basic {TOKEN}Q==", "basic YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo="])
 def test_redaction_finds_tokens_however_they_are_written(opensearch, text):
-    assert TOKEN not in redacted(opensearch, text)
+    result = redacted(opensearch, text)
+    assert "[redacted]" in result and TOKEN not in result and "YWJj" not in result
+
+
+def processed(opensearch, document):
+    """What the pipeline makes of it."""
+    [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", {"docs": [{"_source": document}]})["docs"]
+    assert "error" not in answer, answer
+    return flat(answer["doc"]["_source"])
 
 
 def redacted(opensearch, text):
-    body = {"docs": [{"_source": {"message": text, "deep": [{"er": text}]}}]}
-    [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", body)["docs"]
-    source = answer["doc"]["_source"]
-    assert source["deep"][0]["er"] == source["message"]
-    return source["message"]
+    result = processed(opensearch, {"message": text, "tags": "one", "deep": [{"er": text}]})
+    assert result["deep"][0]["er"] == result["message"]
+    assert result["tags"] == ("one" if result["message"] == text else ["one", "redacted"])
+    return result["message"]
+
+
+OPAQUE = "hunter2"
+FORBIDDEN = {
+    "a header": {"http": {"request": {"headers": {"authorization": OPAQUE}}}},
+    "a header by its flat name": {"http.request.headers.x-of-ours": OPAQUE},
+    "a header by itself": {"deep": [{"er": {"Proxy-Authorization": [OPAQUE]}}]},
+    "a body": {"http": {"request": {"body": {"content": OPAQUE}}}},
+    "a query": {"url": {"query": OPAQUE}},
+    "a password": {"shoutback": {"new": {"password": OPAQUE}}},
+    "a token": {"shoutback": [[{"accessToken": OPAQUE}]]},
+    "a cookie": {"set-cookie": OPAQUE},
+    "a key": {"_api_key": OPAQUE},
+    "a user": {"user": {"name": OPAQUE}},
+    "a user by the flat name": {"user.name": OPAQUE},
+    "the client's user": {"client": {"user": OPAQUE}},
+    "the client's user's name": {"client": {"user": {"name": OPAQUE}}},
+    "a user with tags": {"user": OPAQUE, "tags": {"of": OPAQUE}},
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_what_may_hold_a_secret_is_removed_by_its_name(opensearch, what):
+    result = processed(opensearch, {"message": "text", "client": {"user": {"id": "app1"}}} | FORBIDDEN[what])
+    assert OPAQUE not in json.dumps(result)
+    assert result["message"] == "text" and result["tags"] == ["redacted"]
+    assert "client" in FORBIDDEN[what] or result["client.user.id"] == "app1"
 
 
 def test_a_line_that_cannot_be_redacted_loses_its_texts(opensearch):
