@@ -51,7 +51,7 @@ FOUND_BY_SEARCH = {
     "key-refresh-failures": lambda event: event.get("event.action") == "key-refresh",
     "refusals": lambda event: is_request(event) and 400 <= status(event) < 500,
     "cancelled-requests": lambda event: event.get("error.type") == "cancelled",
-    "broken-lines": lambda event: event.get("error.type") == "json",
+    "broken-lines": lambda event: event.get("error.type") == "json" or "of another shape" in str(event),
 }
 PLACEHOLDERS = {
     "one-request": ("put-the-request-id-here", "one-of-many"),

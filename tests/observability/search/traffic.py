@@ -205,6 +205,10 @@ def hand_made(root, like):
         "not JSON at all",
         "[]",
         json.dumps(line | {"message": "conflict", "event": "text"}),
+        '{"event": "of another shape"}',
+        '{"http": "of another shape"}',
+        '{"message": {"is": "of another shape"}}',
+        '{"message": ["text", {"is": "of another shape"}]}',
     ]
     (files.directory / "shoutback.log").write_text("".join(f"{text}\n" for text in texts))
     return files
