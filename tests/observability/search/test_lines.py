@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import fnmatch
 import json
 import re
 import subprocess
@@ -301,13 +302,35 @@ def test_filebeat_and_the_service_agree_on_limits():
     assert int(files) - 1 <= 9
 
 
-def test_the_lifecycle_is_tied_to_its_policy():
-    """OpenSearch has no such thing: that the names agree is all that is seen here."""
-    folder = Path("observability/elasticsearch")
-    name = json.loads((folder / "lifecycle.json").read_text())["template"]["settings"]["index.lifecycle.name"]
-    assert f"_ilm/policy/{name} <ilm-policy.json" in (folder / "load").read_text()
-    phases = json.loads((folder / "ilm-policy.json").read_text())["policy"]["phases"]
-    assert set(phases) == {"hot", "warm", "delete"} and "delete" in phases["delete"]["actions"]
+KEPT = {"production": "30d", "staging": "7d"}
+SEARCH = Path("observability/elasticsearch")
+
+
+def shipped(name):
+    return json.loads((SEARCH / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("environment", KEPT)
+def test_lines_are_kept_as_long_as_their_environment_says(environment):
+    """OpenSearch has no such policies: that the names lead to the right one is all that is seen here."""
+    loaded = dict(re.findall(r"^ *put (_\S+) <(\S+)\.json$", (SEARCH / "load").read_text(), re.M))
+    templates = [shipped(file) for path, file in loaded.items() if path.startswith("_index_template/")]
+    stream = f"logs-shoutback.log-{environment}"
+    chosen = max((each for each in templates if fnmatch.fnmatch(stream, each["index_patterns"][0])), key=lambda each: each["priority"])
+    # Elasticsearch's own template for logs-*-* has 100.
+    assert chosen["priority"] > 100
+    components = [shipped(loaded[f"_component_template/{name}"])["template"] for name in chosen["composed_of"]]
+    [policy] = [name for each in components if (name := each.get("settings", {}).get("index.lifecycle.name"))]
+    phases = shipped(loaded[f"_ilm/policy/{policy}"])["policy"]["phases"]
+    assert set(phases) <= {"hot", "warm", "delete"} and "rollover" in phases["hot"]["actions"]
+    assert phases["delete"] == {"min_age": KEPT[environment], "actions": {"delete": {}}}
+
+
+def test_environments_differ_in_nothing_else(opensearch):
+    """By the index's own choice among the templates."""
+    answers = [opensearch.call("POST", f"/_index_template/_simulate_index/logs-shoutback.log-{each}") for each in KEPT]
+    assert answers[0]["template"] == answers[1]["template"]
+    assert answers[0]["template"]["settings"]["index"]["final_pipeline"] == "shoutback-log"
 
 
 def test_scripts_are_shell(tmp_path):
