@@ -11,7 +11,14 @@ import yaml
 SHIPPED = Path("observability/filebeat/filebeat.yml")
 
 
-REQUIRED = {"ELASTICSEARCH_HOSTS": "http://127.0.0.1:9200", "ELASTICSEARCH_API_KEY": "id:key", "ELASTICSEARCH_CA_FILE": "/ca.pem"}
+REQUIRED = {
+    "ELASTICSEARCH_HOSTS": "http://127.0.0.1:9200",
+    "ELASTICSEARCH_API_KEY": "id:key",
+    "ELASTICSEARCH_CA_FILE": "/ca.pem",
+    "POD_NAMESPACE": "shoutback",
+    "POD_NAME": "shoutback-0",
+    "NODE_NAME": "node-1",
+}
 
 
 def configuration(**variables):
@@ -83,6 +90,7 @@ class Filebeat:
         configured = configuration(LOG_DIRECTORY=str(directory), DATA_STREAM_NAMESPACE=namespace)
         [self.input] = configured["filebeat"]["inputs"]
         self.output = configured["output"]["elasticsearch"]
+        self.processors = [processor for each in configured.get("processors", []) for processor in each.items()]
         [parser] = self.input["parsers"]
         self.ndjson = parser["ndjson"]
         # What follows is made for these; another parser's settings would be another emulation.
@@ -104,9 +112,19 @@ class Filebeat:
             offset = 0
             for line in file.read_bytes().splitlines(keepends=True):
                 if line.strip():
-                    events.append(self.event(line.rstrip(b"\n").decode(errors="replace"), file, offset))
+                    event = self.event(line.rstrip(b"\n").decode(errors="replace"), file, offset)
+                    events.append(self.processed(event))
                 offset += len(line)
         return events
+
+    def processed(self, event):
+        """After the parser, whatever the line says."""
+        for name, options in self.processors:
+            assert name == "add_fields", f"{name}: another processor would be another emulation"
+            update(event, {options["target"]: options["fields"]})
+        if not self.input.get("publisher_pipeline", {}).get("disable_host"):
+            update(event, {"host": {"name": "host"}})
+        return event
 
     def event(self, line, file, offset):
         now = datetime.now().astimezone().isoformat()
@@ -114,7 +132,6 @@ class Filebeat:
             "@timestamp": now,
             "agent": {"type": "filebeat", "version": "9.0.0", "id": "0", "ephemeral_id": "0", "name": "host"},
             "ecs": {"version": "8.0.0"},
-            "host": {"name": "host"},
             "input": {"type": "filestream"},
             "log": {"offset": offset, "file": {"path": str(file), "fingerprint": "0"}},
         }

@@ -16,7 +16,7 @@ from filebeat import Filebeat, configuration, nested
 PIPELINE = json.loads(Path("observability/elasticsearch/pipeline.json").read_text())
 OPTIONS = Path(__file__).with_name("filebeat-options")
 # What comes from Filebeat and the pipeline, not from the service.
-ADDED = {"agent", "host", "input", "tags", "log.file", "log.offset", "event.ingested", "event.original"}
+ADDED = {"agent", "kubernetes", "input", "tags", "log.file", "log.offset", "event.ingested", "event.original"}
 
 
 def leaves(properties, prefix=""):
@@ -59,6 +59,14 @@ def test_every_documented_field_is_mapped_and_the_other_way_round(mapped):
         assert mapped.get(field) in {"string": ["keyword", "match_only_text", "text", "date"], "integer": ["long"], "list": ["keyword"]}[kind], field
     for field in mapped:
         assert field in documented or any(field == name or field.startswith(f"{name}.") for name in ADDED), f"{field} is documented nowhere"
+
+
+def test_a_line_says_which_pod_it_is_from(index):
+    """And not which host: Filebeat's is the pod again."""
+    for number in index.sent:
+        source = index.source(number) if number.endswith("0") else index.sent[number]
+        place = {name: value for name, value in source.items() if name.startswith(("kubernetes.", "host"))}
+        assert place == {"kubernetes.namespace": "shoutback", "kubernetes.pod.name": "shoutback-0", "kubernetes.node.name": "node-1"}
 
 
 def test_nothing_of_a_real_line_is_ignored(index):
@@ -277,7 +285,8 @@ def test_of_a_line_that_cannot_be_redacted_only_when_and_where_is_kept(opensearc
 
 def options(value, prefix=""):
     for name, item in value.items():
-        if isinstance(item, dict):
+        # What is added is of our naming.
+        if isinstance(item, dict) and name != "fields":
             yield from options(item, f"{prefix}{name}.")
         elif isinstance(item, list) and item and isinstance(item[0], dict):
             for each in item:
