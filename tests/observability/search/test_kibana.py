@@ -41,6 +41,14 @@ def status(event):
     return event.get("http.response.status_code", 0)
 
 
+def is_broken(event):
+    return event.get("error.type") == "json" or "of another shape" in str(event)
+
+
+def has_secret(event):
+    return any(secret in str(event) for secret in traffic.SECRETS)
+
+
 # What each search is to find, said a second time and in another language.
 FOUND_BY_SEARCH = {
     "failed-requests": lambda event: is_request(event) and status(event) >= 400,
@@ -51,7 +59,9 @@ FOUND_BY_SEARCH = {
     "key-refresh-failures": lambda event: event.get("event.action") == "key-refresh",
     "refusals": lambda event: is_request(event) and 400 <= status(event) < 500,
     "cancelled-requests": lambda event: event.get("error.type") == "cancelled",
-    "broken-lines": lambda event: event.get("error.type") == "json" or "of another shape" in str(event),
+    "broken-lines": is_broken,
+    "redacted-lines": has_secret,
+    "panics": lambda event: event.get("event.action") == "panic" or event.get("shoutback.stop.cut_off", 0) > 0,
 }
 PLACEHOLDERS = {
     "one-request": ("put-the-request-id-here", "one-of-many"),
@@ -174,7 +184,7 @@ def test_everything_is_of_the_one_data_view():
 
 # Which rules fire for which replica's lines.
 FIRING = {
-    "ailing": {"ShoutbackLogServerErrors", "ShoutbackLogBreakerOpened", "ShoutbackLogKeyRefreshFailing"},
+    "ailing": set(RULES) - {"ShoutbackLogSilent"},
     "healthy": set(),
 }
 
@@ -204,6 +214,10 @@ def test_a_rule_counts_the_lines_it_is_for(index):
         "ShoutbackLogServerErrors": lambda event: is_request(event) and status(event) >= 500,
         "ShoutbackLogBreakerOpened": lambda event: event.get("shoutback.breaker.to") == "open",
         "ShoutbackLogKeyRefreshFailing": lambda event: event.get("event.action") == "key-refresh" and event["event.outcome"] == "failure",
+        "ShoutbackLogPanic": lambda event: event.get("event.action") == "panic",
+        "ShoutbackLogCutOff": lambda event: event.get("shoutback.stop.cut_off", 0) > 0,
+        "ShoutbackLogRedacted": has_secret,
+        "ShoutbackLogUnreadable": is_broken,
         "ShoutbackLogSilent": lambda event: True,
     }
     assert set(RULES) == set(counted)

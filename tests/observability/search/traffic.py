@@ -205,6 +205,8 @@ def hand_made(root, like):
         "not JSON at all",
         "[]",
         json.dumps(line | {"message": "conflict", "event": "text"}),
+        json.dumps(line | {"message": "a panic", "event.action": "panic", "event.kind": "event"}),
+        json.dumps(line | {"message": "a stop", "event.action": "stop", "event.kind": "event", "shoutback.stop.cut_off": 3}),
         '{"event": "of another shape"}',
         '{"http": "of another shape"}',
         '{"message": {"is": "of another shape"}}',
