@@ -1,8 +1,10 @@
 """Fixtures: an OpenSearch with what is shipped loaded, and in it the lines of the real service."""
 
+import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import traffic
@@ -10,6 +12,7 @@ from filebeat import Filebeat
 
 from harness.opensearch import OpenSearch
 
+PIPELINE = json.loads(Path("observability/elasticsearch/pipeline.json").read_text())
 AILING = [traffic.ailing, traffic.restricted, traffic.forbidden]
 
 
@@ -22,6 +25,17 @@ def flat(value, prefix=""):
         else:
             result[prefix + name] = item
     return result
+
+
+def processed(opensearch, document):
+    """What the pipeline makes of it."""
+    [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", {"docs": [{"_source": document}]})["docs"]
+    assert "error" not in answer, answer
+    return flat(answer["doc"]["_source"])
+
+
+def of_service(index):
+    return {number: event for number, event in index.sent.items() if not number.startswith("hand-made")}
 
 
 class Index:
