@@ -1,0 +1,91 @@
+"""Fixtures: the service, the collector with the shipped configuration, and what stands for AWS."""
+
+import pytest
+from aws import Aws
+from cloudwatch import Store, rendered
+from otlp import ERROR, new_trace, send, span
+
+from harness.collector import Collector
+from harness.process import ask
+from harness.shoutback import Emulators, Shoutback
+from harness.toxiproxy import free_port
+
+# Every file that a cluster on AWS gives it, and what a machine of one's own puts in place of Kubernetes.
+FILES = ["config.yaml", "aws.yaml", "local.yaml"]
+FAST = {"SAMPLING_WAIT": "1s", "FLUSH_TIMEOUT": "100ms", "SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
+ADMIN = f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def cloudwatch(tmp_path_factory):
+    return rendered(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def aws(store):
+    with Aws(forward=store.otlp) as aws:
+        yield aws
+        assert not aws.refused
+
+
+@pytest.fixture(scope="session")
+def collector(aws, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("collector")
+    with Collector(directory, FILES, aws.overlay(), SHOUTBACK_ADMIN=ADMIN, **FAST) as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory):
+    with Emulators(tmp_path_factory.mktemp("emulators") / "log") as emulators:
+        yield emulators
+
+
+@pytest.fixture(scope="session")
+def service(collector, emulators, tmp_path_factory):
+    variables = {
+        "ADMIN_ADDR": ADMIN,
+        "SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with Shoutback(tmp_path_factory.mktemp("service") / "log", **emulators.authentication(), **variables) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def shout(service, emulators):
+    """`shout(text, **headers)`: status of the answer, to a caller with a good token."""
+    token = emulators.token()
+
+    def shout(text, **headers):
+        given = {"authorization": f"Bearer {token}", "content-type": "application/json"} | headers
+        return ask("POST", service.url, {"data": text}, given)[0]
+
+    return shout
+
+
+@pytest.fixture(scope="session")
+def scraped(aws, collector, store, service, shout):
+    """AWS' endpoints, once they have got the service's metrics of several scrapes, with a request in them.
+
+    And once they have refused something for good, which is when the collector begins to count that.
+    """
+    assert shout("hello") == 200
+    aws.failing |= {"monitoring": 400, "xray": 400}
+    send(collector.endpoint, [span(new_trace(), status=ERROR)])
+    wanted = [
+        'histogram_count(increase(http_server_request_duration_seconds{http_response_status_code="200"}[1m]))',
+        'count_over_time(up{pod!=""}[1m]) >= 3',
+        "otelcol_exporter_send_failed_spans",
+        "otelcol_exporter_send_failed_metric_points",
+    ]
+    for query in wanted:
+        store.until(f"metrics have arrived: {query}", lambda: store.get("query", query=query)[0]["result"])
+    return aws
