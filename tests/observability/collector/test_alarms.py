@@ -107,7 +107,9 @@ class Run:
 
     def go(self):
         # Asked twice a second: more often would keep the machine from what is asked about.
-        repeated = [[every, 0.0, call] for every, call in [(0.5, self.look), *(entry for one in self.environments for entry in one.repeat)]]
+        began = time.monotonic()
+        entries = [(0.5, 0, self.look), *(entry for one in self.environments for entry in one.repeat)]
+        repeated = [[every, began + offset - every, call] for every, offset, call in entries]
 
         def all_went_off():
             for entry in repeated:
