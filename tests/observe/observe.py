@@ -54,7 +54,7 @@ def main():
     parser.add_argument("--once", action="store_true", help="one fault; exit code 0 if its alert fired and went quiet again")
     parser.add_argument("--speed", type=float, default=SPEED, help=f"how many times as fast alerts are ({SPEED})")
     parser.add_argument("--calm", type=float, default=10, help="seconds between two faults (10)")
-    parser.add_argument("--collector", action="store_true", help="with the OpenTelemetry Collector; its first build takes minutes")
+    parser.add_argument("--without-collector", action="store_true", help="no spans; the collector's first build takes minutes")
     arguments = parser.parse_args()
 
     def stop(*_):
@@ -84,7 +84,7 @@ class Stage:
         variables |= {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT"}
         admin = f"127.0.0.1:{free_port()}"
         self.collector = None
-        if arguments.collector:
+        if not arguments.without_collector:
             # Nobody else needs what it is made of.
             from spans import collector
 
@@ -116,7 +116,7 @@ Two replicas of Shoutback are under load, with emulators of SHOUTCLOUD and Cogni
   metrics     {", ".join(f"http://{replica.admin}/metrics" for replica in self.replicas)}
   try it      {self.replicas[0].url.removesuffix("/v1")}/docs
   logs        {", ".join(str(replica.log) for replica in self.replicas)}
-  spans       {self.collector.written if self.collector else "with --collector"}
+  spans       {self.collector.written if self.collector else "none, without the collector"}
 
 Queries to paste into the graph's page:
 """)
