@@ -21,7 +21,7 @@ use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace::Tracing;
+use crate::telemetry::trace::{NoExporter, Tracing};
 
 /// For a connection without a complete request, once the process stops.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -59,6 +59,9 @@ pub enum StartError {
     /// No certificate store, say.
     #[error("cannot build an HTTP client: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
     Client(#[from] reqwest::Error),
+    /// What spans would be sent by.
+    #[error("cannot build an exporter of spans: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
+    Exporter(#[from] NoExporter),
 }
 
 /// Why a stop was not a clean one.

@@ -31,6 +31,7 @@ use crate::telemetry::metrics::SpanMetrics;
 use crate::version;
 
 pub use self::export::Exports;
+pub use self::otlp::NoExporter;
 
 use self::propagation::Propagation;
 use self::queue::Queue;
@@ -61,7 +62,7 @@ enum Spans {
 
 impl Tracing {
     /// Traces as `config` says, and what sends them, which has to run as long as the process does.
-    pub fn new(config: &Otel, metrics: &SpanMetrics) -> Result<(Self, Option<Exports>), reqwest::Error> {
+    pub fn new(config: &Otel, metrics: &SpanMetrics) -> Result<(Self, Option<Exports>), NoExporter> {
         let sampler = sampling::sampler(config.sampler);
         let (spans, queue, exports) = match &config.exporter {
             _ if config.disabled => (Spans::Off, None, None),

@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use opentelemetry_sdk::Resource;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::otlp::{Failure, Otlp};
+use super::otlp::{NoExporter, Otlp};
 use super::queue::{Queue, Waiting};
 use crate::config::Exporter;
 use crate::telemetry::metrics::SpanMetrics;
-
-/// Before a batch is sent again, doubled each time: as OpenTelemetry's exporters have it.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The sender of spans: [`Exports::run`] has to run for as long as there are any.
 pub struct Exports {
@@ -21,8 +16,6 @@ pub struct Exports {
     collector: Otlp,
     batch: usize,
     delay: Duration,
-    /// For one attempt, and for all of a batch's.
-    timeouts: [Duration; 2],
     metrics: SpanMetrics,
     /// Whether the last batch was not delivered: of those that follow each other only the first is logged.
     is_failing: bool,
@@ -32,14 +25,14 @@ pub(super) fn start(
     config: &Exporter,
     resource: &Resource,
     metrics: &SpanMetrics,
-) -> Result<(Queue, Exports), reqwest::Error> {
+) -> Result<(Queue, Exports), NoExporter> {
     let (queue, waiting) = Queue::new(config.max_queue_size, config.max_batch_size, metrics.clone());
+    let collector = Otlp::new(config, resource, &waiting.signals.last_call)?;
     let exports = Exports {
         waiting,
-        collector: Otlp::new(config, resource)?,
+        collector,
         batch: config.max_batch_size,
         delay: config.schedule_delay,
-        timeouts: [config.timeout, config.export_timeout],
         metrics: metrics.clone(),
         is_failing: false,
     };
@@ -81,42 +74,12 @@ impl Exports {
                 return;
             }
             left = left.saturating_sub(number);
-            let body = self.collector.encode(batch);
-            let delivered = self.deliver(body).await;
+            let delivered = self.collector.deliver(batch).await;
             self.account(number as u64, delivered);
         }
     }
 
-    /// Sends a batch until it has arrived, cannot arrive, or is too late; returns how many of its spans were refused.
-    async fn deliver(&self, body: Bytes) -> Result<u64, Failure> {
-        let [attempt, all] = self.timeouts;
-        let last_call = &self.waiting.signals.last_call;
-        let end = Instant::now() + all;
-        let mut wait = FIRST_WAIT;
-        loop {
-            let late = end.min(Instant::now() + attempt);
-            let sent = timeout_at(late, self.collector.send(body.clone())).await;
-            let failure = match sent.unwrap_or(Err(Failure::Timeout)) {
-                Ok(refused) => return Ok(refused),
-                Err(failure) => failure,
-            };
-            // Replicas that lost their collector together must not come back together.
-            let pause = wait
-                .mul_f64(rand::random_range(0.5..=1.0))
-                .max(failure.retry_after());
-            let is_too_late = Instant::now() + pause >= end;
-            if !failure.may_pass() || is_too_late || last_call.is_cancelled() {
-                return Err(failure);
-            }
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = last_call.cancelled() => {}
-            }
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-    }
-
-    fn account(&mut self, spans: u64, delivered: Result<u64, Failure>) {
+    fn account(&mut self, spans: u64, delivered: Result<u64, String>) {
         let was_failing = std::mem::replace(&mut self.is_failing, !matches!(delivered, Ok(0)));
         let dropped = match &delivered {
             Ok(refused) => spans.min(*refused),
@@ -127,7 +90,7 @@ impl Exports {
             Err(failure) if !was_failing => tracing::warn!(
                 event.action = "traces",
                 event.kind = "event",
-                error.message = %failure,
+                error.message = failure,
                 "spans cannot be delivered and are dropped; so are further ones, which are counted and not logged"
             ),
             Ok(refused) if refused > 0 && !was_failing => tracing::warn!(

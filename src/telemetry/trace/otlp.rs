@@ -1,171 +1,248 @@
-//! OpenTelemetry's protocol: batches of spans as protobuf, in a plain HTTP request or as a gRPC call.
+//! OpenTelemetry's own exporter, held to what `config` says.
 //!
-//! A call with one message there and one back is all of gRPC that is needed, so it is spoken here, over the client that every
-//! other call of the service leaves by.
+//! Whatever is handed over, opentelemetry-otlp reads the environment when it is built (docs/dependencies.md). Endpoint, protocol
+//! and timeout of ours go before; headers of the environment go before ours, so ours are put in their place at each try.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, Request, Response, StatusCode};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol as Encoding, RetryPolicy, SpanExporter, WithExportConfig as _,
+    WithHttpConfig as _, WithTonicConfig as _,
 };
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use prost::Message as _;
-use url::Url;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::config::{Exporter, Protocol};
-use crate::outbound::{self, innermost};
+use crate::outbound::{self, ReadError};
 
-const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// Before each message: whether it is compressed, and its length in four bytes.
-const PREFIX: usize = 5;
+/// Between two tries, doubled each time. The longest is what the end of the process may have to wait for.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Replicas that lost their collector together must not come back together.
+const JITTER: Duration = Duration::from_millis(250);
 /// An answer says how many spans were refused, and why.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// Why a batch has not arrived. Never says anything of the request's headers.
+/// Why there is no exporter.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("{0}")]
-    Transport(String),
-    #[error("no answer in time")]
-    Timeout,
-    #[error("status {status}")]
-    Status {
-        status: StatusCode,
-        retry_after: Duration,
-    },
-    #[error("gRPC status {0}")]
-    Grpc(u32),
-    #[error("the answer cannot be read")]
-    Unreadable,
+pub enum NoExporter {
+    /// Of HTTP.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+    /// Of gRPC.
+    #[error("{0}{cause}", cause = .0.source().map(|cause| format!(": {cause}")).unwrap_or_default())]
+    Channel(#[from] tonic::transport::Error),
+    /// Of either.
+    #[error(transparent)]
+    Exporter(#[from] ExporterBuildError),
 }
 
-impl Failure {
-    /// Whether the same batch may arrive another time, by OTLP's specification.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Transport(_) | Self::Timeout => true,
-            Self::Status { status, .. } => matches!(status.as_u16(), 429 | 502 | 503 | 504),
-            // Cancelled, deadline exceeded, aborted, out of range, unavailable, data loss.
-            Self::Grpc(status) => matches!(status, 1 | 4 | 10 | 11 | 14 | 15),
-            Self::Unreadable => false,
-        }
-    }
-
-    /// How long the collector asks to be left alone.
-    pub(super) fn retry_after(&self) -> Duration {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-impl From<reqwest::Error> for Failure {
-    fn from(error: reqwest::Error) -> Self {
-        // Without the URL, whose query may hold a key.
-        Self::Transport(innermost(&error.without_url()))
-    }
-}
-
-/// A collector.
+/// A collector. One batch at a time.
 pub(super) struct Otlp {
-    client: reqwest::Client,
-    url: Url,
-    headers: HeaderMap,
-    protocol: Protocol,
-    resource: ResourceAttributesWithSchema,
+    exporter: SpanExporter,
+    tries: Arc<Tries>,
+    timeout: Duration,
 }
 
 impl Otlp {
-    pub(super) fn new(config: &Exporter, resource: &Resource) -> Result<Self, reqwest::Error> {
-        let mut client = outbound::client();
-        let mut url = config.endpoint.clone();
-        let mut headers = config.headers.clone();
-        let content_type = match config.protocol {
-            Protocol::Http => "application/x-protobuf",
-            Protocol::Grpc => {
-                client = client.http2_prior_knowledge();
-                url.set_path(METHOD);
-                headers.insert(TE, HeaderValue::from_static("trailers"));
-                "application/grpc"
-            }
+    pub(super) fn new(
+        config: &Exporter,
+        resource: &Resource,
+        last_call: &CancellationToken,
+    ) -> Result<Self, NoExporter> {
+        let tries = Arc::new(Tries {
+            batch: Mutex::default(),
+            last_call: last_call.clone(),
+        });
+        let retries = RetryPolicy::recommended()
+            .with_max_retries(usize::MAX)
+            .with_initial_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_max_jitter(JITTER);
+        // The exporter's timeout is that of all tries; each one's is its transport's.
+        let mut exporter = match config.protocol {
+            Protocol::Http => SpanExporter::builder()
+                .with_http()
+                .with_http_client(Client {
+                    client: outbound::client().timeout(config.timeout).build()?,
+                    headers: config.headers.clone(),
+                    tries: Arc::clone(&tries),
+                })
+                .with_protocol(Encoding::HttpBinary)
+                .with_endpoint(config.endpoint.as_str())
+                .with_timeout(config.export_timeout)
+                .with_retry_policy(retries)
+                .build()?,
+            Protocol::Grpc => SpanExporter::builder()
+                .with_tonic()
+                .with_channel(channel(config)?)
+                .with_interceptor(interceptor(config.headers.clone(), Arc::clone(&tries)))
+                .with_protocol(Encoding::Grpc)
+                .with_endpoint(config.endpoint.as_str())
+                .with_timeout(config.export_timeout)
+                .with_retry_policy(retries)
+                .build()?,
         };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        exporter.set_resource(resource);
         Ok(Self {
-            client: client.build()?,
-            url,
-            headers,
-            protocol: config.protocol,
-            resource: resource.into(),
+            exporter,
+            tries,
+            timeout: config.export_timeout,
         })
     }
 
-    /// The body of the request that delivers `spans`.
-    pub(super) fn encode(&self, spans: Vec<SpanData>) -> Bytes {
-        let request = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
-        };
-        let length = request.encoded_len();
-        let mut body = BytesMut::with_capacity(PREFIX + length);
-        if self.protocol == Protocol::Grpc {
-            body.put_u8(0);
-            body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    /// Sends a batch until it has arrived, cannot arrive, or is too late; returns how many of its spans were refused, or why
+    /// it has not arrived, which says nothing of headers or of what the collector said.
+    pub(super) async fn deliver(&self, spans: Vec<SpanData>) -> Result<u64, String> {
+        *self.tries.batch() = Batch::default();
+        let exported = timeout(self.timeout, self.exporter.export(spans)).await;
+        let batch = std::mem::take(&mut *self.tries.batch());
+        match exported {
+            Ok(Ok(())) => Ok(batch.refused),
+            Ok(Err(error)) => Err(batch.failure.unwrap_or_else(|| bare(&error.to_string()))),
+            Err(_) => Err(batch.failure.unwrap_or_else(|| "no answer in time".to_owned())),
         }
-        request.encode(&mut body).expect("there is room");
-        body.freeze()
+    }
+}
+
+/// The exporter's text up to gRPC's code: what follows may quote the peer.
+fn bare(text: &str) -> String {
+    tracing::debug!(error.message = text, "spans cannot be delivered");
+    const CODE: &str = "gRPC code: ";
+    let code = text.split_once(CODE).map(|(_, code)| code);
+    let code = code.and_then(|code| code.split(':').next());
+    code.map_or_else(|| "no answer".to_owned(), |code| format!("gRPC status {code}"))
+}
+
+/// What is known of the batch that is being sent beyond what the exporter says.
+#[derive(Debug)]
+struct Tries {
+    batch: Mutex<Batch>,
+    last_call: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    was_tried: bool,
+    refused: u64,
+    failure: Option<String>,
+}
+
+impl Tries {
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().expect("nobody panics with it")
     }
 
-    /// Sends a body once; returns how many of its spans were refused.
-    pub(super) async fn send(&self, body: Bytes) -> Result<u64, Failure> {
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone());
-        let answer = http::Response::<reqwest::Body>::from(request.body(body).send().await?);
-        let (head, body) = answer.into_parts();
-        if !head.status.is_success() {
-            return Err(Failure::Status {
-                status: head.status,
-                retry_after: retry_after(&head.headers),
-            });
+    /// Whether the batch may be tried now: after the last call, nothing is tried twice.
+    fn begin(&self) -> bool {
+        let mut batch = self.batch();
+        let again = std::mem::replace(&mut batch.was_tried, true);
+        !again || !self.last_call.is_cancelled()
+    }
+
+    fn failed(&self, why: impl fmt::Display) {
+        self.batch().failure = Some(why.to_string());
+    }
+}
+
+/// The exporter's way out by HTTP.
+struct Client {
+    client: reqwest::Client,
+    headers: HeaderMap,
+    tries: Arc<Tries>,
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        if !self.tries.begin() {
+            // An error would be tried again.
+            return Ok(empty(StatusCode::GONE, HeaderMap::new()));
         }
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|_| Failure::Unreadable)?;
-        let message = match self.protocol {
-            Protocol::Http => body.to_bytes(),
-            Protocol::Grpc => {
-                // Without a message, the status stands in the head.
-                let status = body.trailers().and_then(grpc_status);
-                match status.or_else(|| grpc_status(&head.headers)) {
-                    Some(0) => without_prefix(body.to_bytes()),
-                    Some(status) => return Err(Failure::Grpc(status)),
-                    None => return Err(Failure::Unreadable),
-                }
+        match self.send(request).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                self.tries.failed(&error);
+                Err(error.into())
             }
-        };
-        // The spans have arrived, whatever is said of them.
-        let answer = ExportTraceServiceResponse::decode(message).unwrap_or_default();
-        let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
-        Ok(u64::try_from(refused).unwrap_or(0))
+        }
     }
 }
 
-fn grpc_status(headers: &HeaderMap) -> Option<u32> {
-    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+impl Client {
+    async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, ReadError> {
+        let mut headers = self.headers.clone();
+        for name in [CONTENT_TYPE, USER_AGENT] {
+            if let Some(value) = request.headers_mut().remove(&name) {
+                headers.insert(name, value);
+            }
+        }
+        *request.headers_mut() = headers;
+        let request = request.try_into().map_err(reqwest::Error::without_url)?;
+        let answer = self.client.execute(request).await;
+        // Without the URL, whose query may hold a key.
+        let answer = answer.map_err(reqwest::Error::without_url)?;
+        let status = answer.status();
+        if !status.is_success() {
+            self.tries.failed(format_args!("status {status}"));
+            return Ok(empty(status, answer.headers().clone()));
+        }
+        let body = outbound::read(answer, LONGEST_ANSWER).await?;
+        // The spans have arrived, whatever is said of them.
+        let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+        let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
+        self.tries.batch().refused = u64::try_from(refused).unwrap_or(0);
+        Ok(empty(status, HeaderMap::new()))
+    }
 }
 
-fn without_prefix(mut message: Bytes) -> Bytes {
-    message.split_off(PREFIX.min(message.len()))
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
 }
 
-/// A number of seconds; a date asks for nothing.
-fn retry_after(headers: &HeaderMap) -> Duration {
-    let value = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let seconds = value.and_then(|value| value.trim().parse::<u32>().ok());
-    Duration::from_secs(seconds.unwrap_or(0).into())
+fn empty(status: StatusCode, headers: HeaderMap) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// The exporter's way out by gRPC. It knows no proxies.
+fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
+    let mut endpoint = Endpoint::from_shared(config.endpoint.to_string())?
+        .connect_timeout(config.timeout)
+        .timeout(config.timeout);
+    if config.endpoint.scheme() == "https" {
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
+    }
+    Ok(endpoint.connect_lazy())
+}
+
+/// Runs before each try.
+fn interceptor(headers: HeaderMap, tries: Arc<Tries>) -> impl tonic::service::Interceptor + Clone {
+    move |mut request: tonic::Request<()>| {
+        if !tries.begin() {
+            tries.failed("no answer before the end of the process");
+            // Not tried again.
+            return Err(tonic::Status::failed_precondition("the last call"));
+        }
+        *request.metadata_mut() = MetadataMap::from_headers(headers.clone());
+        Ok(request)
+    }
 }
