@@ -27,6 +27,8 @@ use crate::telemetry::trace::{NoExporter, Tracing};
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// What the admin listener's last answers may take, once nothing else is left.
 const LAST_SCRAPE: Duration = Duration::from_millis(500);
+/// For requests that were cut off to be gone.
+const LAST_DROP: Duration = Duration::from_millis(200);
 /// What sending the last spans may take. With the last scrape and the last lines (`log::FLUSH`) it is 3 s, which is what whoever
 /// kills the process leaves.
 const LAST_SPANS: Duration = Duration::from_millis(1500);
@@ -201,6 +203,14 @@ impl Application {
         if !public.is_finished() && timeout(lifecycle.timeout, &mut public).await.is_err() {
             let cut_off = drain.complete_and_unanswered();
             public.abort();
+            // Each connection is dropped by the thread that served it, and a request's span and line end with it.
+            let dropped = async {
+                while drain.complete_and_unanswered() > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            };
+            _ = timeout(LAST_DROP, dropped).await;
             if cut_off > 0 {
                 let unclean = Unclean::CutOff(cut_off);
                 tracing::warn!(
