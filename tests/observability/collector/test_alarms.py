@@ -1,8 +1,8 @@
 """Each alarm of CloudWatch goes off for the fault that the alert of the same name is for, and for nothing else.
 
 The services, their load and their faults are those of the alerts' tests, all at once, each in an environment of its own. Their
-metrics go the way they go in a cluster: the collector scrapes them and signs what it sends; what arrives is kept by a Prometheus,
-and the alarms' queries are put to it as they are, but for windows that are shorter.
+metrics go the way they go in a cluster: the collector scrapes them and signs what it sends; what arrives is kept by a
+Prometheus, and the alarms' queries are put to it as they are, but for windows that are shorter.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ import pytest
 import yaml
 from aws import Aws
 from cloudwatch import VARIABLES, Store
-from conftest import FAST, FILES
+from conftest import FAST
 from environments import Builder
 from shipped import alerts
 
 from harness.collector import SHIPPED, Collector
-from harness.load import Load
+from harness.load import Load, new
 from harness.rules import faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy, free_port
@@ -43,6 +43,16 @@ class Sink(contextlib.AbstractContextManager):
         pass
 
 
+class Busier(Builder):
+    """With more answers where an alarm wants two hundred of them, so that nobody has to wait for those."""
+
+    def start(self, environment, *positional, **named):
+        shoutback = super().start(environment, *positional, **named)
+        if environment.name == "calls-are-slow":
+            self.load.on(shoutback.address, 20, new())
+        return shoutback
+
+
 def scraping(targets):
     """The shipped way to scrape pods, but that they are found in a file, each with its environment."""
     scrape, = yaml.safe_load((SHIPPED / "config.yaml").read_text())["receivers"]["prometheus"]["config"]["scrape_configs"]
@@ -64,7 +74,8 @@ def write(targets, environments):
             "labels": {"__environment": environment} | {f"__meta_kubernetes_{key}": text for key, text in labels.items()},
         }
 
-    pods = [pod(target.address, one.name, f"{one.name}-{target.labels['instance']}") for one in environments for target in one.targets]
+    replicas = [(one.name, target) for one in environments for target in one.targets]
+    pods = [pod(target.address, name, f"{name}-{target.labels['instance']}") for name, target in replicas]
     nobody = "127.0.0.1:9"
     pods += [pod(nobody, "healthy", "healthy-a", port="http"), pod(nobody, "healthy", "healthy-gone", phase="Failed")]
     targets.write_text(json.dumps(pods))
@@ -99,7 +110,8 @@ class Run:
     def goes_off(self, name, environment):
         """Whether some contributor has been in the answer for long."""
         now = time.time()
-        data, _ = self.store.get("query_range", query=self.query(name, environment), start=now - LASTING, end=now, step=LASTING / 3)
+        times = {"start": now - LASTING, "end": now, "step": LASTING / 3}
+        data, _ = self.store.get("query_range", query=self.query(name, environment), **times)
         return any(len(contributor["values"]) == 4 for contributor in data["result"])
 
     def look(self):
@@ -107,8 +119,8 @@ class Run:
 
     def go(self):
         # Asked twice a second: more often would keep the machine from what is asked about.
-        began = time.monotonic()
         entries = [(0.5, 0, self.look), *(entry for one in self.environments for entry in one.repeat)]
+        began = time.monotonic()
         repeated = [[every, began + offset - every, call] for every, offset, call in entries]
 
         def all_went_off():
@@ -121,7 +133,7 @@ class Run:
         # What does not come in time is for the tests to say, of each alarm.
         with contextlib.suppress(AssertionError):
             self.store.until("all alarms go off", all_went_off, within=45)
-        others = [(one.name, name) for one in self.environments for name in self.alarms if (one.name, name) not in self.expected]
+        others = {(one.name, name) for one in self.environments for name in self.alarms} - self.expected
         self.astray = {pair for pair in others if self.goes_off(pair[1], pair[0])}
 
 
@@ -135,7 +147,7 @@ def run(cloudwatch, tmp_path_factory):
         toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
         load = stack.enter_context(Load())
         http = f"127.0.0.1:{free_port()}"
-        environments = Builder(stack, directory, emulators, toxiproxy, load, Sink(toxiproxy, http)).all()
+        environments = Busier(stack, directory, emulators, toxiproxy, load, Sink(toxiproxy, http)).all()
         for environment in environments:
             for call in environment.before:
                 call()
@@ -143,7 +155,7 @@ def run(cloudwatch, tmp_path_factory):
         write(directory / "targets.json", environments)
         overlay = aws.overlay()
         overlay["receivers"] = {"prometheus": {"config": {"scrape_configs": [scraping(directory / "targets.json")]}}}
-        stack.enter_context(Collector(directory, FILES, overlay, http=http, **FAST | SCRAPE))
+        stack.enter_context(Collector(directory, ["config.yaml", "aws.yaml", "local.yaml"], overlay, http=http, **FAST | SCRAPE))
         run = Run(environments, store, cloudwatch["metric_alarms"])
         run.aws = aws
         wanted = sum(len(one.targets) for one in environments)
