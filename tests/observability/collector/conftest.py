@@ -2,6 +2,7 @@
 
 import pytest
 from aws import Aws
+from backend import Backend
 from cloudwatch import Store, rendered
 from otlp import ERROR, new_trace, send, span
 
@@ -10,8 +11,8 @@ from harness.process import ask
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
 
-# Every file that a cluster on AWS gives it, and what a machine of one's own puts in place of Kubernetes.
-FILES = ["config.yaml", "aws.yaml", "local.yaml"]
+# Every file that a cluster gives it, and what a machine of one's own puts in place of Kubernetes.
+FILES = ["config.yaml", "aws.yaml", "otlp.yaml", "local.yaml"]
 FAST = {"SAMPLING_WAIT": "1s", "FLUSH_TIMEOUT": "100ms", "SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
 ADMIN = f"127.0.0.1:{free_port()}"
 
@@ -35,9 +36,16 @@ def aws(store):
 
 
 @pytest.fixture(scope="session")
-def collector(aws, tmp_path_factory):
+def backend():
+    with Backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def collector(aws, backend, tmp_path_factory):
     directory = tmp_path_factory.mktemp("collector")
-    with Collector(directory, FILES, aws.overlay(), SHOUTBACK_ADMIN=ADMIN, **FAST) as collector:
+    variables = FAST | {"SHOUTBACK_ADMIN": ADMIN, "OTLP_BACKEND_ENDPOINT": backend.url, "OTLP_BACKEND_AUTHORIZATION": "Bearer me"}
+    with Collector(directory, FILES, aws.overlay(), **variables) as collector:
         yield collector
 
 

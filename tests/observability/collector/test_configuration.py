@@ -14,7 +14,13 @@ from harness.collector import SHIPPED, VARIABLES, Collector, command
 from harness.process import ENVIRONMENT, wait_until
 
 CLUSTER = ["config.yaml", "aws.yaml", "otlp.yaml"]
-COMBINATIONS = [["config.yaml", "aws.yaml"], ["config.yaml", "otlp.yaml"], CLUSTER, [*CLUSTER, "local.yaml"], ["config.yaml", "otlp.yaml", "local.yaml"]]
+COMBINATIONS = [
+    ["config.yaml", "aws.yaml"],
+    ["config.yaml", "otlp.yaml"],
+    CLUSTER,
+    [*CLUSTER, "local.yaml"],
+    ["config.yaml", "otlp.yaml", "local.yaml"],
+]
 
 
 def validate(files, directory, without=(), overlay=None):
@@ -58,7 +64,8 @@ def test_memory_is_limited_before_anything_else():
 def test_the_program_consists_of_what_is_configured():
     """And of the two exporters that are for looking at it. What is configured and not built, `validate` finds."""
     kinds = ["receivers", "processors", "exporters", "connectors", "extensions"]
-    configured = {(kind, name.partition("/")[0].replace("_", "")) for one in configurations() for kind in kinds for name in one.get(kind, {})}
+    named = [(kind, name) for one in configurations() for kind in kinds for name in one.get(kind, {})]
+    configured = {(kind, name.partition("/")[0].replace("_", "")) for kind, name in named}
     manifest = yaml.safe_load((SHIPPED / "builder.yaml").read_text())
     built = set()
     for kind in kinds:
@@ -105,6 +112,17 @@ def test_it_speaks_to_the_endpoints_of_its_region(tmp_path):
             expected = {"xray.ap-south-1.amazonaws.com:443", "monitoring.ap-south-1.amazonaws.com:443"}
             wait_until("both are asked for", lambda: expected <= proxy.asked)
             assert proxy.asked == expected
+
+
+def test_a_back_end_gets_the_same_traces_and_metrics(collector, backend):
+    trace_id = new_trace()
+    send(collector.endpoint, [span(trace_id, status=ERROR)])
+
+    def paths(content):
+        return {path for path, authorization, body in backend.requests if authorization == "Bearer me" and content in body}
+
+    collector.until("the span has come", lambda: paths(bytes.fromhex(trace_id)) == {"/v1/traces"})
+    collector.until("metrics have come", lambda: paths(b"otelcol_exporter_sent_spans") == {"/v1/metrics"})
 
 
 def test_grpc_is_taken_too(collector):
