@@ -133,6 +133,7 @@ def wrong_signature(service, url, headers, body):
         return f"signed is only {sorted(signed)}"
     request = AWSRequest("POST", url, signed, body)
     request.context["timestamp"] = headers["x-amz-date"]
-    signer = SigV4Auth(Credentials(VARIABLES["AWS_ACCESS_KEY_ID"], VARIABLES["AWS_SECRET_ACCESS_KEY"]), service, VARIABLES["AWS_REGION"])
+    credentials = Credentials(VARIABLES["AWS_ACCESS_KEY_ID"], VARIABLES["AWS_SECRET_ACCESS_KEY"])
+    signer = SigV4Auth(credentials, service, VARIABLES["AWS_REGION"])
     signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
     return None if signature == given["signature"] else "the signature is wrong"

@@ -26,21 +26,31 @@ MODULE = """
 variable "directory" {}
 variable "vars" {}
 locals {
-  alarms    = [for name in fileset(var.directory, "alarms/*.yaml") : yamldecode(templatefile("${var.directory}/${name}", var.vars))]
+  alarms = [
+    for name in fileset(var.directory, "alarms/*.yaml") : yamldecode(templatefile("${var.directory}/${name}", var.vars))
+  ]
   metric    = flatten([for file in local.alarms : try(file.metric_alarms, [])])
   composite = flatten([for file in local.alarms : try(file.composite_alarms, [])])
   dashboard = yamldecode(templatefile("${var.directory}/dashboard.yaml", var.vars))
-  insights  = { for name in fileset(var.directory, "insights/*.query") : trimsuffix(basename(name), ".query") => file("${var.directory}/${name}") }
-  arns      = [for alarm in concat(local.composite, local.metric) : "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:${alarm.AlarmName}"]
+  insights = {
+    for name in fileset(var.directory, "insights/*.query") :
+    trimsuffix(basename(name), ".query") => file("${var.directory}/${name}")
+  }
+  arns = [
+    for alarm in concat(local.composite, local.metric) :
+    "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:${alarm.AlarmName}"
+  ]
 }
 output "metric_alarms" { value = local.metric }
 output "composite_alarms" { value = local.composite }
 output "insights" { value = local.insights }
 output "stack" {
-  value = templatefile("${var.directory}/stack.json.tftpl", merge(var.vars, { metric_alarms = local.metric, composite_alarms = local.composite }))
+  value = templatefile("${var.directory}/stack.json.tftpl",
+    merge(var.vars, { metric_alarms = local.metric, composite_alarms = local.composite }))
 }
 output "dashboard" {
-  value = templatefile("${var.directory}/dashboard.json.tftpl", merge(var.vars, { dashboard = local.dashboard, insights = local.insights, alarm_arns = local.arns }))
+  value = templatefile("${var.directory}/dashboard.json.tftpl",
+    merge(var.vars, { dashboard = local.dashboard, insights = local.insights, alarm_arns = local.arns }))
 }
 """
 
@@ -50,10 +60,13 @@ def rendered(directory):
     (directory / "main.tf").write_text(MODULE)
     (directory / "terraform.tfvars.json").write_text(json.dumps({"directory": str(SHIPPED), "vars": VARIABLES}))
     environment = ENVIRONMENT | {"TF_DATA_DIR": str(directory / ".terraform"), "HOME": os.environ["HOME"]}
-    for command in (["init"], ["apply", "-auto-approve"]):
-        subprocess.run(["terraform", *command, "-no-color"], cwd=directory, env=environment, check=True, stdout=subprocess.DEVNULL)
-    printed = subprocess.run(["terraform", "output", "-json"], cwd=directory, env=environment, check=True, stdout=subprocess.PIPE)
-    return {name: output["value"] for name, output in json.loads(printed.stdout).items()}
+
+    def terraform(*command):
+        return subprocess.run(["terraform", *command], cwd=directory, env=environment, check=True, stdout=subprocess.PIPE).stdout
+
+    terraform("init", "-no-color")
+    terraform("apply", "-auto-approve", "-no-color")
+    return {name: output["value"] for name, output in json.loads(terraform("output", "-json")).items()}
 
 
 class Store(Process):

@@ -1,4 +1,4 @@
-"""Queries for CloudWatch Logs Insights: as far as one can tell without it, they can be parsed, and ask for fields that there are."""
+"""Queries for CloudWatch Logs Insights: as far as one can tell without it, they can be read, and ask for what there is."""
 
 import json
 import re
