@@ -88,7 +88,8 @@ impl Otel {
             disabled: reader.value(
                 "OTEL_SDK_DISABLED",
                 "false",
-                one_of(&[("false", false), ("true", true)]),
+                // In any case, as the specification has it.
+                Form::new("one of false, true", |text| text.to_ascii_lowercase().parse().ok()),
                 "Whether traces are off: none is begun or recorded; a caller's goes on to SHOUTCLOUD as it came.",
             ),
             resource: resource(reader),

@@ -109,6 +109,14 @@ fn defaults_are_those_of_the_specification() {
 }
 
 #[test]
+fn a_switch_may_be_written_in_any_case() {
+    for (text, disabled) in [("true", true), ("TRUE", true), ("False", false), ("", false)] {
+        let read = load(&[("OTEL_SDK_DISABLED", text)]).expect("valid");
+        assert_eq!(read.disabled, disabled, "{text}");
+    }
+}
+
+#[test]
 fn samplers_and_their_shares() {
     for (name, share, parent_based, ratio) in [
         ("always_on", "0.3", false, 1.0),

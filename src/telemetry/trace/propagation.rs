@@ -74,7 +74,9 @@ fn is_traceparent(value: &str) -> bool {
     let lengths = [2, 32, 16, 2];
     let parts: Vec<_> = value.split('-').collect();
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    parts.len() >= lengths.len()
+    let is_of_its_version = parts.first() != Some(&"00") || parts.len() == lengths.len();
+    is_of_its_version
+        && parts.len() >= lengths.len()
         && parts
             .iter()
             .zip(lengths)
@@ -168,6 +170,7 @@ mod tests {
             "nonsense",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
             "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
