@@ -89,6 +89,7 @@ class Builder:
         self.refusals_are_slow()
         self.keys_are_stale()
         self.keys_have_expired()
+        self.nobody_is_accepted()
         self.client_asks_too_much()
         self.too_much_at_once()
         self.all_replicas_down()
@@ -176,6 +177,16 @@ class Builder:
         shoutback = self.start(environment, **variables, COGNITO_JWKS_MAX_STALE="3s")
         self.load.on(shoutback.address, 10, usual(self.token))
         self.down(environment, proxy, before=True)
+
+    def nobody_is_accepted(self):
+        """Consumers' tokens are signed with a key that is in no key set, as after their pool was replaced."""
+        environment = self.environment("nobody-is-accepted", [("ShoutbackNobodyAccepted", "page")])
+        shoutback = self.start(environment, **self.emulators.authentication())
+        accepted = self.load.on(shoutback.address, 50, usual(self.token))
+        refused = self.load.on(shoutback.address, 10, usual(with_an_unknown_key(self.token)))
+        refused.pause()
+        environment.begin += [accepted.pause, refused.resume]
+        environment.end += [refused.pause, accepted.resume]
 
     def client_asks_too_much(self):
         """The quota is the fault; it ends when the client is content with less."""
