@@ -1,0 +1,49 @@
+{{/* What values.schema.json cannot say, or not in words that help. */}}
+{{- define "shoutback.check" -}}
+{{- $placeholders := regexFindAll "REPLACE_WITH_[A-Z0-9_]+" (toJson .Values) -1 | uniq | sortAlpha -}}
+{{- if $placeholders -}}
+{{- fail (printf "the values still hold placeholders: %s. Fill them in the values file of the environment, or with --set." (join ", " $placeholders)) -}}
+{{- end -}}
+
+{{- $strict := has .Values.environment (list "staging" "production") -}}
+{{- if not .Values.image.tag -}}
+{{- fail "image.tag is empty: it must be the full SHA of the commit that the image was built from. The release pipeline writes it into gitops/ENVIRONMENT/shoutback/image.yaml; by hand: --set image.tag=$(git rev-parse HEAD)" -}}
+{{- end -}}
+{{- if $strict -}}
+{{- if not (regexMatch "^[0-9a-f]{40}$" .Values.image.tag) -}}
+{{- fail (printf "image.tag is %q, but in %s it must be the full SHA of a commit, 40 hexadecimal digits, so that everybody can see what runs" .Values.image.tag .Values.environment) -}}
+{{- end -}}
+{{- if not .Values.image.digest -}}
+{{- fail (printf "image.digest is empty, but in %s the image must be named by its digest. The release pipeline writes it into gitops/%s/shoutback/image.yaml; by hand: --set image.digest=sha256:…, as the registry shows it for the tag" .Values.environment .Values.environment) -}}
+{{- end -}}
+{{- end -}}
+
+{{- range $name := list "HTTP_ADDR" "ADMIN_ADDR" -}}
+{{- if hasKey $.Values.config $name -}}
+{{- fail (printf "config.%s is the chart's: Services, probes and NetworkPolicy go by its ports. Remove it." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey .Values.config "LOG_FILE" -}}
+{{- fail "config.LOG_FILE is the chart's: the root file system is read-only. filebeat.enabled sets it, with a volume and a sidecar that reads it. Remove it." -}}
+{{- end -}}
+{{- range $name := list "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" -}}
+{{- if hasKey $.Values.config $name -}}
+{{- fail (printf "config.%s would put credentials into a ConfigMap. Put the variable into a Secret and its name into existingSecret." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $own := include "shoutback.ownResourceAttributes" . | fromYaml -}}
+{{- range $pair := splitList "," (include "shoutback.config" (list . "OTEL_RESOURCE_ATTRIBUTES")) -}}
+{{- $name := first (splitList "=" $pair) | trim -}}
+{{- if hasKey $own $name -}}
+{{- fail (printf "config.OTEL_RESOURCE_ATTRIBUTES has %s, which the chart sets. Remove it there." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if kindIs "bool" (get .Values.config "RATE_LIMIT_PER_CLIENT") -}}
+{{- fail "config.RATE_LIMIT_PER_CLIENT: YAML takes off without quotes for false. Write \"off\"." -}}
+{{- end -}}
+{{- range $name := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" -}}
+{{- if hasKey $.Values.podLabels $name -}}
+{{- fail (printf "podLabels has %s, which the chart sets. Remove it." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,88 @@
+{{- define "shoutback.filebeat" -}}
+{{- $filebeat := .Values.filebeat -}}
+# A native sidecar: it starts before the service and is stopped after it.
+- name: filebeat
+  image: {{ include "shoutback.image" $filebeat.image | quote }}
+  imagePullPolicy: {{ $filebeat.image.pullPolicy }}
+  restartPolicy: Always
+  # SIGTERM comes as soon as the service has ended, and at it Filebeat stops reading. A preStop hook would not hold it back:
+  # kubelet runs it at the beginning of the pod's end, before the sidecar waits for its turn.
+  command: [bash, -c]
+  args:
+    - |
+      filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false &
+      child=$!
+      trap 'sleep {{ include "shoutback.filebeat.linger" . }}; kill -TERM "$child" 2>/dev/null' TERM
+      # A trap ends the first wait with 143; the second has Filebeat's own code.
+      wait "$child"; code=$?
+      if [ "$code" -gt 128 ]; then wait "$child"; code=$?; fi
+      exit "$code"
+  securityContext:
+    {{- include "shoutback.containerSecurityContext" . | nindent 4 }}
+  env:
+    {{- include "shoutback.podEnv" . | nindent 4 }}
+    - name: ELASTICSEARCH_HOSTS
+      value: {{ join "," $filebeat.hosts | quote }}
+    - name: ELASTICSEARCH_API_KEY
+      valueFrom:
+        secretKeyRef:
+          name: {{ $filebeat.apiKeySecret.name }}
+          key: {{ $filebeat.apiKeySecret.key }}
+    - name: ELASTICSEARCH_CA_FILE
+      value: /etc/shoutback-elasticsearch/ca.crt
+    - name: DATA_STREAM_NAMESPACE
+      value: {{ .Values.environment }}
+    - name: FILEBEAT_LOG_LEVEL
+      value: {{ $filebeat.logLevel }}
+  ports:
+    - name: filebeat
+      containerPort: 5066
+      protocol: TCP
+  # It answers as soon as Filebeat runs, with or without Elasticsearch. No readiness: without logs the service still serves.
+  livenessProbe:
+    httpGet: {path: /, port: filebeat}
+    periodSeconds: 30
+    timeoutSeconds: 5
+    failureThreshold: 5
+  resources:
+    {{- toYaml $filebeat.resources | nindent 4 }}
+  volumeMounts:
+    - name: log
+      mountPath: /var/log/shoutback
+      readOnly: true
+    - name: filebeat-registry
+      mountPath: /usr/share/filebeat/data
+    - name: filebeat-config
+      mountPath: /etc/shoutback-filebeat
+      readOnly: true
+    - name: elasticsearch-ca
+      mountPath: /etc/shoutback-elasticsearch
+      readOnly: true
+{{- end -}}
+
+{{- define "shoutback.filebeat.volumes" -}}
+{{- $filebeat := .Values.filebeat -}}
+- name: log
+  emptyDir:
+    sizeLimit: {{ include "shoutback.logVolumeBytes" . | quote }}
+- name: filebeat-registry
+  emptyDir:
+    sizeLimit: 16Mi
+- name: filebeat-config
+  configMap:
+    name: {{ include "shoutback.fullname" . }}-filebeat
+- name: elasticsearch-ca
+  {{- if $filebeat.caSecret.name }}
+  secret:
+    secretName: {{ $filebeat.caSecret.name }}
+    items:
+      - key: {{ $filebeat.caSecret.key }}
+        path: ca.crt
+  {{- else }}
+  configMap:
+    name: {{ $filebeat.caConfigMap.name }}
+    items:
+      - key: {{ $filebeat.caConfigMap.key }}
+        path: ca.crt
+  {{- end }}
+{{- end -}}

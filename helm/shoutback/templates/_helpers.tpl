@@ -1,0 +1,148 @@
+{{/* At most 40 characters, so that what is appended keeps a Service's name within its 63. */}}
+{{- define "shoutback.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What never changes in a release's life. The name is always the chart's: rules, dashboards and the collector look for
+it, whatever the objects are called.
+*/}}
+{{- define "shoutback.instanceLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The replicas, and no other pod of the release. */}}
+{{- define "shoutback.selectorLabels" -}}
+{{ include "shoutback.instanceLabels" . }}
+app.kubernetes.io/component: api
+{{- end -}}
+
+{{/* Of every object but pods, which a new version of the chart would restart. (list $ "component") */}}
+{{- define "shoutback.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "shoutback.instanceLabels" $root }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/part-of: {{ $root.Chart.Name }}
+app.kubernetes.io/version: {{ include "shoutback.version" $root }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "shoutback.version" -}}
+{{- .Values.image.tag | trunc 63 | trimAll "-_." | quote -}}
+{{- end -}}
+
+{{- define "shoutback.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "shoutback.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A reference of the form repository:tag@digest; the digest decides, the tag is for people. */}}
+{{- define "shoutback.image" -}}
+{{- printf "%s:%s" .repository .tag -}}{{- with .digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/* Of every container: what Pod Security's profile "restricted" asks for, and a root file system that nobody writes to. */}}
+{{- define "shoutback.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* The user is the image's. */}}
+{{- define "shoutback.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Whether traces are sent to a collector. */}}
+{{- define "shoutback.traces" -}}
+{{- if or (include "shoutback.config" (list . "OTEL_EXPORTER_OTLP_ENDPOINT")) (include "shoutback.config" (list . "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/*
+Filebeat looks at a quiet file every 5 s at the latest (backoff.max), so that it is asked to stop only 6 s after the
+service has ended; then it may take 5 s to send what it has (filebeat.shutdown_timeout).
+*/}}
+{{- define "shoutback.filebeat.linger" -}}6{{- end -}}
+{{- define "shoutback.filebeat.stop" -}}5{{- end -}}
+
+{{/* Beyond the service's own two there are 5 s for telemetry to be flushed (3 s) and the process to end. */}}
+{{- define "shoutback.neededGrace" -}}
+{{- $needed := add (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_GRACE"))) (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_TIMEOUT"))) 5 -}}
+{{- if .Values.filebeat.enabled -}}
+{{- $needed = add $needed (include "shoutback.filebeat.linger" .) (include "shoutback.filebeat.stop" .) -}}
+{{- end -}}
+{{- $needed -}}
+{{- end -}}
+
+{{- define "shoutback.terminationGrace" -}}
+{{- $needed := include "shoutback.neededGrace" . | int64 -}}
+{{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
+{{- $needed -}}
+{{- else if lt (int64 .Values.terminationGracePeriodSeconds) $needed -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but a stop takes up to %d s (SHUTDOWN_GRACE, SHUTDOWN_TIMEOUT, 5 s%s): requests would be cut off. Leave it null to have it computed, or shorten those." (int64 .Values.terminationGracePeriodSeconds) $needed (ternary ", Filebeat's 11 s" "" .Values.filebeat.enabled)) -}}
+{{- else -}}
+{{- int64 .Values.terminationGracePeriodSeconds -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Room for the log files: the service keeps them under LOG_FILE_MAX_BYTES; a sixteenth more for directories. */}}
+{{- define "shoutback.logVolumeBytes" -}}
+{{- $most := include "shoutback.bytes" (include "shoutback.config" (list . "LOG_FILE_MAX_BYTES")) | int64 -}}
+{{- add $most (div $most 16) 1048576 -}}
+{{- end -}}
+
+{{/* What the ConfigMap holds; its checksum restarts the pods, and a label of the chart does not. */}}
+{{- define "shoutback.configData" -}}
+{{- $data := dict "HTTP_ADDR" "0.0.0.0:5000" "ADMIN_ADDR" "0.0.0.0:9090" -}}
+{{- range $name, $value := omit .Values.config "OTEL_RESOURCE_ATTRIBUTES" -}}
+{{- $_ := set $data $name (include "shoutback.text" $value) -}}
+{{- end -}}
+{{- if .Values.filebeat.enabled -}}
+{{- $_ := set $data "LOG_FILE" "/var/log/shoutback/shoutback.log" -}}
+{{- end -}}
+{{- toYaml $data -}}
+{{- end -}}
+
+{{/*
+What the process says of itself: what the values say, and who it is in the cluster. Pairs of the values may hold a
+dollar, which Kubernetes would take for the beginning of a reference.
+*/}}
+{{- define "shoutback.resourceAttributes" -}}
+{{- $given := include "shoutback.config" (list . "OTEL_RESOURCE_ATTRIBUTES") | trimAll ", " | replace "$" "$$" -}}
+{{- $own := list -}}
+{{- range $name, $value := include "shoutback.ownResourceAttributes" . | fromYaml -}}
+{{- $own = append $own (printf "%s=%s" $name $value) -}}
+{{- end -}}
+{{- join "," (concat (list $given | compact) $own) -}}
+{{- end -}}
+
+{{- define "shoutback.ownResourceAttributes" -}}
+deployment.environment.name: {{ .Values.environment }}
+k8s.namespace.name: $(POD_NAMESPACE)
+k8s.node.name: $(NODE_NAME)
+k8s.pod.name: $(POD_NAME)
+service.instance.id: $(POD_NAME)
+{{- end -}}

@@ -1,0 +1,28 @@
+{{/* Who the pod is, for what is told of it. */}}
+{{- define "shoutback.podEnv" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: spec.nodeName
+{{- end -}}
+
+{{/*
+Local storage unless the values say how much: what the container prints, of which kubelet keeps 50 MiB by default, and the
+log files. Without it a pod is evicted by whatever limit its namespace sets.
+*/}}
+{{- define "shoutback.resources" -}}
+{{- $log := 0 -}}
+{{- if .Values.filebeat.enabled -}}
+{{- $log = div (add (include "shoutback.logVolumeBytes" .) 1048575) 1048576 -}}
+{{- end -}}
+{{- $storage := dict "requests" (dict "ephemeral-storage" (printf "%dMi" (add 64 $log))) "limits" (dict "ephemeral-storage" (printf "%dMi" (add 128 $log))) -}}
+{{- toYaml (mergeOverwrite $storage (deepCopy .Values.resources)) -}}
+{{- end -}}
