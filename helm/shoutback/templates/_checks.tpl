@@ -46,4 +46,27 @@
 {{- fail (printf "podLabels has %s, which the chart sets. Remove it." $name) -}}
 {{- end -}}
 {{- end -}}
+
+{{- $scaling := .Values.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- if gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)" (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if not (or $scaling.targetCPUUtilizationPercentage $scaling.targetActiveRequests) -}}
+{{- fail "autoscaling has nothing to go by: set autoscaling.targetCPUUtilizationPercentage or autoscaling.targetActiveRequests" -}}
+{{- end -}}
+{{- end -}}
+
+{{- $filebeat := .Values.filebeat -}}
+{{- if $filebeat.enabled -}}
+{{- if eq (empty $filebeat.caSecret.name) (empty $filebeat.caConfigMap.name) -}}
+{{- fail "filebeat needs the certificates to trust: set either filebeat.caSecret.name or filebeat.caConfigMap.name, not both. Elasticsearch's operator keeps them in the Secret CLUSTER-es-http-certs-public" -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create is false: say in serviceAccount.name which one to use" -}}
+{{- end -}}
+{{- if and .Values.serviceAccount.podIdentity (not .Values.networkPolicy.enabled) -}}
+{{- fail "serviceAccount.podIdentity only opens the NetworkPolicy, which is off: remove it" -}}
+{{- end -}}
 {{- end -}}

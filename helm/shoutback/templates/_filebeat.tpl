@@ -12,12 +12,16 @@
     - |
       filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false &
       child=$!
-      trap 'sleep {{ include "shoutback.filebeat.linger" . }}; kill -TERM "$child" 2>/dev/null' TERM
-      # A trap ends the first wait with 143; the second has Filebeat's own code.
-      wait "$child"; code=$?
-      if [ "$code" -gt 128 ]; then wait "$child"; code=$?; fi
+      trap 'stopping=1; sleep {{ include "shoutback.filebeat.linger" . }}; kill -TERM "$child" 2>/dev/null' TERM
+      wait "$child"
+      code=$?
+      # The signal ended that wait, not Filebeat.
+      if [ "${stopping-}" ]; then wait "$child"; code=$?; fi
       exit "$code"
+  # The image's own user. Its files belong to group 0, which gives no rights to anything else here.
   securityContext:
+    runAsUser: 1000
+    runAsGroup: 0
     {{- include "shoutback.containerSecurityContext" . | nindent 4 }}
   env:
     {{- include "shoutback.podEnv" . | nindent 4 }}

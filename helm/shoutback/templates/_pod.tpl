@@ -26,3 +26,15 @@ log files. Without it a pod is evicted by whatever limit its namespace sets.
 {{- $storage := dict "requests" (dict "ephemeral-storage" (printf "%dMi" (add 64 $log))) "limits" (dict "ephemeral-storage" (printf "%dMi" (add 128 $log))) -}}
 {{- toYaml (mergeOverwrite $storage (deepCopy .Values.resources)) -}}
 {{- end -}}
+
+{{/* A peer of a NetworkPolicy: pods of one namespace. No labels are all of its pods. */}}
+{{- define "shoutback.peer" -}}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ .namespace }}
+  {{- with .podSelector }}
+  podSelector:
+    matchLabels:
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
+{{- end -}}
