@@ -66,7 +66,4 @@
 {{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.create is false: say in serviceAccount.name which one to use" -}}
 {{- end -}}
-{{- if and .Values.serviceAccount.podIdentity (not .Values.networkPolicy.enabled) -}}
-{{- fail "serviceAccount.podIdentity only opens the NetworkPolicy, which is off: remove it" -}}
-{{- end -}}
 {{- end -}}

@@ -1,0 +1,190 @@
+"""What Helm makes of the chart. Each combination is rendered once."""
+
+import functools
+import json
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from harness.process import ENVIRONMENT
+
+TOP = Path(__file__).parents[3]
+CHART = TOP / "helm/shoutback"
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+FILLED = TOP / "tests/platform/filled-values.yaml"
+
+CI = {path.name.removesuffix("-values.yaml"): (path,) for path in sorted((CHART / "ci").glob("*-values.yaml"))}
+ENVIRONMENTS = {
+    name: (*(TOP / f"gitops/{name}/shoutback/{file}.yaml" for file in ("values", "image")), FILLED)
+    for name in ("staging", "production")
+}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """`files` are values files; `more`, as JSON, is what a test adds to them."""
+
+    files: tuple
+    more: str = "{}"
+    chart: Path = CHART
+    release: str = "shoutback"
+    namespace: str = "shoutback"
+
+    def but(self, more=None, **other):
+        return replace(self, **({"more": json.dumps(more)} if more is not None else {}), **other)
+
+    @functools.cached_property
+    def result(self):
+        return template(self)
+
+    @property
+    def text(self):
+        assert self.result.returncode == 0, self.result.stderr
+        return self.result.stdout
+
+    @property
+    def refusal(self):
+        assert self.result.returncode != 0, "it was rendered"
+        return self.result.stderr
+
+    @property
+    def objects(self):
+        return parsed(self.text)
+
+    def of_kind(self, *kinds):
+        return [thing for thing in self.objects if thing["kind"] in kinds]
+
+    def one(self, kind, name=None):
+        [thing] = [thing for thing in self.of_kind(kind) if name is None or thing["metadata"]["name"] == name]
+        return thing
+
+    @property
+    def deployment(self):
+        return self.one("Deployment")
+
+    @property
+    def pod(self):
+        """The replicas' template."""
+        return self.deployment["spec"]["template"]
+
+    @property
+    def container(self):
+        [container] = self.pod["spec"]["containers"]
+        return container
+
+    @property
+    def test_pods(self):
+        return self.of_kind("Pod")
+
+    def pods(self):
+        """Every pod there will be: labels and spec."""
+        return [self.pod, *self.test_pods]
+
+    def containers(self):
+        return [
+            container
+            for pod in self.pods()
+            for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+        ]
+
+    def service(self, component):
+        [service] = [s for s in self.of_kind("Service") if s["metadata"]["labels"]["app.kubernetes.io/component"] == component]
+        return service
+
+    def variables(self):
+        """The environment of the service's process, on a node that is called node-1."""
+        fields = {"metadata.name": "shoutback-0", "metadata.namespace": self.namespace, "spec.nodeName": "node-1"}
+        variables = {}
+        for source in self.container["envFrom"]:
+            if "configMapRef" in source:
+                variables |= self.one("ConfigMap", source["configMapRef"]["name"])["data"]
+        for entry in self.container["env"]:
+            if "value" in entry:
+                variables[entry["name"]] = expanded(entry["value"], variables)
+            else:
+                variables[entry["name"]] = fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        return variables
+
+
+def expanded(value, variables):
+    """As Kubernetes does: $(NAME) is the variable, if it was defined before; two dollars are one."""
+    read, position = "", 0
+    while position < len(value):
+        if value.startswith("$$", position):
+            read, position = read + "$", position + 2
+        elif value.startswith("$(", position):
+            name = value[position + 2 : value.index(")", position)]
+            read, position = read + variables[name], position + len(name) + 3
+        else:
+            read, position = read + value[position], position + 1
+    return read
+
+
+@functools.cache
+def template(rendering):
+    command = ["helm", "template", rendering.release, rendering.chart, "--namespace", rendering.namespace]
+    command += [part for path in rendering.files for part in ("--values", path)]
+    return subprocess.run([*command, "--values", "-"], env=ENVIRONMENT, input=rendering.more, capture_output=True, text=True)
+
+
+@functools.cache
+def parsed(text):
+    return [thing for thing in yaml.load_all(text, yaml.CSafeLoader) if thing]
+
+
+def ci(name):
+    return Rendering(CI[name])
+
+
+ALL = {name: Rendering(files) for name, files in (CI | ENVIRONMENTS).items()}
+MINIMAL, EVERYTHING = ci("minimal"), ci("everything")
+
+
+def resolved(schema):
+    while "$ref" in schema:
+        schema = SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def leaves(schema=SCHEMA, path=()):
+    """Every value that can be set by itself, with its schema: scalars, lists, and maps of any names."""
+    schema = resolved(schema)
+    if "properties" not in schema:
+        yield path, schema
+    for name, part in schema.get("properties", {}).items():
+        yield from leaves(part, (*path, name))
+
+
+def nested(path, value):
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
+def at(values, path):
+    """What stands there, or None."""
+    for name in path:
+        if not isinstance(values, dict) or name not in values:
+            return None
+        values = values[name]
+    return values
+
+
+def merged(*parts):
+    """As Helm does: maps are merged, all else is replaced."""
+    result = {}
+    for part in parts:
+        for name, value in part.items():
+            both = isinstance(value, dict) and isinstance(result.get(name), dict)
+            result[name] = merged(result[name], value) if both else value
+    return result
+
+
+def matches(selector, labels):
+    """A selector without labels matches everything."""
+    assert not selector.get("matchExpressions")
+    wanted = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()

@@ -1,0 +1,124 @@
+"""The sidecar: what it is given, and that it ends after the service."""
+
+import re
+import subprocess
+
+import pytest
+from rendering import EVERYTHING, MINIMAL, TOP, ci
+import yaml
+
+from harness.process import ENVIRONMENT, wait_until
+
+RENDERING = ci("filebeat")
+SHIPPED = (TOP / "observability/filebeat/filebeat.yml").read_text()
+
+
+def sidecar(rendering=RENDERING):
+    [container] = rendering.pod["spec"]["initContainers"]
+    return container
+
+
+def test_it_is_a_native_sidecar():
+    assert sidecar()["restartPolicy"] == "Always"
+
+
+def test_its_configuration_is_the_shipped_one():
+    [config] = [c for c in RENDERING.of_kind("ConfigMap") if "filebeat.yml" in c["data"]]
+    assert yaml.safe_load(config["data"]["filebeat.yml"]) == yaml.safe_load(SHIPPED)
+    [volume] = [v for v in RENDERING.pod["spec"]["volumes"] if "configMap" in v]
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    [mount] = [m for m in sidecar()["volumeMounts"] if m["name"] == volume["name"]]
+    assert f"-c {mount['mountPath']}/filebeat.yml" in sidecar()["args"][0]
+
+
+def test_it_is_told_every_variable_that_has_no_default():
+    asked = {match[1] for match in re.finditer(r"\$\{([A-Z_]+)(:?)", SHIPPED) if not match[2]}
+    given = {entry["name"] for entry in sidecar()["env"]}
+    assert asked <= given
+    documented = set(re.findall(r"\$\{([A-Z_]+)", SHIPPED))
+    assert given <= documented
+
+
+def test_it_reads_where_the_service_writes():
+    for rendering in (RENDERING, EVERYTHING):
+        directory, _, name = rendering.variables()["LOG_FILE"].rpartition("/")
+        [ours] = [m for m in rendering.container["volumeMounts"] if m["mountPath"] == directory]
+        [theirs] = [m for m in sidecar(rendering)["volumeMounts"] if m["name"] == ours["name"]]
+        assert theirs["mountPath"] == directory and theirs["readOnly"] and "readOnly" not in ours
+        assert f"${{LOG_DIRECTORY:{directory}}}/{name}" in SHIPPED
+        assert rendering.pod["spec"]["securityContext"]["fsGroup"]
+
+
+def test_its_registry_is_on_a_volume():
+    [mount] = [m for m in sidecar()["volumeMounts"] if m["name"] == "filebeat-registry"]
+    assert f"${{REGISTRY_DIRECTORY:{mount['mountPath']}}}" in SHIPPED
+
+
+def test_it_trusts_what_it_is_told_to():
+    for rendering, kind, name in ((RENDERING, "secret", "secretName"), (EVERYTHING, "configMap", "name")):
+        [volume] = [v for v in rendering.pod["spec"]["volumes"] if v["name"] == "elasticsearch-ca"]
+        assert volume[kind][name] in ("shoutback-es-http-certs-public", "elasticsearch-ca")
+        [file] = [e["value"] for e in sidecar(rendering)["env"] if e["name"] == "ELASTICSEARCH_CA_FILE"]
+        [mount] = [m for m in sidecar(rendering)["volumeMounts"] if m["name"] == "elasticsearch-ca"]
+        assert file == f"{mount['mountPath']}/{volume[kind]['items'][0]['path']}"
+
+
+def test_its_probe_asks_where_it_listens():
+    [port] = sidecar()["ports"]
+    assert f"${{PROBE_PORT:{port['containerPort']}}}" in SHIPPED
+    assert sidecar()["livenessProbe"]["httpGet"]["port"] == port["name"]
+
+
+def test_without_it_there_is_no_log_file():
+    assert "LOG_FILE" not in MINIMAL.variables()
+    assert not {"initContainers", "volumes"} & MINIMAL.pod["spec"].keys()
+    assert "volumeMounts" not in MINIMAL.container
+
+
+class TestItsEnd:
+    """The script that is its command, with stand-ins for Filebeat and for `sleep`, so that nobody waits."""
+
+    @pytest.fixture
+    def commands(self, tmp_path):
+        log = tmp_path / "log"
+        self.command(tmp_path / "sleep", f'echo "sleep $1" >>{log}')
+        self.command(
+            tmp_path / "filebeat",
+            f"""trap 'echo "filebeat ends" >>{log}; exit 7' TERM
+echo "filebeat $*" >>{log}
+while :; do /bin/sleep 0.02; done""",
+        )
+        return tmp_path
+
+    @staticmethod
+    def command(path, text):
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+
+    @staticmethod
+    def start(commands):
+        command = [*sidecar()["command"], *sidecar()["args"]]
+        return subprocess.Popen(command, env={"PATH": f"{commands}:{ENVIRONMENT['PATH']}"})
+
+    def test_it_reads_on_for_a_while_after_the_signal(self, commands):
+        process = self.start(commands)
+        log = commands / "log"
+        wait_until("Filebeat runs", log.exists)
+        process.terminate()
+        assert process.wait(timeout=10) == 7
+        started, waited, ended = log.read_text().splitlines()
+        assert started == "filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false"
+        assert ended == "filebeat ends"
+        # Longer than it may take to look at a quiet file again.
+        longest = int(re.search(r"backoff.max: (\d+)s", SHIPPED)[1])
+        assert int(waited.removeprefix("sleep ")) > longest
+
+    def test_its_failure_is_the_containers(self, commands):
+        self.command(commands / "filebeat", "exit 3")
+        assert self.start(commands).wait(timeout=10) == 3
+
+    def test_the_pods_grace_has_room_for_it(self):
+        linger = int(re.search(r"sleep (\d+)", sidecar()["args"][0])[1])
+        stop = int(re.search(r"filebeat.shutdown_timeout: (\d+)s", SHIPPED)[1])
+        without = MINIMAL.pod["spec"]["terminationGracePeriodSeconds"]
+        assert RENDERING.pod["spec"]["terminationGracePeriodSeconds"] == without + linger + stop

@@ -1,0 +1,109 @@
+"""Every rendering, held against the kinds' own definitions; the chart as Helm packs it."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from rendering import ALL, CHART, CI, ENVIRONMENTS, EVERYTHING, MINIMAL, TOP
+
+from harness.process import ENVIRONMENT
+
+SCHEMAS = os.path.join(os.path.dirname(os.path.dirname(shutil.which("kubeconform"))), "schemas")
+
+
+def kubeconform(text):
+    command = [
+        "kubeconform",
+        "-strict",
+        "-summary",
+        f"-schema-location={SCHEMAS}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        f"-schema-location={SCHEMAS}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json",
+    ]
+    result = subprocess.run(command, input=text, capture_output=True, text=True)
+    return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_object_is_of_its_kind(name):
+    code, said = kubeconform(ALL[name].text)
+    assert code == 0, said
+    assert f"{len(ALL[name].objects)} resources found" in said and "Skipped: 0" in said, said
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("minReadySeconds: 5", "minReadySecond: 5"),
+        ("replicas: 3", "replicas: three"),
+        ("jobLabel:", "jobLabels:"),
+        ("targetLabel: environment", "target: environment"),
+        ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress"),
+        ("kind: ServiceMonitor", "kind: ServiceMonitors"),
+    ],
+)
+def test_a_wrong_one_would_be_found(good, bad):
+    text = MINIMAL.text if good.startswith("replicas") else EVERYTHING.text
+    assert good in text
+    assert kubeconform(text.replace(good, bad))[0] != 0
+
+
+@pytest.mark.parametrize("files", (CI | ENVIRONMENTS).values(), ids=CI | ENVIRONMENTS)
+def test_helm_has_nothing_to_say(files):
+    values = [part for path in files for part in ("--values", path)]
+    result = subprocess.run(["helm", "lint", "--strict", CHART, *values], env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert "[WARNING]" not in result.stdout and "[ERROR]" not in result.stdout
+
+
+def test_each_file_is_in_the_package(tmp_path):
+    """Links are followed: a chart from a registry is whole."""
+    subprocess.run(["helm", "package", CHART, "--destination", tmp_path], env=ENVIRONMENT, check=True, capture_output=True)
+    [archive] = tmp_path.iterdir()
+    with tarfile.open(archive) as packed:
+        assert all(member.isfile() for member in packed)
+        names = set(packed.getnames())
+        for folder, source in (("rules", "prometheus/rules"), ("dashboards", "grafana/dashboards")):
+            for path in (TOP / "observability" / source).iterdir():
+                assert packed.extractfile(f"shoutback/files/{folder}/{path.name}").read() == path.read_bytes()
+    assert not any(name.startswith("shoutback/ci/") for name in names)
+    packaged = EVERYTHING.but(chart=archive)
+    assert packaged.text == EVERYTHING.text
+    result = subprocess.run(["helm", "show", "values", archive], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == (CHART / "values.yaml").read_text().strip()
+
+
+def test_the_charts_version_of_the_service_is_the_services():
+    assert f'appVersion: {version()}\n' in (CHART / "Chart.yaml").read_text()
+
+
+def version():
+    [line] = [line for line in (TOP / "Cargo.toml").read_text().splitlines() if line.startswith("version = ")]
+    return line.split('"')[1]
+
+
+def notes(rendering):
+    """What an install ends with; nothing is installed."""
+    command = ["helm", "install", "shoutback", CHART, "--namespace", "shoutback", "--dry-run=client"]
+    values = [part for path in rendering.files for part in ("--values", path)]
+    result = subprocess.run([*command, *values], env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.partition("NOTES:\n")[2]
+
+
+class TestNotes:
+    def test_they_say_how_to_call(self):
+        said = notes(ALL["production"])
+        assert "kubectl -n shoutback port-forward service/shoutback 5000:80" in said
+        assert 'authorization: Bearer $TOKEN' in said and "helm test shoutback" in said
+        assert "custom.metrics.k8s.io" in said
+        assert "AUTH_MODE" not in said and "No traces" not in said
+
+    def test_they_say_what_is_open(self):
+        said = notes(ALL["development"])
+        assert "whoever reaches the service is let in" in said and "networkPolicy is off" in said and "Bearer" not in said
+
+    def test_they_say_what_is_missing(self):
+        said = notes(ALL["minimal"])
+        assert "`helm test` has nothing to run" in said and "No traces leave the service" in said

@@ -1,0 +1,170 @@
+"""What the schema and the templates refuse, and that they say what to do."""
+
+import re
+
+import pytest
+from rendering import ENVIRONMENTS, EVERYTHING, FILLED, MINIMAL, SCHEMA, TOP, Rendering, at, ci, merged
+import yaml
+
+DEVELOPMENT = ci("development")
+FILEBEAT = ci("filebeat")
+NOTHING = Rendering(())
+
+REFUSALS = {
+    "nothing is set": (NOTHING, {}, "/environment': value must be one of 'development', 'staging', 'production'"),
+    "another environment": (MINIMAL, {"environment": "prod"}, "/environment': value must be one of"),
+    "no pool": (NOTHING, {"environment": "staging"}, "missing properties 'COGNITO_USER_POOL_IDS', 'COGNITO_CLIENT_IDS'"),
+    "no pool, said aloud": (
+        DEVELOPMENT,
+        {"config": {"AUTH_MODE": "cognito"}},
+        "missing properties 'COGNITO_USER_POOL_IDS', 'COGNITO_CLIENT_IDS'",
+    ),
+    "no authentication in staging": (MINIMAL, {"config": {"AUTH_MODE": "disabled"}}, "/config/AUTH_MODE': value must be 'cognito'"),
+    "no authentication in production": (EVERYTHING, {"config": {"AUTH_MODE": "disabled"}}, "/config/AUTH_MODE': value must be 'cognito'"),
+    "no tag": (MINIMAL, {"image": {"tag": ""}}, "image.tag is empty: it must be the full SHA of the commit"),
+    "no tag in development": (DEVELOPMENT, {"image": {"tag": ""}}, "image.tag is empty"),
+    "a version as tag": (MINIMAL, {"image": {"tag": "1.2.3"}}, 'image.tag is "1.2.3", but in staging it must be the full SHA'),
+    "latest": (EVERYTHING, {"image": {"tag": "latest"}}, 'image.tag is "latest", but in production it must be the full SHA'),
+    "no digest": (MINIMAL, {"image": {"digest": ""}}, "image.digest is empty, but in staging the image must be named by its digest"),
+    "half a digest": (MINIMAL, {"image": {"digest": "sha256:0123"}}, "/image/digest': 'sha256:0123' does not match pattern"),
+    "a digest in the repository": (MINIMAL, {"image": {"repository": "shoutback@sha256"}}, "/image/repository': "),
+    "a pull policy": (MINIMAL, {"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy': value must be one of 'Always'"),
+    "text for a number": (MINIMAL, {"replicaCount": "three"}, "/replicaCount': got string, want integer"),
+    "no replica": (MINIMAL, {"replicaCount": 0}, "/replicaCount': minimum: got 0, want 1"),
+    "a variable of nobody's": (MINIMAL, {"config": {"MAX_BODY": "1KiB"}}, "/config': additional properties 'MAX_BODY' not allowed"),
+    "a duration without unit": (MINIMAL, {"config": {"REQUEST_TIMEOUT": 30}}, "/config/REQUEST_TIMEOUT': got number, want string"),
+    "a duration of another kind": (MINIMAL, {"config": {"REQUEST_TIMEOUT": "1m30s"}}, "/config/REQUEST_TIMEOUT': '1m30s' does not match"),
+    "a size of another kind": (MINIMAL, {"config": {"MAX_BODY_BYTES": "64kB"}}, "/config/MAX_BODY_BYTES': '64kB' does not match"),
+    "a share above the whole": (MINIMAL, {"config": {"BREAKER_SLOW_RATE": 1.5}}, "/config/BREAKER_SLOW_RATE': maximum: got 1.5, want 1"),
+    "a number above its bound": (MINIMAL, {"config": {"BREAKER_PROBES": 2000000}}, "/config/BREAKER_PROBES': maximum"),
+    "a word that is none": (MINIMAL, {"config": {"SHOUTCLOUD_FALLBACK": "remote"}}, "value must be one of 'none', 'local'"),
+    "a pool's ARN": (MINIMAL, {"config": {"COGNITO_USER_POOL_IDS": "arn:aws:cognito"}}, "/config/COGNITO_USER_POOL_IDS': "),
+    "an issuer without TLS": (MINIMAL, {"config": {"COGNITO_ENDPOINT": "http://idp.example.com"}}, "/config/COGNITO_ENDPOINT': "),
+    "the public port": (MINIMAL, {"config": {"HTTP_ADDR": "0.0.0.0:80"}}, "config.HTTP_ADDR is the chart's"),
+    "the admin port": (MINIMAL, {"config": {"ADMIN_ADDR": "0.0.0.0:81"}}, "config.ADMIN_ADDR is the chart's"),
+    "the log file": (MINIMAL, {"config": {"LOG_FILE": "/tmp/x"}}, "config.LOG_FILE is the chart's: the root file system is read-only"),
+    "headers for the collector": (
+        MINIMAL,
+        {"config": {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=x"}},
+        "config.OTEL_EXPORTER_OTLP_HEADERS would put credentials into a ConfigMap",
+    ),
+    "headers for spans": (
+        MINIMAL,
+        {"config": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=x"}},
+        "config.OTEL_EXPORTER_OTLP_TRACES_HEADERS would put credentials into a ConfigMap",
+    ),
+    "what the pod says of itself": (
+        MINIMAL,
+        {"config": {"OTEL_RESOURCE_ATTRIBUTES": "a=b, k8s.pod.name = x"}},
+        "config.OTEL_RESOURCE_ATTRIBUTES has k8s.pod.name, which the chart sets",
+    ),
+    "off without quotes": (MINIMAL, {"config": {"RATE_LIMIT_PER_CLIENT": False}}, 'Write "off"'),
+    "a label of the chart's": (MINIMAL, {"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels has app.kubernetes.io/name"),
+    "too short a grace": (
+        MINIMAL,
+        {"terminationGracePeriodSeconds": 34},
+        "terminationGracePeriodSeconds is 34, but a stop takes up to 35 s",
+    ),
+    "too short a grace for Filebeat": (FILEBEAT, {"terminationGracePeriodSeconds": 45}, "a stop takes up to 46 s"),
+    "a budget that blocks": (MINIMAL, {"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable': minimum"),
+    "a budget that blocks, in percent": (
+        MINIMAL,
+        {"podDisruptionBudget": {"maxUnavailable": "0%"}},
+        "/podDisruptionBudget/maxUnavailable': '0%' does not match",
+    ),
+    "no requests": (MINIMAL, {"resources": {"requests": {"cpu": None}}}, "/resources/requests': missing property 'cpu'"),
+    "no limit of memory": (MINIMAL, {"resources": {"limits": {"memory": None}}}, "/resources/limits': missing property 'memory'"),
+    "fewer than the fewest": (
+        MINIMAL,
+        {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}},
+        "autoscaling.minReplicas (5) is above autoscaling.maxReplicas (4)",
+    ),
+    "scaling by nothing": (
+        MINIMAL,
+        {"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": None}},
+        "autoscaling has nothing to go by",
+    ),
+    "nobody's account": (MINIMAL, {"serviceAccount": {"create": False}}, "say in serviceAccount.name which one to use"),
+    "Filebeat without Elasticsearch": (MINIMAL, {"filebeat": {"enabled": True}}, "/filebeat/hosts': minItems: got 0, want 1"),
+    "Filebeat without a key": (FILEBEAT, {"filebeat": {"apiKeySecret": {"name": ""}}}, "/filebeat/apiKeySecret/name': minLength"),
+    "Filebeat that trusts nobody": (FILEBEAT, {"filebeat": {"caSecret": {"name": ""}}}, "filebeat needs the certificates to trust"),
+    "Filebeat that trusts twice": (FILEBEAT, {"filebeat": {"caConfigMap": {"name": "x"}}}, "not both"),
+    "rules that lead nowhere": (MINIMAL, {"prometheusRule": {"enabled": True}}, "/prometheusRule/runbookBaseUrl': minLength"),
+    "dashboards that lead nowhere": (MINIMAL, {"dashboards": {"enabled": True}}, "/dashboards/kibanaBaseUrl': minLength"),
+    "an address with a slash": (EVERYTHING, {"prometheusRule": {"runbookBaseUrl": "https://x/"}}, "/prometheusRule/runbookBaseUrl': "),
+    "credentials for no endpoint": (MINIMAL, {"tests": {"credentialsSecret": {"name": "x"}}}, "/tests/tokenUrl': minLength"),
+    "what is no CIDR": (MINIMAL, {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.0.0.1", "ports": [1]}]}}, "/cidr': '10.0.0.1'"),
+}
+
+
+@pytest.mark.parametrize(("rendering", "more", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_it_is_refused_in_words_that_help(rendering, more, message):
+    assert message in rendering.but(more).refusal
+
+
+def test_each_message_of_the_templates_is_provoked():
+    """By what each begins with, up to what is filled in; Ingress and Gateway have tests of their own."""
+    wanted = []
+    for name in ("_checks.tpl", "_helpers.tpl"):
+        text = (TOP / "helm/shoutback/templates" / name).read_text()
+        wanted += re.findall(r'fail \(?(?:printf )?"((?:[^"\\]|\\.)*)"', text)
+    assert len(wanted) > 12
+    provoked = [rendering.but(more).refusal for rendering, more, _ in REFUSALS.values()]
+    provoked += [Rendering(ENVIRONMENTS[name][:-1]).refusal for name in ENVIRONMENTS]
+    for message in wanted:
+        pattern = re.sub(r"%[sdq]", ".*", re.escape(message.replace('\\"', '"')).replace("%", "%"))
+        assert any(re.search(pattern, text) for text in provoked), f"nothing provokes: {message}"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+class TestAnEnvironment:
+    def test_is_not_rendered_before_it_is_filled_in(self, name):
+        text = ENVIRONMENTS[name][0].read_text()
+        refusal = Rendering(ENVIRONMENTS[name][:-1]).refusal
+        placeholders = set(re.findall(r"REPLACE_WITH_[A-Z0-9_]*[A-Z0-9]", text))
+        assert placeholders
+        assert "the values still hold placeholders: " + ", ".join(sorted(placeholders)) in refusal
+
+    def test_is_filled_in_for_tests_to_the_last_value(self, name):
+        """And nothing else is changed by that: what is tested is what is deployed."""
+
+        def paths(values, path=()):
+            if isinstance(values, dict):
+                for key, part in values.items():
+                    yield from paths(part, (*path, key))
+            else:
+                yield path
+
+        values, image, filled = (yaml.safe_load(path.read_text()) for path in ENVIRONMENTS[name])
+        assert image == {"image": {"tag": "", "digest": ""}}
+        to_fill = {path for path in paths(values) if "REPLACE_WITH_" in str(at(values, path))} | set(paths(image))
+        assert set(paths(filled)) == to_fill
+
+    def test_is_not_rendered_before_the_first_release(self, name):
+        files = (*ENVIRONMENTS[name], ENVIRONMENTS[name][1])
+        assert "The release pipeline writes it into gitops/" in Rendering(files).refusal
+        only_the_tag = Rendering(files).but({"image": {"tag": "f" * 40}})
+        assert f"The release pipeline writes it into gitops/{name}/shoutback/image.yaml" in only_the_tag.refusal
+
+
+def test_the_schema_takes_each_default_of_the_service_and_no_nonsense():
+    page = (TOP / "docs/configuration.md").read_text()
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]*)` \| .*Accepts (.*)\. \|", page, re.M)
+    schemas = SCHEMA["properties"]["config"]["properties"]
+    ours = {name: (default, accepts) for name, default, accepts in rows if schemas[name].keys() != {"description"}}
+    no_values = {"required", "none", "AWS's", *ours}
+    defaults = {
+        name: default
+        for name, (default, accepts) in ours.items()
+        if default not in no_values or default in re.split(r", | or ", accepts)
+    }
+    assert len(defaults) > 45
+    assert MINIMAL.but({"config": defaults}).text
+    refusal = MINIMAL.but({"config": {name: "=\n=" for name in ours}}).refusal
+    # Of these the service says more than a pattern could.
+    free = {"AUTH_REQUIRED_SCOPES", "AUTH_ALLOWED_GROUPS", "RUST_LOG"}
+    assert {name for name in ours if f"at '/config/{name}'" not in refusal} == free
+
+
+def test_filled_values_are_no_environment():
+    assert "environment" not in merged(yaml.safe_load(FILLED.read_text()))

@@ -1,0 +1,204 @@
+"""No value that does nothing, none that is not in the README, and none that may be misspelt."""
+
+import json
+import re
+
+import pytest
+from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, TOP, at, ci, leaves, merged, nested, resolved
+import yaml
+
+LEAVES = dict(leaves())
+EVERYTHING_SET = merged(DEFAULTS, yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()))
+
+REFUSED = {
+    "HTTP_ADDR",
+    "ADMIN_ADDR",
+    "LOG_FILE",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+}
+
+# Values that change nothing, and why they are there.
+WITHOUT_EFFECT = {("global",): "Helm hands it to every chart that another one includes"}
+
+# What a value is changed to where its schema does not tell.
+OTHER = {
+    "image.tag": "f" * 40,
+    "image.digest": "sha256:" + "f" * 64,
+    "filebeat.image.digest": "sha256:" + "f" * 64,
+    "tests.image.digest": "sha256:" + "f" * 64,
+    "imagePullSecrets": [{"name": "other"}],
+    "podDisruptionBudget.maxUnavailable": "50%",
+    "topologySpread": [],
+    "tolerations": [],
+    "resources.requests.cpu": "123m",
+    "terminationGracePeriodSeconds": 300,
+    "networkPolicy.extraEgressCIDRs": [],
+    "networkPolicy.extraIngress": [],
+    "filebeat.hosts": ["https://other.example.com"],
+    "affinity.nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
+    "affinity.podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
+    "affinity.podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
+    "autoscaling.behavior.scaleUp.policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+    "autoscaling.behavior.scaleDown.policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+    "config.RATE_LIMIT_PER_CLIENT": "7/s",
+    "config.COGNITO_ENDPOINT": "https://other.example.com",
+    "config.COGNITO_JWKS_ENDPOINT": "https://other.example.com",
+    "config.OTEL_PROPAGATORS": "xray",
+    "config.OTEL_RESOURCE_ATTRIBUTES": "other=1",
+}
+
+# Where a value has an effect, if not with everything on; or what has to be said with it.
+WHERE = {
+    "replicaCount": MINIMAL,
+    "filebeat.caSecret.name": ci("filebeat"),
+    "filebeat.caSecret.key": ci("filebeat"),
+    "tests.tokenSecret.key": EVERYTHING.but({"tests": {"tokenSecret": {"name": "ready"}}}),
+}
+
+
+def other(name, schema, current):
+    """Another value that the schema lets pass."""
+    if name in OTHER:
+        return OTHER[name]
+    if "enum" in schema:
+        return next(value for value in schema["enum"] if value != current)
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    pattern = schema.get("pattern", "")
+    if "boolean" in kinds:
+        return not current
+    if "integer" in kinds:
+        return 7 if current != 7 else 8
+    if "number" in kinds:
+        return 0.3 if current != 0.3 else 0.4
+    if "object" in kinds:
+        return (current or {}) | {"example.com/other": "value"}
+    candidates = ["other", "7s", "https://other.example.com", "a_b"]
+    return next(text for text in candidates if re.search(pattern, text) and text != current)
+
+
+@pytest.mark.parametrize("path", [path for path in LEAVES if path not in WITHOUT_EFFECT and path[0] != "config"], ids=".".join)
+def test_each_value_changes_what_is_rendered(path):
+    name = ".".join(path)
+    base = WHERE.get(name, EVERYTHING)
+    files = [yaml.safe_load(file.read_text()) for file in base.files]
+    current = at(merged(DEFAULTS, *files, json.loads(base.more)), path)
+    value = other(name, LEAVES[path], current)
+    assert value != current
+    changed = base.but(merged(json.loads(base.more), nested(path, value)))
+    assert changed.text != base.text
+
+
+def test_each_variable_comes_to_the_service():
+    current = EVERYTHING.variables()
+    schemas = {path[1]: schema for path, schema in LEAVES.items() if path[0] == "config" and path[1] not in REFUSED}
+    # In production it has no other value.
+    schemas.pop("AUTH_MODE")
+    changed = {name: other(f"config.{name}", schema, current.get(name)) for name, schema in schemas.items()}
+    variables = EVERYTHING.but({"config": changed}).variables()
+    for name, value in changed.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        assert text != current.get(name)
+        # The chart adds to this one.
+        assert variables[name].split(",")[0] == text if name == "OTEL_RESOURCE_ATTRIBUTES" else variables[name] == text
+    assert ci("development").variables()["AUTH_MODE"] == "disabled"
+
+
+def test_those_without_effect_are_values():
+    assert set(WITHOUT_EFFECT) <= set(LEAVES)
+    assert EVERYTHING.but({"global": {"x": "y"}}).text == EVERYTHING.text
+
+
+def test_everything_is_everything():
+    """Each switch is on in one of the values files that are for everything; each list and map has something in it."""
+    off = [path for path, schema in LEAVES.items() if schema.get("type") == "boolean" and at(EVERYTHING_SET, path) is False]
+    assert all(path[-1] != "enabled" for path in off), off
+    empty = [
+        ".".join(path)
+        for path, schema in LEAVES.items()
+        if schema.get("type") in ("array", "object") and not at(EVERYTHING_SET, path) and at(DEFAULTS, path) is not None
+        # All pods of the namespace.
+        and path[-1] != "podSelector"
+    ]
+    assert empty == []
+
+
+def test_each_default_is_in_the_schema_and_of_its_kind():
+    """Of these defaults the schema is asked whenever the chart is rendered; here, that no other is there."""
+    def compare(values, schema, path=()):
+        schema = resolved(schema)
+        for name, value in values.items():
+            assert name in schema["properties"], (*path, name)
+            if isinstance(value, dict) and "properties" in resolved(schema["properties"][name]):
+                compare(value, schema["properties"][name], (*path, name))
+
+    compare(DEFAULTS, SCHEMA)
+
+
+def objects(schema=SCHEMA, path=()):
+    """Paths of the maps whose names are known."""
+    schema = resolved(schema)
+    if "properties" in schema:
+        assert schema["additionalProperties"] is False, f"{path} takes any name"
+        yield path
+        for name, part in schema["properties"].items():
+            yield from objects(part, (*path, name))
+
+
+def test_a_misspelt_value_is_refused_at_every_level():
+    paths = list(objects())
+    assert len(paths) > 30
+    refusal = MINIMAL.but(merged(*(nested((*path, "misspelt"), "x") for path in paths))).refusal
+    for path in paths:
+        assert f"at '{''.join('/' + name for name in path)}': additional properties 'misspelt' not allowed" in refusal
+
+
+def test_names_in_lists_are_known_too():
+    lists = {
+        "imagePullSecrets": {"name": "x"},
+        "topologySpread": {"topologyKey": "x", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"},
+        "tolerations": {"key": "x"},
+    }
+    refusal = MINIMAL.but({name: [item | {"misspelt": 1}] for name, item in lists.items()}).refusal
+    for name in lists:
+        assert f"at '/{name}/0': additional properties 'misspelt' not allowed" in refusal
+
+
+README = (CHART / "README.md").read_text()
+ROWS = dict(re.findall(r"^\| `([a-zA-Z.]+)` \| (.*?) \|", README, re.M))
+
+
+def test_the_readme_has_every_value():
+    rows = [tuple(name.split(".")) for name in ROWS]
+    missing = [".".join(path) for path in LEAVES if not any(path[: len(row)] == row for row in rows)]
+    assert missing == []
+
+
+def test_the_readme_has_no_other_value():
+    def known(path, schema=SCHEMA):
+        schema = resolved(schema)
+        return not path or (path[0] in schema.get("properties", {}) and known(path[1:], schema["properties"][path[0]]))
+
+    assert [name for name in ROWS if not known(tuple(name.split(".")))] == []
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_readme_has_the_defaults(name):
+    default = at(DEFAULTS, tuple(name.split(".")))
+    cell = ROWS[name]
+    if cell in ("below", "required", "none"):
+        assert cell == "below" and isinstance(default, dict | list) or default in ("", None)
+    else:
+        assert yaml.safe_load(cell.strip("`")) == default
+
+
+def test_the_readme_says_why_there_is_no_limit_of_the_processor():
+    assert "cpu" not in DEFAULTS["resources"]["limits"]
+    assert "No limit of the processor" in README
+
+
+def test_config_has_every_variable_and_no_other():
+    page = (TOP / "docs/configuration.md").read_text()
+    documented = re.findall(r"^\| `([A-Z0-9_]+)` \| .*Accepts", page, re.M)
+    assert list(SCHEMA["properties"]["config"]["properties"]) == documented
