@@ -34,7 +34,8 @@ class Rendering:
     namespace: str = "shoutback"
 
     def but(self, more=None, **other):
-        return replace(self, **({"more": json.dumps(more)} if more is not None else {}), **other)
+        """The same, with more values, or of another chart, release or namespace."""
+        return replace(self, more=json.dumps(merged(json.loads(self.more), more or {})), **other)
 
     @functools.cached_property
     def result(self):
@@ -186,5 +187,4 @@ def merged(*parts):
 def matches(selector, labels):
     """A selector without labels matches everything."""
     assert not selector.get("matchExpressions")
-    wanted = selector.get("matchLabels", {})
-    return wanted.items() <= labels.items()
+    return (selector.get("matchLabels") or {}).items() <= labels.items()

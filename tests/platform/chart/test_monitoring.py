@@ -106,9 +106,10 @@ class TestScraping:
     def test_the_collector_finds_the_replicas(self, rendering):
         """observability/otel-collector/config.yaml goes by the pods themselves."""
         config = (TOP / "observability/otel-collector/config.yaml").read_text()
-        assert "app_kubernetes_io_name" in config
-        assert rendering.pod["metadata"]["labels"]["app.kubernetes.io/name"] == "shoutback"
-        assert "admin" in {port["name"] for port in rendering.container["ports"]}
+        assert f"label: app.kubernetes.io/name={rendering.pod['metadata']['labels']['app.kubernetes.io/name']}\n" in config
+        assert "regex: admin\n" in config
+        ports = [port for container in rendering.containers() for port in container.get("ports", []) if port["name"] == "admin"]
+        assert len(ports) == 1
 
 
 def test_nothing_of_it_is_there_by_default():
