@@ -5,19 +5,10 @@
   image: {{ include "shoutback.image" $filebeat.image | quote }}
   imagePullPolicy: {{ $filebeat.image.pullPolicy }}
   restartPolicy: Always
-  # SIGTERM comes as soon as the service has ended, and at it Filebeat stops reading. A preStop hook would not hold it back:
-  # kubelet runs it at the beginning of the pod's end, before the sidecar waits for its turn.
   command: [bash, -c]
   args:
     - |
-      filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false &
-      child=$!
-      trap 'stopping=1; sleep {{ include "shoutback.filebeat.linger" . }}; kill -TERM "$child" 2>/dev/null' TERM
-      wait "$child"
-      code=$?
-      # The signal ended that wait, not Filebeat.
-      if [ "${stopping-}" ]; then wait "$child"; code=$?; fi
-      exit "$code"
+      {{- .Files.Get "files/filebeat.sh" | nindent 6 }}
   # The image's own user. Its files belong to group 0, which gives no rights to anything else here.
   securityContext:
     runAsUser: 1000
@@ -25,6 +16,11 @@
     {{- include "shoutback.containerSecurityContext" . | nindent 4 }}
   env:
     {{- include "shoutback.podEnv" . | nindent 4 }}
+    - name: LINGER
+      value: {{ include "shoutback.filebeat.linger" . | quote }}
+    # What it tells of itself is for `kubectl port-forward`, and for no probe.
+    - name: PROBE_HOST
+      value: 127.0.0.1
     - name: ELASTICSEARCH_HOSTS
       value: {{ join "," $filebeat.hosts | quote }}
     - name: ELASTICSEARCH_API_KEY
@@ -38,16 +34,6 @@
       value: {{ .Values.environment }}
     - name: FILEBEAT_LOG_LEVEL
       value: {{ $filebeat.logLevel }}
-  ports:
-    - name: filebeat
-      containerPort: 5066
-      protocol: TCP
-  # It answers as soon as Filebeat runs, with or without Elasticsearch. No readiness: without logs the service still serves.
-  livenessProbe:
-    httpGet: {path: /, port: filebeat}
-    periodSeconds: 30
-    timeoutSeconds: 5
-    failureThreshold: 5
   resources:
     {{- toYaml $filebeat.resources | nindent 4 }}
   volumeMounts:

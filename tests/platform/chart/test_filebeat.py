@@ -10,6 +10,7 @@ import yaml
 from harness.process import ENVIRONMENT, wait_until
 
 RENDERING = ci("filebeat")
+STARTED = "filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false"
 SHIPPED = (TOP / "observability/filebeat/filebeat.yml").read_text()
 
 
@@ -35,8 +36,8 @@ def test_it_is_told_every_variable_that_has_no_default():
     asked = {match[1] for match in re.finditer(r"\$\{([A-Z_]+)(:?)", SHIPPED) if not match[2]}
     given = {entry["name"] for entry in sidecar()["env"]}
     assert asked <= given
-    documented = set(re.findall(r"\$\{([A-Z_]+)", SHIPPED))
-    assert given <= documented
+    # The script's own.
+    assert given - {"LINGER"} <= set(re.findall(r"\$\{([A-Z_]+)", SHIPPED))
 
 
 def test_it_reads_where_the_service_writes():
@@ -63,10 +64,9 @@ def test_it_trusts_what_it_is_told_to():
         assert file == f"{mount['mountPath']}/{volume[kind]['items'][0]['path']}"
 
 
-def test_its_probe_asks_where_it_listens():
-    [port] = sidecar()["ports"]
-    assert f"${{PROBE_PORT:{port['containerPort']}}}" in SHIPPED
-    assert sidecar()["livenessProbe"]["httpGet"]["port"] == port["name"]
+def test_it_does_not_make_its_pod_unready():
+    """A pod is ready only while its sidecars are."""
+    assert not any(name.endswith("Probe") for name in sidecar())
 
 
 def test_without_it_there_is_no_log_file():
@@ -98,27 +98,39 @@ while :; do /bin/sleep 0.02; done""",
     @staticmethod
     def start(commands):
         command = [*sidecar()["command"], *sidecar()["args"]]
-        return subprocess.Popen(command, env={"PATH": f"{commands}:{ENVIRONMENT['PATH']}"})
+        linger = {entry["name"]: entry.get("value") for entry in sidecar()["env"]}["LINGER"]
+        return subprocess.Popen(
+            command, env={"PATH": f"{commands}:{ENVIRONMENT['PATH']}", "LINGER": linger}, stderr=subprocess.DEVNULL
+        )
+
+    @staticmethod
+    def until(commands, *lines):
+        log = commands / "log"
+        wait_until(f"{lines} are there", lambda: log.exists() and log.read_text().splitlines()[: len(lines)] == list(lines))
 
     def test_it_reads_on_for_a_while_after_the_signal(self, commands):
         process = self.start(commands)
-        log = commands / "log"
-        wait_until("Filebeat runs", log.exists)
+        self.until(commands, STARTED)
         process.terminate()
         assert process.wait(timeout=10) == 7
-        started, waited, ended = log.read_text().splitlines()
-        assert started == "filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false"
-        assert ended == "filebeat ends"
+        started, waited, ended = (commands / "log").read_text().splitlines()
+        assert (started, ended) == (STARTED, "filebeat ends")
         # Longer than it may take to look at a quiet file again.
         longest = int(re.search(r"backoff.max: (\d+)s", SHIPPED)[1])
         assert int(waited.removeprefix("sleep ")) > longest
 
-    def test_its_failure_is_the_containers(self, commands):
-        self.command(commands / "filebeat", "exit 3")
-        assert self.start(commands).wait(timeout=10) == 3
+    def test_it_is_started_again_if_it_fails(self, commands):
+        self.command(commands / "filebeat", f'echo "filebeat $*" >>{commands}/log; exit 3')
+        process = self.start(commands)
+        try:
+            self.until(commands, STARTED, "sleep 10", STARTED, "sleep 10", STARTED)
+            assert process.poll() is None
+        finally:
+            process.terminate()
+        assert process.wait(timeout=10) == 3
 
     def test_the_pods_grace_has_room_for_it(self):
-        linger = int(re.search(r"sleep (\d+)", sidecar()["args"][0])[1])
+        linger = {entry["name"]: entry.get("value") for entry in sidecar()["env"]}["LINGER"]
         stop = int(re.search(r"filebeat.shutdown_timeout: (\d+)s", SHIPPED)[1])
         without = MINIMAL.pod["spec"]["terminationGracePeriodSeconds"]
-        assert RENDERING.pod["spec"]["terminationGracePeriodSeconds"] == without + linger + stop
+        assert RENDERING.pod["spec"]["terminationGracePeriodSeconds"] == without + int(linger) + stop

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from rendering import ALL, CHART, EVERYTHING, matches
+from rendering import ALL, CHART, EVERYTHING, SHORT, matches
 import yaml
 
 CHECKS, MUTANTS = {}, []
@@ -346,7 +346,7 @@ def a_port_leads_nowhere(r):
         for port in service["spec"]["ports"]:
             assert port["targetPort"] in named
     for container in r.pod["spec"].get("initContainers", []) + r.pod["spec"]["containers"]:
-        own = {port["name"] for port in container["ports"]}
+        own = {port["name"] for port in container.get("ports", [])}
         assert all(probe["httpGet"]["port"] in own for name, probe in container.items() if name.endswith("Probe"))
 
 
@@ -485,8 +485,6 @@ def test_the_chart_does_not_have_the_fault(check, name, copy):
     ask(check, ALL[name], copy)
 
 
-# Without what is long and has no part in most faults.
-SHORT = EVERYTHING.but({"dashboards": {"enabled": False}, "prometheusRule": {"enabled": False}})
 BASES = (SHORT, ALL["minimal"], EVERYTHING)
 
 

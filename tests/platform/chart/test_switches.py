@@ -1,0 +1,154 @@
+"""Each switch, on and off."""
+
+import pytest
+from rendering import EVERYTHING, LEAVES_OF_SWITCHES, MINIMAL, ci, nested
+
+# What each switch brings: so many objects of a kind, by name's end.
+KINDS = {
+    "autoscaling": {("HorizontalPodAutoscaler", "")},
+    "podDisruptionBudget": {("PodDisruptionBudget", "")},
+    "networkPolicy": {("NetworkPolicy", "")},
+    "serviceMonitor": {("ServiceMonitor", "")},
+    "prometheusRule": {("PrometheusRule", f"-{name}") for name in ("service", "slo-alerts", "slo-recording", "upstream-and-keys")},
+    "dashboards": {("ConfigMap", f"-dashboard-{name}") for name in ("consumers", "runtime", "service", "upstream")},
+    "filebeat": {("ConfigMap", "-filebeat")},
+}
+ELSEWHERE = {"ingress", "gateway"}
+
+
+def things(rendering):
+    name = rendering.deployment["metadata"]["name"]
+    return {(thing["kind"], thing["metadata"]["name"].removeprefix(name)) for thing in rendering.objects}
+
+
+@pytest.mark.parametrize("switch", KINDS)
+def test_what_is_switched_on_is_there_and_nothing_else_goes(switch):
+    off = EVERYTHING.but(nested((switch, "enabled"), False))
+    assert things(EVERYTHING) - things(off) == KINDS[switch]
+    assert things(off) < things(EVERYTHING)
+
+
+def test_each_switch_is_tested():
+    assert {path[0] for path in LEAVES_OF_SWITCHES} - ELSEWHERE == set(KINDS)
+
+
+def test_the_least_is_this():
+    off = {switch: {"enabled": False} for switch in ("podDisruptionBudget", "networkPolicy")}
+    assert things(MINIMAL.but(off)) == {
+        ("Deployment", ""),
+        ("ConfigMap", ""),
+        ("Service", ""),
+        ("Service", "-admin"),
+        ("ServiceAccount", ""),
+    }
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("release", "more", "name"),
+        [
+            ("shoutback", {}, "shoutback"),
+            ("blue-shoutback", {}, "blue-shoutback"),
+            ("blue", {}, "blue-shoutback"),
+            ("blue", {"nameOverride": "api"}, "blue-api"),
+            ("blue", {"fullnameOverride": "api"}, "api"),
+            ("blue", {"fullnameOverride": "a" * 39 + "-bcd"}, "a" * 39),
+        ],
+    )
+    def test_they_follow_the_release_or_the_values(self, release, more, name):
+        assert MINIMAL.but(more, release=release).deployment["metadata"]["name"] == name
+
+    def test_what_others_look_for_stays(self):
+        pod = MINIMAL.but({"nameOverride": "api", "fullnameOverride": "other"}).pod
+        assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == "shoutback"
+
+
+class TestTheAccount:
+    def test_another_one_can_be_used(self):
+        rendering = MINIMAL.but({"serviceAccount": {"create": False, "name": "other"}})
+        assert rendering.of_kind("ServiceAccount") == []
+        assert rendering.pod["spec"]["serviceAccountName"] == "other"
+
+    def test_it_can_have_another_name(self):
+        assert EVERYTHING.one("ServiceAccount")["metadata"]["name"] == "shouter"
+        assert EVERYTHING.one("ServiceAccount")["metadata"]["annotations"] == {"example.com/owner": "consumers"}
+
+
+class TestScaling:
+    def metrics(self, rendering):
+        return [metric["type"] for metric in rendering.one("HorizontalPodAutoscaler")["spec"]["metrics"]]
+
+    def test_by_the_processor_requests_or_both(self):
+        scaled = MINIMAL.but({"autoscaling": {"enabled": True}})
+        assert self.metrics(scaled) == ["ContainerResource"]
+        assert self.metrics(scaled.but({"autoscaling": {"targetActiveRequests": 50}})) == ["ContainerResource", "Pods"]
+        only = {"targetActiveRequests": 50, "targetCPUUtilizationPercentage": None}
+        assert self.metrics(scaled.but({"autoscaling": only})) == ["Pods"]
+
+    def test_a_percentage_may_be_away(self):
+        assert ci("autoscaling").one("PodDisruptionBudget")["spec"]["maxUnavailable"] == "25%"
+
+
+class TestWaysOut:
+    def ways(self, rendering):
+        """Ports of each rule, by who is meant."""
+        ways = {}
+        for rule in rendering.one("NetworkPolicy")["spec"]["egress"]:
+            [peer] = rule["to"]
+            who = peer["ipBlock"]["cidr"] if "ipBlock" in peer else peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            ways[who] = [f"{port['protocol']} {port['port']}" for port in rule["ports"]]
+        return ways
+
+    LEAST = {"kube-system": ["UDP 53", "TCP 53"], "0.0.0.0/0": ["TCP 80", "TCP 443"]}
+
+    def test_the_fewest(self):
+        assert self.ways(MINIMAL) == self.LEAST
+
+    @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+    def test_to_the_collector_once_there_is_one(self, variable):
+        rendering = MINIMAL.but({"config": {variable: "http://otel-collector.monitoring:4318"}})
+        assert self.ways(rendering) == self.LEAST | {"monitoring": ["TCP 4317", "TCP 4318"]}
+
+    def test_to_elasticsearch_for_filebeat(self):
+        assert self.ways(ci("filebeat")) == self.LEAST | {"logging": ["TCP 9200"]}
+
+    def test_to_pod_identity_if_asked_for(self):
+        rendering = MINIMAL.but({"serviceAccount": {"podIdentity": True}})
+        assert self.ways(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
+
+    def test_to_addresses_that_are_named(self):
+        rendering = MINIMAL.but({"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.1.0.0/16", "ports": [53], "protocol": "UDP"}]}})
+        assert self.ways(rendering) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
+
+    def test_to_names_of_ones_own(self):
+        dns = {"networkPolicy": {"dns": {"namespace": "dns", "podSelector": {"k8s-app": None, "app": "dns"}}}}
+        [rule] = [r for r in MINIMAL.but(dns).one("NetworkPolicy")["spec"]["egress"] if r["ports"][0]["port"] == 53]
+        assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "dns"}}
+
+
+class TestThePod:
+    def test_lists_and_maps_come_where_they_belong(self):
+        spec = EVERYTHING.pod["spec"]
+        assert spec["imagePullSecrets"] == [{"name": "registry"}] == EVERYTHING.test_pods[0]["spec"]["imagePullSecrets"]
+        assert spec["priorityClassName"] == "business-hours"
+        assert spec["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
+        assert [toleration["key"] for toleration in spec["tolerations"]] == ["dedicated"]
+        assert list(spec["affinity"]) == ["nodeAffinity"]
+        assert EVERYTHING.pod["metadata"]["labels"]["example.com/team"] == "consumers"
+        assert EVERYTHING.pod["metadata"]["annotations"]["example.com/contact"] == "consumers@example.com"
+        assert {"secretRef": {"name": "shoutback-otlp"}} in EVERYTHING.container["envFrom"]
+
+    def test_what_is_not_set_is_not_there(self):
+        assert not {"imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"} & MINIMAL.pod["spec"].keys()
+
+    def test_it_is_spread_as_is_said(self):
+        spread = [{"topologyKey": "example.com/rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]
+        [constraint] = MINIMAL.but({"topologySpread": spread}).pod["spec"]["topologySpreadConstraints"]
+        assert spread[0].items() <= constraint.items()
+        assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+
+    def test_more_storage_can_be_asked_for(self):
+        more = {"resources": {"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "2Gi", "cpu": 2}}}
+        resources = MINIMAL.but(more).container["resources"]
+        assert resources["requests"]["ephemeral-storage"] == "1Gi"
+        assert resources["limits"] == {"ephemeral-storage": "2Gi", "cpu": 2, "memory": "640Mi"}
