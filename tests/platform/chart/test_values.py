@@ -41,6 +41,12 @@ OTHER = {
     "affinity.podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
     "autoscaling.behavior.scaleUp.policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
     "autoscaling.behavior.scaleDown.policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+    "ingress.host": "other.example.com",
+    "gateway.parentRefs": [{"name": "other"}],
+    "gateway.redirectParentRefs": [],
+    "gateway.hostnames": ["other.example.com"],
+    # With an Ingress, more than 60 s.
+    "config.IDLE_TIMEOUT": "77s",
     "config.RATE_LIMIT_PER_CLIENT": "7/s",
     "config.COGNITO_ENDPOINT": "https://other.example.com",
     "config.COGNITO_JWKS_ENDPOINT": "https://other.example.com",
@@ -54,6 +60,12 @@ WHERE = {
     "filebeat.caSecret.name": ci("filebeat"),
     "filebeat.caSecret.key": ci("filebeat"),
     "tests.tokenSecret.key": EVERYTHING.but({"tests": {"tokenSecret": {"name": "ready"}}}),
+}
+
+# What has to be changed with a value.
+TOGETHER = {
+    "ingress.tls.secretName": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
+    "ingress.tls.acm": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
 }
 
 
@@ -86,7 +98,7 @@ def test_each_value_changes_what_is_rendered(path):
     current = at(merged(DEFAULTS, *files, json.loads(base.more)), path)
     value = other(name, LEAVES[path], current)
     assert value != current
-    changed = base.but(nested(path, value))
+    changed = base.but(merged(nested(path, value), TOGETHER.get(name, {})))
     assert changed.text != base.text
 
 
@@ -166,7 +178,7 @@ def test_names_in_lists_are_known_too():
 
 
 README = (CHART / "README.md").read_text()
-ROWS = dict(re.findall(r"^\| `([a-zA-Z.-]+)` \| (.*?) \|", README, re.M))
+ROWS = dict(re.findall(r"^\| `([a-zA-Z0-9.-]+)` \| (.*?) \|", README, re.M))
 
 
 def test_the_readme_has_every_value():
