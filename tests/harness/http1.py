@@ -11,13 +11,14 @@ class Http1:
     """One connection. `closing` is set once the server takes no more requests on it."""
 
     @classmethod
-    async def connect(cls, host, port):
+    async def connect(cls, host, port, tls=None, name=None):
+        """`tls` is a context of `ssl`; `name` is what the server is called, if not by its address."""
         self = cls()
         try:
-            self.reader, self.writer = await asyncio.open_connection(host, port)
+            self.reader, self.writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=tls and name)
         except ConnectionRefusedError as error:
             raise NotConnected(str(error)) from error
-        self.host, self.closing = f"{host}:{port}", False
+        self.host, self.closing = name or f"{host}:{port}", False
         return self
 
     async def post(self, path, headers, body):

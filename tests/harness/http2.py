@@ -1,4 +1,4 @@
-"""A small client of HTTP/2 with prior knowledge (RFC 9113), for bodies of a few KiB.
+"""A small client of HTTP/2 (RFC 9113), with prior knowledge or over TLS, for bodies of a few KiB.
 
 Libraries have a server's GOAWAY end the requests that are under way; here they go on, as the RFC means it.
 """
@@ -21,10 +21,11 @@ class Http2:
     """One connection. `closing` is set once the server takes no more requests on it."""
 
     @classmethod
-    async def connect(cls, host, port):
+    async def connect(cls, host, port, tls=None, name=None):
+        """`tls` is a context of `ssl` that offers h2; `name` is what the server is called, if not by its address."""
         self = cls()
-        self.reader, self.writer = await asyncio.open_connection(host, port)
-        self.authority = f"{host}:{port}"
+        self.reader, self.writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=tls and name)
+        self.scheme, self.authority = "https" if tls else "http", name or f"{host}:{port}"
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.answers, self.next_stream, self.closing = {}, 1, False
         self.window, self.window_grew = 65535, asyncio.Event()
@@ -41,7 +42,7 @@ class Http2:
             raise NotProcessed("the connection takes no more requests")
         self.window -= len(body)
         stream, self.next_stream = self.next_stream, self.next_stream + 2
-        pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", self.authority), (":path", path)]
+        pseudo = [(":method", "POST"), (":scheme", self.scheme), (":authority", self.authority), (":path", path)]
         block = self.encoder.encode([*pseudo, *headers.items()])
         answer = self.answers[stream] = Answer()
         self.writer.write(frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, body))
