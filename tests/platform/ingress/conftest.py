@@ -1,0 +1,174 @@
+"""Fixtures: the real NGINX behind what stands for a network load balancer, before real replicas with emulators."""
+
+import contextlib
+import itertools
+import json
+import ssl
+
+import httpx
+import pytest
+import trustme
+
+import manifests
+from harness.process import wait_until
+from harness.shoutback import Emulators, Shoutback
+from nginx import Nginx
+from relays import Balancer
+
+# What the chart may tell the service and the ingress has to agree with.
+SHARED = ("MAX_BODY_BYTES", "REQUEST_TIMEOUT", "IDLE_TIMEOUT")
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Who signs certificates, as cert-manager's issuer does."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def secrets(authority, tmp_path_factory):
+    """What is in the Ingress' Secret: a certificate and its key, in one file as the controller keeps them."""
+    file = tmp_path_factory.mktemp("secrets") / "shoutback-tls"
+    authority.issue_cert(manifests.HOST).private_key_and_cert_chain_pem.write_to_path(file)
+    return {"shoutback-tls": file}
+
+
+@pytest.fixture(scope="session")
+def tls(authority):
+    """`tls(*protocols)`: a caller's context, which offers these by ALPN."""
+
+    def tls(*protocols):
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        context.set_alpn_protocols(list(protocols or ["http/1.1"]))
+        return context
+
+    return tls
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory):
+    with Emulators(tmp_path_factory.mktemp("emulators") / "log") as emulators:
+        yield emulators
+
+
+@pytest.fixture
+def shoutcloud(emulators):
+    """SHOUTCLOUD, doing well until the test says otherwise."""
+    emulators.behave()
+    yield emulators
+    emulators.behave()
+
+
+class Edge:
+    """One Ingress: NGINX, what is before it and how it is called."""
+
+    def __init__(self, stack, directory, ingress, environment, secrets, tls, endpoints, edit=None):
+        entries = manifests.entries_of(environment)
+        self.environment, self.secure = environment, "tls" in ingress["spec"]
+        self.nginx = stack.enter_context(Nginx(directory, ingress, entries, secrets, endpoints, edit))
+        place = self.nginx.place
+        self.https = stack.enter_context(Balancer(lambda: place.https if self.secure else place.http))
+        self.http = stack.enter_context(Balancer(lambda: place.http))
+        self.tls, self.stack = tls, stack
+        self.agent, self.called = "test", 0
+        self.clients = {http2: self._client(http2) for http2 in (False, True)}
+
+    def _client(self, http2):
+        context = self.tls("h2", "http/1.1") if http2 else self.tls()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        return self.stack.enter_context(httpx.Client(verify=context, http2=http2, trust_env=False, timeout=60, limits=limits))
+
+    def call(self, method, path, *, http2=False, plain=False, headers=(), **options):
+        """The answer to a request from a connection of its own."""
+        self.called += 1
+        scheme, balancer = ("http", self.http) if plain else ("https", self.https)
+        url = f"{scheme}://{balancer.address}{path}"
+        headers = {"host": manifests.HOST, "user-agent": self.agent, **dict(headers)}
+        return self.clients[http2].request(method, url, headers=headers, extensions={"sni_hostname": manifests.HOST}, **options)
+
+    def shout(self, text, **options):
+        headers = {"content-type": "text/plain", **dict(options.pop("headers", ()))}
+        return self.call("POST", "/v1", content=text, headers=headers, **options)
+
+    @contextlib.contextmanager
+    def logged(self):
+        """A list of NGINX's lines about what is called in the `with` block, complete when it is over."""
+        self.agent, self.called, lines = f"test/{next(NUMBERS)}", 0, []
+
+        def written():
+            lines[:] = [line for line in self.nginx.requests() if line["user_agent.original"] == self.agent]
+            return len(lines) == self.called
+
+        yield lines
+        wait_until("NGINX has logged it", written)
+
+
+class Replica(Shoutback):
+    def requests(self):
+        """Its log lines of requests that are over."""
+        lines = [json.loads(line) for line in self.printed().splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if line.get("event.action") == "request"]
+
+
+@pytest.fixture(scope="session")
+def replicas(emulators, tmp_path_factory):
+    """`replicas(config, **variables)`: a real replica, with the variables that the chart gives it and the ingress depends on."""
+    with contextlib.ExitStack() as stack:
+        started = []
+
+        def replicas(config=None, **variables):
+            shared = {name: value for name, value in (config or {}).items() if name in SHARED}
+            url = f"http://{emulators.shoutcloud}/V1/SHOUT"
+            log = tmp_path_factory.mktemp("replica") / "log"
+            started.append(stack.enter_context(Replica(log, SHOUTCLOUD_URL=url, **shared | variables)))
+            return started[-1]
+
+        yield replicas
+        # Each may wait a second for connections: all at once.
+        for replica in started:
+            replica.child.terminate()
+
+
+@pytest.fixture(scope="session")
+def edges(replicas, secrets, tls, tmp_path_factory):
+    """`edges(environment, endpoints, **values)`: an edge with these values of `ingress` in place of the environment's. They end
+    before the replicas, who would wait for their connections."""
+    with contextlib.ExitStack() as stack:
+
+        def edges(environment, endpoints, config=None, edit=None, **values):
+            ingress = manifests.ingress_of(manifests.of_environment(environment, config, **values))
+            return Edge(stack, tmp_path_factory.mktemp("nginx"), ingress, environment, secrets, tls, endpoints, edit)
+
+        yield edges
+
+
+class Shipped:
+    """An environment as it is shipped: its Ingress before one replica."""
+
+    def __init__(self, environment, edges, replicas):
+        objects = manifests.of_environment(environment)
+        self.ingress, self.config = manifests.ingress_of(objects), manifests.config_of(objects)
+        self.replica = replicas(self.config)
+        self.edge = edges(environment, [self.replica.address])
+
+    def annotation(self, name):
+        return self.ingress["metadata"]["annotations"][f"nginx.org/{name}"]
+
+
+@pytest.fixture(scope="session", params=manifests.ENVIRONMENTS)
+def shipped(request, edges, replicas):
+    return Shipped(request.param, edges, replicas)
+
+
+@pytest.fixture
+def edge(shipped):
+    return shipped.edge
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Texts that nobody sent before."""
+    return (f"text number {number}" for number in NUMBERS)

@@ -1,0 +1,354 @@
+"""What F5's NGINX Ingress Controller 5.6 makes of an Ingress and its ConfigMap: nginx.conf, directive by directive, as its
+documentation has them (`f5-options` names the pages), as far as the open-source NGINX goes and our manifests need it.
+
+An annotation, a key, a field of the Ingress or a value that it does not know is an error: nothing is silently left out.
+"""
+
+import re
+
+# What the controller rejects an Ingress for, or drops a key of its ConfigMap for, is an error here.
+
+
+def boolean(value):
+    words = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+    return words[value.lower()]
+
+
+def matching(pattern):
+    def parse(value):
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {pattern}")
+        return value
+
+    return parse
+
+
+def words_of(*allowed):
+    def parse(value):
+        words = value.split()
+        if not words or set(words) - set(allowed) or len(set(words)) < len(words):
+            raise ValueError(f"{value!r} is not made of {allowed}")
+        return value
+
+    return parse
+
+
+def comma_separated(value):
+    return [part.strip() for part in value.split(",")]
+
+
+def lines(value):
+    return value.split("\n")
+
+
+def one_of(*allowed):
+    def parse(value):
+        if value not in allowed:
+            raise ValueError(f"{value!r} is none of {allowed}")
+        return value
+
+    return parse
+
+
+number = matching(r"\d+")
+time = matching(r"(?=.)(\d+h)?(\d+m)?(\d+s?)?(\d+ms)?")
+size = matching(r"\d+[kKmM]?")
+offset = matching(r"\d+[kKmMgG]?")
+rate = matching(r"[1-9]\d*r/[sm]")
+key = matching(r"(\$\{[a-zA-Z_]\w*\}|\$[a-zA-Z_]\w*)+")
+text = matching(r"[^\n;{}]+")
+
+ANNOTATION, CONFIG_MAP = 1, 2
+BOTH = ANNOTATION | CONFIG_MAP
+
+# Where it may stand, how it is read, and the controller's own default. Where both say something, the annotation wins.
+PARAMETERS = {
+    "client-body-buffer-size": (BOTH, size, None),
+    "client-max-body-size": (BOTH, offset, "1m"),
+    "error-log-level": (CONFIG_MAP, one_of("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"), "notice"),
+    "fail-timeout": (BOTH, time, "10s"),
+    "hsts": (BOTH, boolean, False),
+    "hsts-behind-proxy": (BOTH, boolean, False),
+    "hsts-include-subdomains": (BOTH, boolean, False),
+    "hsts-max-age": (BOTH, number, "2592000"),
+    "http-redirect-code": (BOTH, one_of("301", "302", "307", "308"), "301"),
+    "http-snippets": (CONFIG_MAP, lines, []),
+    "http2": (CONFIG_MAP, boolean, False),
+    "keepalive": (BOTH, number, "0"),
+    "keepalive-requests": (CONFIG_MAP, number, "1000"),
+    "keepalive-timeout": (CONFIG_MAP, time, "75s"),
+    "lb-method": (BOTH, one_of("round_robin", "least_conn", "random", "random two", "random two least_conn"), "random two least_conn"),
+    "limit-req-burst": (ANNOTATION, number, None),
+    "limit-req-key": (ANNOTATION, key, "${binary_remote_addr}"),
+    "limit-req-log-level": (ANNOTATION, one_of("info", "notice", "warn", "error"), "error"),
+    "limit-req-no-delay": (ANNOTATION, boolean, False),
+    "limit-req-rate": (ANNOTATION, rate, None),
+    "limit-req-reject-code": (ANNOTATION, matching(r"[45]\d\d"), "429"),
+    "limit-req-zone-size": (ANNOTATION, size, "10m"),
+    "log-format": (CONFIG_MAP, lines, []),
+    "log-format-escaping": (CONFIG_MAP, one_of("default", "json", "none"), None),
+    "max-fails": (BOTH, number, "1"),
+    "proxy-buffering": (BOTH, boolean, True),
+    "proxy-connect-timeout": (BOTH, time, "60s"),
+    "proxy-max-temp-file-size": (BOTH, size, None),
+    "proxy-next-upstream": (ANNOTATION, words_of("error", "timeout", "invalid_header", "non_idempotent", "off"), None),
+    "proxy-next-upstream-timeout": (ANNOTATION, time, None),
+    "proxy-next-upstream-tries": (ANNOTATION, number, None),
+    "proxy-protocol": (CONFIG_MAP, boolean, False),
+    "proxy-read-timeout": (BOTH, time, "60s"),
+    "proxy-send-timeout": (BOTH, time, "60s"),
+    "real-ip-header": (CONFIG_MAP, text, None),
+    "real-ip-recursive": (CONFIG_MAP, boolean, False),
+    "redirect-to-https": (BOTH, boolean, False),
+    # Of an Ingress only with `enableSnippets`, which our controller does not have.
+    "server-snippets": (CONFIG_MAP, lines, []),
+    "server-tokens": (BOTH, boolean, True),
+    "set-real-ip-from": (CONFIG_MAP, comma_separated, []),
+    "ssl-ciphers": (CONFIG_MAP, text, None),
+    "ssl-prefer-server-ciphers": (CONFIG_MAP, boolean, False),
+    "ssl-protocols": (CONFIG_MAP, text, None),
+    "ssl-redirect": (BOTH, boolean, True),
+    "upstream-zone-size": (BOTH, size, "256k"),
+    "worker-connections": (CONFIG_MAP, number, "1024"),
+    "worker-processes": (CONFIG_MAP, matching(r"auto|\d+"), "auto"),
+    "worker-rlimit-nofile": (CONFIG_MAP, number, None),
+    "worker-shutdown-timeout": (CONFIG_MAP, time, None),
+}
+
+# Not the controller's: read by cert-manager and external-dns.
+OTHERS_ANNOTATIONS = re.compile(r"(.+\.)?cert-manager\.io/.+|external-dns\.kubernetes\.io/.+|external-dns\.alpha\.kubernetes\.io/.+")
+
+# A directive that our snippets use and an older NGINX than the controller's (1.31) does not know: it is left out there.
+SINCE = {"keepalive_min_timeout": (1, 27, 4)}
+
+
+class Unknown(Exception):
+    """Something of which nobody has said here what the controller makes of it."""
+
+
+def parameters(entries, annotations):
+    """What counts for an Ingress with these annotations."""
+    values = {name: default for name, (_, _, default) in PARAMETERS.items()}
+    for name, value in entries.items():
+        values[name] = read(name, value, CONFIG_MAP)
+    for name, value in annotations.items():
+        if name.startswith("nginx.org/"):
+            name = name.removeprefix("nginx.org/")
+            values[name] = read(name, value, ANNOTATION)
+        elif not OTHERS_ANNOTATIONS.fullmatch(name):
+            raise Unknown(name)
+    return values
+
+
+def read(name, value, place):
+    if name not in PARAMETERS or not PARAMETERS[name][0] & place:
+        raise Unknown(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no string, which Kubernetes would refuse: {value!r}")
+    try:
+        return PARAMETERS[name][1](value)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def known(what, mapping, *names):
+    if unknown := set(mapping) - set(names):
+        raise Unknown(f"{what}: {sorted(unknown)}")
+
+
+class Place:
+    """What of a configuration is this machine's: ports in place of 80 and 443, a folder, and where the load balancer is."""
+
+    def __init__(self, directory, http, https, version, user=None, balancer="127.0.0.1"):
+        self.directory, self.http, self.https, self.version, self.user = directory, http, https, version, user
+        self.balancer = balancer
+
+    def port(self, port):
+        return {80: self.http, 443: self.https}[port]
+
+    @property
+    def access_log(self):
+        return self.directory / "access.log"
+
+    @property
+    def version_socket(self):
+        return self.directory / "version.sock"
+
+
+def configuration(ingress, entries, endpoints, secrets, place, config_version=1):
+    """nginx.conf. `endpoints` are addresses by the names of Services and ports, `secrets` PEM files by those of Secrets."""
+    main = parameters(entries, {})
+    return "\n".join(
+        [
+            f"daemon off; pid {place.directory}/nginx.pid; error_log stderr {main['error-log-level']};",
+            *([f"user {place.user};"] if place.user else []),
+            f"worker_processes {main['worker-processes']};",
+            *optional("worker_rlimit_nofile", main["worker-rlimit-nofile"]),
+            *optional("worker_shutdown_timeout", main["worker-shutdown-timeout"]),
+            f"events {{ worker_connections {main['worker-connections']}; }}",
+            "http {",
+            *http(main, place),
+            *version_server(config_version, place),
+            *default_server(main, place),
+            *of_ingress(ingress, entries, endpoints, secrets, place),
+            "}",
+            "",
+        ]
+    )
+
+
+def optional(directive, value):
+    return [f"{directive} {value};"] if value is not None else []
+
+
+def http(main, place):
+    # NGINX's own folders are the image's there.
+    for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        yield f"{what}_temp_path {place.directory}/{what};"
+    yield "default_type application/octet-stream; map_hash_max_size 2048; map_hash_bucket_size 256;"
+    yield "server_names_hash_max_size 1024; server_names_hash_bucket_size 256;"
+    yield "variables_hash_bucket_size 256; variables_hash_max_size 1024; sendfile on;"
+    yield from snippets(main["http-snippets"], place)
+    escape = f"escape={main['log-format-escaping']}" if main["log-format-escaping"] else ""
+    formats = "\n".join(f"'{' ' if index else ''}{line}'" for index, line in enumerate(main["log-format"]) if line)
+    yield f"log_format main {escape} {formats};" if formats else "log_format main '$remote_addr \"$request\" $status';"
+    yield f"access_log {place.access_log} main;"
+    yield f"keepalive_timeout {main['keepalive-timeout']}; keepalive_requests {main['keepalive-requests']};"
+    for variable in ("resource_type", "resource_name", "resource_namespace", "service"):
+        yield f'map $http_host ${variable} {{ default ""; }}'
+    yield from optional("ssl_protocols", main["ssl-protocols"])
+    if main["ssl-ciphers"]:
+        yield f'ssl_ciphers "{main["ssl-ciphers"]}";'
+    if main["ssl-prefer-server-ciphers"]:
+        yield "ssl_prefer_server_ciphers on;"
+
+
+def snippets(given, place):
+    for line in given:
+        since = SINCE.get(line.split(" ", 1)[0])
+        if not since or place.version >= since:
+            yield line
+
+
+def version_server(config_version, place):
+    """By which the controller sees that workers with the new configuration have come up."""
+    yield f"server {{ listen unix:{place.version_socket}; access_log off; location /configVersion {{ return 200 {config_version}; }} }}"
+
+
+def listen(values, place, ports, options=""):
+    protocol = " proxy_protocol" if values["proxy-protocol"] else ""
+    for port in ports:
+        # Since NGINX 1.25 `http2 on;` of its own.
+        old = " http2" if port == 443 and values["http2"] and place.version < (1, 25, 1) else ""
+        ssl = " ssl" if port == 443 else ""
+        yield f"listen 127.0.0.1:{place.port(port)}{ssl}{old}{options}{protocol};"
+    if 443 in ports and values["http2"] and place.version >= (1, 25, 1):
+        yield "http2 on;"
+
+
+def real_ip(values, place):
+    for network in values["set-real-ip-from"]:
+        yield f"set_real_ip_from {place.balancer or network};"
+    yield from optional("real_ip_header", values["real-ip-header"])
+    if values["real-ip-recursive"]:
+        yield "real_ip_recursive on;"
+
+
+def default_server(main, place):
+    """For hosts that no Ingress names. There is no default certificate: without one the handshake is refused."""
+    yield "server {"
+    yield from listen(main, place, (80, 443), " default_server")
+    yield "ssl_reject_handshake on;"
+    yield from real_ip(main, place)
+    yield f"server_name _; server_tokens {'on' if main['server-tokens'] else 'off'};"
+    yield "location / { return 404; }"
+    yield "}"
+
+
+def of_ingress(ingress, entries, endpoints, secrets, place):
+    metadata, spec = ingress["metadata"], ingress["spec"]
+    known("spec", spec, "ingressClassName", "tls", "rules")
+    name, namespace = metadata["name"], metadata["namespace"]
+    values = parameters(entries, metadata.get("annotations", {}))
+    if values["limit-req-rate"]:
+        zone = f"{namespace}/{name}"
+        yield f"limit_req_zone {values['limit-req-key']} zone={zone}:{values['limit-req-zone-size']} rate={values['limit-req-rate']};"
+    for rule in spec["rules"]:
+        known("rule", rule, "host", "http")
+        upstreams = {}
+        for path in rule["http"]["paths"]:
+            known("path", path, "path", "pathType", "backend")
+            service = path["backend"]["service"]
+            port = service["port"].get("name") or service["port"]["number"]
+            upstream = f"{namespace}-{name}-{rule['host']}-{service['name']}-{port}"
+            upstreams[path["path"], path["pathType"]] = upstream, service["name"]
+            yield from of_upstream(upstream, endpoints[service["name"], port], values)
+        certificates = [
+            secrets[tls["secretName"]] for tls in spec.get("tls", []) if rule["host"] in tls["hosts"] and not known("tls", tls, "hosts", "secretName")
+        ]
+        yield from server(ingress, rule["host"], certificates, upstreams, values, place)
+
+
+def of_upstream(name, addresses, values):
+    yield f"upstream {name} {{"
+    if values["upstream-zone-size"] != "0":
+        yield f"zone {name} {values['upstream-zone-size']};"
+    if values["lb-method"] != "round_robin":
+        yield f"{values['lb-method']};"
+    # Without endpoints there is a server that answers 502; here nobody listens on its port.
+    for address in sorted(addresses) or ["127.0.0.1:8181"]:
+        yield f"server {address} max_fails={values['max-fails']} fail_timeout={values['fail-timeout']} max_conns=0;"
+    if values["keepalive"] != "0":
+        yield f"keepalive {values['keepalive']};"
+    yield "}"
+
+
+def server(ingress, host, certificates, upstreams, values, place):
+    yield "server {"
+    yield from listen(values, place, (80, 443) if certificates else (80,))
+    for certificate in certificates:
+        yield f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
+    yield from real_ip(values, place)
+    yield f"server_tokens {'on' if values['server-tokens'] else 'off'}; server_name {host};"
+    yield f'set $resource_type "ingress"; set $resource_name "{ingress["metadata"]["name"]}";'
+    yield f'set $resource_namespace "{ingress["metadata"]["namespace"]}"; set $service "-";'
+    if values["hsts"] and (certificates or values["hsts-behind-proxy"]):
+        condition = "$http_x_forwarded_proto = 'https'" if values["hsts-behind-proxy"] else "$https = on"
+        subdomains = "includeSubDomains; " if values["hsts-include-subdomains"] else ""
+        yield 'set $hsts_header_val ""; proxy_hide_header Strict-Transport-Security;'
+        yield f'if ({condition}) {{ set $hsts_header_val "max-age={values["hsts-max-age"]}; {subdomains}preload"; }}'
+        yield 'add_header Strict-Transport-Security "$hsts_header_val" always;'
+    if certificates and values["ssl-redirect"]:
+        yield f"if ($scheme = http) {{ return {values['http-redirect-code']} https://$host:443$request_uri; }}"
+    if values["redirect-to-https"]:
+        yield f"if ($http_x_forwarded_proto = 'http') {{ return {values['http-redirect-code']} https://$host$request_uri; }}"
+    yield from snippets(values["server-snippets"], place)
+    for (path, kind), (upstream, service) in upstreams.items():
+        yield from location(path, kind, upstream, service, ingress["metadata"], values)
+    yield "}"
+
+
+def location(path, kind, upstream, service, metadata, values):
+    yield f"location {'= ' if one_of('Exact', 'Prefix')(kind) == 'Exact' else ''}{path} {{"
+    yield f'set $service "{service}"; proxy_http_version 1.1;'
+    if values["keepalive"] != "0":
+        yield 'proxy_set_header Connection "";'
+    for timeout in ("connect", "read", "send"):
+        yield f"proxy_{timeout}_timeout {values[f'proxy-{timeout}-timeout']};"
+    yield f"client_max_body_size {values['client-max-body-size']};"
+    yield from optional("client_body_buffer_size", values["client-body-buffer-size"])
+    yield "proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;"
+    yield "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Host $host;"
+    scheme = "https" if values["redirect-to-https"] else "$scheme"
+    yield f"proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Proto {scheme};"
+    yield f"proxy_buffering {'on' if values['proxy-buffering'] else 'off'};"
+    yield from optional("proxy_max_temp_file_size", values["proxy-max-temp-file-size"])
+    for suffix in ("", "-timeout", "-tries"):
+        yield from optional(f"proxy_next_upstream{suffix.replace('-', '_')}", values[f"proxy-next-upstream{suffix}"])
+    yield f"proxy_pass http://{upstream};"
+    if values["limit-req-rate"]:
+        burst = f" burst={values['limit-req-burst']}" if values["limit-req-burst"] else ""
+        delay = " nodelay" if values["limit-req-no-delay"] else ""
+        yield f"limit_req zone={metadata['namespace']}/{metadata['name']}{burst}{delay};"
+        yield f"limit_req_log_level {values['limit-req-log-level']}; limit_req_status {values['limit-req-reject-code']};"
+    yield "}"

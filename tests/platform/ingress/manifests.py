@@ -1,0 +1,73 @@
+"""The Ingress as the chart renders it, and the controller's ConfigMap as an environment has it."""
+
+import functools
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from harness.process import ENVIRONMENT
+
+CHART = Path("helm/shoutback")
+GITOPS = Path("gitops")
+ENVIRONMENTS = ["staging", "production"]
+HOST = "api.example.com"
+
+# What nobody knows before there is an account and a release.
+FILLED = Path("tests/platform/filled-values.yaml")
+
+class Failed(Exception):
+    """What Helm says instead of rendering."""
+
+
+def render(*files, **values):
+    """Every object, by kind and name, with `values` over those of the files."""
+    result = template(files, json.dumps(values, sort_keys=True))
+    if result.returncode:
+        raise Failed(result.stderr)
+    objects = [document for document in yaml.load_all(result.stdout, yaml.CSafeLoader) if document]
+    return {(document["kind"], document["metadata"]["name"]): document for document in objects}
+
+
+@functools.cache
+def template(files, values):
+    command = ["helm", "template", "shoutback", CHART, "--namespace", "shoutback"]
+    command += [part for file in files for part in ("--values", file)]
+    return subprocess.run([*command, "--values", "-"], env=ENVIRONMENT, input=values, capture_output=True, text=True)
+
+
+def merged(*trees):
+    """Later ones win, as with Helm."""
+    result = {}
+    for tree in trees:
+        for name, value in tree.items():
+            below = result.get(name)
+            result[name] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def of_environment(environment, config=None, **ingress):
+    """The chart's objects as the environment has them, with these values in place of its own."""
+    folder = GITOPS / environment / "shoutback"
+    return render(folder / "values.yaml", folder / "image.yaml", FILLED, config=config or {}, ingress=ingress)
+
+
+def ingress_of(objects):
+    return objects["Ingress", "shoutback"]
+
+
+def config_of(objects):
+    """The service's variables."""
+    return objects["ConfigMap", "shoutback"]["data"]
+
+
+def controller_values(environment):
+    """What the controller's chart gets."""
+    files = [GITOPS / "base/nginx/values.yaml", GITOPS / environment / "nginx/values.yaml"]
+    return merged(*(yaml.safe_load(file.read_text()) for file in files))
+
+
+def entries_of(environment):
+    """The controller's ConfigMap."""
+    return controller_values(environment)["controller"]["config"]["entries"]

@@ -1,0 +1,144 @@
+"""NGINX's access log: a line is JSON whatever a caller sends, and says nothing that it should not."""
+
+import json
+import socket
+
+import pytest
+
+import manifests
+from harness.process import wait_until
+
+SECRET = b"hunter2"
+
+# Each is what follows the method and the path, or the whole of a request.
+HOSTILE = {
+    "an agent that writes JSON": (b"GET /v1 HTTP/1.1\r\nhost: HOST\r\n" b'user-agent: ","http.response.status_code":"200\\\r\n\r\n'),
+    "an agent that is no UTF-8": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: \xff\xfe\xc3\x28\r\n\r\n",
+    "an endless agent": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: " + b"x" * 9000 + b"\r\n\r\n",
+    "a query": b"GET /v1?token=" + SECRET + b" HTTP/1.1\r\nhost: HOST\r\n\r\n",
+    "a path": b"GET /" + SECRET + b"/%00%ff%22%0a HTTP/1.1\r\nhost: HOST\r\n\r\n",
+    "a page's path": b"GET /docs/" + b"%22%0a" + SECRET + b"%ff HTTP/1.1\r\nhost: HOST\r\n\r\n",
+    "a path that is no UTF-8": b"GET /\xff\xfe HTTP/1.1\r\nhost: HOST\r\n\r\n",
+    "a method": b"HUNTER_TWO /v1 HTTP/1.1\r\nhost: HOST\r\n\r\n",
+    "another host": b"GET /v1 HTTP/1.1\r\nhost: \xc3\x28" + SECRET + b"\r\n\r\n",
+    "no host": b"GET /v1 HTTP/1.1\r\n\r\n",
+    "an id": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nx-request-id: \",\xff\"\r\n\r\n",
+    "a trace": b'GET /v1 HTTP/1.1\r\nhost: HOST\r\ntraceparent: 00-","x":"\xff-00f067aa0ba902b7-01\r\n\r\n',
+    "an old version": b"GET /v1\r\n",
+    "a new version": b"GET /v1 HTTP/1.7\r\nhost: HOST\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01\xff" + SECRET + b"\r\n\r\n",
+    "a token": b"POST /v1 HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer " + SECRET + b"\r\ncontent-length: 7\r\n\r\n" + SECRET,
+    "a referrer, a cookie": b"GET / HTTP/1.1\r\nhost: HOST\r\nreferer: " + SECRET + b"\r\ncookie: a=" + SECRET + b"\r\n\r\n",
+    "half a head": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nx: ",
+    "half a body": b"POST /v1 HTTP/1.1\r\nhost: HOST\r\ncontent-length: 100\r\n\r\nhalf",
+}
+
+
+@pytest.fixture
+def session(edge, tls):
+    """A connection to NGINX over TLS."""
+    with socket.create_connection(("127.0.0.1", edge.https.port), timeout=30) as connection:
+        with tls().wrap_socket(connection, server_hostname=manifests.HOST) as session:
+            yield session
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_line_is_json_whatever_comes(edge, session, what):
+    before = len(edge.nginx.access_log())
+    session.sendall(HOSTILE[what].replace(b"HOST", manifests.HOST.encode()))
+    if not what.startswith("half"):
+        session.recv(65536)
+    session.close()
+    wait_until("NGINX has logged it", lambda: len(edge.nginx.access_log()) > before)
+
+    with edge.logged() as usual:
+        edge.shout("usual")
+    for line in edge.nginx.access_log():
+        assert SECRET not in line and b"usual" not in line
+        # Bytes that are no UTF-8 fail, too, and so do names that are there twice.
+        fields = json.loads(line, object_pairs_hook=only_once)
+        assert fields.keys() == usual[0].keys()
+        assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in usual[0].items()}
+
+
+def only_once(pairs):
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
+
+
+def test_what_a_line_says(shipped):
+    edge = shipped.edge
+    edge.https.client = "203.0.113.77"
+    with edge.logged() as lines:
+        answer = edge.shout("what a line says", http2=True)
+    (line,) = lines
+    assert line | {"@timestamp": "", "nginx.upstream.seconds": "", "nginx.upstream.connect_seconds": "", "nginx.request.seconds": 0} == {
+        "@timestamp": "",
+        "ecs.version": "8.11.0",
+        "event.dataset": "nginx.access",
+        "service.name": "nginx-ingress",
+        "http.request.method": "POST",
+        "http.request.id": answer.headers["x-request-id"],
+        "http.request.bytes": line["http.request.bytes"],
+        "http.response.status_code": "200",
+        "http.response.bytes": line["http.response.bytes"],
+        "http.version": "2",
+        "url.domain": manifests.HOST,
+        "url.path": "/v1",
+        "trace.id": "",
+        "client.ip": "203.0.113.77",
+        "source.ip": "127.0.0.1",
+        "user_agent.original": edge.agent,
+        "tls.version": "1.3",
+        "nginx.request.seconds": 0,
+        "nginx.limit_req": "PASSED",
+        "nginx.upstream.address": shipped.replica.address,
+        "nginx.upstream.status": "200",
+        "nginx.upstream.seconds": "",
+        "nginx.upstream.connect_seconds": "",
+        "nginx.ingress": "shoutback/shoutback",
+    }
+    assert float(line["nginx.upstream.seconds"]) <= line["nginx.request.seconds"] + 0.001
+
+
+def test_its_own_answers_are_found_by_their_ids(shipped):
+    edge = shipped.edge
+    with edge.logged() as lines:
+        answer = edge.shout(iter([b"x" * (int(shipped.annotation("client-max-body-size")) + 1)]))
+    (line,) = lines
+    assert line["http.response.status_code"] == "413"
+    assert line["http.request.id"] == answer.json()["instance"]
+    assert line["nginx.upstream.status"] == ""
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "logged"),
+    [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", ""),
+        ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", ""),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", ""),
+        ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", ""),
+    ],
+)
+def test_a_trace_is_only_what_the_service_takes_for_one(shipped, traceparent, logged):
+    with shipped.edge.logged() as lines:
+        answer = shipped.edge.shout("a trace", headers={"traceparent": traceparent})
+    assert [line["trace.id"] for line in lines] == [logged]
+    made = answer.headers["x-request-id"]
+
+    def own():
+        return [line for line in shipped.replica.requests() if line["http.request.id"] == made]
+
+    (line,) = wait_until("the replica has logged it", own)
+    assert (line["trace.id"] == "4bf92f3577b34da6a3ce929d0e0e4736") == bool(logged)
+
+
+def test_nothing_that_is_sent_is_written_to_a_disk(shipped):
+    """NGINX warns of every body or answer that goes to a file."""
+    limit = int(shipped.annotation("client-max-body-size"))
+    for http2 in (False, True):
+        for body in (b"x" * limit, iter([b"x" * 1000] * (limit // 1000))):
+            assert shipped.edge.shout(body, http2=http2).status_code == 200
+    assert "temporary file" not in shipped.edge.nginx.printed()

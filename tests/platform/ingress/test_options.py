@@ -1,0 +1,156 @@
+"""What our manifests say to the controller: nothing that its documentation does not know, and numbers that agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import controller
+import manifests
+
+DOCUMENTED = {
+    tuple(line.split()[:2])
+    for line in (Path(__file__).parent / "f5-options").read_text().splitlines()
+    if not line.startswith("#")
+}
+
+# What Kubernetes or NGINX reads, and not the chart.
+HANDED_ON = {
+    "controller.config.entries",
+    "controller.lifecycle",
+    "controller.networkPolicy.egress",
+    "controller.networkPolicy.ingress",
+    "controller.resources",
+    "controller.service.annotations",
+    "controller.strategy",
+    "controller.topologySpreadConstraints",
+}
+
+
+def paths(values, before=""):
+    for name, value in values.items():
+        path = f"{before}.{name}" if before else name
+        if isinstance(value, dict) and path not in HANDED_ON:
+            yield from paths(value, path)
+        else:
+            yield path
+
+
+def annotations():
+    """Of every way to end TLS."""
+    for environment in manifests.ENVIRONMENTS:
+        for tls in ({}, {"certManager": {"issuer": ""}, "acm": True}, {"certManager": {"issuer": ""}, "secretName": "mine"}):
+            yield from manifests.ingress_of(manifests.of_environment(environment, tls=tls))["metadata"]["annotations"]
+
+
+def used():
+    for environment in manifests.ENVIRONMENTS:
+        values = manifests.controller_values(environment)
+        yield from (("value", path) for path in paths(values))
+        yield from (("key", key) for key in values["controller"]["config"]["entries"])
+    yield from (("annotation", name) for name in annotations() if name.startswith("nginx.org/"))
+
+
+def test_all_that_is_used_is_documented_and_the_other_way_round():
+    assert set(used()) == DOCUMENTED
+
+
+def test_the_translator_knows_no_more():
+    """An annotation, a key, or a value of one that nobody has looked up is an error there."""
+    for entries, given in [
+        ({"http3": "true"}, {}),
+        ({"limit-req-rate": "1r/s"}, {}),
+        ({}, {"nginx.org/server-snippets": "deny all;"}),
+        ({}, {"nginx.org/limit-req-dry-run": "true"}),
+        ({}, {"nginx.ingress.kubernetes.io/limit-rps": "1"}),
+    ]:
+        with pytest.raises(controller.Unknown):
+            controller.parameters(entries, given)
+    for name, wrong in {
+        "nginx.org/limit-req-rate": "5",
+        "nginx.org/proxy-read-timeout": "35 seconds",
+        "nginx.org/client-max-body-size": "64KiB",
+        "nginx.org/http-redirect-code": "303",
+        "nginx.org/proxy-next-upstream": "error error",
+        "nginx.org/hsts": "yes",
+        "nginx.org/keepalive": 64,
+    }.items():
+        with pytest.raises(ValueError, match=name.removeprefix("nginx.org/")):
+            controller.parameters({}, {name: wrong})
+
+
+@pytest.fixture(params=manifests.ENVIRONMENTS)
+def environment(request):
+    return request.param
+
+
+@pytest.fixture
+def values(environment):
+    return manifests.controller_values(environment)["controller"]
+
+
+@pytest.fixture
+def parameters(environment):
+    annotations = manifests.ingress_of(manifests.of_environment(environment))["metadata"]["annotations"]
+    return controller.parameters(manifests.entries_of(environment), annotations)
+
+
+def seconds(text):
+    return int(re.fullmatch(r"(\d+)s", text).group(1))
+
+
+def test_a_stop_of_the_controller_is_not_cut_short(values, parameters):
+    """The load balancer has to forget it, and NGINX to finish the longest request."""
+    longest = seconds(parameters["proxy-read-timeout"]) + seconds(parameters["proxy-connect-timeout"])
+    left = seconds(parameters["worker-shutdown-timeout"])
+    assert longest < left
+    assert values["lifecycle"]["preStop"]["sleep"]["seconds"] + left < values["terminationGracePeriodSeconds"]
+
+
+def test_who_calls_is_known_by_the_proxy_protocol(values, parameters):
+    """It is on both sides or on none, and from nowhere else."""
+    announced = values["service"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-proxy-protocol"]
+    assert (announced, parameters["proxy-protocol"], parameters["real-ip-header"]) == ("*", True, "proxy_protocol")
+    assert parameters["set-real-ip-from"]
+    # It would go ahead of a health check by HTTP, too, which NGINX's readiness port does not understand.
+    assert not [name for name in values["service"]["annotations"] if "healthcheck" in name]
+
+
+def test_only_the_cluster_may_write_snippets(values):
+    assert values["enableSnippets"] is False
+
+
+def test_no_old_tls(parameters):
+    assert parameters["ssl-protocols"] == "TLSv1.2 TLSv1.3"
+
+
+def test_a_replica_of_the_controller_may_go_at_any_time(values):
+    assert values["replicaCount"] > 1
+    assert values["podDisruptionBudget"] == {"enabled": True, "maxUnavailable": 1}
+    assert values["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_the_chart_and_the_controller_agree_on_names(environment, values):
+    objects = manifests.of_environment(environment)
+    assert manifests.ingress_of(objects)["spec"]["ingressClassName"] == values["ingressClass"]["name"]
+    assert values["watchNamespace"] == manifests.ingress_of(objects)["metadata"]["namespace"]
+    # What NGINX may send to, and may be sent from, is written in two places.
+    (port,) = objects["Service", "shoutback"]["spec"]["ports"]
+    assert port["name"] == "http"
+    (container,) = [c for c in objects["Deployment", "shoutback"]["spec"]["template"]["spec"]["containers"] if c["name"] == "shoutback"]
+    numbers = {p["name"]: p["containerPort"] for p in container["ports"]}
+    allowed = [rule for rule in values["networkPolicy"]["egress"] if "shoutback" in yaml.safe_dump(rule)]
+    assert [p["port"] for rule in allowed for p in rule["ports"]] == [numbers[port["targetPort"]]]
+
+
+def test_metrics_are_scraped(environment):
+    prometheus = manifests.controller_values(environment)["prometheus"]
+    assert prometheus["create"] and prometheus["service"]["create"] and prometheus["serviceMonitor"]["create"]
+    ports = [
+        p["port"]
+        for rule in manifests.controller_values(environment)["controller"]["networkPolicy"]["ingress"]
+        if "monitoring" in yaml.safe_dump(rule)
+        for p in rule["ports"]
+    ]
+    assert ports == [prometheus["port"]]
