@@ -1,0 +1,316 @@
+"""A real Kubernetes control plane on this machine, and what tests ask of it.
+
+Its binaries are on PATH once scripts/install/{etcd,kubernetes,helm} have put them there, kwok's once scripts/install/kwok has.
+Everything a test hands to `kubectl` and `Api` is done as `admin`, unless it names somebody to impersonate.
+"""
+
+import contextlib
+import http.client
+import json
+import secrets
+import shutil
+import ssl
+import subprocess
+import threading
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+from .process import ENVIRONMENT, Process, wait_until
+from .toxiproxy import free_port
+
+PATCHES = {"apply": "application/apply-patch+yaml", "merge": "application/merge-patch+json"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom requests are made as. Everybody who is let in is in `system:authenticated`, too."""
+
+    name: str
+    groups: tuple = ()
+
+    @property
+    def headers(self):
+        return [("impersonate-user", self.name), *(("impersonate-group", group) for group in self.groups)]
+
+    @property
+    def flags(self):
+        return [f"--as={self.name}", *(f"--as-group={group}" for group in self.groups)]
+
+
+def service_account(namespace, name):
+    return Subject(f"system:serviceaccount:{namespace}:{name}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+
+class Api:
+    """The API server's HTTP face, with one connection a thread."""
+
+    def __init__(self, port, token, authority):
+        self.port, self.token, self.local = port, token, threading.local()
+        self.context = ssl.create_default_context(cafile=authority)
+
+    def call(self, method, path, body=None, subject=None, token=None, headers=(), content_type="application/json"):
+        """The answer, whatever its status."""
+        sent = [("authorization", f"Bearer {token or self.token}"), ("accept", "application/json")]
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent += [("content-type", content_type), ("content-length", str(len(data)))]
+        sent += subject.headers if subject else []
+        connection = self._connection()
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in [*sent, *headers]:
+                connection.putheader(name, value)
+            connection.endheaders(data)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        except BaseException:
+            # What is left of it is no beginning for the next one.
+            connection.close()
+            raise
+        if answer.status == 101:
+            connection.close()
+        return Answer(answer.status, text)
+
+    def get(self, path, **parameters):
+        """The object or list at `path`; fails if there is none."""
+        answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path)
+        assert answer.status == 200, f"{path}: {answer.status} {answer.text}"
+        return answer.json
+
+    def may(self, subject, verb, resource, namespace="", name="", group=""):
+        """Whether the authorizer lets `subject`; `resource` is one, RESOURCE/SUBRESOURCE, or a path like /metrics."""
+        if resource.startswith("/"):
+            attributes = {"nonResourceAttributes": {"verb": verb, "path": resource}}
+        else:
+            resource, _, subresource = resource.partition("/")
+            attributes = {
+                "resourceAttributes": {
+                    "verb": verb,
+                    "group": group,
+                    "resource": resource,
+                    "subresource": subresource,
+                    "namespace": namespace,
+                    "name": name,
+                }
+            }
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": attributes}
+        answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, subject)
+        assert answer.status == 201, answer.text
+        assert "evaluationError" not in answer.json["status"], answer.text
+        return answer.json["status"]["allowed"]
+
+    def watch(self, path, **parameters):
+        """A connection of its own, and what arrives on it, until it is closed."""
+        connection = self._connect(timeout=None)
+        path = f"{path}?{urllib.parse.urlencode(parameters | {'watch': '1'})}"
+        connection.request("GET", path, headers={"authorization": f"Bearer {self.token}"})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        return connection, answer
+
+    def _connect(self, timeout=60):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.context)
+
+    def _connection(self):
+        if not hasattr(self.local, "connection"):
+            self.local.connection = self._connect()
+        return self.local.connection
+
+
+class Etcd(Process):
+    """An empty one. The API server waits for it."""
+
+    def __init__(self, directory):
+        clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        self.url = clients
+        command = [
+            "etcd",
+            f"--data-dir={directory}/etcd",
+            f"--listen-client-urls={clients}",
+            f"--advertise-client-urls={clients}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--logger=zap",
+            "--log-level=warn",
+        ]
+        super().__init__(command, directory / "etcd.log")
+
+
+class ControlPlane(contextlib.ExitStack):
+    """An API server with its own etcd, ready when it is made, with everything it writes in `directory`.
+
+    RBAC decides, Pod Security and quotas are enforced, service accounts exist and are demanded. With `nodes`, names of nodes by
+    their zones, pods are scheduled and turn Running there: kwok plays their kubelets.
+    """
+
+    def __init__(self, directory, crds=(), nodes=None):
+        """`crds` are folders of definitions that are installed."""
+        super().__init__()
+        self.directory = Path(directory)
+        self.directory.mkdir(exist_ok=True)
+        self.port, self.token = free_port(), secrets.token_hex(16)
+        self.certificate = self.directory / "certificates/apiserver.crt"
+        self.kubeconfig = self.directory / "kubeconfig"
+        with contextlib.ExitStack() as starting:
+            starting.push(self)
+            self._start(crds, nodes)
+            starting.pop_all()
+
+    def _start(self, crds, nodes):
+        etcd = self.enter_context(Etcd(self.directory))
+        self.apiserver = self.enter_context(Process(self._apiserver(etcd.url), self.directory / "apiserver.log"))
+        self.apiserver.until("it has a certificate", self._has_certificate)
+        self.api = Api(self.port, self.token, self.certificate)
+        self.kubeconfig.write_text(json.dumps(self._kubeconfig(), indent=1))
+        self.apiserver.until("it is ready", self._is_ready, within=120)
+        self.controllers = self.enter_context(Process(self._controllers(), self.directory / "controllers.log"))
+        if crds:
+            self.install(crds)
+        if nodes:
+            scheduler = ["kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--secure-port=0", "--leader-elect=false"]
+            self.scheduler = self.enter_context(Process(scheduler, self.directory / "scheduler.log"))
+            self.kwok = self.enter_context(Process(self._kwok(), self.directory / "kwok.log"))
+            for name, zone in nodes.items():
+                self.add_node(name, zone)
+            self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=60)
+        # Pods are refused in a namespace that has no default service account yet, and the first is made once all the rest runs.
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        self.controllers.until("they work", lambda: self.api.call("GET", path).status == 200, within=60)
+
+    def _apiserver(self, etcd):
+        key = self.directory / "service-accounts.key"
+        subprocess.run(["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", key], check=True)
+        tokens = self.directory / "tokens.csv"
+        tokens.write_text(f'{self.token},admin,admin,"system:masters"\n')
+        return [
+            "kube-apiserver",
+            f"--etcd-servers={etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
+            f"--secure-port={self.port}",
+            f"--cert-dir={self.certificate.parent}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            # A busy machine is no reason to keep a test waiting.
+            "--enable-priority-and-fairness=false",
+            "--profiling=false",
+        ]
+
+    def _controllers(self):
+        return [
+            "kube-controller-manager",
+            f"--kubeconfig={self.kubeconfig}",
+            "--secure-port=0",
+            "--leader-elect=false",
+            f"--service-account-private-key-file={self.directory}/service-accounts.key",
+            f"--root-ca-file={self.certificate}",
+        ]
+
+    def _kwok(self):
+        stages = sorted((Path(shutil.which("kwok")).parents[1] / "stages").glob("*.yaml"))
+        assert stages, "kwok's nodes and pods do nothing of themselves"
+        command = ["kwok", f"--kubeconfig={self.kubeconfig}", "--manage-all-nodes", "--node-lease-duration-seconds=40"]
+        return command + [f"--config={stage}" for stage in stages]
+
+    def _kubeconfig(self):
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.certificate)}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "current-context": "test",
+        }
+
+    def _has_certificate(self):
+        # The key is written after it.
+        return self.certificate.with_suffix(".key").exists()
+
+    def _is_ready(self):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.api.call("GET", "/readyz").status == 200
+        return False
+
+    def run(self, *command, stdin=None, check=True):
+        """A command that finds the API server by KUBECONFIG; its result, with everything it printed."""
+        home = self.directory / "home"
+        home.mkdir(exist_ok=True)
+        variables = ENVIRONMENT | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(home)}
+        command = [str(part) for part in command]
+        result = subprocess.run(command, env=variables, input=stdin, capture_output=True, text=True)
+        if check:
+            assert result.returncode == 0, f"{' '.join(command)}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def kubectl(self, *arguments, subject=None, stdin=None, check=True):
+        return self.run("kubectl", *arguments, *(subject.flags if subject else []), stdin=stdin, check=check)
+
+    def apply(self, objects, *flags, subject=None, check=True):
+        """`kubectl apply` of a list of objects, on the server's side and strictly: a misspelt field is an error there."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        command = ["apply", "--server-side", "--validate=strict", *flags, "--filename=-"]
+        return self.kubectl(*command, subject=subject, stdin=text, check=check)
+
+    def install(self, folders):
+        """Definitions of custom resources; they are served when this returns."""
+        self.kubectl("apply", "--server-side", *(f"--filename={folder}" for folder in folders))
+
+        def served():
+            definitions = self.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+            return all("Established" in conditions(definition) for definition in definitions)
+
+        self.apiserver.until("the definitions are established", served)
+
+    def add_node(self, name, zone, cpu="4", memory="8Gi"):
+        resources = {"cpu": cpu, "memory": memory, "pods": "50", "ephemeral-storage": "50Gi"}
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "kubernetes.io/hostname": name,
+                    "kubernetes.io/os": "linux",
+                    "kubernetes.io/arch": "amd64",
+                    "topology.kubernetes.io/zone": zone,
+                },
+            },
+            "status": {"allocatable": resources, "capacity": resources},
+        }
+        answer = self.api.call("POST", "/api/v1/nodes", node)
+        assert answer.status == 201, answer.text
+
+    def ready_nodes(self):
+        return {item["metadata"]["name"] for item in self.api.get("/api/v1/nodes")["items"] if "Ready" in conditions(item)}
+
+    def token_of(self, namespace, name):
+        """A token of a service account that exists."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = self.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
+        assert answer.status == 201, answer.text
+        return answer.json["status"]["token"]
+
+
+def conditions(thing):
+    """Names of the conditions that are true of it."""
+    listed = thing.get("status", {}).get("conditions") or []
+    return {condition["type"] for condition in listed if condition["status"] == "True"}
