@@ -157,7 +157,7 @@ class ControlPlane(contextlib.ExitStack):
     """
 
     def __init__(self, directory, crds=(), nodes=None):
-        """`crds` are folders of definitions that are installed."""
+        """`crds` are files of definitions that are installed, or folders of them."""
         super().__init__()
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
@@ -205,6 +205,8 @@ class ControlPlane(contextlib.ExitStack):
             f"--cert-dir={self.certificate.parent}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
+            # Pod Security is to refuse them, as it has to in a real cluster.
+            "--allow-privileged=true",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
@@ -270,9 +272,9 @@ class ControlPlane(contextlib.ExitStack):
         command = ["apply", "--server-side", "--validate=strict", *flags, "--filename=-"]
         return self.kubectl(*command, subject=subject, stdin=text, check=check)
 
-    def install(self, folders):
+    def install(self, paths):
         """Definitions of custom resources; they are served when this returns."""
-        self.kubectl("apply", "--server-side", *(f"--filename={folder}" for folder in folders))
+        self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
 
         def served():
             definitions = self.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]

@@ -1,0 +1,59 @@
+"""One control plane an environment, for all tests: started once, at the same time, with the environment's manifests applied."""
+
+import contextlib
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.kubernetes import ControlPlane
+
+ENVIRONMENTS = ["staging", "production"]
+# Of the operator's, those that the chart has: the others are large, and each is a while until it is served.
+CRDS = [
+    Path(os.environ["CRDS"]) / name
+    for name in (
+        "argo-cd/application-crd.yaml",
+        "argo-cd/appproject-crd.yaml",
+        "cert-manager",
+        "gateway-api",
+        "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
+        "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
+    )
+]
+# Three zones, two nodes each, as the Terraform of the clusters has them.
+NODES = {f"node-{zone}{number}": f"zone-{zone}" for zone in "abc" for number in (1, 2)}
+
+
+def manifests(environment):
+    """What kustomize makes of the environment's folder."""
+    rendered = subprocess.run(["kubectl", "kustomize", f"gitops/{environment}/cluster"], check=True, capture_output=True, text=True)
+    return list(yaml.safe_load_all(rendered.stdout))
+
+
+@pytest.fixture(scope="session")
+def clusters(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("clusters")
+    with contextlib.ExitStack() as stack:
+
+        def start(environment):
+            cluster = stack.enter_context(ControlPlane(directory / environment, CRDS, NODES))
+            cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}])
+            cluster.apply(manifests(environment))
+            return environment, cluster
+
+        with ThreadPoolExecutor() as pool:
+            yield dict(pool.map(start, ENVIRONMENTS))
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def environment(request):
+    return request.param
+
+
+@pytest.fixture
+def cluster(clusters, environment):
+    return clusters[environment]
