@@ -111,26 +111,23 @@ class Api:
         assert "evaluationError" not in answer.json["status"], answer.text
         return answer.json["status"]["allowed"]
 
-    def watch(self, path, **parameters):
-        """A connection of its own, and what arrives on it, until it is closed."""
-        connection = self._connect(timeout=None)
-        path = f"{path}?{urllib.parse.urlencode(parameters | {'watch': '1'})}"
-        connection.request("GET", path, headers={"authorization": f"Bearer {self.token}"})
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
-        return connection, answer
-
-    def _connect(self, timeout=60):
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.context)
+    def history(self, path, since, **parameters):
+        """What happened to the objects of a list since its `resourceVersion` was `since`: pairs of ADDED, MODIFIED or DELETED and object."""
+        parameters = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"} | parameters
+        answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}")
+        assert answer.status == 200, answer.text
+        events = [json.loads(line) for line in answer.text.splitlines()]
+        assert all(event["type"] in ("ADDED", "MODIFIED", "DELETED") for event in events), events[-1]
+        return [(event["type"], event["object"]) for event in events]
 
     def _connection(self):
         if not hasattr(self.local, "connection"):
-            self.local.connection = self._connect()
+            self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.context)
         return self.local.connection
 
 
 class Etcd(Process):
-    """An empty one. The API server waits for it."""
+    """An empty one, which may lose everything. The API server waits for it."""
 
     def __init__(self, directory):
         clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
@@ -143,7 +140,7 @@ class Etcd(Process):
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
-            "--logger=zap",
+            "--unsafe-no-fsync",
             "--log-level=warn",
         ]
         super().__init__(command, directory / "etcd.log")
@@ -224,6 +221,7 @@ class ControlPlane(contextlib.ExitStack):
             "--leader-elect=false",
             f"--service-account-private-key-file={self.directory}/service-accounts.key",
             f"--root-ca-file={self.certificate}",
+            "--horizontal-pod-autoscaler-sync-period=1s",
         ]
 
     def _kwok(self):
