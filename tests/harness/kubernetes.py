@@ -265,10 +265,9 @@ class ControlPlane(contextlib.ExitStack):
         return self.run("kubectl", *arguments, *(subject.flags if subject else []), stdin=stdin, check=check)
 
     def apply(self, objects, *flags, subject=None, check=True):
-        """`kubectl apply` of a list of objects, on the server's side and strictly: a misspelt field is an error there."""
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        """`kubectl apply` of objects, on the server's side and strictly: a misspelt field is an error there."""
         command = ["apply", "--server-side", "--validate=strict", *flags, "--filename=-"]
-        return self.kubectl(*command, subject=subject, stdin=text, check=check)
+        return self.kubectl(*command, subject=subject, stdin=documents(objects), check=check)
 
     def install(self, paths):
         """Definitions of custom resources; they are served when this returns."""
@@ -308,6 +307,11 @@ class ControlPlane(contextlib.ExitStack):
         answer = self.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
         assert answer.status == 201, answer.text
         return answer.json["status"]["token"]
+
+
+def documents(objects):
+    """A file of them. Not one object of kind List, of which kubectl does not let the server judge the fields."""
+    return "\n---\n".join(json.dumps(thing) for thing in objects)
 
 
 def conditions(thing):

@@ -1,0 +1,120 @@
+"""What the chart renders, and what becomes of it in a control plane."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from harness.kubernetes import conditions, documents, service_account
+from harness.process import ENVIRONMENT
+
+CHART = Path("helm/shoutback")
+RELEASE = NAMESPACE = "shoutback"
+DEPLOYER = service_account(NAMESPACE, "deployer")
+# No image has them. What the release pipeline writes is empty until there is a release.
+IMAGE = ["--set-string=image.tag=" + "0" * 40, "--set-string=image.digest=sha256:" + "0" * 64]
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+def values_of(environment):
+    return [f"--values=gitops/{environment}/shoutback/values.yaml", *IMAGE]
+
+
+# By name, in which environment's cluster it is tried, and the flags that make it.
+RENDERINGS = {environment: (environment, values_of(environment)) for environment in ("staging", "production")}
+RENDERINGS |= {
+    # The larger quota is production's.
+    path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}"])
+    for path in sorted(CHART.glob("ci/*-values.yaml"))
+}
+
+
+@dataclass
+class Rendering:
+    objects: list
+    hooks: list
+
+    def of_kind(self, *kinds):
+        return [thing for thing in self.objects if thing["kind"] in kinds]
+
+    @property
+    def deployment(self):
+        [deployment] = self.of_kind("Deployment")
+        return deployment
+
+
+def render(flags):
+    command = ["helm", "template", RELEASE, CHART, f"--namespace={NAMESPACE}", *flags]
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    things = [thing for thing in yaml.load_all(result.stdout, yaml.CSafeLoader) if thing]
+    for thing in things:
+        thing["metadata"].setdefault("namespace", NAMESPACE)
+    hooks = [thing for thing in things if "helm.sh/hook" in thing["metadata"].get("annotations", {})]
+    return Rendering([thing for thing in things if thing not in hooks], hooks)
+
+
+def deployment(cluster, name=RELEASE):
+    return cluster.api.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
+
+
+def rolled_out(cluster, name=RELEASE, least=1, counted="availableReplicas"):
+    """The deployment, once all of its replicas are of the newest template and counted, and it has at least so many."""
+
+    def complete():
+        found = deployment(cluster, name)
+        status, replicas = found["status"], found["spec"]["replicas"]
+        counts = [status.get(count, 0) for count in ("replicas", "updatedReplicas", counted)]
+        seen = status.get("observedGeneration") == found["metadata"]["generation"]
+        return found if seen and replicas >= least and counts == [replicas] * 3 else None
+
+    return cluster.controllers.until(f"{name} is rolled out", complete, within=60)
+
+
+def selector(found):
+    """A label selector as the API's lists take it."""
+    assert not found.get("matchExpressions"), found
+    return ",".join(f"{label}={value}" for label, value in sorted(found["matchLabels"].items()))
+
+
+def pods(cluster, labels):
+    return cluster.api.get(PODS, labelSelector=labels)["items"]
+
+
+def names(things):
+    return {thing["metadata"]["name"] for thing in things}
+
+
+def ready(pod):
+    return "Ready" in conditions(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def none_left(cluster):
+    """Waits until no pod is left in the namespace, nor in its quota's account."""
+
+    def gone():
+        [quota] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
+        return not cluster.api.get(PODS)["items"] and quota["status"]["used"]["pods"] == "0"
+
+    cluster.controllers.until("all pods are gone", gone, within=60)
+
+
+def refusals(cluster):
+    """Messages of events that say that a pod could not be made."""
+    events = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/events")["items"]
+    return [event["message"] for event in events if event["reason"] == "FailedCreate"]
+
+
+def bring(cluster, things, subject=DEPLOYER):
+    """Applies them as the deployer does; a warning is a failure."""
+    applied = cluster.apply(things, "--warnings-as-errors", subject=subject)
+    assert not applied.stderr
+    assert len(applied.stdout.splitlines()) == len(things), applied.stdout
+
+
+def take_out(cluster, things, subject=DEPLOYER):
+    """Removes them, and waits until their pods are gone."""
+    removed = cluster.kubectl("delete", "--wait=false", "--filename=-", subject=subject, stdin=documents(things))
+    assert len(removed.stdout.splitlines()) == len(things), removed.stdout
+    none_left(cluster)

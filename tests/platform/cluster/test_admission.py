@@ -1,0 +1,187 @@
+"""Every rendering of the chart is let in, as the deployer brings it, and taken out again; what should not be let in is not."""
+
+import copy
+import math
+import re
+
+import pytest
+from chart import (
+    DEPLOYER,
+    NAMESPACE,
+    PODS,
+    RENDERINGS,
+    bring,
+    pods,
+    refusals,
+    render,
+    rolled_out,
+    selector,
+    take_out,
+    values_of,
+)
+
+
+@pytest.fixture(params=RENDERINGS)
+def rendering(request):
+    return render(RENDERINGS[request.param][1])
+
+
+@pytest.fixture
+def chosen(clusters, request):
+    """The cluster that the rendering is tried in."""
+    return clusters[RENDERINGS[request.node.callspec.params["rendering"]][0]]
+
+
+def touched(things):
+    """The same with one more annotation on each: an upgrade that leaves nothing out."""
+    things = copy.deepcopy(things)
+    for thing in things:
+        thing["metadata"].setdefault("annotations", {})["test"] = "touched"
+    return things
+
+
+def provide(cluster, rendering):
+    """What pods refer to and only the cluster's owner makes."""
+    name = rendering.deployment["spec"]["template"]["spec"].get("priorityClassName")
+    if name:
+        cluster.apply([{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}])
+
+
+def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
+    """Without a warning, and with all the pods that it asks for, which the namespace's Pod Security, quota and limits let in."""
+    name = rendering.deployment["metadata"]["name"]
+    provide(chosen, rendering)
+    least = [autoscaler["spec"]["minReplicas"] for autoscaler in rendering.of_kind("HorizontalPodAutoscaler")]
+    replicas, = least or [rendering.deployment["spec"].get("replicas")]
+    bring(chosen, rendering.objects)
+    try:
+        # Not available, which takes them longer.
+        found = rolled_out(chosen, name, *least, counted="readyReplicas")
+        assert found["spec"]["replicas"] == replicas
+        assert len(pods(chosen, selector(found["spec"]["selector"]))) == replicas
+        assert not refusals(chosen)
+        bring(chosen, touched(rendering.objects))
+    finally:
+        take_out(chosen, rendering.objects)
+
+
+def test_what_helm_test_runs_is_let_in(clusters):
+    """When somebody runs it; Argo CD does not."""
+    hooks = [hook for _, flags in RENDERINGS.values() for hook in render(flags).hooks]
+    assert {hook["kind"] for hook in hooks} == {"Pod"}
+    for hook in hooks:
+        # Only the release has its own.
+        hook["spec"]["serviceAccountName"] = "default"
+        for cluster in clusters.values():
+            assert not cluster.apply([hook], "--warnings-as-errors", "--dry-run=server").stderr
+
+
+def refused(cluster, things, *flags):
+    """What the server says to them, which must be no."""
+    result = cluster.apply(things, "--warnings-as-errors", "--dry-run=server", *flags, subject=DEPLOYER, check=False)
+    assert result.returncode != 0, result.stdout
+    return result.stderr
+
+
+@pytest.fixture
+def found(environment):
+    return render(values_of(environment))
+
+
+def container(found):
+    return found.deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_a_misspelt_field_is_refused(cluster, found):
+    container(found)["readinessProbs"] = container(found).pop("readinessProbe")
+    assert 'containers[name="shoutback"].readinessProbs: field not declared in schema' in refused(cluster, [found.deployment])
+
+
+MUTATIONS = {
+    "privileged": lambda found: container(found)["securityContext"].update(privileged=True, allowPrivilegeEscalation=True),
+    "root": lambda found: container(found)["securityContext"].update(runAsUser=0),
+    "capabilities": lambda found: container(found)["securityContext"].pop("capabilities"),
+    "seccomp": lambda found: [
+        context.pop("seccompProfile", None)
+        for context in (container(found)["securityContext"], found.deployment["spec"]["template"]["spec"]["securityContext"])
+    ],
+    "host path": lambda found: found.deployment["spec"]["template"]["spec"]
+    .setdefault("volumes", [])
+    .append({"name": "root", "hostPath": {"path": "/"}}),
+    "host network": lambda found: found.deployment["spec"]["template"]["spec"].update(hostNetwork=True),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_what_pod_security_forbids_is_refused(cluster, found, mutation):
+    """A Deployment is only warned about, which is why a warning counts; its pod is refused."""
+    MUTATIONS[mutation](found)
+    assert "would violate PodSecurity" in refused(cluster, [found.deployment])
+    template = found.deployment["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "mutated", "labels": template["metadata"]["labels"]},
+        "spec": template["spec"] | {"serviceAccountName": "default"},
+    }
+    answer = cluster.api.call("POST", f"{PODS}?dryRun=All&fieldValidation=Strict", pod)
+    assert answer.status == 403 and 'violates PodSecurity "restricted:v1.36"' in answer.json["message"]
+
+
+def test_no_service_is_reached_past_the_ingress(cluster, found):
+    for kind in ("LoadBalancer", "NodePort"):
+        for service in found.of_kind("Service"):
+            service["spec"] = {name: value for name, value in service["spec"].items() if name != "clusterIP"} | {"type": kind}
+            assert "exceeded quota" in refused(cluster, [service])
+
+
+UNITS = {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def quantity(text):
+    number, unit = re.fullmatch(r"([\d.]+)(\D*)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def quota(cluster, side):
+    """What the quota allows (`hard`) or has been charged of (`used`)."""
+    [found] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
+    return {resource: quantity(amount) for resource, amount in found["status"][side].items()}
+
+
+def charged(cluster, things, pods):
+    """What the quota is charged of one of so many equal pods, with what the namespace adds to them."""
+    bring(cluster, things, subject=None)
+    try:
+        cluster.controllers.until("the pods are charged", lambda: quota(cluster, "used")["pods"] == pods)
+        used = quota(cluster, "used")
+    finally:
+        take_out(cluster, things, subject=None)
+    return {resource: amount / pods for resource, amount in used.items() if resource.startswith(("pods", "requests.", "limits."))}
+
+
+def most(found):
+    """The most replicas there are at once: in a rolling update, while all that were replaced still drain, which are charged until they
+    are gone."""
+    autoscalers = found.of_kind("HorizontalPodAutoscaler")
+    replicas = autoscalers[0]["spec"]["maxReplicas"] if autoscalers else found.deployment["spec"]["replicas"]
+    surge = found.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    return 2 * replicas + (math.ceil(replicas * int(surge.rstrip("%")) / 100) if isinstance(surge, str) else surge)
+
+
+def test_the_quota_has_room_for_a_rolling_update_at_most_replicas(cluster, environment, found):
+    """And for the test's pod; but not for twice as much, or it would be none."""
+    account = [thing for thing in found.objects if thing["kind"] == "ServiceAccount"]
+    found.deployment["spec"]["replicas"] = 2
+    replica = charged(cluster, [*account, found.deployment], 2)
+    [hook, *_] = [hook for _, flags in RENDERINGS.values() for hook in render(flags).hooks]
+    hook["spec"]["serviceAccountName"] = "default"
+    test = charged(cluster, [hook], 1)
+    need = {resource: most(found) * amount + test[resource] for resource, amount in replica.items()}
+    assert {"pods", "requests.cpu", "requests.memory", "limits.memory"} <= need.keys()
+    hard = quota(cluster, "hard")
+    for resource, needed in need.items():
+        assert needed <= hard[resource] <= 2 * needed, f"{resource}: {hard[resource]:g} for {needed:g}"
+    # The certificates of the cluster are a config map.
+    assert len(found.of_kind("ConfigMap")) + 1 <= hard["configmaps"]
+    assert len(found.of_kind("Service")) <= hard["services"]
