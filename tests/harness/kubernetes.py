@@ -182,10 +182,10 @@ class ControlPlane(contextlib.ExitStack):
             self.kwok = self.enter_context(Process(self._kwok(), self.directory / "kwok.log"))
             for name, zone in nodes.items():
                 self.add_node(name, zone)
-            self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=60)
+            self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=120)
         # Pods are refused in a namespace that has no default service account yet, and the first is made once all the rest runs.
         path = "/api/v1/namespaces/default/serviceaccounts/default"
-        self.controllers.until("they work", lambda: self.api.call("GET", path).status == 200, within=60)
+        self.controllers.until("they work", lambda: self.api.call("GET", path).status == 200, within=120)
 
     def _apiserver(self, etcd):
         key = self.directory / "service-accounts.key"
@@ -250,13 +250,15 @@ class ControlPlane(contextlib.ExitStack):
             return self.api.call("GET", "/readyz").status == 200
         return False
 
+    @property
+    def variables(self):
+        """With these, a command finds the API server, and a place for what it remembers."""
+        return {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
+
     def run(self, *command, stdin=None, check=True):
-        """A command that finds the API server by KUBECONFIG; its result, with everything it printed."""
-        home = self.directory / "home"
-        home.mkdir(exist_ok=True)
-        variables = ENVIRONMENT | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(home)}
+        """Its result, with everything it printed."""
         command = [str(part) for part in command]
-        result = subprocess.run(command, env=variables, input=stdin, capture_output=True, text=True)
+        result = subprocess.run(command, env=ENVIRONMENT | self.variables, input=stdin, capture_output=True, text=True)
         if check:
             assert result.returncode == 0, f"{' '.join(command)}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
@@ -277,7 +279,7 @@ class ControlPlane(contextlib.ExitStack):
             definitions = self.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
             return all("Established" in conditions(definition) for definition in definitions)
 
-        self.apiserver.until("the definitions are established", served)
+        self.apiserver.until("the definitions are established", served, within=120)
 
     def add_node(self, name, zone, cpu="4", memory="8Gi"):
         resources = {"cpu": cpu, "memory": memory, "pods": "50", "ephemeral-storage": "50Gi"}

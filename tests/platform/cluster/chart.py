@@ -1,5 +1,6 @@
 """What the chart renders, and what becomes of it in a control plane."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,12 @@ from harness.process import ENVIRONMENT
 CHART = Path("helm/shoutback")
 RELEASE = NAMESPACE = "shoutback"
 DEPLOYER = service_account(NAMESPACE, "deployer")
-# No image has them. What the release pipeline writes is empty until there is a release.
-IMAGE = ["--set-string=image.tag=" + "0" * 40, "--set-string=image.digest=sha256:" + "0" * 64]
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 def values_of(environment):
-    return [f"--values=gitops/{environment}/shoutback/values.yaml", *IMAGE]
+    files = [f"gitops/{environment}/shoutback/values.yaml", f"gitops/{environment}/shoutback/image.yaml", "tests/platform/filled-values.yaml"]
+    return [f"--values={path}" for path in files]
 
 
 # By name, in which environment's cluster it is tried, and the flags that make it.
@@ -69,7 +69,7 @@ def rolled_out(cluster, name=RELEASE, least=1, counted="availableReplicas"):
         seen = status.get("observedGeneration") == found["metadata"]["generation"]
         return found if seen and replicas >= least and counts == [replicas] * 3 else None
 
-    return cluster.controllers.until(f"{name} is rolled out", complete, within=60)
+    return cluster.controllers.until(f"{name} is rolled out", complete, within=120)
 
 
 def selector(found):
@@ -97,17 +97,27 @@ def none_left(cluster):
         [quota] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
         return not cluster.api.get(PODS)["items"] and quota["status"]["used"]["pods"] == "0"
 
-    cluster.controllers.until("all pods are gone", gone, within=60)
+    cluster.controllers.until("all pods are gone", gone, within=120)
 
 
-def refusals(cluster):
-    """Messages of events that say that a pod could not be made."""
-    events = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/events")["items"]
-    return [event["message"] for event in events if event["reason"] == "FailedCreate"]
+def refusals(cluster, deployment):
+    """Messages of events that say that a pod of it could not be made."""
+    events = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/events", fieldSelector="reason=FailedCreate")["items"]
+    owner = re.compile(re.escape(deployment) + "-[a-z0-9]+")
+    return [event["message"] for event in events if owner.fullmatch(event["involvedObject"]["name"])]
+
+
+def provide(cluster, things):
+    """What pods refer to and only the cluster's owner makes."""
+    for thing in things:
+        name = thing["spec"]["template"]["spec"].get("priorityClassName") if thing["kind"] == "Deployment" else None
+        if name:
+            cluster.apply([{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}])
 
 
 def bring(cluster, things, subject=DEPLOYER):
     """Applies them as the deployer does; a warning is a failure."""
+    provide(cluster, things)
     applied = cluster.apply(things, "--warnings-as-errors", subject=subject)
     assert not applied.stderr
     assert len(applied.stdout.splitlines()) == len(things), applied.stdout

@@ -1,9 +1,8 @@
-"""One control plane an environment, for all tests: started once, at the same time, with the environment's manifests applied."""
+"""One control plane an environment, for all tests of a process, with the environment's manifests applied."""
 
 import contextlib
 import os
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,19 +33,26 @@ def manifests(environment):
     return list(yaml.safe_load_all(rendered.stdout))
 
 
+class Clusters(dict):
+    """By environment; each is started when it is asked for first."""
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory, self.stack = directory, contextlib.ExitStack()
+
+    def __missing__(self, environment):
+        cluster = self.stack.enter_context(ControlPlane(self.directory / environment, CRDS, NODES))
+        cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}])
+        cluster.apply(manifests(environment))
+        self[environment] = cluster
+        return cluster
+
+
 @pytest.fixture(scope="session")
 def clusters(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("clusters")
-    with contextlib.ExitStack() as stack:
-
-        def start(environment):
-            cluster = stack.enter_context(ControlPlane(directory / environment, CRDS, NODES))
-            cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}])
-            cluster.apply(manifests(environment))
-            return environment, cluster
-
-        with ThreadPoolExecutor() as pool:
-            yield dict(pool.map(start, ENVIRONMENTS))
+    clusters = Clusters(tmp_path_factory.mktemp("clusters"))
+    with clusters.stack:
+        yield clusters
 
 
 @pytest.fixture(params=ENVIRONMENTS)

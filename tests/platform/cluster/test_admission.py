@@ -40,17 +40,9 @@ def touched(things):
     return things
 
 
-def provide(cluster, rendering):
-    """What pods refer to and only the cluster's owner makes."""
-    name = rendering.deployment["spec"]["template"]["spec"].get("priorityClassName")
-    if name:
-        cluster.apply([{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}])
-
-
 def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
     """Without a warning, and with all the pods that it asks for, which the namespace's Pod Security, quota and limits let in."""
     name = rendering.deployment["metadata"]["name"]
-    provide(chosen, rendering)
     least = [autoscaler["spec"]["minReplicas"] for autoscaler in rendering.of_kind("HorizontalPodAutoscaler")]
     replicas, = least or [rendering.deployment["spec"].get("replicas")]
     bring(chosen, rendering.objects)
@@ -59,7 +51,7 @@ def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
         found = rolled_out(chosen, name, *least, counted="readyReplicas")
         assert found["spec"]["replicas"] == replicas
         assert len(pods(chosen, selector(found["spec"]["selector"]))) == replicas
-        assert not refusals(chosen)
+        assert not refusals(chosen, name)
         bring(chosen, touched(rendering.objects))
     finally:
         take_out(chosen, rendering.objects)

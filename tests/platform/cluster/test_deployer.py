@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from chart import DEPLOYER, NAMESPACE, RENDERINGS, none_left, render
+from chart import DEPLOYER, NAMESPACE, RENDERINGS, none_left, provide, render
 from rights import ROLES, WRITE, accesses
 
 from harness.kubernetes import Subject, documents
@@ -13,10 +13,10 @@ ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/shoutba
 
 @pytest.fixture(scope="module")
 def everything():
-    """One object of each kind that some rendering has."""
+    """One object of each kind that some rendering has; of one rendering, where it has them."""
     kinds = {}
-    for _, flags in RENDERINGS.values():
-        for thing in render(flags).objects:
+    for name in ("everything", *RENDERINGS):
+        for thing in render(RENDERINGS[name][1]).objects:
             kinds.setdefault(thing["kind"], thing)
     return list(kinds.values())
 
@@ -58,6 +58,7 @@ def asked(cluster, *command, things, status="2"):
 def test_each_right_is_used_and_no_other_is_needed(clusters, everything, allowed):
     """By either way that Argo CD has to apply things, when they are new and when they are not, and by removal."""
     cluster, used = clusters["production"], set()
+    provide(cluster, everything)
     for command in (["apply", "--server-side"], ["apply"]):
         used |= asked(cluster, *command, things=everything)
         for thing in everything:

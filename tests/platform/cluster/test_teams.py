@@ -71,22 +71,26 @@ UPGRADES = {"websocket": ("GET", WEBSOCKET), "spdy": ("POST", SPDY)}
 NAMESPACE = "/api/v1/namespaces/shoutback"
 
 
-@pytest.fixture(scope="module")
-def furnished(clusters):
+@pytest.fixture
+def furnished(cluster):
     """A secret, and a pod that no node has: whoever may enter it is told so, and not that it is forbidden."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": "a secret value"}}
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     spec = {
         "containers": [{"name": "sleep", "image": "pause:3", "securityContext": security}],
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "nodeSelector": {"nowhere": "true"},
     }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "waiting"}, "spec": spec}
-    for cluster in clusters.values():
-        cluster.apply([thing | {"metadata": thing["metadata"] | {"namespace": "shoutback"}} for thing in (secret, pod)])
+    things = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": "a secret value"}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "waiting"}, "spec": spec},
+    ]
+    for thing in things:
+        path = f"{NAMESPACE}/{thing['kind'].lower()}s"
+        # It may be there from the test before.
+        assert cluster.api.call("POST", path, thing).status in (201, 409)
     yield
-    for cluster in clusters.values():
-        cluster.kubectl("delete", "--namespace=shoutback", "secret/token", "pod/waiting", "--wait=false")
+    # Others count pods.
+    cluster.api.call("DELETE", f"{NAMESPACE}/pods/waiting?gracePeriodSeconds=0")
 
 
 @pytest.mark.parametrize("team", TEAMS)
