@@ -4,22 +4,19 @@
 # SIGTERM comes as soon as the service has ended, and at it Filebeat stops reading, whatever it has not seen yet. So it is passed on
 # late. A preStop hook would not do: kubelet runs it when the pod's end begins, and not when the sidecar's turn has come.
 stopping=
-trap 'stopping=1; sleep "$LINGER"; kill -TERM "$child" 2>/dev/null' TERM
+trap 'stopping=1; sleep "$LINGER"; kill -TERM "$!" 2>/dev/null' TERM
 
-while :; do
+until [[ $stopping ]]; do
     filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false &
-    child=$!
-    wait "$child"
+    # In case it came before there was anything to pass it on to.
+    [[ $stopping ]] && kill -TERM "$!"
+    wait "$!"
     code=$?
-    # The signal ended that wait, and Filebeat goes on.
-    if [[ $stopping ]]; then
-        wait "$child"
-        exit
-    fi
-    echo "filebeat ended with $code, and is started again in 10 s" >&2
-    sleep 10 &
-    wait $!
-    if [[ $stopping ]]; then
-        exit "$code"
+    if [[ ! $stopping ]]; then
+        echo "filebeat ended with $code, and is started again in 10 s" >&2
+        sleep 10 &
+        wait "$!"
     fi
 done
+# The signal ended that wait, and not Filebeat.
+wait
