@@ -4,8 +4,8 @@ import re
 import subprocess
 
 import pytest
-from rendering import EVERYTHING, MINIMAL, TOP, ci
 import yaml
+from rendering import EVERYTHING, MINIMAL, TOP, ci
 
 from harness.process import ENVIRONMENT, wait_until
 

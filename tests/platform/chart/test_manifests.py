@@ -61,7 +61,7 @@ def test_a_wrong_one_would_be_found(tmp_path):
         assert good in SHORT.text
         texts[str(number)] = SHORT.text.replace(good, bad)
     found = kubeconform(texts, tmp_path)
-    for (good, bad), resources in zip(wrong.items(), found.values(), strict=True):
+    for bad, resources in zip(wrong.values(), found.values(), strict=True):
         assert any(resource["status"] != "statusValid" for resource in resources), bad
 
 
@@ -91,7 +91,7 @@ def test_each_file_is_in_the_package(tmp_path):
 
 
 def test_the_charts_version_of_the_service_is_the_services():
-    assert f'appVersion: {version()}\n' in (CHART / "Chart.yaml").read_text()
+    assert f"appVersion: {version()}\n" in (CHART / "Chart.yaml").read_text()
 
 
 def version():
@@ -112,7 +112,7 @@ class TestNotes:
     def test_they_say_how_to_call(self):
         said = notes(ALL["production"])
         assert "kubectl -n shoutback port-forward service/shoutback 5000:80" in said
-        assert 'authorization: Bearer $TOKEN' in said and "helm test shoutback" in said
+        assert "authorization: Bearer $TOKEN" in said and "helm test shoutback" in said
         assert "custom.metrics.k8s.io" in said
         assert "AUTH_MODE" not in said and "No traces" not in said
 

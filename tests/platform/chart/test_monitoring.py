@@ -4,8 +4,8 @@ import json
 import subprocess
 
 import pytest
-from rendering import ALL, EVERYTHING, MINIMAL, TOP, ci, matches
 import yaml
+from rendering import ALL, EVERYTHING, MINIMAL, TOP, ci, matches
 
 RULES = sorted((TOP / "observability/prometheus/rules").glob("*.yaml"))
 DASHBOARDS = sorted((TOP / "observability/grafana/dashboards").glob("*.json"))
@@ -30,7 +30,10 @@ def address(rendering, *path):
 class TestRules:
     def test_they_are_those_of_the_files(self, rendering):
         url = address(rendering, "prometheusRule", "runbookBaseUrl")
-        rendered = {rule["metadata"]["name"].removeprefix(rendering.deployment["metadata"]["name"] + "-"): rule for rule in rendering.of_kind("PrometheusRule")}
+        rendered = {
+            rule["metadata"]["name"].removeprefix(rendering.deployment["metadata"]["name"] + "-"): rule
+            for rule in rendering.of_kind("PrometheusRule")
+        }
         assert set(rendered) == {path.stem for path in RULES}
         for path in RULES:
             assert "RUNBOOK_BASE_URL" in path.read_text() or path.stem == "slo-recording"
@@ -41,7 +44,9 @@ class TestRules:
             (tmp_path / f"{rule['metadata']['name']}.yaml").write_text(yaml.safe_dump(rule["spec"]))
         files = sorted(tmp_path.iterdir())
         assert len(files) == len(RULES)
-        result = subprocess.run(["promtool", "check", "rules", "--lint=all", "--lint-fatal", *files], capture_output=True, text=True)
+        result = subprocess.run(
+            ["promtool", "check", "rules", "--lint=all", "--lint-fatal", *files], capture_output=True, text=True
+        )
         assert result.returncode == 0, result.stdout + result.stderr
 
     def test_the_operator_finds_them(self, rendering):

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from rendering import ENVIRONMENTS, EVERYTHING, FILLED, MINIMAL, SCHEMA, TOP, Rendering, at, ci, merged
 import yaml
+from rendering import ENVIRONMENTS, EVERYTHING, FILLED, MINIMAL, SCHEMA, TOP, Rendering, at, ci, merged
 
 DEVELOPMENT = ci("development")
 FILEBEAT = ci("filebeat")
@@ -19,30 +19,70 @@ REFUSALS = {
         {"config": {"AUTH_MODE": "cognito"}},
         "missing properties 'COGNITO_USER_POOL_IDS', 'COGNITO_CLIENT_IDS'",
     ),
-    "no authentication in staging": (MINIMAL, {"config": {"AUTH_MODE": "disabled"}}, "/config/AUTH_MODE': value must be 'cognito'"),
-    "no authentication in production": (EVERYTHING, {"config": {"AUTH_MODE": "disabled"}}, "/config/AUTH_MODE': value must be 'cognito'"),
+    "no authentication in staging": (
+        MINIMAL,
+        {"config": {"AUTH_MODE": "disabled"}},
+        "/config/AUTH_MODE': value must be 'cognito'",
+    ),
+    "no authentication in production": (
+        EVERYTHING,
+        {"config": {"AUTH_MODE": "disabled"}},
+        "/config/AUTH_MODE': value must be 'cognito'",
+    ),
     "no tag": (MINIMAL, {"image": {"tag": ""}}, "image.tag is empty: it must be the full SHA of the commit"),
     "no tag in development": (DEVELOPMENT, {"image": {"tag": ""}}, "image.tag is empty"),
     "a version as tag": (MINIMAL, {"image": {"tag": "1.2.3"}}, 'image.tag is "1.2.3", but in staging it must be the full SHA'),
     "latest": (EVERYTHING, {"image": {"tag": "latest"}}, 'image.tag is "latest", but in production it must be the full SHA'),
-    "no digest": (MINIMAL, {"image": {"digest": ""}}, "image.digest is empty, but in staging the image must be named by its digest"),
+    "no digest": (
+        MINIMAL,
+        {"image": {"digest": ""}},
+        "image.digest is empty, but in staging the image must be named by its digest",
+    ),
     "half a digest": (MINIMAL, {"image": {"digest": "sha256:0123"}}, "/image/digest': 'sha256:0123' does not match pattern"),
     "a digest in the repository": (MINIMAL, {"image": {"repository": "shoutback@sha256"}}, "/image/repository': "),
     "a pull policy": (MINIMAL, {"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy': value must be one of 'Always'"),
     "text for a number": (MINIMAL, {"replicaCount": "three"}, "/replicaCount': got string, want integer"),
     "no replica": (MINIMAL, {"replicaCount": 0}, "/replicaCount': minimum: got 0, want 1"),
-    "a variable of nobody's": (MINIMAL, {"config": {"MAX_BODY": "1KiB"}}, "/config': additional properties 'MAX_BODY' not allowed"),
-    "a duration without unit": (MINIMAL, {"config": {"REQUEST_TIMEOUT": 30}}, "/config/REQUEST_TIMEOUT': got number, want string"),
-    "a duration of another kind": (MINIMAL, {"config": {"REQUEST_TIMEOUT": "1m30s"}}, "/config/REQUEST_TIMEOUT': '1m30s' does not match"),
-    "a size of another kind": (MINIMAL, {"config": {"MAX_BODY_BYTES": "64kB"}}, "/config/MAX_BODY_BYTES': '64kB' does not match"),
-    "a share above the whole": (MINIMAL, {"config": {"BREAKER_SLOW_RATE": 1.5}}, "/config/BREAKER_SLOW_RATE': maximum: got 1.5, want 1"),
+    "a variable of nobody's": (
+        MINIMAL,
+        {"config": {"MAX_BODY": "1KiB"}},
+        "/config': additional properties 'MAX_BODY' not allowed",
+    ),
+    "a duration without unit": (
+        MINIMAL,
+        {"config": {"REQUEST_TIMEOUT": 30}},
+        "/config/REQUEST_TIMEOUT': got number, want string",
+    ),
+    "a duration of another kind": (
+        MINIMAL,
+        {"config": {"REQUEST_TIMEOUT": "1m30s"}},
+        "/config/REQUEST_TIMEOUT': '1m30s' does not match",
+    ),
+    "a size of another kind": (
+        MINIMAL,
+        {"config": {"MAX_BODY_BYTES": "64kB"}},
+        "/config/MAX_BODY_BYTES': '64kB' does not match",
+    ),
+    "a share above the whole": (
+        MINIMAL,
+        {"config": {"BREAKER_SLOW_RATE": 1.5}},
+        "/config/BREAKER_SLOW_RATE': maximum: got 1.5, want 1",
+    ),
     "a number above its bound": (MINIMAL, {"config": {"BREAKER_PROBES": 2000000}}, "/config/BREAKER_PROBES': maximum"),
     "a word that is none": (MINIMAL, {"config": {"SHOUTCLOUD_FALLBACK": "remote"}}, "value must be one of 'none', 'local'"),
     "a pool's ARN": (MINIMAL, {"config": {"COGNITO_USER_POOL_IDS": "arn:aws:cognito"}}, "/config/COGNITO_USER_POOL_IDS': "),
-    "an issuer without TLS": (MINIMAL, {"config": {"COGNITO_ENDPOINT": "http://idp.example.com"}}, "/config/COGNITO_ENDPOINT': "),
+    "an issuer without TLS": (
+        MINIMAL,
+        {"config": {"COGNITO_ENDPOINT": "http://idp.example.com"}},
+        "/config/COGNITO_ENDPOINT': ",
+    ),
     "the public port": (MINIMAL, {"config": {"HTTP_ADDR": "0.0.0.0:80"}}, "config.HTTP_ADDR is the chart's"),
     "the admin port": (MINIMAL, {"config": {"ADMIN_ADDR": "0.0.0.0:81"}}, "config.ADMIN_ADDR is the chart's"),
-    "the log file": (MINIMAL, {"config": {"LOG_FILE": "/tmp/x"}}, "config.LOG_FILE is the chart's: the root file system is read-only"),
+    "the log file": (
+        MINIMAL,
+        {"config": {"LOG_FILE": "/tmp/x"}},
+        "config.LOG_FILE is the chart's: the root file system is read-only",
+    ),
     "headers for the collector": (
         MINIMAL,
         {"config": {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=x"}},
@@ -66,14 +106,22 @@ REFUSALS = {
         "terminationGracePeriodSeconds is 34, but a stop takes up to 35 s",
     ),
     "too short a grace for Filebeat": (FILEBEAT, {"terminationGracePeriodSeconds": 45}, "a stop takes up to 46 s"),
-    "a budget that blocks": (MINIMAL, {"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable': minimum"),
+    "a budget that blocks": (
+        MINIMAL,
+        {"podDisruptionBudget": {"maxUnavailable": 0}},
+        "/podDisruptionBudget/maxUnavailable': minimum",
+    ),
     "a budget that blocks, in percent": (
         MINIMAL,
         {"podDisruptionBudget": {"maxUnavailable": "0%"}},
         "/podDisruptionBudget/maxUnavailable': '0%' does not match",
     ),
     "no requests": (MINIMAL, {"resources": {"requests": {"cpu": None}}}, "/resources/requests': missing property 'cpu'"),
-    "no limit of memory": (MINIMAL, {"resources": {"limits": {"memory": None}}}, "/resources/limits': missing property 'memory'"),
+    "no limit of memory": (
+        MINIMAL,
+        {"resources": {"limits": {"memory": None}}},
+        "/resources/limits': missing property 'memory'",
+    ),
     "fewer than the fewest": (
         MINIMAL,
         {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}},
@@ -86,14 +134,30 @@ REFUSALS = {
     ),
     "nobody's account": (MINIMAL, {"serviceAccount": {"create": False}}, "say in serviceAccount.name which one to use"),
     "Filebeat without Elasticsearch": (MINIMAL, {"filebeat": {"enabled": True}}, "/filebeat/hosts': minItems: got 0, want 1"),
-    "Filebeat without a key": (FILEBEAT, {"filebeat": {"apiKeySecret": {"name": ""}}}, "/filebeat/apiKeySecret/name': minLength"),
-    "Filebeat that trusts nobody": (FILEBEAT, {"filebeat": {"caSecret": {"name": ""}}}, "filebeat needs the certificates to trust"),
+    "Filebeat without a key": (
+        FILEBEAT,
+        {"filebeat": {"apiKeySecret": {"name": ""}}},
+        "/filebeat/apiKeySecret/name': minLength",
+    ),
+    "Filebeat that trusts nobody": (
+        FILEBEAT,
+        {"filebeat": {"caSecret": {"name": ""}}},
+        "filebeat needs the certificates to trust",
+    ),
     "Filebeat that trusts twice": (FILEBEAT, {"filebeat": {"caConfigMap": {"name": "x"}}}, "not both"),
     "rules that lead nowhere": (MINIMAL, {"prometheusRule": {"enabled": True}}, "/prometheusRule/runbookBaseUrl': minLength"),
     "dashboards that lead nowhere": (MINIMAL, {"dashboards": {"enabled": True}}, "/dashboards/kibanaBaseUrl': minLength"),
-    "an address with a slash": (EVERYTHING, {"prometheusRule": {"runbookBaseUrl": "https://x/"}}, "/prometheusRule/runbookBaseUrl': "),
+    "an address with a slash": (
+        EVERYTHING,
+        {"prometheusRule": {"runbookBaseUrl": "https://x/"}},
+        "/prometheusRule/runbookBaseUrl': ",
+    ),
     "credentials for no endpoint": (MINIMAL, {"tests": {"credentialsSecret": {"name": "x"}}}, "/tests/tokenUrl': minLength"),
-    "what is no CIDR": (MINIMAL, {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.0.0.1", "ports": [1]}]}}, "/cidr': '10.0.0.1'"),
+    "what is no CIDR": (
+        MINIMAL,
+        {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.0.0.1", "ports": [1]}]}},
+        "/cidr': '10.0.0.1'",
+    ),
 }
 
 

@@ -4,8 +4,8 @@ import re
 import shutil
 
 import pytest
-from rendering import ALL, CHART, EVERYTHING, SHORT, matches
 import yaml
+from rendering import ALL, CHART, EVERYTHING, SHORT, matches
 
 CHECKS, MUTANTS = {}, []
 
@@ -67,7 +67,7 @@ def a_selector_takes_other_pods(r):
         assert not matches(selector, test), what
 
 
-@fault((HELPERS, "app.kubernetes.io/component: api", 'app.kubernetes.io/component: api\nhelm.sh/chart: x'))
+@fault((HELPERS, "app.kubernetes.io/component: api", "app.kubernetes.io/component: api\nhelm.sh/chart: x"))
 def a_selector_has_what_changes(r):
     """A Deployment's selector can never be changed: with a version in it, no upgrade would go through."""
     for what, selector in selectors(r):
@@ -87,7 +87,10 @@ def a_new_version_of_the_chart_restarts_pods(r, copy):
     assert r.but(chart=chart).pod == r.pod
 
 
-@fault((DEPLOYMENT, "{{- if not .Values.autoscaling.enabled }}", "{{- if true }}"), ("templates/hpa.yaml", "kind: Deployment", "kind: ReplicaSet"))
+@fault(
+    (DEPLOYMENT, "{{- if not .Values.autoscaling.enabled }}", "{{- if true }}"),
+    ("templates/hpa.yaml", "kind: Deployment", "kind: ReplicaSet"),
+)
 def replicas_fight_the_autoscaler(r):
     scalers = r.of_kind("HorizontalPodAutoscaler")
     assert ("replicas" in r.deployment["spec"]) == (not scalers)
@@ -181,7 +184,9 @@ def the_service_reaches_what_is_private(r):
             for block in [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]:
                 if block["cidr"] == "0.0.0.0/0":
                     assert ports(rule) == {(80, "TCP"), (443, "TCP")}
-                    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"} <= set(block["except"])
+                    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"} <= set(
+                        block["except"]
+                    )
 
 
 @fault(
@@ -203,7 +208,9 @@ def others_are_let_in_or_callers_kept_out(r):
         assert set(rules) == {"http", "admin"}
 
         def namespaces(peers):
-            return {p["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for p in peers if "namespaceSelector" in p}
+            return {
+                p["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for p in peers if "namespaceSelector" in p
+            }
 
         assert namespaces(rules["admin"]) == {"monitoring"} and len(rules["admin"]) == 1
         assert "nginx-ingress" in namespaces(rules["http"]) and "monitoring" not in namespaces(rules["http"])
@@ -213,8 +220,8 @@ def others_are_let_in_or_callers_kept_out(r):
 
 @fault(
     (VALUES, "tag: 8.17.0", "tag: latest"),
-    (HELPERS, '{{- printf "%s:%s" .repository .tag -}}', '{{- .repository -}}'),
-    (HELPERS, '{{- with .digest -}}@{{ . }}{{- end -}}', ""),
+    (HELPERS, '{{- printf "%s:%s" .repository .tag -}}', "{{- .repository -}}"),
+    (HELPERS, "{{- with .digest -}}@{{ . }}{{- end -}}", ""),
 )
 def an_image_is_not_pinned(r):
     for container in r.containers():
@@ -287,7 +294,10 @@ def a_secret_is_in_the_manifests(r):
                 assert "secretKeyRef" in entry["valueFrom"], entry["name"]
 
 
-@fault((TEST, "namespace: {{ .Release.Namespace }}", "namespace: shoutback"), ("templates/pdb.yaml", "  namespace: {{ .Release.Namespace }}\n", ""))
+@fault(
+    (TEST, "namespace: {{ .Release.Namespace }}", "namespace: shoutback"),
+    ("templates/pdb.yaml", "  namespace: {{ .Release.Namespace }}\n", ""),
+)
 def the_namespace_is_fixed(r):
     elsewhere = r.but(namespace="elsewhere")
     assert {thing["metadata"].get("namespace") for thing in elsewhere.objects} == {"elsewhere"}
@@ -309,7 +319,10 @@ def the_grace_is_too_short(r):
     assert r.pod["spec"]["terminationGracePeriodSeconds"] * 1000 >= needed
 
 
-@fault((TEST, "helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded", "x: y"), (TEST, "  activeDeadlineSeconds: 120\n", ""))
+@fault(
+    (TEST, "helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded", "x: y"),
+    (TEST, "  activeDeadlineSeconds: 120\n", ""),
+)
 def the_tests_pod_stays_for_ever(r):
     for pod in r.test_pods:
         annotations = pod["metadata"]["annotations"]
@@ -318,7 +331,10 @@ def the_tests_pod_stays_for_ever(r):
         assert pod["spec"]["activeDeadlineSeconds"] and pod["spec"]["restartPolicy"] == "Never"
 
 
-@fault((HELPERS, "{{- .Release.Name | trunc 40 |", "{{- .Release.Name | trunc 53 |"), (HELPERS, "{{- .Values.image.tag | trunc 63 |", "{{- .Values.image.tag |"))
+@fault(
+    (HELPERS, "{{- .Release.Name | trunc 40 |", "{{- .Release.Name | trunc 53 |"),
+    (HELPERS, "{{- .Values.image.tag | trunc 63 |", "{{- .Values.image.tag |"),
+)
 def a_name_is_too_long(r):
     """53 characters is as long as Helm lets a release's name be."""
     more = {"nameOverride": "", "fullnameOverride": ""}
@@ -350,7 +366,10 @@ def a_port_leads_nowhere(r):
         assert all(probe["httpGet"]["port"] in own for name, probe in container.items() if name.endswith("Probe"))
 
 
-@fault(("templates/service.yaml", "    - name: http\n", "    - {name: admin, port: 9090, targetPort: admin}\n    - name: http\n"), ("templates/service.yaml", "type: ClusterIP", "type: LoadBalancer"))
+@fault(
+    ("templates/service.yaml", "    - name: http\n", "    - {name: admin, port: 9090, targetPort: admin}\n    - name: http\n"),
+    ("templates/service.yaml", "type: ClusterIP", "type: LoadBalancer"),
+)
 def the_admin_port_is_public(r):
     for service in r.of_kind("Service"):
         assert service["spec"]["type"] == "ClusterIP"
@@ -360,7 +379,10 @@ def the_admin_port_is_public(r):
         assert r.service("admin")["metadata"]["name"] not in yaml.safe_dump(ingress["spec"])
 
 
-@fault((HELPERS, "app.kubernetes.io/instance: {{ .Release.Name }}", "app.kubernetes.io/instance: shoutback"), ("templates/pdb.yaml", 'name: {{ include "shoutback.fullname" . }}', "name: shoutback"))
+@fault(
+    (HELPERS, "app.kubernetes.io/instance: {{ .Release.Name }}", "app.kubernetes.io/instance: shoutback"),
+    ("templates/pdb.yaml", 'name: {{ include "shoutback.fullname" . }}', "name: shoutback"),
+)
 def two_releases_collide(r):
     more = {"nameOverride": "", "serviceAccount": {"name": ""}}
     one, two = r.but(more, release="blue"), r.but(more, release="green")
@@ -413,9 +435,17 @@ def a_variable_refers_to_none(r):
 
 
 @fault(
-    (DEPLOYMENT, '- configMapRef:\n                name: {{ include "shoutback.fullname" . }}', "- configMapRef:\n                name: shoutback-env"),
+    (
+        DEPLOYMENT,
+        '- configMapRef:\n                name: {{ include "shoutback.fullname" . }}',
+        "- configMapRef:\n                name: shoutback-env",
+    ),
     ("templates/_filebeat.tpl", 'name: {{ include "shoutback.fullname" . }}-filebeat', "name: filebeat"),
-    ("templates/hpa.yaml", '    name: {{ include "shoutback.fullname" . }}\n  minReplicas', "    name: shoutback\n  minReplicas"),
+    (
+        "templates/hpa.yaml",
+        '    name: {{ include "shoutback.fullname" . }}\n  minReplicas',
+        "    name: shoutback\n  minReplicas",
+    ),
 )
 def something_refers_to_what_is_not_there(r):
     given = [values for file in r.files for values in [yaml.safe_load(file.read_text())]]
@@ -451,7 +481,10 @@ def the_common_labels_are_missing(r):
         assert wanted | {"helm.sh/chart"} <= set(thing["metadata"]["labels"]), thing["metadata"]["name"]
 
 
-@fault((DEPLOYMENT, "whenUnsatisfiable: {{ .whenUnsatisfiable }}", "whenUnsatisfiable: DoNotSchedule"), (VALUES, "- topologyKey: topology.kubernetes.io/zone", "- topologyKey: topology.kubernetes.io/region"))
+@fault(
+    (DEPLOYMENT, "whenUnsatisfiable: {{ .whenUnsatisfiable }}", "whenUnsatisfiable: DoNotSchedule"),
+    (VALUES, "- topologyKey: topology.kubernetes.io/zone", "- topologyKey: topology.kubernetes.io/region"),
+)
 def all_replicas_are_in_one_zone_or_none_can_be_placed(r):
     spread = {c["topologyKey"]: c["whenUnsatisfiable"] for c in r.pod["spec"]["topologySpreadConstraints"]}
     assert {"topology.kubernetes.io/zone", "kubernetes.io/hostname"} <= spread.keys()

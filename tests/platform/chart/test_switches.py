@@ -9,7 +9,9 @@ KINDS = {
     "podDisruptionBudget": {("PodDisruptionBudget", "")},
     "networkPolicy": {("NetworkPolicy", "")},
     "serviceMonitor": {("ServiceMonitor", "")},
-    "prometheusRule": {("PrometheusRule", f"-{name}") for name in ("service", "slo-alerts", "slo-recording", "upstream-and-keys")},
+    "prometheusRule": {
+        ("PrometheusRule", f"-{name}") for name in ("service", "slo-alerts", "slo-recording", "upstream-and-keys")
+    },
     "dashboards": {("ConfigMap", f"-dashboard-{name}") for name in ("consumers", "runtime", "service", "upstream")},
     "filebeat": {("ConfigMap", "-filebeat")},
 }
@@ -95,7 +97,11 @@ class TestWaysOut:
         ways = {}
         for rule in rendering.one("NetworkPolicy")["spec"]["egress"]:
             [peer] = rule["to"]
-            who = peer["ipBlock"]["cidr"] if "ipBlock" in peer else peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            who = (
+                peer["ipBlock"]["cidr"]
+                if "ipBlock" in peer
+                else peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            )
             ways[who] = [f"{port['protocol']} {port['port']}" for port in rule["ports"]]
         return ways
 
@@ -117,7 +123,9 @@ class TestWaysOut:
         assert self.ways(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
 
     def test_to_addresses_that_are_named(self):
-        rendering = MINIMAL.but({"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.1.0.0/16", "ports": [53], "protocol": "UDP"}]}})
+        rendering = MINIMAL.but(
+            {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.1.0.0/16", "ports": [53], "protocol": "UDP"}]}}
+        )
         assert self.ways(rendering) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
 
     def test_to_names_of_ones_own(self):
@@ -139,7 +147,10 @@ class TestThePod:
         assert {"secretRef": {"name": "shoutback-otlp"}} in EVERYTHING.container["envFrom"]
 
     def test_what_is_not_set_is_not_there(self):
-        assert not {"imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"} & MINIMAL.pod["spec"].keys()
+        assert (
+            not {"imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"}
+            & MINIMAL.pod["spec"].keys()
+        )
 
     def test_it_is_spread_as_is_said(self):
         spread = [{"topologyKey": "example.com/rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]

@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, at, ci, leaves, merged, nested, resolved
 import yaml
+from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, at, ci, leaves, merged, nested, resolved
 
 LEAVES = dict(leaves())
 EVERYTHING_SET = merged(DEFAULTS, yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()))
@@ -129,7 +129,9 @@ def test_everything_is_everything():
     empty = [
         ".".join(path)
         for path, schema in LEAVES.items()
-        if schema.get("type") in ("array", "object") and not at(EVERYTHING_SET, path) and at(DEFAULTS, path) is not None
+        if schema.get("type") in ("array", "object")
+        and not at(EVERYTHING_SET, path)
+        and at(DEFAULTS, path) is not None
         # All pods of the namespace.
         and path[-1] != "podSelector"
     ]
@@ -138,6 +140,7 @@ def test_everything_is_everything():
 
 def test_each_default_is_in_the_schema_and_of_its_kind():
     """Of these defaults the schema is asked whenever the chart is rendered; here, that no other is there."""
+
     def compare(values, schema, path=()):
         schema = resolved(schema)
         for name, value in values.items():
@@ -183,7 +186,9 @@ ROWS = dict(re.findall(r"^\| `([a-zA-Z0-9.-]+)` \| (.*?) \|", README, re.M))
 
 def test_the_readme_has_every_value():
     rows = [tuple(name.split(".")) for name in ROWS]
-    missing = [".".join(path) for path in LEAVES if path not in WITHOUT_EFFECT and not any(path[: len(row)] == row for row in rows)]
+    missing = [
+        ".".join(path) for path in LEAVES if path not in WITHOUT_EFFECT and not any(path[: len(row)] == row for row in rows)
+    ]
     assert missing == []
 
 
