@@ -65,12 +65,10 @@ def shoutcloud(emulators):
 class Edge:
     """One Ingress: NGINX, what is before it and how it is called."""
 
-    def __init__(self, stack, directory, ingress, environment, secrets, tls, endpoints, edit=None):
-        entries = manifests.entries_of(environment)
-        self.environment, self.secure = environment, "tls" in ingress["spec"]
-        self.nginx = stack.enter_context(Nginx(directory, ingress, entries, secrets, endpoints, edit))
-        place = self.nginx.place
-        self.https = stack.enter_context(Balancer(lambda: place.https if self.secure else place.http))
+    def __init__(self, stack, nginx, tls):
+        self.nginx = stack.enter_context(nginx)
+        place = nginx.place
+        self.https = stack.enter_context(Balancer(lambda: place.https))
         self.http = stack.enter_context(Balancer(lambda: place.http))
         self.tls, self.stack = tls, stack
         self.agent, self.called = "test", 0
@@ -134,13 +132,16 @@ def replicas(emulators, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def edges(replicas, secrets, tls, tmp_path_factory):
-    """`edges(environment, endpoints, **values)`: an edge with these values of `ingress` in place of the environment's. They end
-    before the replicas, who would wait for their connections."""
+    """`edges(environment, endpoints, **values)`: an edge with these values of `ingress` in place of the environment's,
+    these `entries` of the controller's ConfigMap, and `how` to start NGINX. They end before the replicas, who would wait for their
+    connections."""
     with contextlib.ExitStack() as stack:
 
-        def edges(environment, endpoints, config=None, edit=None, **values):
+        def edges(environment, endpoints, config=None, entries=None, how=None, **values):
             ingress = manifests.ingress_of(manifests.of_environment(environment, config, **values))
-            return Edge(stack, tmp_path_factory.mktemp("nginx"), ingress, environment, secrets, tls, endpoints, edit)
+            entries = manifests.entries_of(environment) | (entries or {})
+            nginx = Nginx(tmp_path_factory.mktemp("nginx"), ingress, entries, secrets, endpoints, **how or {})
+            return Edge(stack, nginx, tls)
 
         yield edges
 

@@ -77,7 +77,7 @@ PARAMETERS = {
     "keepalive": (BOTH, number, "0"),
     "keepalive-requests": (CONFIG_MAP, number, "1000"),
     "keepalive-timeout": (CONFIG_MAP, time, "75s"),
-    "lb-method": (BOTH, one_of("round_robin", "least_conn", "random", "random two", "random two least_conn"), "random two least_conn"),
+    "lb-method": (BOTH, one_of("round_robin", "least_conn", "random", "random two least_conn"), "random two least_conn"),
     "limit-req-burst": (ANNOTATION, number, None),
     "limit-req-key": (ANNOTATION, key, "${binary_remote_addr}"),
     "limit-req-log-level": (ANNOTATION, one_of("info", "notice", "warn", "error"), "error"),
@@ -116,7 +116,7 @@ PARAMETERS = {
 }
 
 # Not the controller's: read by cert-manager and external-dns.
-OTHERS_ANNOTATIONS = re.compile(r"(.+\.)?cert-manager\.io/.+|external-dns\.kubernetes\.io/.+|external-dns\.alpha\.kubernetes\.io/.+")
+OTHERS_ANNOTATIONS = re.compile(r"(.+\.)?cert-manager\.io/.+|external-dns(\.alpha)?\.kubernetes\.io/.+")
 
 # A directive that our snippets use and an older NGINX than the controller's (1.31) does not know: it is left out there.
 SINCE = {"keepalive_min_timeout": (1, 27, 4)}
@@ -157,9 +157,10 @@ def known(what, mapping, *names):
 
 
 class Place:
-    """What of a configuration is this machine's: ports in place of 80 and 443, a folder, and where the load balancer is."""
+    """What of a configuration is this machine's: ports in place of 80 and 443, a folder, and where the load balancer is, if not in
+    the networks that are believed."""
 
-    def __init__(self, directory, http, https, version, user=None, balancer="127.0.0.1"):
+    def __init__(self, directory, http, https, version, user, balancer):
         self.directory, self.http, self.https, self.version, self.user = directory, http, https, version, user
         self.balancer = balancer
 
@@ -232,7 +233,8 @@ def snippets(given, place):
 
 def version_server(config_version, place):
     """By which the controller sees that workers with the new configuration have come up."""
-    yield f"server {{ listen unix:{place.version_socket}; access_log off; location /configVersion {{ return 200 {config_version}; }} }}"
+    yield f"server {{ listen unix:{place.version_socket}; access_log off;"
+    yield f"location /configVersion {{ return 200 {config_version}; }} }}"
 
 
 def listen(values, place, ports, options=""):
@@ -272,7 +274,8 @@ def of_ingress(ingress, entries, endpoints, secrets, place):
     values = parameters(entries, metadata.get("annotations", {}))
     if values["limit-req-rate"]:
         zone = f"{namespace}/{name}"
-        yield f"limit_req_zone {values['limit-req-key']} zone={zone}:{values['limit-req-zone-size']} rate={values['limit-req-rate']};"
+        yield f"limit_req_zone {values['limit-req-key']} zone={zone}:{values['limit-req-zone-size']}"
+        yield f"rate={values['limit-req-rate']};"
     for rule in spec["rules"]:
         known("rule", rule, "host", "http")
         upstreams = {}
@@ -283,9 +286,11 @@ def of_ingress(ingress, entries, endpoints, secrets, place):
             upstream = f"{namespace}-{name}-{rule['host']}-{service['name']}-{port}"
             upstreams[path["path"], path["pathType"]] = upstream, service["name"]
             yield from of_upstream(upstream, endpoints[service["name"], port], values)
-        certificates = [
-            secrets[tls["secretName"]] for tls in spec.get("tls", []) if rule["host"] in tls["hosts"] and not known("tls", tls, "hosts", "secretName")
-        ]
+        certificates = []
+        for tls in spec.get("tls", []):
+            known("tls", tls, "hosts", "secretName")
+            if rule["host"] in tls["hosts"]:
+                certificates.append(secrets[tls["secretName"]])
         yield from server(ingress, rule["host"], certificates, upstreams, values, place)
 
 

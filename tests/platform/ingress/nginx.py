@@ -1,17 +1,18 @@
 """The real NGINX, configured as the controller would, and reloaded as it does."""
 
+import contextlib
 import getpass
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 
-from harness.process import ENVIRONMENT, Process
-
 from controller import Place, configuration
+from harness.process import ENVIRONMENT, Process
 
 
 def version():
@@ -22,10 +23,10 @@ def version():
 class Nginx(Process):
     """`endpoints` are the addresses behind the Ingress' one Service; `edit` changes what the controller would write."""
 
-    def __init__(self, directory, ingress, entries, secrets, endpoints, edit=None):
+    def __init__(self, directory, ingress, entries, secrets, endpoints, edit=None, balancer="127.0.0.1"):
         # Workers of a root's NGINX would be nobody, who may not write into this folder.
         user = getpass.getuser() if os.geteuid() == 0 else None
-        self.place = Place(directory, free_port(), free_port(), version(), user)
+        self.place = Place(directory, free_port(), free_port(), version(), user, balancer)
         self.ingress, self.entries, self.secrets = ingress, entries, secrets
         self.configured, self.edit = 0, edit or (lambda written: written)
         self._configure(endpoints)
@@ -75,6 +76,9 @@ class Nginx(Process):
 
 
 def free_port():
-    """One that nobody listens on, for a server which cannot choose its own."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """One that nobody listens on, for a server which cannot choose its own; below those that the kernel gives to connections, of
+    which one could be just that by the time it is used."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

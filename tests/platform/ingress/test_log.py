@@ -10,9 +10,9 @@ from harness.process import wait_until
 
 SECRET = b"hunter2"
 
-# Each is what follows the method and the path, or the whole of a request.
+# Whole requests, but for the host.
 HOSTILE = {
-    "an agent that writes JSON": (b"GET /v1 HTTP/1.1\r\nhost: HOST\r\n" b'user-agent: ","http.response.status_code":"200\\\r\n\r\n'),
+    "an agent that writes JSON": b'GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: ","url.path":"/\\\r\n\r\n',
     "an agent that is no UTF-8": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: \xff\xfe\xc3\x28\r\n\r\n",
     "an endless agent": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: " + b"x" * 9000 + b"\r\n\r\n",
     "a query": b"GET /v1?token=" + SECRET + b" HTTP/1.1\r\nhost: HOST\r\n\r\n",
@@ -58,7 +58,7 @@ def test_a_line_is_json_whatever_comes(edge, session, what):
         # Bytes that are no UTF-8 fail, too, and so do names that are there twice.
         fields = json.loads(line, object_pairs_hook=only_once)
         assert fields.keys() == usual[0].keys()
-        assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in usual[0].items()}
+        assert [type(value) for value in fields.values()] == [type(value) for value in usual[0].values()]
 
 
 def only_once(pairs):
@@ -72,7 +72,8 @@ def test_what_a_line_says(shipped):
     with edge.logged() as lines:
         answer = edge.shout("what a line says", http2=True)
     (line,) = lines
-    assert line | {"@timestamp": "", "nginx.upstream.seconds": "", "nginx.upstream.connect_seconds": "", "nginx.request.seconds": 0} == {
+    times = {"@timestamp": "", "nginx.upstream.seconds": "", "nginx.upstream.connect_seconds": "", "nginx.request.seconds": 0}
+    assert line | times == {
         "@timestamp": "",
         "ecs.version": "8.11.0",
         "event.dataset": "nginx.access",

@@ -138,7 +138,8 @@ def test_the_chart_and_the_controller_agree_on_names(environment, values):
     # What NGINX may send to, and may be sent from, is written in two places.
     (port,) = objects["Service", "shoutback"]["spec"]["ports"]
     assert port["name"] == "http"
-    (container,) = [c for c in objects["Deployment", "shoutback"]["spec"]["template"]["spec"]["containers"] if c["name"] == "shoutback"]
+    pod = objects["Deployment", "shoutback"]["spec"]["template"]["spec"]
+    (container,) = [container for container in pod["containers"] if container["name"] == "shoutback"]
     numbers = {p["name"]: p["containerPort"] for p in container["ports"]}
     allowed = [rule for rule in values["networkPolicy"]["egress"] if "shoutback" in yaml.safe_dump(rule)]
     assert [p["port"] for rule in allowed for p in rule["ports"]] == [numbers[port["targetPort"]]]

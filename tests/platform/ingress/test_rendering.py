@@ -93,6 +93,11 @@ def test_a_value_becomes_an_annotation(values, name, expected):
     assert annotation(f"nginx.org/{name}", ingress=values) == expected
 
 
+def test_answers_go_to_no_file():
+    """Neither does a body: that is tested with NGINX. An answer would, to a caller who takes it slowly."""
+    assert annotation("nginx.org/proxy-max-temp-file-size") == "0"
+
+
 def test_further_annotations_and_the_class():
     ingress = INGRESS | {"className": "other", "annotations": {"external-dns.kubernetes.io/ttl": "60"}}
     rendered = manifests.ingress_of(render(ingress))
@@ -131,7 +136,7 @@ REFUSED = [
     ({"ingress": INGRESS | {"host": ""}}, "ingress.host is empty: name the host"),
     ({"ingress": INGRESS | {"tls": {}}}, "set one of tls.certManager.issuer"),
     ({"ingress": merged(INGRESS, {"tls": {"acm": True}})}, "ingress.tls.secretName and ingress.tls.acm exclude each other"),
-    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "certManager.issuer and ingress.tls.secretName exclude"),
+    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "issuer and ingress.tls.secretName exclude"),
     ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 is of use only with"),
     ({"ingress": INGRESS, "config": {"IDLE_TIMEOUT": "60s"}}, "config.IDLE_TIMEOUT is 60s: a replica would close"),
     ({"ingress": INGRESS | {"annotations": {"nginx.org/hsts": "false"}}}, "ingress.annotations may not have nginx.org/hsts"),
