@@ -19,9 +19,6 @@ from pathlib import Path
 from .process import ENVIRONMENT, Process, wait_until
 from .toxiproxy import free_port
 
-PATCHES = {"apply": "application/apply-patch+yaml", "merge": "application/merge-patch+json"}
-
-
 @dataclass(frozen=True)
 class Subject:
     """Whom requests are made as. Everybody who is let in is in `system:authenticated`, too."""
@@ -112,7 +109,7 @@ class Api:
         return answer.json["status"]["allowed"]
 
     def history(self, path, since, **parameters):
-        """What happened to the objects of a list since its `resourceVersion` was `since`: pairs of ADDED, MODIFIED or DELETED and object."""
+        """What happened to a list's objects since its `resourceVersion` was `since`: each with ADDED, MODIFIED or DELETED."""
         parameters = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"} | parameters
         answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}")
         assert answer.status == 200, answer.text
@@ -146,11 +143,31 @@ class Etcd(Process):
         super().__init__(command, directory / "etcd.log")
 
 
+@dataclass(frozen=True)
+class Node:
+    """What kwok plays."""
+
+    zone: str
+    cpu: str = "4"
+    memory: str = "8Gi"
+
+    def named(self, name):
+        resources = {"cpu": self.cpu, "memory": self.memory, "pods": "50", "ephemeral-storage": "50Gi"}
+        labels = {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+            "topology.kubernetes.io/zone": self.zone,
+        }
+        status = {"allocatable": resources, "capacity": resources}
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status}
+
+
 class ControlPlane(contextlib.ExitStack):
     """An API server with its own etcd, ready when it is made, with everything it writes in `directory`.
 
-    RBAC decides, Pod Security and quotas are enforced, service accounts exist and are demanded. With `nodes`, names of nodes by
-    their zones, pods are scheduled and turn Running there: kwok plays their kubelets.
+    RBAC decides, Pod Security and quotas are enforced, service accounts exist and are demanded. With `nodes`, a `Node` by its name,
+    pods are scheduled and turn Running there. They are spread only if they ask for it.
     """
 
     def __init__(self, directory, crds=(), nodes=None):
@@ -177,11 +194,11 @@ class ControlPlane(contextlib.ExitStack):
         if crds:
             self.install(crds)
         if nodes:
-            scheduler = ["kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--secure-port=0", "--leader-elect=false"]
-            self.scheduler = self.enter_context(Process(scheduler, self.directory / "scheduler.log"))
+            self.scheduler = self.enter_context(Process(self._scheduler(), self.directory / "scheduler.log"))
             self.kwok = self.enter_context(Process(self._kwok(), self.directory / "kwok.log"))
-            for name, zone in nodes.items():
-                self.add_node(name, zone)
+            for name, node in nodes.items():
+                answer = self.api.call("POST", "/api/v1/nodes", node.named(name))
+                assert answer.status == 201, answer.text
             self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=120)
         # Pods are refused in a namespace that has no default service account yet, and the first is made once all the rest runs.
         path = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -223,6 +240,22 @@ class ControlPlane(contextlib.ExitStack):
             f"--root-ca-file={self.certificate}",
             "--horizontal-pod-autoscaler-sync-period=1s",
         ]
+
+    def _scheduler(self):
+        # By default it spreads what does not ask for it, too.
+        spread = {"kind": "PodTopologySpreadArgs", "defaultingType": "List", "defaultConstraints": []}
+        spread["apiVersion"] = version = "kubescheduler.config.k8s.io/v1"
+        configuration = {
+            "apiVersion": version,
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": str(self.kubeconfig)},
+            "leaderElection": {"leaderElect": False},
+            "profiles": [{"pluginConfig": [{"name": "PodTopologySpread", "args": spread}]}],
+        }
+        path = self.directory / "scheduler.yaml"
+        # YAML is a superset of JSON.
+        path.write_text(json.dumps(configuration, indent=1))
+        return ["kube-scheduler", f"--config={path}", "--secure-port=0"]
 
     def _kwok(self):
         stages = sorted((Path(shutil.which("kwok")).parents[1] / "stages").glob("*.yaml"))
@@ -280,25 +313,6 @@ class ControlPlane(contextlib.ExitStack):
             return all("Established" in conditions(definition) for definition in definitions)
 
         self.apiserver.until("the definitions are established", served, within=120)
-
-    def add_node(self, name, zone, cpu="4", memory="8Gi"):
-        resources = {"cpu": cpu, "memory": memory, "pods": "50", "ephemeral-storage": "50Gi"}
-        node = {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {
-                "name": name,
-                "labels": {
-                    "kubernetes.io/hostname": name,
-                    "kubernetes.io/os": "linux",
-                    "kubernetes.io/arch": "amd64",
-                    "topology.kubernetes.io/zone": zone,
-                },
-            },
-            "status": {"allocatable": resources, "capacity": resources},
-        }
-        answer = self.api.call("POST", "/api/v1/nodes", node)
-        assert answer.status == 201, answer.text
 
     def ready_nodes(self):
         return {item["metadata"]["name"] for item in self.api.get("/api/v1/nodes")["items"] if "Ready" in conditions(item)}

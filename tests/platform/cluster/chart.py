@@ -17,8 +17,9 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 def values_of(environment):
-    files = [f"gitops/{environment}/shoutback/values.yaml", f"gitops/{environment}/shoutback/image.yaml", "tests/platform/filled-values.yaml"]
-    return [f"--values={path}" for path in files]
+    """As it is deployed; what is left to be filled in is filled in for tests."""
+    own = [f"gitops/{environment}/shoutback/{name}.yaml" for name in ("values", "image")]
+    return [f"--values={path}" for path in (*own, "tests/platform/filled-values.yaml")]
 
 
 # By name, in which environment's cluster it is tried, and the flags that make it.
@@ -112,7 +113,8 @@ def provide(cluster, things):
     for thing in things:
         name = thing["spec"]["template"]["spec"].get("priorityClassName") if thing["kind"] == "Deployment" else None
         if name:
-            cluster.apply([{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}])
+            priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}
+            cluster.apply([priority])
 
 
 def bring(cluster, things, subject=DEPLOYER):

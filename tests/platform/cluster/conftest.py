@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.kubernetes import ControlPlane
+from harness.kubernetes import ControlPlane, Node
 
 ENVIRONMENTS = ["staging", "production"]
 # Of the operator's, those that the chart has: the others are large, and each is a while until it is served.
@@ -23,8 +23,9 @@ CRDS = [
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )
 ]
-# Three zones, two nodes each, as the Terraform of the clusters has them.
-NODES = {f"node-{zone}{number}": f"zone-{zone}" for zone in "abc" for number in (1, 2)}
+# Three zones, two nodes each. Those of one have much more room, so that all pods go there that do not ask to be spread.
+SIZES = {"a": ("64", "256Gi"), "b": ("4", "8Gi"), "c": ("4", "8Gi")}
+NODES = {f"node-{zone}{number}": Node(f"zone-{zone}", *size) for zone, size in SIZES.items() for number in (1, 2)}
 
 
 def manifests(environment):

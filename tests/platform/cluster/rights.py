@@ -131,7 +131,9 @@ ROWS = {
     )
     | accesses(["get", "create"], *STREAMS, "pods/portforward", namespaces=ELSEWHERE)
     | accesses(CHANGE, "pods/ephemeralcontainers", namespaces=ELSEWHERE),
-    "change roles or bindings; bind, escalate, impersonate": accesses([*WRITE, "bind", "escalate"], *ROLES, namespaces=HERE + ELSEWHERE)
+    "change roles or bindings; bind, escalate, impersonate": accesses(
+        [*WRITE, "bind", "escalate"], *ROLES, namespaces=HERE + ELSEWHERE
+    )
     | accesses([*WRITE, "bind", "escalate"], *CLUSTER_ROLES, namespaces=EVERYWHERE)
     | accesses(["impersonate"], "users", "groups", "serviceaccounts", namespaces=EVERYWHERE)
     | accesses(["impersonate"], "serviceaccounts", namespaces=HERE + ELSEWHERE)

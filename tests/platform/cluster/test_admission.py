@@ -153,8 +153,7 @@ def charged(cluster, things, pods):
 
 
 def most(found):
-    """The most replicas there are at once: in a rolling update, while all that were replaced still drain, which are charged until they
-    are gone."""
+    """The most replicas there are at once: in a rolling update, while all that were replaced still drain."""
     autoscalers = found.of_kind("HorizontalPodAutoscaler")
     replicas = autoscalers[0]["spec"]["maxReplicas"] if autoscalers else found.deployment["spec"]["replicas"]
     surge = found.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
