@@ -1,5 +1,6 @@
-//! Tells the binary which build it is. `SHOUTBACK_COMMIT` and `SOURCE_DATE_EPOCH` override what git and the clock say, so
-//! that an image built outside a checkout knows its commit and a build can be reproduced.
+//! Tells the binary which build it is. `SHOUTBACK_COMMIT` and `SHOUTBACK_BUILD_TIME` (RFC 3339) or `SOURCE_DATE_EPOCH`
+//! override what git and the clock say, so that an image built outside a checkout knows its commit and a build can be
+//! reproduced. The time has a name of its own because a change of `SOURCE_DATE_EPOCH` has every library in C built again.
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=SHOUTBACK_COMMIT");
+    println!("cargo::rerun-if-env-changed=SHOUTBACK_BUILD_TIME");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     // The log of HEAD grows with every commit, whatever branch it is on. A path that does not exist would rebuild each time.
     let log =
@@ -34,16 +36,25 @@ fn main() {
         "cargo::rustc-env=SHOUTBACK_RUSTC={}",
         output(&rustc, &["--version"]).as_deref().unwrap_or("unknown")
     );
-    let fixed = env::var("SOURCE_DATE_EPOCH")
-        .ok()
-        .and_then(|seconds| seconds.parse().ok());
-    let built = fixed.map_or_else(SystemTime::now, |seconds| {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    });
+    let fixed = |name, parse: fn(&str) -> Option<SystemTime>| {
+        let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+        let time = parse(&text);
+        if time.is_none() {
+            println!("cargo::error={name} is no time: {text}");
+        }
+        time
+    };
+    let built = fixed("SHOUTBACK_BUILD_TIME", |text| humantime::parse_rfc3339(text).ok())
+        .or_else(|| fixed("SOURCE_DATE_EPOCH", seconds))
+        .unwrap_or_else(SystemTime::now);
     println!(
         "cargo::rustc-env=SHOUTBACK_BUILD_TIME={}",
         humantime::format_rfc3339_seconds(built)
     );
+}
+
+fn seconds(text: &str) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(text.parse().ok()?))
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
