@@ -1,0 +1,67 @@
+# Builds for the platform that it is built on: amd64 and arm64.
+#
+# A digest pins the base: --build-arg RUST_IMAGE=rust:1.95.0-slim-bookworm@sha256:…; docs/decisions/image.md says where to find it.
+ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+
+FROM ${RUST_IMAGE} AS build
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /src
+
+# Dependencies are a layer of their own, which lasts until the lock file changes. Of the package itself only the manifest is
+# known here; what was built of its stubs is removed, or a source that is older than they are would be taken for built.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+    && echo 'fn main() {}' | tee src/main.rs build.rs \
+    && touch src/lib.rs \
+    && cargo build --locked --release \
+    && cargo clean --release --package shoutback \
+    && rm -r src build.rs
+
+COPY build.rs ./
+COPY src src
+# What /version tells.
+ARG REVISION
+ARG CREATED
+RUN SHOUTBACK_COMMIT="${REVISION}" SHOUTBACK_BUILD_TIME="${CREATED}" cargo build --locked --release
+
+# The whole file system of the image: the binary, the libraries that it is linked with, certificates, a user; and of which Debian
+# packages, in which versions and under which licences, for scanners that look for known vulnerabilities and for whoever asks.
+WORKDIR /image
+RUN binary=/src/target/release/shoutback; \
+    install -D "$binary" shoutback; \
+    mkdir -p etc/ssl/certs var/lib/dpkg/status.d; \
+    cp /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/; \
+    cp -L /etc/os-release etc/; \
+    echo 'shoutback:x:65532:65532:shoutback:/:/nonexistent' >etc/passwd; \
+    echo 'shoutback:x:65532:' >etc/group; \
+    echo 'hosts: files dns' >etc/nsswitch.conf; \
+    packages=ca-certificates; \
+    for library in $(ldd "$binary" | grep -o '/[^ ]*'); do \
+        install -D "$library" ".$library"; \
+        packages="$packages $(dpkg-query --search "*/${library##*/}" | cut -d: -f1)"; \
+    done; \
+    for package in $packages; do \
+        dpkg-query --status "$package" >"var/lib/dpkg/status.d/$package"; \
+        install -D --mode=644 "/usr/share/doc/$package/copyright" "usr/share/doc/$package/copyright"; \
+    done; \
+    find . -exec touch --no-dereference --date="${CREATED:-now}" {} +
+
+FROM scratch
+COPY --from=build /image/ /
+
+ARG REVISION
+ARG CREATED
+ARG VERSION
+LABEL org.opencontainers.image.title="shoutback" \
+      org.opencontainers.image.description="An HTTP API that reverses a string and returns it in capitals, built for production" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+EXPOSE 5000 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/shoutback", "healthcheck"]
+ENTRYPOINT ["/shoutback"]
