@@ -16,24 +16,30 @@ def binary():
         raise SystemExit("SHOUTBACK_BIN must name the binary; the suites in tests/suites build it and set this") from None
 
 
+# Over what a test says: ports of its own choice, everybody may call, and a stop at once.
+DEFAULTS = {
+    "HTTP_ADDR": "127.0.0.1:0",
+    "ADMIN_ADDR": "127.0.0.1:0",
+    "AUTH_MODE": "disabled",
+    "RATE_LIMIT_PER_CLIENT": "off",
+    "SHUTDOWN_GRACE": "0ms",
+}
+
+
 class Shoutback(Process):
-    """One instance, ready when it is made. `variables` are its environment, over ports of its own choice; `through` is a command
-    that becomes it, such as `env` with options."""
+    """One instance, ready when it is made. `variables` are its environment, over DEFAULTS; `through` is a command that becomes
+    it, such as `env` with options."""
 
     def __init__(self, log, through=(), **variables):
-        environment = {
-            "HTTP_ADDR": "127.0.0.1:0",
-            "ADMIN_ADDR": "127.0.0.1:0",
-            "AUTH_MODE": "disabled",
-            "RATE_LIMIT_PER_CLIENT": "off",
-            "SHUTDOWN_GRACE": "0ms",
-        }
-        super().__init__([*through, binary(), "serve"], log, environment | variables)
+        self.run([*through, binary(), "serve"], log, DEFAULTS | variables)
+
+    def run(self, command, log, variables, ready=True):
+        super().__init__(command, log, variables)
         with self.starting():
             started = self.until("it listens", self._started)
             self.address, self.admin = started["shoutback.http_addr"], started["shoutback.admin_addr"]
             self.port = int(self.address.rpartition(":")[2])
-            self.until("it is ready", lambda: answers(f"http://{self.admin}/readyz"))
+            self.until("it is ready" if ready else "it lives", self.is_ready if ready else self.is_live)
 
     def _started(self):
         for line in self.printed().splitlines(keepends=True):
@@ -44,6 +50,9 @@ class Shoutback(Process):
     @property
     def url(self):
         return f"http://{self.address}/v1"
+
+    def is_ready(self):
+        return answers(f"http://{self.admin}/readyz")
 
     def is_live(self):
         return answers(f"http://{self.admin}/livez")

@@ -1,0 +1,84 @@
+"""Fixtures: the image, built by scripts/image of the Dockerfile as it is, its files, its description, and the service in it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from container import VARIABLES, Container, run
+from harness.shoutback import Emulators
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """`build(tool)`: the name that scripts/image prints. The crates are this machine's, so that a build needs no network."""
+    home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    offline = tmp_path_factory.mktemp("cargo") / "config.toml"
+    offline.write_text("[net]\noffline = true\n")
+    volumes = [f"{home}/registry:/usr/local/cargo/registry:ro", f"{offline}:/usr/local/cargo/config.toml:ro"]
+    subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
+
+    def build(tool):
+        variables = {name: value for name, value in os.environ.items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool}
+        options = ["--pull=never", *(f"--volume={volume}" for volume in volumes)]
+        built = subprocess.run([ROOT / "scripts/image", *options], env=variables, stdout=subprocess.PIPE, text=True)
+        assert built.returncode == 0
+        return built.stdout.splitlines()[-1]
+
+    yield build
+    # Each commit leaves an image and 50 MB of layers.
+    forget = ["podman", "image", "prune", "--force", "--filter=until=72h"]
+    run(*forget, "--all", "--filter=label=org.opencontainers.image.title=shoutback")
+    run(*forget)
+
+
+@pytest.fixture(scope="session")
+def image(build):
+    return build("buildah")
+
+
+@pytest.fixture(scope="session")
+def description(image):
+    return json.loads(run("podman", "image", "inspect", image).stdout)[0]
+
+
+@pytest.fixture(scope="session")
+def files(image):
+    """The image's root, as a folder of this machine."""
+    working = run("buildah", "from", "--pull=never", image).stdout.strip()
+    try:
+        yield Path(run("buildah", "mount", working).stdout.strip())
+    finally:
+        run("buildah", "rm", working)
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory):
+    with Emulators(tmp_path_factory.mktemp("emulators") / "log") as emulators:
+        yield emulators
+
+
+@pytest.fixture
+def shoutcloud(emulators):
+    """SHOUTCLOUD, doing well until the test says otherwise."""
+    emulators.behave()
+    yield emulators
+    emulators.behave()
+
+
+@pytest.fixture
+def start(image, shoutcloud, tmp_path):
+    """`start(*options, ready=True, **variables)`: the service in a container, whose SHOUTCLOUD is the emulator."""
+    running = []
+
+    def start(*options, ready=True, **variables):
+        variables = {"SHOUTCLOUD_URL": f"http://{shoutcloud.shoutcloud}/V1/SHOUT"} | variables
+        running.append(Container(tmp_path / f"log-{len(running)}", image, options, ready, **variables))
+        return running[-1]
+
+    yield start
+    for container in running:
+        container.end()

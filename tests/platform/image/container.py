@@ -1,0 +1,65 @@
+"""Containers of the image, run by podman as locked down as a pod is."""
+
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+
+from harness.process import ENVIRONMENT
+from harness.shoutback import DEFAULTS, Shoutback
+
+# Theirs, and a home where they may leave what they like.
+VARIABLES = {
+    "HOME": tempfile.gettempdir(),
+    **{name: os.environ[name] for name in ("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "BUILDAH_ISOLATION")},
+}
+
+LOCKED_DOWN = [
+    "--read-only",
+    # Without it podman lays writable folders over the read-only root, which Kubernetes does not.
+    "--read-only-tmpfs=false",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--memory=256m",
+    "--pids-limit=64",
+]
+
+
+def run(*command, succeeds=True):
+    """What buildah or podman made of it."""
+    done = subprocess.run([str(part) for part in command], env=ENVIRONMENT | VARIABLES, capture_output=True, text=True)
+    if succeeds:
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+class Container(Shoutback):
+    """The service in a container, ready when it is made, unless it need not be. It logs what the container prints."""
+
+    def __init__(self, log, image, options=(), ready=True, **variables):
+        self.name = f"shoutback-{secrets.token_hex(4)}"
+        given = [f"--env={name}={value}" for name, value in (DEFAULTS | variables).items()]
+        # No timer of systemd's asks for its health: the tests do.
+        podman = ["podman", "run", f"--name={self.name}", "--pull=never", "--no-healthcheck", "--network=host"]
+        self.run([*podman, *LOCKED_DOWN, *options, *given, image], log, VARIABLES, ready)
+
+    def inspect(self):
+        return json.loads(run("podman", "inspect", self.name).stdout)[0]
+
+    def execute(self, *command):
+        """The exit code of a command inside, which is told where the service's admin port is: it is any."""
+        return run("podman", "exec", f"--env=ADMIN_ADDR={self.admin}", self.name, *command, succeeds=False).returncode
+
+    def signal(self, name):
+        run("podman", "kill", f"--signal={name}", self.name)
+
+    def ended(self):
+        """The exit code, once there is one."""
+        return self.child.wait(timeout=60)
+
+    def end(self):
+        if self.child.poll() is None:
+            run("podman", "kill", self.name, succeeds=False)
+            self.child.wait()
+        run("podman", "rm", "--force", self.name, succeeds=False)

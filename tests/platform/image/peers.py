@@ -1,0 +1,111 @@
+"""A resolver of names and a key server behind TLS, for the container to find."""
+
+import http.server
+import random
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.request
+
+A, IN, LOOPBACK = 1, 1, bytes([127, 0, 0, 1])
+
+
+class Peer:
+    """Serves in a thread for as long as its `with` block."""
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.thread.join()
+
+
+class Resolver(Peer):
+    """DNS for one name, which is 127.0.0.1's. On an address of its own, since resolv.conf can name no port."""
+
+    def __init__(self, name):
+        self.name, self.asked = name, []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.address = ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
+        self.socket.bind((self.address, 53))
+
+    def serve(self):
+        while True:
+            query, peer = self.socket.recvfrom(512)
+            if not query:
+                self.socket.close()
+                return
+            self.socket.sendto(self._answer(query), peer)
+
+    def _answer(self, query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1 : at + 1 + query[at]].decode())
+            at += 1 + query[at]
+        question = query[12 : at + 5]
+        kind = int.from_bytes(question[-4:-2])
+        name = ".".join(labels).lower()
+        self.asked.append(name)
+        found = name == self.name and kind == A
+        # A pointer to the question's name, type, class, a lifetime of 0 s, the address.
+        record = b"\xc0\x0c" + A.to_bytes(2) + IN.to_bytes(2) + bytes(4) + b"\x00\x04" + LOOPBACK if found else b""
+        flags = 0x8180 if name == self.name else 0x8183
+        header = query[:2] + flags.to_bytes(2) + b"\x00\x01" + int(found).to_bytes(2) + bytes(4)
+        return header + question + record
+
+    def stop(self):
+        self.socket.sendto(b"", (self.address, 53))
+
+
+class KeyServer(Peer):
+    """Hands on what `behind` answers, over TLS, as `name`; `authority` is the certificate of who vouches for that."""
+
+    def __init__(self, name, behind, directory):
+        self.authority = directory / "authority.pem"
+        certificate(name, directory, self.authority)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "server.pem", directory / "server.key")
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                with urllib.request.urlopen(f"{behind}{self.path}") as answer:
+                    body = answer.read()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # Each handshake in its connection's thread: who breaks one off holds up nobody.
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.server.handle_error = lambda *_: None
+        self.url = f"https://{name}:{self.server.server_port}"
+
+    def serve(self):
+        self.server.serve_forever()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def certificate(name, directory, authority):
+    """`server.pem` and `server.key` for `name`, vouched for by a new `authority`."""
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *(str(argument) for argument in arguments)], cwd=directory, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", "authority.key", "-out", authority, "-subj", "/CN=authority", "-days", 1)
+    (directory / "extensions").write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
+    openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={name}")
+    signer = ["-CA", authority, "-CAkey", "authority.key", "-CAcreateserial", "-days", 1]
+    openssl("x509", "-req", "-in", "server.csr", *signer, "-extfile", "extensions", "-out", "server.pem")

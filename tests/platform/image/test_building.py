@@ -1,0 +1,194 @@
+"""How the image is built: what of the checkout gets in, by which tool, and what the Dockerfile's linter says."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from container import run
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# What scripts/image runs beside the tools that build.
+COMMANDS = ["bash", "cut", "date", "dirname", "find", "git", "head", "sed", "sort", "tail"]
+
+INPUTS = ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "build.rs"]
+
+WORKS = 'echo "$(basename "$0") $*" >>"$RECORD"'
+NO_ENGINE = 'echo "Cannot connect to the Docker daemon" >&2; exit 1'
+# A client without an engine, whose `build` would show that it was taken nevertheless.
+DOCKER_CLIENT = f'{WORKS}; [ "$1" = --version ] || {{ {NO_ENGINE}; }}'
+
+
+def test_the_linter_has_nothing_to_say():
+    linted = subprocess.run(["hadolint", ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert (linted.stdout, linted.returncode) == ("", 0)
+
+
+def test_the_compiler_is_the_pinned_one():
+    [version] = re.findall('^channel = "(.*)"$', (ROOT / "rust-toolchain.toml").read_text(), re.M)
+    assert f"ARG RUST_IMAGE=rust:{version}-slim-bookworm\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_only_what_the_build_reads_reaches_it(tmp_path):
+    context = tmp_path / "context"
+    (context / "src/http").mkdir(parents=True)
+    wanted = ["Cargo.lock", "Cargo.toml", "build.rs", "src/http/docs.rs", "src/main.rs"]
+    planted = [".env", ".git/config", ".cargo/credentials.toml", "Dockerfile", "key.pem", "target/release/shoutback", "tests/src/a.rs"]
+    for name in wanted + planted:
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).touch()
+    shutil.copy(ROOT / ".dockerignore", context)
+    recipe = tmp_path / "Dockerfile"
+    recipe.write_text("FROM scratch\nCOPY . /\n")
+    image = run("buildah", "build", "--quiet", f"--file={recipe}", context).stdout.strip()
+    try:
+        working = run("buildah", "from", "--pull=never", image).stdout.strip()
+        try:
+            files = Path(run("buildah", "mount", working).stdout.strip())
+            assert sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()) == wanted
+        finally:
+            run("buildah", "rm", working)
+    finally:
+        run("buildah", "rmi", image)
+
+
+def test_podman_builds_the_same(build, image):
+    before = run("podman", "image", "inspect", "--format={{.Id}}", image).stdout
+    assert build("podman") == image
+    assert run("podman", "image", "inspect", "--format={{.Id}}", image).stdout == before
+
+
+class Checkout:
+    """A repository with one commit, in which scripts/image finds the tools that a test puts on its PATH."""
+
+    def __init__(self, directory):
+        self.root, self.bin, self.record = directory / "checkout", directory / "bin", directory / "record"
+        (self.root / "scripts").mkdir(parents=True)
+        (self.root / "src").mkdir()
+        self.bin.mkdir()
+        shutil.copy(ROOT / "scripts/image", self.root / "scripts")
+        for name in INPUTS:
+            shutil.copy(ROOT / name, self.root)
+        (self.root / "src/main.rs").write_text("fn main() {}\n")
+        for command in COMMANDS:
+            (self.bin / command).symlink_to(shutil.which(command))
+        self.git("init", "--quiet")
+        self.git("add", ".")
+        self.git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message=All")
+        self.commit = self.git("rev-parse", "HEAD").strip()
+
+    def git(self, *arguments):
+        environment = os.environ | {"TZ": "UTC0"}
+        git = subprocess.run(["git", *arguments], cwd=self.root, env=environment, check=True, capture_output=True, text=True)
+        return git.stdout
+
+    def tool(self, name, does=WORKS):
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{does}\n")
+        path.chmod(0o755)
+
+    def build(self, *arguments, **variables):
+        self.record.write_text("")
+        environment = {"PATH": str(self.bin), "RECORD": str(self.record)} | variables
+        return subprocess.run([self.root / "scripts/image", *arguments], env=environment, capture_output=True, text=True)
+
+    def asked(self):
+        """The commands of the tools, a list each."""
+        return [line.split() for line in self.record.read_text().splitlines()]
+
+    def builds(self):
+        return [command for command in self.asked() if command[1] == "build"]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+def test_docker_goes_before_podman_and_podman_before_buildah(checkout):
+    for tool in ["buildah", "podman", "docker"]:
+        checkout.tool(tool)
+        assert checkout.build().returncode == 0
+        assert [command[0] for command in checkout.builds()] == [tool]
+
+
+def test_docker_without_an_engine_is_passed_over_and_named(checkout):
+    checkout.tool("docker", DOCKER_CLIENT)
+    checkout.tool("podman")
+    built = checkout.build()
+    assert [command[0] for command in checkout.builds()] == ["podman"]
+    assert [line for line in built.stderr.splitlines() if "docker is here but does not work" in line]
+
+
+def test_podman_that_does_not_work_is_passed_over_too(checkout):
+    checkout.tool("podman", "exit 125")
+    checkout.tool("buildah")
+    built = checkout.build()
+    assert [command[0] for command in checkout.builds()] == ["buildah"]
+    assert "podman is here but does not work" in built.stderr
+
+
+@pytest.mark.parametrize("tools", [{}, {"docker": DOCKER_CLIENT}])
+def test_without_a_tool_it_says_which_to_install(checkout, tools):
+    for name, does in tools.items():
+        checkout.tool(name, does)
+    built = checkout.build()
+    assert (built.returncode, built.stdout) == (1, "")
+    assert "error: docker, podman or buildah builds the image" in built.stderr
+    assert "apt-get install podman" in built.stderr
+    assert not checkout.builds()
+
+
+def test_the_tool_may_be_named(checkout):
+    for tool in ["docker", "podman", "buildah"]:
+        checkout.tool(tool)
+    assert checkout.build(CONTAINER_TOOL="buildah").returncode == 0
+    assert [command[0] for command in checkout.builds()] == ["buildah"]
+    built = checkout.build(CONTAINER_TOOL="nerdctl")
+    assert built.returncode == 2
+    assert "nerdctl" in built.stderr
+    assert not checkout.asked()
+
+
+def test_it_is_named_after_the_commit(checkout):
+    checkout.tool("docker")
+    built = checkout.build("--label", "a=b")
+    [command] = checkout.builds()
+    assert built.stdout == f"shoutback:{checkout.commit}\n"
+    tags = [command[at + 1] for at, argument in enumerate(command) if argument == "--tag"]
+    assert tags == [f"shoutback:{checkout.commit}", "shoutback"]
+    given = dict(command[at + 1].split("=", 1) for at, argument in enumerate(command) if argument == "--build-arg")
+    assert given["REVISION"] == checkout.commit
+    assert given["CREATED"] == checkout.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd").strip()
+    assert command[-3:] == ["--label", "a=b", "."]
+
+
+@pytest.mark.parametrize("change", ["src/main.rs", "src/new.rs", "Cargo.lock"])
+def test_what_is_in_no_commit_is_called_dirty(checkout, change):
+    checkout.tool("docker")
+    (checkout.root / "notes.md").write_text("not part of the image\n")
+    assert checkout.build().stdout == f"shoutback:{checkout.commit}\n"
+    (checkout.root / change).write_text("changed\n")
+    built = checkout.build()
+    assert built.stdout == f"shoutback:{checkout.commit}-dirty\n"
+    assert "in no commit" in built.stderr
+    [command] = checkout.builds()
+    assert f"REVISION={checkout.commit}-dirty" in command
+    first = command
+    checkout.build()
+    assert checkout.builds() == [first]
+
+
+@pytest.mark.parametrize("tool", ["podman", "buildah"])
+def test_a_base_that_is_not_there_is_fetched_as_docker_would(checkout, tool):
+    checkout.tool(tool)
+    checkout.build(RUST_IMAGE="rust:1-slim@sha256:digest")
+    assert [tool, "pull", "docker://rust@sha256:digest"] in checkout.asked()
+    [command] = checkout.builds()
+    assert "RUST_IMAGE=rust:1-slim@sha256:digest" in command
+    checkout.tool(tool, f'{WORKS}; [ "$1" != images ] || echo 0123456789ab')
+    checkout.build()
+    assert "pull" not in [command[1] for command in checkout.asked()]

@@ -1,0 +1,123 @@
+"""What the image is: its description, and every file in it."""
+
+import re
+import stat
+import subprocess
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from container import run
+
+ROOT = Path(__file__).resolve().parents[3]
+
+MOST_BYTES = 20 * 1024 * 1024
+
+# By machine: lib is lib64 and x86_64-linux-gnu, or lib and aarch64-linux-gnu.
+FILES = [
+    "etc/group",
+    "etc/nsswitch.conf",
+    "etc/os-release",
+    "etc/passwd",
+    "etc/ssl/certs/ca-certificates.crt",
+    "lib/*-linux-gnu/libc.so.6",
+    "lib/*-linux-gnu/libgcc_s.so.1",
+    "lib/*-linux-gnu/libm.so.6",
+    "lib*/ld-linux-*.so.[12]",
+    "shoutback",
+    "usr/share/doc/ca-certificates/copyright",
+    "usr/share/doc/libc6/copyright",
+    "usr/share/doc/libgcc-s1/copyright",
+    "var/lib/dpkg/status.d/ca-certificates",
+    "var/lib/dpkg/status.d/libc6",
+    "var/lib/dpkg/status.d/libgcc-s1",
+]
+
+
+def inside(files):
+    return [path for path in files.rglob("*") if not path.is_dir()]
+
+
+def test_it_says_what_it_is_and_how_it_runs(image, description):
+    revision = image.removeprefix("shoutback:")
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", revision)
+    config = description["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Entrypoint"] == ["/shoutback"]
+    assert "Cmd" not in config
+    assert set(config["ExposedPorts"]) == {"5000/tcp", "9090/tcp"}
+    assert config["StopSignal"] == "SIGTERM"
+    assert config.get("WorkingDir", "/") in ("", "/")
+    assert description["Healthcheck"]["Test"] == ["CMD", "/shoutback", "healthcheck"]
+    # Podman adds a PATH of its own to an image that has none.
+    assert all(variable.startswith("PATH=") for variable in config.get("Env", []))
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    manifest = (ROOT / "Cargo.toml").read_text()
+    assert labels.pop("created").endswith("Z")
+    # The tool that built it signs with its own.
+    labels.pop("io.buildah.version", None)
+    assert labels == {
+        "title": "shoutback",
+        "description": re.search('^description = "(.*)"$', manifest, re.M).group(1),
+        "version": re.search('^version = "(.*)"$', manifest, re.M).group(1),
+        "licenses": re.search('^license = "(.*)"$', manifest, re.M).group(1),
+        "revision": revision,
+    }
+
+
+def test_its_files_are_these_and_no_others(files):
+    found = sorted(str(path.relative_to(files)) for path in inside(files))
+    unexpected = [path for path in found if not any(fnmatchcase(path, pattern) for pattern in FILES)]
+    missing = [pattern for pattern in FILES if not any(fnmatchcase(path, pattern) for path in found)]
+    assert (unexpected, missing) == ([], [])
+    assert len(found) == len(FILES)
+
+
+def test_it_is_small(files, capsys):
+    size = sum(path.stat().st_size for path in inside(files))
+    with capsys.disabled():
+        print(f"\nthe image's files: {size / 2**20:.1f} MiB, of which the binary {(files / 'shoutback').stat().st_size / 2**20:.1f}")
+    assert size < MOST_BYTES
+
+
+def test_its_user_may_write_nothing_and_become_nobody_else(files):
+    for path in [files, *files.rglob("*")]:
+        found = path.lstat()
+        assert (found.st_uid, found.st_gid) == (0, 0), path
+        assert not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH | stat.S_ISUID | stat.S_ISGID), path
+        assert stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode), path
+        # For a user who owns nothing.
+        assert found.st_mode & (stat.S_IXOTH if path.is_dir() else stat.S_IROTH), path
+
+
+def test_its_user_has_a_name_and_no_shell(files):
+    assert (files / "etc/passwd").read_text() == "shoutback:x:65532:65532:shoutback:/:/nonexistent\n"
+    assert (files / "etc/group").read_text() == "shoutback:x:65532:\n"
+
+
+def test_scanners_find_the_packages_that_its_files_are_of(files):
+    assert "ID=debian\n" in (files / "etc/os-release").read_text()
+    for status in (files / "var/lib/dpkg/status.d").iterdir():
+        fields = dict(re.findall(r"^([\w-]+): (.*)$", status.read_text(), re.M))
+        assert fields["Package"] == status.name
+        assert fields["Version"]
+        assert fields["Architecture"]
+        assert fields["Status"] == "install ok installed"
+
+
+def test_it_trusts_the_authorities_of_its_distribution(files):
+    bundle = (files / "etc/ssl/certs/ca-certificates.crt").read_text()
+    assert bundle.count("-----BEGIN CERTIFICATE-----") > 100
+
+
+def test_its_binary_holds_no_emulator_and_no_symbols(files):
+    binary = (files / "shoutback").read_bytes()
+    # 20-features proves that this marks one.
+    assert b"/_emulator/" not in binary
+    sections = subprocess.run(["readelf", "--sections", "--wide", files / "shoutback"], capture_output=True, text=True, check=True)
+    assert ".symtab" not in sections.stdout
+
+
+def test_its_binary_is_what_was_asked_for(image):
+    help = run("podman", "run", "--rm", "--pull=never", "--network=none", image, "--help").stdout
+    assert re.search(r"^  serve\b", help, re.M)
+    assert not re.search(r"^  dev\b", help, re.M)
