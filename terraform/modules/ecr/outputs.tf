@@ -1,0 +1,14 @@
+output "repository_url" {
+  description = "The repository as images are named by it."
+  value       = aws_ecr_repository.this.repository_url
+}
+
+output "repository_arn" {
+  description = "Its ARN."
+  value       = aws_ecr_repository.this.arn
+}
+
+output "repository_name" {
+  description = "Its name."
+  value       = aws_ecr_repository.this.name
+}

@@ -1,0 +1,19 @@
+output "plan_role_arn" {
+  description = "Role that reads, for pull requests."
+  value       = aws_iam_role.plan.arn
+}
+
+output "apply_role_arns" {
+  description = "Role that applies, by environment."
+  value       = { for environment, role in aws_iam_role.apply : environment => role.arn }
+}
+
+output "push_role_arn" {
+  description = "Role that pushes images."
+  value       = aws_iam_role.push.arn
+}
+
+output "permissions_boundary_arns" {
+  description = "Boundary, by environment, that every role made by its Terraform must have."
+  value       = { for environment, policy in aws_iam_policy.boundary : environment => policy.arn }
+}

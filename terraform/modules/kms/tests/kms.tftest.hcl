@@ -1,0 +1,47 @@
+mock_provider "aws" {
+  source = "../../testing/aws"
+}
+
+variables {
+  name     = "shoutback-staging"
+  purposes = ["ecr", "eks", "logs", "sns", "state"]
+}
+
+run "example" {
+  module {
+    source = "./example"
+  }
+
+  assert {
+    condition     = toset(keys(output.key_arns)) == toset(["eks", "logs", "sns"])
+    error_message = "One key a purpose."
+  }
+}
+
+run "every_purpose" {
+  assert {
+    condition     = toset(keys(aws_kms_key.this)) == var.purposes && toset(keys(output.key_arns)) == var.purposes
+    error_message = "One key a purpose."
+  }
+
+  assert {
+    condition     = alltrue([for key in aws_kms_key.this : key.enable_key_rotation && key.deletion_window_in_days == 30])
+    error_message = "Keys are rotated, and 30 days pass before one is gone."
+  }
+
+  assert {
+    condition     = aws_kms_alias.this["logs"].name == "alias/shoutback-staging-logs"
+    error_message = "Aliases carry the name and the purpose."
+  }
+}
+
+run "refused" {
+  command = plan
+
+  variables {
+    name     = "Shoutback"
+    purposes = ["everything"]
+  }
+
+  expect_failures = [var.name, var.purposes]
+}

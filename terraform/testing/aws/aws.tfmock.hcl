@@ -1,0 +1,106 @@
+# What the mocked provider answers where its random strings would not do: names of Amazon's form, for the real provider's own
+# validators read them, and data that ends up in policies.
+
+mock_data "aws_caller_identity" {
+  defaults = {
+    account_id = "111122223333"
+  }
+}
+
+mock_data "aws_partition" {
+  defaults = {
+    partition  = "aws"
+    dns_suffix = "amazonaws.com"
+  }
+}
+
+mock_data "aws_region" {
+  defaults = {
+    region = "eu-central-1"
+  }
+}
+
+mock_resource "aws_cloudwatch_log_group" {
+  defaults = {
+    arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/example"
+  }
+}
+
+mock_resource "aws_cognito_user_pool" {
+  defaults = {
+    arn = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_AbCdEfGhI"
+    id  = "eu-central-1_AbCdEfGhI"
+  }
+}
+
+mock_resource "aws_cognito_user_pool_client" {
+  defaults = {
+    id            = "1example23456789"
+    client_secret = "secret-of-the-mock"
+  }
+}
+
+mock_resource "aws_ecr_repository" {
+  defaults = {
+    arn            = "arn:aws:ecr:eu-central-1:111122223333:repository/shoutback"
+    repository_url = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+    registry_id    = "111122223333"
+  }
+}
+
+mock_resource "aws_eks_cluster" {
+  defaults = {
+    arn      = "arn:aws:eks:eu-central-1:111122223333:cluster/shoutback-staging"
+    endpoint = "https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+    certificate_authority = [{
+      data = "Y2VydGlmaWNhdGU="
+    }]
+    vpc_config = {
+      cluster_security_group_id = "sg-0aaaaaaaaaaaaaaaa"
+    }
+  }
+}
+
+mock_resource "aws_eks_access_entry" {
+  defaults = {
+    access_entry_arn = "arn:aws:eks:eu-central-1:111122223333:access-entry/shoutback-staging/role/111122223333/example/0"
+  }
+}
+
+mock_resource "aws_iam_openid_connect_provider" {
+  defaults = {
+    arn = "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"
+  }
+}
+
+mock_resource "aws_iam_policy" {
+  defaults = {
+    arn = "arn:aws:iam::111122223333:policy/example"
+  }
+}
+
+mock_resource "aws_iam_role" {
+  defaults = {
+    arn = "arn:aws:iam::111122223333:role/example"
+  }
+}
+
+mock_resource "aws_kms_key" {
+  defaults = {
+    arn    = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+    key_id = "00000000-0000-0000-0000-000000000000"
+  }
+}
+
+mock_resource "aws_launch_template" {
+  defaults = {
+    id             = "lt-0aaaaaaaaaaaaaaaa"
+    latest_version = 1
+  }
+}
+
+mock_resource "aws_s3_bucket" {
+  defaults = {
+    arn = "arn:aws:s3:::example"
+  }
+}

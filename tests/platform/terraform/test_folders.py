@@ -1,0 +1,93 @@
+"""What holds for every folder: it is formatted, its tests pass, its page tells what it takes and gives."""
+
+import re
+import subprocess
+
+import pytest
+from folders import FOLDERS, SHIPPED, environment
+
+each = pytest.mark.parametrize("folder", FOLDERS)
+
+
+def test_formatted():
+    done = subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff", "-no-color"], cwd=SHIPPED, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each
+def test_terraform_test_passes(folder, tested):
+    wrong = {name: run.complaints for name, run in tested.items() if run.status != "pass"}
+    assert not wrong
+
+
+@each
+def test_has_tests_of_what_it_creates_and_of_what_it_refuses(folder, tested):
+    assert any(run.resources for run in tested.values())
+    files = "".join(file.read_text() for file in (SHIPPED / folder / "tests").glob("*.tftest.hcl"))
+    refused = set(re.findall(r"\bvar\.(\w+)", "".join(re.findall(r"expect_failures = \[(.*?)\]", files, re.DOTALL))))
+    validated = {name for name, block in blocks(folder, "variable").items() if "validation {" in block}
+    assert validated <= refused
+
+
+def blocks(folder, kind):
+    """The folder's variables or outputs: name and text of each."""
+    text = (SHIPPED / folder / f"{kind}s.tf").read_text()
+    return {name: body for name, body in re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}$', text, re.DOTALL | re.MULTILINE)}
+
+
+def said(block, name):
+    found = re.search(rf"^  {name} += (.*)$", block, re.MULTILINE)
+    return found[1] if found else None
+
+
+def rows(folder, heading):
+    """The table under a heading of the folder's page, a list a row."""
+    page = (SHIPPED / folder / "README.md").read_text()
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert section, f"{folder}/README.md has no {heading}"
+    lines = [line for line in section[1].splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+
+
+@each
+def test_page_lists_every_input(folder):
+    expected = {}
+    for name, block in blocks(folder, "variable").items():
+        kind = said(block, "type")
+        default = said(block, "default")
+        assert kind and said(block, "description"), f"{name}: no type or no description"
+        expected[f"`{name}`"] = [
+            re.sub(r"\(\{$", "", kind),
+            "required" if default is None else f"`{re.sub('[{[]$', '…', default)}`",
+            said(block, "description").strip('"'),
+        ]
+    assert {row[0]: row[1:] for row in rows(folder, "Inputs")} == expected
+
+
+@each
+def test_page_lists_every_output(folder):
+    expected = {}
+    for name, block in blocks(folder, "output").items():
+        assert said(block, "description"), f"{name}: no description"
+        expected[f"`{name}`"] = [said(block, "description").strip('"')]
+    assert {row[0]: row[1:] for row in rows(folder, "Outputs")} == expected
+
+
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder.startswith("modules/")])
+def test_example_of_the_page_is_the_one_that_is_tested(folder, tested):
+    page = (SHIPPED / folder / "README.md").read_text()
+    assert re.search(r"^```hcl\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1] == (SHIPPED / folder / "example/main.tf").read_text()
+    examples = [run for name, run in tested.items() if name.endswith("/example")]
+    assert examples and all(run.resources for run in examples)
+
+
+@each
+def test_versions_are_the_same_everywhere(folder):
+    reference = (SHIPPED / "modules/kms/versions.tf").read_text()
+    files = [SHIPPED / folder / "versions.tf", *(SHIPPED / folder).glob("example/versions.tf")]
+    # A root may say more in it, where its state is kept.
+    assert all(pins(file.read_text()) == pins(reference) for file in files)
+
+
+def pins(text):
+    return re.findall(r'required_version += "(.*)"|source +=  *"(.*)"|version +=  *"(.*)"', text)
