@@ -82,7 +82,8 @@ _INIT = threading.Lock()
 def environment():
     """What Terraform inherits: where its providers are, no credentials, and no variables of whoever runs the tests."""
     given = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
-    given |= {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    # Reading the provider's schema again for every run is most of the work, and much of that is collecting its garbage.
+    given |= {"CHECKPOINT_DISABLE": "1", "GOGC": "400", "TF_IN_AUTOMATION": "1"}
     if not Path(given.get("TF_CLI_CONFIG_FILE", "")).is_file():
         # The provider is large and wanted a dozen times. A configuration of one's own may mean another provider than the
         # registry's, and keeps out of this.

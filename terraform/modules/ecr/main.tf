@@ -1,0 +1,68 @@
+data "aws_partition" "current" {}
+
+resource "aws_ecr_repository" "this" {
+  name                 = var.name
+  image_tag_mutability = "IMMUTABLE"
+
+  encryption_configuration {
+    encryption_type = "KMS"
+    kms_key         = var.kms_key_arn
+  }
+
+  image_scanning_configuration {
+    scan_on_push = true
+  }
+}
+
+locals {
+  # An image that matches a rule's tag cannot be expired by a later rule. So the first ones, a rule an environment, keep what
+  # was deployed: they expire it after a hundred years. Patterns in one rule would all have to match.
+  deployed = [
+    for index, environment in sort(var.environments) : {
+      rulePriority = 1 + index
+      description  = "Images deployed to ${environment} stay"
+      selection = {
+        tagStatus      = "tagged"
+        tagPatternList = ["${environment}-*"]
+        countType      = "sinceImagePushed"
+        countUnit      = "days"
+        countNumber    = 36500
+      }
+      action = { type = "expire" }
+    }
+  ]
+
+  undeployed = [
+    for count in var.keep_undeployed == null ? [] : [var.keep_undeployed] : {
+      rulePriority = 1 + length(var.environments)
+      description  = "Of images that were never deployed, the newest stay"
+      selection = {
+        tagStatus      = "tagged"
+        tagPatternList = ["*"]
+        countType      = "imageCountMoreThan"
+        countNumber    = count
+      }
+      action = { type = "expire" }
+    }
+  ]
+}
+
+resource "aws_ecr_lifecycle_policy" "this" {
+  repository = aws_ecr_repository.this.name
+  policy     = jsonencode({ rules = concat(local.deployed, local.undeployed) })
+}
+
+resource "aws_ecr_repository_policy" "this" {
+  count = length(var.pull_account_ids) > 0 ? 1 : 0
+
+  repository = aws_ecr_repository.this.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OtherAccountsPull"
+      Effect    = "Allow"
+      Principal = { AWS = [for id in sort(var.pull_account_ids) : "arn:${data.aws_partition.current.partition}:iam::${id}:root"] }
+      Action    = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    }]
+  })
+}

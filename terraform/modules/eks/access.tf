@@ -1,0 +1,43 @@
+locals {
+  # The groups that gitops/base/teams gives its roles to.
+  team_groups = ["shoutback-auditors", "shoutback-break-glass", "shoutback-developers", "shoutback-sre"]
+
+  # EKS knows one entry a principal, with all of its groups.
+  groups_of_role = transpose({ for group, arns in var.team_role_arns : group => tolist(arns) })
+}
+
+resource "aws_eks_access_entry" "team" {
+  for_each = local.groups_of_role
+
+  cluster_name      = aws_eks_cluster.this.name
+  principal_arn     = each.key
+  kubernetes_groups = each.value
+  type              = "STANDARD"
+}
+
+resource "aws_eks_access_entry" "bootstrap_admin" {
+  for_each = var.bootstrap_admin_role_arns
+
+  cluster_name  = aws_eks_cluster.this.name
+  principal_arn = each.key
+  type          = "STANDARD"
+}
+
+resource "aws_eks_access_policy_association" "bootstrap_admin" {
+  for_each = aws_eks_access_entry.bootstrap_admin
+
+  cluster_name  = aws_eks_cluster.this.name
+  principal_arn = each.value.principal_arn
+  policy_arn    = "arn:${local.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+
+  access_scope {
+    type = "cluster"
+  }
+}
+
+check "no_lasting_administrator" {
+  assert {
+    condition     = length(var.bootstrap_admin_role_arns) == 0
+    error_message = "bootstrap_admin_role_arns is not empty: administrators are for the first installation only."
+  }
+}

@@ -1,0 +1,72 @@
+locals {
+  # What nodes and pods ask of each service. ECR is only pulled from: images are pushed from outside.
+  endpoint_actions = {
+    "ecr.api" = local.pull
+    "ecr.dkr" = local.pull
+    "logs"    = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents", "logs:PutRetentionPolicy"]
+    "sts"     = ["sts:AssumeRole", "sts:GetCallerIdentity", "sts:TagSession"]
+  }
+  pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer"]
+
+  # Layers of ECR's images are downloaded from a bucket of Amazon's, and so are, inside AWS, those of registry.k8s.io.
+  buckets = setunion(var.readable_buckets, ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}"])
+}
+
+resource "aws_security_group" "endpoints" {
+  # checkov:skip=CKV_AWS_23: the rule's tag says what it is for
+  name   = "${var.name}-endpoints"
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-endpoints" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints" {
+  # checkov:skip=CKV_AWS_23: the rule's tag says what it is for
+  security_group_id = aws_security_group.endpoints.id
+  cidr_ipv4         = aws_vpc.this.cidr_block
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  tags              = { Name = "https-from-the-network" }
+}
+
+resource "aws_vpc_endpoint" "interface" {
+  for_each = var.interface_endpoints
+
+  vpc_id              = aws_vpc.this.id
+  service_name        = "com.amazonaws.${local.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = [for az in var.azs : aws_subnet.private[az].id]
+  security_group_ids  = [aws_security_group.endpoints.id]
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OwnAccount"
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = local.endpoint_actions[each.key]
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:PrincipalAccount" = local.account } }
+    }]
+  })
+  tags = { Name = "${var.name}-${each.key}" }
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = aws_vpc.this.id
+  service_name      = "com.amazonaws.${local.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [for az in var.azs : aws_route_table.private[az].id]
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      # Whoever asks: layers come by addresses that another account has signed, or without a signature.
+      Sid       = "ReadNamedBuckets"
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = ["s3:GetObject"]
+      Resource  = [for bucket in local.buckets : "arn:${local.partition}:s3:::${bucket}/*"]
+    }]
+  })
+  tags = { Name = "${var.name}-s3" }
+}
