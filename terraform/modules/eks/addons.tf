@@ -1,10 +1,25 @@
 locals {
+  # In order: without network and credentials for it no node gets ready, and without nodes no pod of the others runs.
   before_nodes = {
     "eks-pod-identity-agent" = { version = var.addon_versions.eks_pod_identity_agent, configuration = null }
     "kube-proxy"             = { version = var.addon_versions.kube_proxy, configuration = null }
     # Without this, NetworkPolicies are admitted and do nothing. A string: so the add-on's schema has it.
     "vpc-cni" = { version = var.addon_versions.vpc_cni, configuration = { enableNetworkPolicy = "true" } }
   }
+  after_nodes = merge(
+    { "coredns" = { version = var.addon_versions.coredns } },
+    var.addon_versions.ebs_csi_driver == null ? {} : {
+      "aws-ebs-csi-driver" = { version = var.addon_versions.ebs_csi_driver }
+    },
+  )
+
+  # Add-ons that call AWS, each by a role of its own which only its pods get.
+  addon_roles = merge(
+    { "vpc-cni" = { role = "network", service_account = "aws-node", policy = "AmazonEKS_CNI_Policy" } },
+    var.addon_versions.ebs_csi_driver == null ? {} : {
+      "aws-ebs-csi-driver" = { role = "volumes", service_account = "ebs-csi-controller-sa", policy = "service-role/AmazonEBSCSIDriverPolicy" }
+    },
+  )
 }
 
 resource "aws_eks_addon" "before_nodes" {
@@ -18,29 +33,40 @@ resource "aws_eks_addon" "before_nodes" {
   resolve_conflicts_on_update = "OVERWRITE"
 
   dynamic "pod_identity_association" {
-    for_each = each.key == "vpc-cni" ? [aws_iam_role.network.arn] : []
+    for_each = contains(keys(local.addon_roles), each.key) ? [local.addon_roles[each.key]] : []
     content {
-      role_arn        = pod_identity_association.value
-      service_account = "aws-node"
+      role_arn        = aws_iam_role.addon[each.key].arn
+      service_account = pod_identity_association.value.service_account
     }
   }
 
-  depends_on = [aws_iam_role_policy_attachment.network]
+  depends_on = [aws_iam_role_policy_attachment.addon]
 }
 
-# Its pods need nodes to be called active.
-resource "aws_eks_addon" "coredns" {
+resource "aws_eks_addon" "after_nodes" {
+  for_each = local.after_nodes
+
   cluster_name                = aws_eks_cluster.this.name
-  addon_name                  = "coredns"
-  addon_version               = var.addon_versions.coredns
+  addon_name                  = each.key
+  addon_version               = each.value.version
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
+
+  dynamic "pod_identity_association" {
+    for_each = contains(keys(local.addon_roles), each.key) ? [local.addon_roles[each.key]] : []
+    content {
+      role_arn        = aws_iam_role.addon[each.key].arn
+      service_account = pod_identity_association.value.service_account
+    }
+  }
 
   depends_on = [aws_eks_node_group.this]
 }
 
-resource "aws_iam_role" "network" {
-  name                 = "${var.name}-network"
+resource "aws_iam_role" "addon" {
+  for_each = local.addon_roles
+
+  name                 = "${var.name}-${each.value.role}"
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -54,14 +80,16 @@ resource "aws_iam_role" "network" {
           "aws:SourceAccount"                         = local.account
           "aws:SourceArn"                             = local.cluster_arn
           "aws:RequestTag/kubernetes-namespace"       = "kube-system"
-          "aws:RequestTag/kubernetes-service-account" = "aws-node"
+          "aws:RequestTag/kubernetes-service-account" = each.value.service_account
         }
       }
     }]
   })
 }
 
-resource "aws_iam_role_policy_attachment" "network" {
-  role       = aws_iam_role.network.name
-  policy_arn = "${local.managed}/AmazonEKS_CNI_Policy"
+resource "aws_iam_role_policy_attachment" "addon" {
+  for_each = local.addon_roles
+
+  role       = aws_iam_role.addon[each.key].name
+  policy_arn = "${local.managed}/${each.value.policy}"
 }

@@ -109,16 +109,17 @@ variable "node_group" {
 }
 
 variable "addon_versions" {
-  description = "Versions of the add-ons, such as v1.20.4-eksbuild.2; `aws eks describe-addon-versions` lists them."
+  description = "Versions of the add-ons, such as v1.20.4-eksbuild.2, which aws eks describe-addon-versions lists; without one for ebs_csi_driver, pods get no volumes of EBS."
   type = object({
     coredns                = string
+    ebs_csi_driver         = optional(string)
     eks_pod_identity_agent = string
     kube_proxy             = string
     vpc_cni                = string
   })
 
   validation {
-    condition     = alltrue([for version in values(var.addon_versions) : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", version))])
+    condition     = alltrue([for version in values(var.addon_versions) : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", version)) if version != null])
     error_message = "Whole versions such as v1.20.4-eksbuild.2."
   }
 }

@@ -13,6 +13,7 @@ variables {
   bootstrap_admin_role_arns     = ["arn:aws:iam::111122223333:role/Installer"]
   addon_versions = {
     coredns                = "v1.0.1-eksbuild.1"
+    ebs_csi_driver         = "v1.0.5-eksbuild.1"
     eks_pod_identity_agent = "v1.0.2-eksbuild.1"
     kube_proxy             = "v1.36.3-eksbuild.1"
     vpc_cni                = "v1.0.4-eksbuild.1"
@@ -69,7 +70,8 @@ run "everything_set" {
   }
 
   assert {
-    condition = tomap({ for name, addon in merge(aws_eks_addon.before_nodes, { coredns = aws_eks_addon.coredns }) : name => addon.addon_version }) == tomap({
+    condition = tomap({ for name, addon in merge(aws_eks_addon.before_nodes, aws_eks_addon.after_nodes) : name => addon.addon_version }) == tomap({
+      "aws-ebs-csi-driver"     = "v1.0.5-eksbuild.1"
       "coredns"                = "v1.0.1-eksbuild.1"
       "eks-pod-identity-agent" = "v1.0.2-eksbuild.1"
       "kube-proxy"             = "v1.36.3-eksbuild.1"
@@ -99,7 +101,7 @@ run "everything_set" {
   }
 
   assert {
-    condition     = alltrue([for role in [aws_iam_role.cluster, aws_iam_role.node, aws_iam_role.network] : role.permissions_boundary == var.permissions_boundary_arn])
+    condition     = alltrue([for role in concat([aws_iam_role.cluster, aws_iam_role.node], values(aws_iam_role.addon)) : role.permissions_boundary == var.permissions_boundary_arn])
     error_message = "Roles have the boundary."
   }
 }

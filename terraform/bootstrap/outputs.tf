@@ -1,0 +1,43 @@
+output "state_bucket" {
+  description = "Bucket of the state."
+  value       = aws_s3_bucket.state.bucket
+}
+
+output "backend_configuration" {
+  description = "What an environment's backend.hcl holds, by environment; and bootstrap's own, for its state may move into the bucket."
+  value = {
+    for root in setunion(var.environments, ["bootstrap"]) : root => <<-EOT
+      bucket       = "${aws_s3_bucket.state.bucket}"
+      key          = "${root}/terraform.tfstate"
+      region       = "${var.region}"
+      kms_key_id   = "${module.kms.key_arns["state"]}"
+      encrypt      = true
+      use_lockfile = true
+    EOT
+  }
+}
+
+output "repository_url" {
+  description = "The registry's repository, by which images are named."
+  value       = module.ecr.repository_url
+}
+
+output "plan_role_arn" {
+  description = "Role of pull requests: reads."
+  value       = module.github_oidc.plan_role_arn
+}
+
+output "apply_role_arns" {
+  description = "Role of each environment: applies."
+  value       = module.github_oidc.apply_role_arns
+}
+
+output "push_role_arn" {
+  description = "Role of the branch's builds: pushes images."
+  value       = module.github_oidc.push_role_arn
+}
+
+output "permissions_boundary_arns" {
+  description = "Boundary of each environment's roles, which its variables name."
+  value       = module.github_oidc.permissions_boundary_arns
+}

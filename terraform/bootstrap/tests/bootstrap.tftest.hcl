@@ -1,0 +1,73 @@
+mock_provider "aws" {
+  source = "../testing/aws"
+}
+
+variables {
+  region           = "eu-central-1"
+  subject_prefixes = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
+}
+
+run "example" {
+  assert {
+    condition     = aws_s3_bucket.state.bucket == "shoutback-terraform-111122223333" && output.state_bucket == aws_s3_bucket.state.bucket && !aws_s3_bucket.state.force_destroy
+    error_message = "The bucket is named after the account, and is not deleted with what is in it."
+  }
+
+  assert {
+    condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
+    error_message = "Every state that ever was can be had again."
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule).apply_server_side_encryption_by_default).kms_master_key_id == module.kms.key_arns["state"]
+    error_message = "State is encrypted by its own key."
+  }
+
+  assert {
+    condition = alltrue([
+      aws_s3_bucket_public_access_block.state.block_public_acls,
+      aws_s3_bucket_public_access_block.state.block_public_policy,
+      aws_s3_bucket_public_access_block.state.ignore_public_acls,
+      aws_s3_bucket_public_access_block.state.restrict_public_buckets,
+    ])
+    error_message = "State is never public."
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket_ownership_controls.state.rule).object_ownership == "BucketOwnerEnforced"
+    error_message = "No access by ACLs."
+  }
+
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].newer_noncurrent_versions == 20
+    error_message = "Twenty old versions stay."
+  }
+
+  assert {
+    condition     = toset(keys(output.backend_configuration)) == toset(["bootstrap", "production", "staging"]) && strcontains(output.backend_configuration["staging"], "key          = \"staging/terraform.tfstate\"")
+    error_message = "Each environment has a state of its own."
+  }
+
+  assert {
+    condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"]) && toset(keys(output.permissions_boundary_arns)) == toset(["production", "staging"])
+    error_message = "Each environment has a role of its own."
+  }
+}
+
+run "refused" {
+  command = plan
+
+  variables {
+    region           = "Frankfurt"
+    name             = "S"
+    hosted_zone_arns = { elsewhere = [] }
+    state_bucket     = "State"
+  }
+
+  expect_failures = [
+    var.region,
+    var.name,
+    var.hosted_zone_arns,
+    var.state_bucket,
+  ]
+}

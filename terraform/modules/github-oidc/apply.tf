@@ -1,0 +1,451 @@
+# What an environment's Terraform may do. Everything that bears a name is limited to the environment's names; what is made
+# without a name to this region; and what is deleted there to things that carry the environment's tag. Roles can be made only
+# with the environment's boundary, so that none can do more than that.
+locals {
+  names = { for environment in var.environments : environment => "${var.name}-${environment}" }
+
+  arns = {
+    for environment, name in local.names : environment => {
+      for service in ["cloudformation", "cloudwatch", "cognito-idp", "eks", "kms", "logs", "sns"] :
+      service => "arn:${local.partition}:${service}:${local.region}:${local.account}"
+    }
+  }
+
+  here = { StringEquals = { "aws:RequestedRegion" = local.region } }
+  # What has no tag yet, or cannot have one, is not of another environment.
+  unlike_others = { for environment in var.environments : environment => merge(local.here, { StringEqualsIfExists = { "aws:ResourceTag/environment" = environment } }) }
+  tagged        = { for environment in var.environments : environment => { StringEquals = { "aws:ResourceTag/environment" = environment } } }
+  tags          = { for environment in var.environments : environment => { StringEquals = { "aws:RequestTag/environment" = environment } } }
+
+  managed_policies = [
+    for policy in [
+      "AWSXrayWriteOnlyAccess",
+      "AmazonEC2ContainerRegistryPullOnly",
+      "AmazonEKSClusterPolicy",
+      "AmazonEKSWorkerNodePolicy",
+      "AmazonEKS_CNI_Policy",
+      "CloudWatchAgentServerPolicy",
+      "service-role/AmazonEBSCSIDriverPolicy",
+    ] : "arn:${local.partition}:iam::aws:policy/${policy}"
+  ]
+
+  state_statements = {
+    for environment in var.environments : environment => [
+      {
+        Sid      = "State"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = ["${var.state_bucket_arn}/${environment}/terraform.tfstate"]
+      },
+      {
+        Sid      = "StateLock"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = ["${var.state_bucket_arn}/${environment}/terraform.tfstate.tflock"]
+      },
+      {
+        Sid      = "ListState"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [var.state_bucket_arn]
+      },
+      {
+        Sid      = "EncryptState"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+        Resource = [var.state_kms_key_arn]
+      },
+    ]
+  }
+
+  role_statements = {
+    for environment, name in local.names : environment => [
+      {
+        Sid    = "MakeBoundedRoles"
+        Effect = "Allow"
+        Action = [
+          "iam:CreateRole",
+          "iam:DeleteRolePolicy",
+          "iam:DetachRolePolicy",
+          "iam:PutRolePermissionsBoundary",
+          "iam:PutRolePolicy",
+        ]
+        Resource  = ["arn:${local.partition}:iam::${local.account}:role/${name}-*"]
+        Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary[environment].arn } }
+      },
+      {
+        Sid      = "AttachKnownPolicies"
+        Effect   = "Allow"
+        Action   = ["iam:AttachRolePolicy"]
+        Resource = ["arn:${local.partition}:iam::${local.account}:role/${name}-*"]
+        Condition = {
+          StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary[environment].arn }
+          ArnEquals    = { "iam:PolicyARN" = local.managed_policies }
+        }
+      },
+      {
+        # The trust of a role says who has what the boundary leaves it.
+        Sid    = "KeepRoles"
+        Effect = "Allow"
+        Action = [
+          "iam:DeleteRole",
+          "iam:TagRole",
+          "iam:UntagRole",
+          "iam:UpdateAssumeRolePolicy",
+          "iam:UpdateRole",
+        ]
+        Resource = ["arn:${local.partition}:iam::${local.account}:role/${name}-*"]
+      },
+      {
+        Sid      = "HandRolesToServices"
+        Effect   = "Allow"
+        Action   = ["iam:PassRole"]
+        Resource = ["arn:${local.partition}:iam::${local.account}:role/${name}-*"]
+        Condition = {
+          StringEquals = {
+            "iam:PassedToService" = ["ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com", "vpc-flow-logs.amazonaws.com"]
+          }
+        }
+      },
+      {
+        # Its name begins like those of the roles that it makes: else it could lift its own limits.
+        Sid    = "NotItself"
+        Effect = "Deny"
+        Action = [
+          "iam:AttachRolePolicy",
+          "iam:DeleteRole",
+          "iam:DeleteRolePolicy",
+          "iam:DetachRolePolicy",
+          "iam:PassRole",
+          "iam:PutRolePermissionsBoundary",
+          "iam:PutRolePolicy",
+          "iam:UpdateAssumeRolePolicy",
+          "iam:UpdateRole",
+        ]
+        Resource = ["arn:${local.partition}:iam::${local.account}:role/${name}-apply"]
+      },
+      {
+        Sid      = "ServicesOwnRoles"
+        Effect   = "Allow"
+        Action   = ["iam:CreateServiceLinkedRole"]
+        Resource = ["arn:${local.partition}:iam::${local.account}:role/aws-service-role/*"]
+        Condition = {
+          StringEquals = {
+            "iam:AWSServiceName" = [
+              "autoscaling.amazonaws.com",
+              "eks-nodegroup.amazonaws.com",
+              "eks.amazonaws.com",
+              "elasticloadbalancing.amazonaws.com",
+            ]
+          }
+        }
+      },
+    ]
+  }
+
+  network_statements = {
+    for environment in var.environments : environment => [
+      {
+        Sid    = "MakeNetworks"
+        Effect = "Allow"
+        Action = [
+          "ec2:AllocateAddress",
+          "ec2:AssociateRouteTable",
+          "ec2:AttachInternetGateway",
+          "ec2:AuthorizeSecurityGroupEgress",
+          "ec2:AuthorizeSecurityGroupIngress",
+          "ec2:CreateFlowLogs",
+          "ec2:CreateInternetGateway",
+          "ec2:CreateLaunchTemplate",
+          "ec2:CreateLaunchTemplateVersion",
+          "ec2:CreateNatGateway",
+          "ec2:CreateRoute",
+          "ec2:CreateRouteTable",
+          "ec2:CreateSecurityGroup",
+          "ec2:CreateSubnet",
+          "ec2:CreateTags",
+          "ec2:CreateVpc",
+          "ec2:CreateVpcEndpoint",
+          "ec2:ModifyLaunchTemplate",
+          "ec2:ModifySecurityGroupRules",
+          "ec2:ModifySubnetAttribute",
+          "ec2:ModifyVpcAttribute",
+          "ec2:ModifyVpcEndpoint",
+          "ec2:ReplaceRoute",
+          "ec2:ReplaceRouteTableAssociation",
+          "ec2:RevokeSecurityGroupEgress",
+          "ec2:RevokeSecurityGroupIngress",
+          "ec2:RunInstances",
+          "logs:CreateLogDelivery",
+          "logs:DeleteLogDelivery",
+        ]
+        Resource  = "*"
+        Condition = local.unlike_others[environment]
+      },
+      {
+        Sid    = "DeleteOwnNetworks"
+        Effect = "Allow"
+        Action = [
+          "ec2:DeleteFlowLogs",
+          "ec2:DeleteInternetGateway",
+          "ec2:DeleteLaunchTemplate",
+          "ec2:DeleteLaunchTemplateVersions",
+          "ec2:DeleteNatGateway",
+          "ec2:DeleteRoute",
+          "ec2:DeleteRouteTable",
+          "ec2:DeleteSecurityGroup",
+          "ec2:DeleteSubnet",
+          "ec2:DeleteTags",
+          "ec2:DeleteVpc",
+          "ec2:DeleteVpcEndpoints",
+          "ec2:DetachInternetGateway",
+          "ec2:DisassociateAddress",
+          "ec2:DisassociateRouteTable",
+          "ec2:ReleaseAddress",
+        ]
+        Resource  = "*"
+        Condition = local.tagged[environment]
+      },
+    ]
+  }
+
+  platform_statements = {
+    for environment, name in local.names : environment => concat([
+      {
+        Sid    = "Cluster"
+        Effect = "Allow"
+        Action = [
+          "eks:AssociateAccessPolicy",
+          "eks:AssociateEncryptionConfig",
+          "eks:CreateAccessEntry",
+          "eks:CreateAddon",
+          "eks:CreateCluster",
+          "eks:CreateNodegroup",
+          "eks:CreatePodIdentityAssociation",
+          "eks:DeleteAccessEntry",
+          "eks:DeleteAddon",
+          "eks:DeleteCluster",
+          "eks:DeleteNodegroup",
+          "eks:DeletePodIdentityAssociation",
+          "eks:DisassociateAccessPolicy",
+          "eks:TagResource",
+          "eks:UntagResource",
+          "eks:UpdateAccessEntry",
+          "eks:UpdateAddon",
+          "eks:UpdateClusterConfig",
+          "eks:UpdateClusterVersion",
+          "eks:UpdateNodegroupConfig",
+          "eks:UpdateNodegroupVersion",
+          "eks:UpdatePodIdentityAssociation",
+        ]
+        Resource = [
+          for kind in ["access-entry", "addon", "cluster", "nodegroup", "podidentityassociation"] :
+          "${local.arns[environment].eks}:${kind}/${name}${kind == "cluster" ? "" : "/*"}"
+        ]
+      },
+      {
+        Sid       = "MakeKeys"
+        Effect    = "Allow"
+        Action    = ["kms:CreateKey"]
+        Resource  = "*"
+        Condition = local.tags[environment]
+      },
+      {
+        Sid    = "OwnKeys"
+        Effect = "Allow"
+        Action = [
+          "kms:CreateAlias",
+          "kms:DeleteAlias",
+          "kms:EnableKeyRotation",
+          "kms:PutKeyPolicy",
+          "kms:ScheduleKeyDeletion",
+          "kms:TagResource",
+          "kms:UntagResource",
+          "kms:UpdateAlias",
+        ]
+        Resource  = ["${local.arns[environment].kms}:key/*"]
+        Condition = local.tagged[environment]
+      },
+      {
+        Sid      = "OwnAliases"
+        Effect   = "Allow"
+        Action   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
+        Resource = ["${local.arns[environment].kms}:alias/${name}-*"]
+      },
+      {
+        Sid      = "KeysForServices"
+        Effect   = "Allow"
+        Action   = ["kms:CreateGrant"]
+        Resource = ["${local.arns[environment].kms}:key/*"]
+        Condition = {
+          StringEquals = { "aws:ResourceTag/environment" = environment }
+          Bool         = { "kms:GrantIsForAWSResource" = "true" }
+        }
+      },
+      {
+        Sid    = "LogGroups"
+        Effect = "Allow"
+        Action = [
+          "logs:AssociateKmsKey",
+          "logs:CreateLogGroup",
+          "logs:DeleteLogGroup",
+          "logs:PutRetentionPolicy",
+          "logs:TagResource",
+          "logs:UntagResource",
+        ]
+        Resource = [
+          for folder in ["/aws/containerinsights", "/aws/eks", "/aws/vpc", "/shoutback"] :
+          "${local.arns[environment].logs}:log-group:${folder}/${name}/*"
+        ]
+      },
+      {
+        Sid       = "LogQueries"
+        Effect    = "Allow"
+        Action    = ["logs:DeleteQueryDefinition", "logs:PutQueryDefinition"]
+        Resource  = "*"
+        Condition = local.here
+      },
+      {
+        Sid    = "Alarms"
+        Effect = "Allow"
+        Action = [
+          "cloudwatch:DeleteAlarms",
+          "cloudwatch:DeleteDashboards",
+          "cloudwatch:PutCompositeAlarm",
+          "cloudwatch:PutDashboard",
+          "cloudwatch:PutMetricAlarm",
+          "cloudwatch:TagResource",
+          "cloudwatch:UntagResource",
+        ]
+        Resource = [
+          "${local.arns[environment].cloudwatch}:alarm:${environment}-*",
+          "arn:${local.partition}:cloudwatch::${local.account}:dashboard/${name}*",
+        ]
+      },
+      {
+        Sid      = "Stacks"
+        Effect   = "Allow"
+        Action   = ["cloudformation:CreateStack", "cloudformation:DeleteStack", "cloudformation:TagResource", "cloudformation:UntagResource", "cloudformation:UpdateStack"]
+        Resource = ["${local.arns[environment].cloudformation}:stack/${name}*/*"]
+      },
+      {
+        Sid    = "Topics"
+        Effect = "Allow"
+        Action = [
+          "sns:CreateTopic",
+          "sns:DeleteTopic",
+          "sns:SetSubscriptionAttributes",
+          "sns:SetTopicAttributes",
+          "sns:Subscribe",
+          "sns:TagResource",
+          "sns:Unsubscribe",
+          "sns:UntagResource",
+        ]
+        Resource = ["${local.arns[environment].sns}:${name}*"]
+      },
+      {
+        Sid       = "MakeUserPools"
+        Effect    = "Allow"
+        Action    = ["cognito-idp:CreateUserPool"]
+        Resource  = "*"
+        Condition = local.tags[environment]
+      },
+      {
+        Sid    = "OwnUserPools"
+        Effect = "Allow"
+        Action = [
+          "cognito-idp:CreateGroup",
+          "cognito-idp:CreateManagedLoginBranding",
+          "cognito-idp:CreateResourceServer",
+          "cognito-idp:CreateUserPoolClient",
+          "cognito-idp:CreateUserPoolDomain",
+          "cognito-idp:DeleteGroup",
+          "cognito-idp:DeleteManagedLoginBranding",
+          "cognito-idp:DeleteResourceServer",
+          "cognito-idp:DeleteUserPool",
+          "cognito-idp:DeleteUserPoolClient",
+          "cognito-idp:DeleteUserPoolDomain",
+          "cognito-idp:SetUserPoolMfaConfig",
+          "cognito-idp:TagResource",
+          "cognito-idp:UntagResource",
+          "cognito-idp:UpdateGroup",
+          "cognito-idp:UpdateManagedLoginBranding",
+          "cognito-idp:UpdateResourceServer",
+          "cognito-idp:UpdateUserPool",
+          "cognito-idp:UpdateUserPoolClient",
+          "cognito-idp:UpdateUserPoolDomain",
+        ]
+        Resource  = ["${local.arns[environment].cognito-idp}:userpool/*"]
+        Condition = local.tagged[environment]
+      },
+      {
+        Sid       = "RequestCertificates"
+        Effect    = "Allow"
+        Action    = ["acm:AddTagsToCertificate", "acm:RequestCertificate"]
+        Resource  = "*"
+        Condition = local.tags[environment]
+      },
+      {
+        Sid       = "OwnCertificates"
+        Effect    = "Allow"
+        Action    = ["acm:DeleteCertificate", "acm:RemoveTagsFromCertificate"]
+        Resource  = ["arn:${local.partition}:acm:${local.region}:${local.account}:certificate/*"]
+        Condition = local.tagged[environment]
+      },
+      ],
+      [for _ in range(length(local.zones[environment]) > 0 ? 1 : 0) : {
+        Sid      = "Records"
+        Effect   = "Allow"
+        Action   = ["route53:ChangeResourceRecordSets"]
+        Resource = local.zones[environment]
+      }],
+    )
+  }
+
+  # By what AWS allows in one policy, 6,144 characters, and not in one.
+  apply_policies = merge([
+    for environment in var.environments : {
+      for part, statements in {
+        network  = local.network_statements[environment]
+        platform = local.platform_statements[environment]
+        roles    = concat(local.role_statements[environment], local.state_statements[environment])
+      } : "${environment}-${part}" => { environment = environment, statements = statements }
+    }
+  ]...)
+}
+
+resource "aws_iam_role" "apply" {
+  for_each = var.environments
+
+  name                 = "${local.names[each.key]}-apply"
+  assume_role_policy   = local.trust["apply-${each.key}"]
+  max_session_duration = 3600
+}
+
+resource "aws_iam_policy" "apply" {
+  # checkov:skip=CKV_AWS_286: roles can only be made with the boundary, and policies attached that are known
+  # checkov:skip=CKV_AWS_289: roles can only be made with the boundary, and policies attached that are known
+  # checkov:skip=CKV_AWS_290: what has no name yet is limited by its region and by the environment's tag
+  # checkov:skip=CKV_AWS_355: what has no name yet is limited by its region and by the environment's tag
+  for_each = local.apply_policies
+
+  name = "${var.name}-apply-${each.key}"
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = each.value.statements
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "apply" {
+  for_each = local.apply_policies
+
+  role       = aws_iam_role.apply[each.value.environment].name
+  policy_arn = aws_iam_policy.apply[each.key].arn
+}
+
+resource "aws_iam_role_policy_attachment" "apply_read" {
+  for_each = var.environments
+
+  role       = aws_iam_role.apply[each.key].name
+  policy_arn = aws_iam_policy.read.arn
+}

@@ -1,0 +1,111 @@
+# The most that roles which Terraform makes for an environment can ever do, whatever policies they are given: run nodes and
+# their network, load balancers and disks, write telemetry, change the environment's DNS records, use keys. No IAM, no
+# assuming of other roles, no reading of buckets or of others' secrets.
+resource "aws_iam_policy" "boundary" {
+  # checkov:skip=CKV_AWS_288: a boundary grants nothing; roles are given less
+  # checkov:skip=CKV_AWS_290: a boundary grants nothing; roles are given less
+  # checkov:skip=CKV_AWS_355: a boundary grants nothing; roles are given less
+  for_each = var.environments
+
+  name = "${var.name}-${each.key}-boundary"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid    = "Boundary"
+        Effect = "Allow"
+        Action = [
+          "autoscaling:Describe*",
+          "autoscaling:UpdateAutoScalingGroup",
+          "cloudwatch:PutMetricData",
+          "ec2:AssignIpv6Addresses",
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:AttachNetworkInterface",
+          "ec2:AttachVolume",
+          "ec2:AuthorizeSecurityGroupIngress",
+          "ec2:CreateNetworkInterface",
+          "ec2:CreateRoute",
+          "ec2:CreateSecurityGroup",
+          "ec2:CreateSnapshot",
+          "ec2:CreateTags",
+          "ec2:CreateVolume",
+          "ec2:DeleteNetworkInterface",
+          "ec2:DeleteRoute",
+          "ec2:DeleteSecurityGroup",
+          "ec2:DeleteSnapshot",
+          "ec2:DeleteTags",
+          "ec2:DeleteVolume",
+          "ec2:Describe*",
+          "ec2:DetachNetworkInterface",
+          "ec2:DetachVolume",
+          "ec2:ModifyInstanceAttribute",
+          "ec2:ModifyNetworkInterfaceAttribute",
+          "ec2:ModifyVolume",
+          "ec2:RevokeSecurityGroupIngress",
+          "ec2:UnassignPrivateIpAddresses",
+          "ecr:BatchCheckLayerAvailability",
+          "ecr:BatchGetImage",
+          "ecr:GetAuthorizationToken",
+          "ecr:GetDownloadUrlForLayer",
+          "eks-auth:AssumeRoleForPodIdentity",
+          "eks:DescribeCluster",
+          "elasticloadbalancing:AddTags",
+          "elasticloadbalancing:ApplySecurityGroupsToLoadBalancer",
+          "elasticloadbalancing:AttachLoadBalancerToSubnets",
+          "elasticloadbalancing:ConfigureHealthCheck",
+          "elasticloadbalancing:CreateListener",
+          "elasticloadbalancing:CreateLoadBalancer",
+          "elasticloadbalancing:CreateLoadBalancerListeners",
+          "elasticloadbalancing:CreateLoadBalancerPolicy",
+          "elasticloadbalancing:CreateTargetGroup",
+          "elasticloadbalancing:DeleteListener",
+          "elasticloadbalancing:DeleteLoadBalancer",
+          "elasticloadbalancing:DeleteLoadBalancerListeners",
+          "elasticloadbalancing:DeleteTargetGroup",
+          "elasticloadbalancing:DeregisterInstancesFromLoadBalancer",
+          "elasticloadbalancing:DeregisterTargets",
+          "elasticloadbalancing:Describe*",
+          "elasticloadbalancing:DetachLoadBalancerFromSubnets",
+          "elasticloadbalancing:ModifyListener",
+          "elasticloadbalancing:ModifyLoadBalancerAttributes",
+          "elasticloadbalancing:ModifyTargetGroup",
+          "elasticloadbalancing:ModifyTargetGroupAttributes",
+          "elasticloadbalancing:RegisterInstancesWithLoadBalancer",
+          "elasticloadbalancing:RegisterTargets",
+          "elasticloadbalancing:SetLoadBalancerPoliciesForBackendServer",
+          "elasticloadbalancing:SetLoadBalancerPoliciesOfListener",
+          "kms:CreateGrant",
+          "kms:Decrypt",
+          "kms:DescribeKey",
+          "kms:Encrypt",
+          "kms:GenerateDataKey",
+          "kms:GenerateDataKeyWithoutPlaintext",
+          "kms:ListGrants",
+          "logs:CreateLogGroup",
+          "logs:CreateLogStream",
+          "logs:Describe*",
+          "logs:PutLogEvents",
+          "logs:PutRetentionPolicy",
+          "route53:GetChange",
+          "route53:List*",
+          "xray:GetSampling*",
+          "xray:PutSpans",
+          "xray:PutSpansForIndexing",
+          "xray:PutTelemetryRecords",
+          "xray:PutTraceSegments",
+        ]
+        Resource = "*"
+      }],
+      [for _ in range(length(local.zones[each.key]) > 0 ? 1 : 0) : {
+        Sid      = "BoundaryOfRecords"
+        Effect   = "Allow"
+        Action   = ["route53:ChangeResourceRecordSets"]
+        Resource = local.zones[each.key]
+      }],
+    )
+  })
+}
+
+locals {
+  zones = { for environment in var.environments : environment => sort(lookup(var.hosted_zone_arns, environment, [])) }
+}

@@ -1,0 +1,38 @@
+resource "aws_iam_role" "push" {
+  name                 = "${var.name}-push"
+  assume_role_policy   = local.trust["push"]
+  max_session_duration = 3600
+}
+
+resource "aws_iam_role_policy" "push" {
+  # checkov:skip=CKV_AWS_355: ecr:GetAuthorizationToken knows no resource
+  name = "push-images"
+  role = aws_iam_role.push.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LogIn"
+        Effect   = "Allow"
+        Action   = ["ecr:GetAuthorizationToken"]
+        Resource = "*"
+      },
+      {
+        # Nothing here removes an image or changes what a tag means.
+        Sid    = "PushAndTag"
+        Effect = "Allow"
+        Action = [
+          "ecr:BatchCheckLayerAvailability",
+          "ecr:BatchGetImage",
+          "ecr:CompleteLayerUpload",
+          "ecr:DescribeImages",
+          "ecr:GetDownloadUrlForLayer",
+          "ecr:InitiateLayerUpload",
+          "ecr:PutImage",
+          "ecr:UploadLayerPart",
+        ]
+        Resource = sort(var.repository_arns)
+      },
+    ]
+  })
+}

@@ -1,0 +1,69 @@
+mock_provider "aws" {
+  source = "../../testing/aws"
+}
+
+variables {
+  subject_prefixes  = ["repo:example/shoutback"]
+  state_bucket_arn  = "arn:aws:s3:::shoutback-terraform-111122223333"
+  state_kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  repository_arns   = ["arn:aws:ecr:eu-central-1:111122223333:repository/shoutback"]
+}
+
+run "example" {
+  module {
+    source = "./example"
+  }
+
+  assert {
+    condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"])
+    error_message = "A role an environment."
+  }
+}
+
+run "one_environment" {
+  variables {
+    environments = ["staging"]
+    branch       = "trunk"
+  }
+
+  assert {
+    condition     = keys(output.apply_role_arns) == ["staging"] && keys(output.permissions_boundary_arns) == ["staging"]
+    error_message = "Roles and boundaries of the environments given, and of no others."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/shoutback:ref:refs/heads/trunk"]
+    error_message = "Images are pushed from the branch given."
+  }
+
+  assert {
+    condition     = aws_iam_openid_connect_provider.github.client_id_list == toset(["sts.amazonaws.com"])
+    error_message = "Tokens are for AWS."
+  }
+}
+
+run "refused" {
+  command = plan
+
+  variables {
+    name              = "S"
+    subject_prefixes  = ["repo:example/*"]
+    branch            = "*"
+    environments      = ["*"]
+    state_bucket_arn  = "*"
+    state_kms_key_arn = "*"
+    repository_arns   = ["*"]
+    hosted_zone_arns  = { staging = ["*"] }
+  }
+
+  expect_failures = [
+    var.name,
+    var.subject_prefixes,
+    var.branch,
+    var.environments,
+    var.state_bucket_arn,
+    var.state_kms_key_arn,
+    var.repository_arns,
+    var.hosted_zone_arns,
+  ]
+}
