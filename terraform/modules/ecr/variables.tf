@@ -31,7 +31,7 @@ variable "environments" {
 }
 
 variable "keep_undeployed" {
-  description = "How many of the images that were never deployed are kept, the newest; null keeps all."
+  description = "An image that was never deployed is removed once so many newer ones have a tag; null keeps all."
   type        = number
   default     = 500
 

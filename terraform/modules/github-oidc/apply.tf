@@ -423,10 +423,6 @@ resource "aws_iam_role" "apply" {
 }
 
 resource "aws_iam_policy" "apply" {
-  # checkov:skip=CKV_AWS_286: roles can only be made with the boundary, and policies attached that are known
-  # checkov:skip=CKV_AWS_289: roles can only be made with the boundary, and policies attached that are known
-  # checkov:skip=CKV_AWS_290: what has no name yet is limited by its region and by the environment's tag
-  # checkov:skip=CKV_AWS_355: what has no name yet is limited by its region and by the environment's tag
   for_each = local.apply_policies
 
   name = "${var.name}-apply-${each.key}"

@@ -2,9 +2,6 @@
 # their network, load balancers and disks, write telemetry, change the environment's DNS records, use keys. No IAM, no
 # assuming of other roles, no reading of buckets or of others' secrets.
 resource "aws_iam_policy" "boundary" {
-  # checkov:skip=CKV_AWS_288: a boundary grants nothing; roles are given less
-  # checkov:skip=CKV_AWS_290: a boundary grants nothing; roles are given less
-  # checkov:skip=CKV_AWS_355: a boundary grants nothing; roles are given less
   for_each = var.environments
 
   name = "${var.name}-${each.key}-boundary"

@@ -5,7 +5,6 @@ resource "aws_iam_role" "push" {
 }
 
 resource "aws_iam_role_policy" "push" {
-  # checkov:skip=CKV_AWS_355: ecr:GetAuthorizationToken knows no resource
   name = "push-images"
   role = aws_iam_role.push.name
   policy = jsonencode({

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from folders import Copy, Results
+from folders import FOLDERS, Copy, Results
 
 RESULTS = pytest.StashKey()
 DIRECTORY = pytest.StashKey()
@@ -29,6 +29,8 @@ def _folders(item):
         yield item.callspec.params["folder"]
     elif "tested" in item.fixturenames:
         yield item.module.FOLDER
+    elif "everything" in item.fixturenames:
+        yield from FOLDERS
 
 
 def pytest_unconfigure(config):
@@ -42,3 +44,9 @@ def pytest_unconfigure(config):
 def tested(request):
     """The runs of the folder that a test is about: its parameter `folder`, or its file's FOLDER."""
     return request.config.stash[RESULTS][next(_folders(request.node))]
+
+
+@pytest.fixture
+def everything(request):
+    """The runs of every folder."""
+    return {folder: request.config.stash[RESULTS][folder] for folder in FOLDERS}

@@ -81,6 +81,14 @@ def test_example_of_the_page_is_the_one_that_is_tested(folder, tested):
     assert examples and all(run.resources for run in examples)
 
 
+def test_example_of_the_bootstrap_is_the_one_that_is_tested():
+    page = (SHIPPED / "bootstrap/README.md").read_text()
+    example = re.search(r"^```hcl\n# terraform.tfvars\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
+    tests = (SHIPPED / "bootstrap/tests/bootstrap.tftest.hcl").read_text()
+    given = re.search(r"^variables {\n(.*?)^}$", tests, re.DOTALL | re.MULTILINE)[1]
+    assert [line.strip() for line in example.splitlines()] == [line.strip() for line in given.splitlines()]
+
+
 @each
 def test_versions_are_the_same_everywhere(folder):
     reference = (SHIPPED / "modules/kms/versions.tf").read_text()

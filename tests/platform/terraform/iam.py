@@ -1,0 +1,96 @@
+"""AWS policies, read as AWS reads them: what a statement says, and whether a request passes."""
+
+import fnmatch
+import json
+import re
+
+# The operators that the shipped policies use, on one value of the request. A negated one holds, too, where the key is absent.
+OPERATORS = {
+    "ArnEquals": lambda asked, said: matches(asked, said),
+    "ArnLike": lambda asked, said: matches(asked, said),
+    "Bool": lambda asked, said: asked.lower() == said.lower(),
+    "NumericLessThan": lambda asked, said: float(asked) < float(said),
+    "StringEquals": lambda asked, said: asked == said,
+    "StringLike": lambda asked, said: matches(asked, said),
+}
+
+
+def policies(resources):
+    """Every policy in these resources: resource, name of the attribute, and the policy. Whatever is JSON with statements is one."""
+    for resource in resources:
+        for name, text in _strings(resource.values):
+            if text.lstrip().startswith("{"):
+                try:
+                    policy = json.loads(text)
+                except ValueError:
+                    continue
+                if "Statement" in policy:
+                    yield resource, name, policy
+
+
+def _strings(values, path=""):
+    if isinstance(values, str):
+        yield path, values
+    elif isinstance(values, dict | list):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            yield from _strings(value, f"{path}.{key}".lstrip("."))
+
+
+def statements(policy):
+    return _list(policy["Statement"])
+
+
+def actions(statement):
+    return _list(statement.get("Action", []))
+
+
+def targets(statement):
+    return _list(statement.get("Resource", []))
+
+
+def principals(statement):
+    """Kind and name of each, such as ("Service", "eks.amazonaws.com")."""
+    said = statement.get("Principal", {})
+    if isinstance(said, str):
+        return [("", said)]
+    return [(kind, name) for kind, names in said.items() for name in _list(names)]
+
+
+def conditions(statement):
+    """Operator, key and values of each condition."""
+    return [(operator, key, _list(values)) for operator, keys in statement.get("Condition", {}).items() for key, values in keys.items()]
+
+
+def allowed(policies, action, resource="*", principal=None, **context):
+    """Whether these policies together let a request through. Keys of the context are written aws__RequestedRegion for
+    aws:RequestedRegion, or given in a dictionary as `keys`."""
+    keys = {name.replace("__", ":"): value for name, value in context.items() if name != "keys"} | context.get("keys", {})
+    said = [statement for policy in policies for statement in statements(policy) if _applies(statement, action, resource, principal, keys)]
+    return any(statement["Effect"] == "Allow" for statement in said) and all(statement["Effect"] == "Allow" for statement in said)
+
+
+def _applies(statement, action, resource, principal, keys):
+    return (
+        any(matches(action.lower(), name.lower()) for name in actions(statement))
+        and any(matches(resource, name) for name in targets(statement) or ["*"])
+        and (principal is None or any(name in (principal, "*") for _, name in principals(statement)))
+        and all(_holds(operator, keys.get(key), values) for operator, key, values in conditions(statement))
+    )
+
+
+def _holds(operator, asked, said):
+    if operator == "Null":
+        return (asked is None) == (said[0] == "true")
+    operator, optional = re.fullmatch(r"(\w+?)(IfExists)?", operator).groups()
+    positive = operator.replace("StringNot", "String")
+    if asked is None:
+        return bool(optional) or positive != operator
+    return any(OPERATORS[positive](asked, one) for one in said) == (positive == operator)
+
+
+def matches(text, pattern):
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
+
+
+def _list(value):
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,47 @@
+"""Keys: who may encrypt by them, and who may not."""
+
+import json
+
+import pytest
+from iam import allowed
+
+FOLDER = "modules/kms"
+ROOT = "arn:aws:iam::111122223333:root"
+
+
+@pytest.fixture
+def keys(tested):
+    return {resource.index: json.loads(resource.values["policy"]) for resource in tested["kms/every_purpose"].all("aws_kms_key")}
+
+
+def test_the_account_administers_every_key_or_nobody_could(keys):
+    for policy in keys.values():
+        for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:EnableKeyRotation"):
+            assert allowed([policy], action, principal=ROOT)
+
+
+@pytest.mark.parametrize("purpose", ["ecr", "eks", "state"])
+def test_the_accounts_roles_encrypt(keys, purpose):
+    assert allowed([keys[purpose]], "kms:Decrypt", principal=ROOT)
+    assert allowed([keys[purpose]], "kms:CreateGrant", principal=ROOT, keys={"kms:GrantIsForAWSResource": "true"}) == (purpose != "state")
+    assert not allowed([keys[purpose]], "kms:CreateGrant", principal=ROOT)
+
+
+@pytest.mark.parametrize("purpose", ["logs", "sns"])
+def test_what_services_encrypt_no_role_decrypts_by_itself(keys, purpose):
+    assert not allowed([keys[purpose]], "kms:Decrypt", principal=ROOT)
+
+
+def test_logs_of_this_account_and_region(keys):
+    service = "logs.eu-central-1.amazonaws.com"
+    name = "kms:EncryptionContext:aws:logs:arn"
+    assert allowed([keys["logs"]], "kms:Encrypt", principal=service, keys={name: "arn:aws:logs:eu-central-1:111122223333:log-group:/any"})
+    for other in ("arn:aws:logs:eu-central-1:444455556666:log-group:/any", "arn:aws:logs:us-east-1:111122223333:log-group:/any"):
+        assert not allowed([keys["logs"]], "kms:Encrypt", principal=service, keys={name: other})
+    assert not allowed([keys["logs"]], "kms:Encrypt", principal=service)
+
+
+def test_alarms_of_this_account(keys):
+    assert allowed([keys["sns"]], "kms:GenerateDataKey", principal="cloudwatch.amazonaws.com", keys={"aws:SourceAccount": "111122223333"})
+    assert not allowed([keys["sns"]], "kms:GenerateDataKey", principal="cloudwatch.amazonaws.com", keys={"aws:SourceAccount": "444455556666"})
+    assert not allowed([keys["sns"]], "kms:GenerateDataKey", principal="sns.amazonaws.com", keys={"aws:SourceAccount": "111122223333"})
