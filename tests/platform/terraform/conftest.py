@@ -1,9 +1,11 @@
-"""Fixtures: what `terraform test` made of each folder. Terraform starts on those that are wanted as soon as tests are collected."""
+"""Fixtures: what `terraform test` made of each folder, and of folders with faults. All that is wanted begins as soon as tests are
+collected."""
 
 import tempfile
 from pathlib import Path
 
 import pytest
+from faults import FAULTS, failures
 from folders import FOLDERS, Copy, Results
 
 RESULTS = pytest.StashKey()
@@ -12,16 +14,19 @@ DIRECTORY = pytest.StashKey()
 
 def pytest_collection_finish(session):
     wanted = list(dict.fromkeys(folder for item in session.items for folder in _folders(item)))
-    if not wanted or session.config.option.collectonly:
+    faulty = list(dict.fromkeys(item.callspec.params["fault"].folder for item in session.items if "fault" in item.fixturenames))
+    if session.config.option.collectonly or not (wanted or faulty):
         return
     directory = session.config.stash[DIRECTORY] = tempfile.TemporaryDirectory(prefix="shoutback-terraform-")
-    copy = Copy(Path(directory.name))
+    copy = Copy(Path(directory.name) / "whole")
     tried = copy.init("modules/kms")
     if tried.returncode:
         pytest.exit(f"TERRAFORM WAS NOT TESTED: its provider cannot be had.\n{tried.stdout}{tried.stderr}", returncode=1)
-    results = session.config.stash[RESULTS] = Results(copy)
+    results = session.config.stash[RESULTS] = Results()
     for folder in wanted:
-        results.want(folder)
+        results.begin(folder, copy.test, folder)
+    for folder in faulty:
+        results.begin(f"{folder} with faults", failures, folder, Path(directory.name) / folder.replace("/", "-"))
 
 
 def _folders(item):
@@ -29,7 +34,7 @@ def _folders(item):
         yield item.callspec.params["folder"]
     elif "tested" in item.fixturenames:
         yield item.module.FOLDER
-    elif "everything" in item.fixturenames:
+    if "everything" in item.fixturenames:
         yield from FOLDERS
 
 
@@ -38,6 +43,11 @@ def pytest_unconfigure(config):
         config.stash[RESULTS].close()
     if DIRECTORY in config.stash:
         config.stash[DIRECTORY].cleanup()
+
+
+def pytest_generate_tests(metafunc):
+    if "fault" in metafunc.fixturenames:
+        metafunc.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.folder}: {fault.what}")
 
 
 @pytest.fixture
@@ -50,3 +60,9 @@ def tested(request):
 def everything(request):
     """The runs of every folder."""
     return {folder: request.config.stash[RESULTS][folder] for folder in FOLDERS}
+
+
+@pytest.fixture
+def failed(request, fault):
+    """The tests that failed, and how, of the folder with all its faults."""
+    return request.config.stash[RESULTS][f"{fault.folder} with faults"]

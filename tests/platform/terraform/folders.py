@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+# The checkout, or a copy of it that has faults.
+ROOT = Path(os.environ.get("SHOUTBACK_ROOT") or Path(__file__).resolve().parents[3])
 SHIPPED = ROOT / "terraform"
 
 # Each is a module of its own with tests of its own; examples are part of their module.
@@ -67,6 +68,8 @@ class Copy:
 
     def test(self, folder):
         """Every run of the folder's tests, by "FILE/RUN"."""
+        prepared = self.init(folder)
+        assert prepared.returncode == 0, prepared.stderr
         done = self.run(folder, "test", "-json", "-verbose", "-no-color")
         runs = {}
         for line in done.stdout.splitlines():
@@ -121,25 +124,18 @@ def _resources(module):
 
 
 class Results:
-    """Tests of folders, two at a time, each folder once."""
+    """What takes long and is wanted by many tests: two at a time, each once."""
 
-    def __init__(self, copy):
-        self._copy = copy
+    def __init__(self):
         self._pool = ThreadPoolExecutor(2)
-        self._tested = {}
+        self._begun = {}
 
-    def want(self, folder):
-        if folder not in self._tested:
-            self._tested[folder] = self._pool.submit(self._test, folder)
+    def begin(self, name, function, *arguments):
+        if name not in self._begun:
+            self._begun[name] = self._pool.submit(function, *arguments)
 
-    def __getitem__(self, folder):
-        self.want(folder)
-        return self._tested[folder].result()
-
-    def _test(self, folder):
-        prepared = self._copy.init(folder)
-        assert prepared.returncode == 0, prepared.stderr
-        return self._copy.test(folder)
+    def __getitem__(self, name):
+        return self._begun[name].result()
 
     def close(self):
         self._pool.shutdown(cancel_futures=True)

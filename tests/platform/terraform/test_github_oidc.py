@@ -1,6 +1,5 @@
 """Whom GitHub's roles trust, and what they may do: asked as AWS would be, of the policies as they would be made."""
 
-import itertools
 import json
 
 import pytest
@@ -68,13 +67,15 @@ def taken(roles, claims):
     return {name for name, (trust, _) in roles.items() if allowed([trust], action, principal=provider, keys=claims)}
 
 
-@pytest.mark.parametrize(("prefix", "job"), list(itertools.product(PREFIXES, JOBS)))
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: f"{job[0]} on {job[1]}")
 def test_a_job_gets_the_role_that_is_for_it(roles, prefix, job):
     rest, ref, role = job
     assert taken(roles, token(f"{prefix}:{rest}", ref)) == ({role} if role else set())
 
 
-@pytest.mark.parametrize(("prefix", "job"), list(itertools.product(STRANGERS, JOBS[:4])))
+@pytest.mark.parametrize("prefix", STRANGERS)
+@pytest.mark.parametrize("job", JOBS[:4], ids=lambda job: f"{job[0]} on {job[1]}")
 def test_other_repositories_get_none(roles, prefix, job):
     assert not taken(roles, token(f"{prefix}:{job[0]}", job[1]))
 
@@ -215,7 +216,7 @@ def test_records_are_bounded_by_environment(boundaries):
     assert not allowed([boundaries["staging"]], action, "arn:aws:route53:::hostedzone/Z0PRODUCTION")
 
 
-def test_whatever_roles_are_given_is_within_the_boundary(boundaries, everything):
+def test_everything_that_roles_are_given_is_within_the_boundary(boundaries, everything):
     """Else it would be denied, and the policy would not say so."""
     named = [action for statement in statements(boundaries["staging"]) for action in actions(statement)]
     given = set()
@@ -230,7 +231,7 @@ def test_whatever_roles_are_given_is_within_the_boundary(boundaries, everything)
     assert [action for action in sorted(given) if not any(matches(action, name) for name in named)] == []
 
 
-def test_policies_that_modules_attach_may_be_attached(roles, everything):
+def test_everything_that_modules_attach_may_be_attached(roles, everything):
     """By the apply role, of AWS's own policies."""
     attached = {
         resource.values["policy_arn"]

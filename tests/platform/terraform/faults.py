@@ -1,0 +1,129 @@
+"""Deliberate faults: what is put in whose place, and which test has to find it, saying what."""
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from folders import Copy
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Fault:
+    folder: str
+    what: str
+    file: str
+    shipped: str
+    faulty: str
+    test: str
+    says: str
+
+
+RUNS = "test_terraform_test_passes"
+POLICIES = "test_are_bounded"
+RESOURCES = "test_are_encrypted_and_closed"
+
+FAULTS = [
+    Fault("modules/kms", "no rotation", "main.tf", "enable_key_rotation     = true", "enable_key_rotation     = false", RUNS, "Keys are rotated"),
+    Fault("modules/kms", "anyone administers", "main.tf", "Principal = { AWS = local.root }", 'Principal = "*"', POLICIES, "AccountAdministers: trusts anyone"),
+    Fault("modules/kms", "an action without bound", "main.tf", '"kms:ReEncryptTo"', '"kms:ReEncrypt*"', POLICIES, "kms:ReEncrypt* has no bound"),
+    Fault("modules/kms", "logs of any account", "main.tf", "${local.region}:${local.account}:log-group", "*:*:log-group", "test_logs_of_this_account_and_region", "keys={name: other}"),
+    Fault("modules/kms", "alarms of any account", "main.tf", '{ StringEquals = { "aws:SourceAccount" = local.account } }', "{}", "test_alarms_of_this_account", '"aws:SourceAccount": "444455556666"'),
+    Fault("modules/network", "no flow log", "flow-logs.tf", "vpc_id                   = aws_vpc.this.id", "count = 0\n  vpc_id = aws_vpc.this.id", RESOURCES, "has no aws_flow_log"),
+    Fault("modules/network", "flow logs in the clear", "flow-logs.tf", "kms_key_id        = var.flow_log_kms_key_arn", "", RESOURCES, "flow_logs: is not encrypted"),
+    Fault("modules/network", "anyone writes flow logs", "flow-logs.tf", 'Principal = { Service = "vpc-flow-logs.amazonaws.com" }', 'Principal = { AWS = "*" }', POLICIES, "FlowLogsOfThisAccount: trusts anyone"),
+    Fault("modules/network", "the world at the endpoints", "endpoints.tf", "aws_vpc.this.cidr_block\n", '"0.0.0.0/0"\n', RESOURCES, "lets the world in"),
+    Fault("modules/network", "other accounts through the endpoints", "endpoints.tf", 'Condition = { StringEquals = { "aws:PrincipalAccount" = local.account } }', "", "test_endpoints_let_the_account_through", '"aws:PrincipalAccount": "444455556666"'),
+    Fault("modules/network", "any bucket", "endpoints.tf", "s3:::${bucket}/*", "s3:::*", "test_s3_lets_layers_through_and_nothing_else", "elsewhere/data"),
+    Fault("modules/network", "public addresses", "main.tf", "map_public_ip_on_launch = false", "map_public_ip_on_launch = true", RESOURCES, "gives public addresses"),
+    Fault("modules/network", "subnets that overlap", "main.tf", "cidrsubnet(var.cidr, 6, 56 + index)", "cidrsubnet(var.cidr, 6, index)", "test_subnets_are_of_the_network_and_apart", "overlaps"),
+    Fault("modules/network", "all zones by one gateway", "main.tf", "var.single_nat_gateway ? var.azs[0] : each.key", "var.azs[0]", RUNS, "Each zone goes out by the NAT gateway"),
+    Fault("modules/eks", "the world is not refused", "variables.tf", ">= 16, false", ">= 0, false", RUNS, "var.endpoint_public_access_cidrs, was expected to report"),
+    Fault("modules/eks", "open to the world", "variables.tf", 'no public endpoint."\n  type        = list(string)\n  default     = []', 'no public endpoint."\n  type        = list(string)\n  default     = ["0.0.0.0/0"]', RESOURCES, "its API server is open to the world"),
+    Fault("modules/eks", "secrets in the clear", "main.tf", 'resources = ["secrets"]', "resources = []", RESOURCES, "aws_eks_cluster.this: is not encrypted"),
+    Fault("modules/eks", "the creator stays administrator", "main.tf", "creator_admin_permissions = false", "creator_admin_permissions = true", RUNS, "who makes the cluster is not its administrator"),
+    Fault("modules/eks", "access by aws-auth", "main.tf", '"API"', '"API_AND_CONFIG_MAP"', RUNS, "Access is by access entries alone"),
+    Fault("modules/eks", "no audit log", "main.tf", '"audit", ', "", RUNS, "All logs of the control plane."),
+    Fault("modules/eks", "the node's credentials reach pods", "nodes.tf", "hop_limit = 1", "hop_limit = 2", RUNS, "IMDSv2 with a hop limit of 1."),
+    Fault("modules/eks", "disks in the clear", "nodes.tf", '"true"\n      volume_size', '"false"\n      volume_size', RESOURCES, "aws_launch_template.nodes: is not encrypted"),
+    Fault("modules/eks", "nodes are administrators", "nodes.tf", '"AmazonEC2ContainerRegistryPullOnly"', '"AdministratorAccess"', "test_nodes_only_join_and_pull", "'AdministratorAccess'"),
+    Fault("modules/eks", "NetworkPolicies do nothing", "addons.tf", '"true" } }', '"false" } }', RUNS, "NetworkPolicies are enforced."),
+    Fault("modules/eks", "any pod gets an add-on's role", "addons.tf", '"aws:RequestTag/kubernetes-namespace"       = "kube-system"', "", "test_add_ons_that_call_aws", "keys=ours | {key: other}"),
+    Fault("modules/eks", "a group that has no role", "access.tf", '["shoutback-auditors", ', '["shoutback-auditors", "shoutback-readers", ', "test_groups_are_those", "shoutback-readers"),
+    Fault("modules/ecr", "tags that move", "main.tf", '"IMMUTABLE"', '"MUTABLE"', RUNS, "A tag means one image for ever."),
+    Fault("modules/ecr", "images by Amazon's key", "main.tf", '"KMS"', '"AES256"', RESOURCES, "is not encrypted"),
+    Fault("modules/ecr", "images are not scanned", "main.tf", "scan_on_push = true", "scan_on_push = false", RUNS, "scanned when they are pushed"),
+    Fault("modules/ecr", "deployed images go", "main.tf", '["${environment}-*"]', '["deployed-*"]', "test_deployed_images_stay", "production-0000000000000000000000000000000000000000"),
+    Fault("modules/ecr", "anyone pulls", "main.tf", 'Principal = { AWS = [', 'Principal = { AWS = ["*"], Canonical = [', POLICIES, "OtherAccountsPull: trusts anyone"),
+    Fault("modules/cognito", "anyone signs up", "main.tf", "create_user_only = true", "create_user_only = false", RUNS, "Nobody signs up alone."),
+    Fault("modules/cognito", "a secret in the browser", "main.tf", "generate_secret                      = false", "generate_secret = true", RUNS, "People have no secret"),
+    Fault("modules/cognito", "passwords are taken", "main.tf", '["ALLOW_REFRESH_TOKEN_AUTH"]', '["ALLOW_USER_PASSWORD_AUTH"]', RUNS, "No client takes passwords"),
+    Fault("modules/cognito", "callbacks in the clear", "variables.tf", "(https://[^*#]+|", "(https?://[^*#]+|", RUNS, "var.callback_urls, was expected to report"),
+    Fault("modules/github-oidc", "any subject of the repository", "main.tf", '"${prefix}:pull_request"', '"${prefix}:*"', POLICIES, ":sub is not compared as a whole"),
+    Fault("modules/github-oidc", "any branch", "main.tf", "role == \"plan\" ? {} :", "true ? {} :", "test_a_job_gets_the_role_that_is_for_it[environment:staging on refs/heads/feature", "{'shoutback-staging-apply'} == set()"),
+    Fault("modules/github-oidc", "a token for anyone", "main.tf", '"${local.issuer}:aud" = "sts.amazonaws.com"\n', "", POLICIES, "neither subject nor audience may be left open"),
+    Fault("modules/github-oidc", "roles without a boundary", "apply.tf", 'Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary[environment].arn } }', "", "test_may_not", "iam:CreateRole"),
+    Fault("modules/github-oidc", "administrators", "apply.tf", '          ArnEquals    = { "iam:PolicyARN" = local.managed_policies }\n', "", "test_may_not", "AdministratorAccess"),
+    Fault("modules/github-oidc", "it changes itself", "apply.tf", 'Effect = "Deny"', 'Effect = "Allow"', "test_may_not", "shoutback-staging-apply"),
+    Fault("modules/github-oidc", "everything of a service", "apply.tf", '"eks:AssociateAccessPolicy"', '"eks:*"', POLICIES, "eks:* has no bound"),
+    Fault("modules/github-oidc", "networks of other environments", "apply.tf", "Condition = local.tagged[environment]\n      },\n    ]", "Condition = local.here\n      },\n    ]", "test_may_not", "ec2:DeleteVpc"),
+    Fault("modules/github-oidc", "images are removed", "push.tf", '"ecr:PutImage"', '"ecr:PutImage", "ecr:BatchDeleteImage"', "test_may_not", "ecr:BatchDeleteImage"),
+    Fault("modules/github-oidc", "a way out of the boundary", "boundary.tf", '"xray:PutSpans"', '"xray:PutSpans", "sts:AssumeRole"', "test_the_boundary_leaves_no_way_to_more", "sts:AssumeRole"),
+    Fault("bootstrap", "no versions", "state.tf", '"Enabled"\n  }\n}', '"Suspended"\n  }\n}', RUNS, "Every state that ever was"),
+    Fault("bootstrap", "plain HTTP", "state.tf", '"aws:SecureTransport" = "false"', '"aws:SecureTransport" = "none"', "test_state_is_read_and_written_by_tls_only", '"aws:SecureTransport": "false"'),
+    Fault("bootstrap", "any key", "state.tf", 'StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id"', 'StringEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id"', "test_state_is_written_with_its_key", "KEY: key"),
+    Fault("bootstrap", "Amazon's key", "state.tf", '"aws:kms"\n', '"AES256"\n', RESOURCES, "aws_s3_bucket_server_side_encryption_configuration.state: is not encrypted"),
+    Fault("bootstrap", "public", "state.tf", "block_public_policy     = true", "block_public_policy     = false", RESOURCES, "a bucket may become public"),
+    Fault("bootstrap", "no lock", "outputs.tf", "use_lockfile = true", "use_lockfile = false", "test_backends_lock_by_files", "'false' == 'true'"),
+]
+
+# The runs by which they are found: the others would only take time.
+NEEDED = {
+    "bootstrap": ["example"],
+    "modules/cognito": ["everything_set", "refused"],
+    "modules/ecr": ["example", "kept_and_shared"],
+    "modules/eks": ["example", "everything_set", "refused"],
+    "modules/github-oidc": ["example"],
+    "modules/kms": ["every_purpose"],
+    "modules/network": ["nat_per_zone"],
+}
+
+# In every folder, and then its own file.
+GENERAL = ["test_folders.py::test_terraform_test_passes[{}]", "test_policies.py::test_are_bounded[{}]", "test_resources.py::test_are_encrypted_and_closed[{}]"]
+
+
+def failures(folder, directory):
+    """Puts all of a folder's faults into a copy, and runs its tests on that: the name of each that failed, and what it said."""
+    copy = Copy(directory)
+    for file in (copy.terraform / folder / "tests").glob("*.tftest.hcl"):
+        runs = re.compile(r'^run "(\w+)" {\n.*?^}\n', re.DOTALL | re.MULTILINE)
+        file.write_text(runs.sub(lambda run: run[0] if run[1] in NEEDED[folder] else "", file.read_text()))
+    for fault in FAULTS:
+        if fault.folder == folder:
+            file = copy.terraform / folder / fault.file
+            text = file.read_text()
+            assert fault.shipped in text, f"{fault.what}: {fault.file} has no {fault.shipped}"
+            file.write_text(text.replace(fault.shipped, fault.faulty))
+    own = HERE / f"test_{Path(folder).name.replace('-', '_')}.py"
+    tests = [str(HERE / test.format(folder)) for test in GENERAL] + [str(own)] * own.exists()
+    report = directory / "report.xml"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", f"--junit-xml={report}", "-k", "not everything", *tests],
+        env=os.environ | {"SHOUTBACK_ROOT": str(directory)},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+    )
+    assert report.exists(), done.stdout + done.stderr
+    # Of the test's source, the line that failed, and what pytest makes of it.
+    cases = xml.etree.ElementTree.parse(report).getroot().iter("testcase")
+    return {case.get("name"): case.get("name") + failed_lines(case) for case in cases if case.find("failure") is not None}
+
+
+def failed_lines(case):
+    return "\n".join(line for found in case.findall("failure") for line in found.text.splitlines() if line.startswith((">", "E")))
