@@ -104,3 +104,32 @@ mock_resource "aws_s3_bucket" {
     arn = "arn:aws:s3:::example"
   }
 }
+
+# A mock without defaults still makes ids known in a plan.
+mock_resource "aws_eip" {
+  defaults = {}
+}
+
+mock_resource "aws_internet_gateway" {
+  defaults = {}
+}
+
+mock_resource "aws_nat_gateway" {
+  defaults = {}
+}
+
+mock_resource "aws_route_table" {
+  defaults = {}
+}
+
+mock_resource "aws_security_group" {
+  defaults = {}
+}
+
+mock_resource "aws_subnet" {
+  defaults = {}
+}
+
+mock_resource "aws_vpc" {
+  defaults = {}
+}

@@ -8,6 +8,7 @@ import pytest
 from faults import FAULTS, failures
 from folders import FOLDERS, Copy, Results
 
+COPY = pytest.StashKey()
 RESULTS = pytest.StashKey()
 DIRECTORY = pytest.StashKey()
 
@@ -18,7 +19,7 @@ def pytest_collection_finish(session):
     if session.config.option.collectonly or not (wanted or faulty):
         return
     directory = session.config.stash[DIRECTORY] = tempfile.TemporaryDirectory(prefix="shoutback-terraform-")
-    copy = Copy(Path(directory.name) / "whole")
+    copy = session.config.stash[COPY] = Copy(Path(directory.name) / "whole")
     tried = copy.init("modules/kms")
     if tried.returncode:
         pytest.exit(f"TERRAFORM WAS NOT TESTED: its provider cannot be had.\n{tried.stdout}{tried.stderr}", returncode=1)
@@ -48,6 +49,11 @@ def pytest_unconfigure(config):
 def pytest_generate_tests(metafunc):
     if "fault" in metafunc.fixturenames:
         metafunc.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.folder}: {fault.what}")
+
+
+@pytest.fixture
+def copy(request):
+    return request.config.stash[COPY]
 
 
 @pytest.fixture

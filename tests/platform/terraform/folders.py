@@ -31,7 +31,7 @@ class Resource:
 
 @dataclass
 class Run:
-    """A run of a test file: how it ended, and all that Terraform knew of it at its end."""
+    """A run of a test file: how it ended, and all that Terraform knew of it then: what it planned, or applied."""
 
     status: str = ""
     complaints: list = field(default_factory=list)
@@ -110,9 +110,22 @@ def _read(message, runs):
         run.complaints.append(f"{message['diagnostic']['summary']}: {message['diagnostic'].get('detail', '')}")
         if "@testrun" not in message:
             run.status = "error"
+    elif kind == "test_plan":
+        run.resources = [
+            Resource(change["address"], change["type"], change["name"], change.get("index"), _planned(change["change"]))
+            for change in message["test_plan"].get("resource_changes", [])
+            if change["mode"] == "managed"
+        ]
+        run.outputs = {name: change["after"] for name, change in message["test_plan"].get("output_changes", {}).items()}
     elif kind == "test_state":
         run.resources = list(_resources(message["test_state"].get("root_module", {})))
         run.outputs = {name: output["value"] for name, output in message["test_state"].get("outputs", {}).items()}
+
+
+def _planned(change):
+    """What is not known before it is applied is left out of a plan: here it is None."""
+    unknown = change.get("after_unknown") or {}
+    return change["after"] | {name: None for name, value in unknown.items() if value is True}
 
 
 def _resources(module):

@@ -15,6 +15,13 @@ def test_formatted():
 
 
 @each
+def test_valid(folder, tested, copy):
+    """`tested`, for by then its provider and modules are in place."""
+    done = copy.run(folder, "validate", "-no-color")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each
 def test_terraform_test_passes(folder, tested):
     wrong = {name: run.complaints for name, run in tested.items() if run.status != "pass"}
     assert not wrong

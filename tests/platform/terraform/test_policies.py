@@ -41,9 +41,24 @@ def key(resource, attribute, statement):
     return f"{resource.type}.{attribute}", statement.get("Sid")
 
 
+# Attributes that hold a policy, but for those of S3's buckets, which have resources of their own for it, and those of ECR, whose
+# lifecycle is another kind of policy.
+HOLDERS = {"policy", "assume_role_policy"}
+OTHERS = {"aws_s3_bucket", "aws_ecr_lifecycle_policy"}
+
+
+def unread(resource, read):
+    """A policy that is not there, so that AWS puts its own, or that could not be read here, would be no policy to complain about."""
+    if resource.type not in OTHERS:
+        yield from sorted((HOLDERS & resource.values.keys()) - read)
+
+
 def complaints(runs):
     """What is wrong with the policies of a folder's runs."""
     for name, run in runs.items():
+        for resource in run.resources:
+            for attribute in unread(resource, {attribute for _, attribute, _ in policies([resource])}):
+                yield f"{name}: {resource.address}: its {attribute} is not known"
         for resource, attribute, policy in policies(run.resources):
             for statement in statements(policy):
                 for complaint in wrong(resource, attribute, statement):

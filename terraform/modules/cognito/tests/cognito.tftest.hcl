@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -12,6 +13,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -28,6 +31,8 @@ run "example" {
 }
 
 run "everything_set" {
+  command = plan
+
   assert {
     condition     = aws_cognito_user_pool.this.user_pool_tier == "PLUS" && aws_cognito_user_pool.this.user_pool_add_ons[0].advanced_security_mode == "ENFORCED"
     error_message = "Threat protection, and the tier that has it."

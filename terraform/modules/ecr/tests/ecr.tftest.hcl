@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -9,6 +10,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -20,6 +23,8 @@ run "example" {
 }
 
 run "kept_and_shared" {
+  command = plan
+
   assert {
     condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE"
     error_message = "A tag means one image for ever."

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -26,6 +27,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -37,6 +40,8 @@ run "example" {
 }
 
 run "everything_set" {
+  command = plan
+
   expect_failures = [check.no_lasting_administrator]
 
   assert {

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -10,6 +11,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -21,6 +24,8 @@ run "example" {
 }
 
 run "one_environment" {
+  command = plan
+
   variables {
     environments = ["staging"]
     branch       = "trunk"

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -8,6 +9,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -19,6 +22,8 @@ run "example" {
 }
 
 run "every_purpose" {
+  command = plan
+
   assert {
     condition     = toset(keys(aws_kms_key.this)) == var.purposes && toset(keys(output.key_arns)) == var.purposes
     error_message = "One key a purpose."

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing/aws"
+  source          = "../../testing/aws"
+  override_during = plan
 }
 
 variables {
@@ -11,6 +12,8 @@ variables {
 }
 
 run "example" {
+  command = plan
+
   module {
     source = "./example"
   }
@@ -27,6 +30,8 @@ run "example" {
 }
 
 run "nat_per_zone" {
+  command = plan
+
   assert {
     condition     = length(aws_nat_gateway.this) == 3 && length(output.nat_public_ips) == 3
     error_message = "A NAT gateway a zone."
