@@ -20,6 +20,32 @@ mock_data "aws_region" {
   }
 }
 
+mock_data "aws_lb" {
+  defaults = {
+    dns_name = "shoutback-0123456789abcdef.elb.eu-central-1.amazonaws.com"
+    zone_id  = "Z3F0SRJ5LGBH90"
+  }
+}
+
+mock_data "aws_route53_zone" {
+  defaults = {
+    zone_id = "Z0STAGING"
+    name    = "staging.example.com"
+  }
+}
+
+mock_resource "aws_acm_certificate" {
+  defaults = {
+    arn = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
+    domain_validation_options = [{
+      domain_name           = "api.example.com"
+      resource_record_name  = "_0.api.example.com."
+      resource_record_type  = "CNAME"
+      resource_record_value = "_1.acm-validations.aws."
+    }]
+  }
+}
+
 mock_resource "aws_cloudwatch_log_group" {
   defaults = {
     arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/example"
@@ -99,9 +125,22 @@ mock_resource "aws_launch_template" {
   }
 }
 
+mock_resource "aws_route53_zone" {
+  defaults = {
+    arn     = "arn:aws:route53:::hostedzone/Z0STAGING"
+    zone_id = "Z0STAGING"
+  }
+}
+
 mock_resource "aws_s3_bucket" {
   defaults = {
     arn = "arn:aws:s3:::example"
+  }
+}
+
+mock_resource "aws_sns_topic" {
+  defaults = {
+    arn = "arn:aws:sns:eu-central-1:111122223333:example"
   }
 }
 

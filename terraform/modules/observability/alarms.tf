@@ -1,0 +1,112 @@
+# observability/cloudwatch says what to watch; here it becomes resources.
+locals {
+  source = "${path.module}/../../../observability/cloudwatch"
+
+  variables = {
+    environment      = var.environment
+    name_prefix      = "${var.environment}-"
+    region           = local.region
+    log_group        = aws_cloudwatch_log_group.this["service"].name
+    page_topic_arn   = aws_sns_topic.this["page"].arn
+    ticket_topic_arn = aws_sns_topic.this["ticket"].arn
+    runbook_base_url = var.runbook_base_url
+  }
+
+  files     = [for name in fileset(local.source, "alarms/*.yaml") : yamldecode(templatefile("${local.source}/${name}", local.variables))]
+  metric    = flatten([for file in local.files : try(file.metric_alarms, [])])
+  composite = flatten([for file in local.files : try(file.composite_alarms, [])])
+  alarms    = [for alarm in concat(local.composite, local.metric) : alarm.AlarmName]
+
+  queries = {
+    for name in fileset(local.source, "insights/*.query") : trimsuffix(basename(name), ".query") => file("${local.source}/${name}")
+  }
+}
+
+# A stack, for the provider's own resource cannot evaluate PromQL in this version.
+resource "aws_cloudformation_stack" "alarms" {
+  # checkov:skip=CKV_AWS_124: whoever applies sees how it ends; events of the stack interest nobody else
+  name = "${var.name}-alarms"
+  template_body = templatefile("${local.source}/stack.json.tftpl", merge(local.variables, {
+    metric_alarms    = local.metric
+    composite_alarms = local.composite
+  }))
+
+  # An alarm that may not publish says so only when it goes off.
+  depends_on = [aws_sns_topic_policy.this]
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = var.name
+  dashboard_body = templatefile("${local.source}/dashboard.json.tftpl", merge(local.variables, {
+    dashboard  = yamldecode(templatefile("${local.source}/dashboard.yaml", local.variables))
+    insights   = local.queries
+    alarm_arns = [for alarm in local.alarms : "${local.alarms_arn}:${alarm}"]
+  }))
+}
+
+resource "aws_cloudwatch_query_definition" "this" {
+  for_each = local.queries
+
+  name            = "${var.name}/${each.key}"
+  query_string    = each.value
+  log_group_names = [aws_cloudwatch_log_group.this["service"].name]
+}
+
+resource "aws_sns_topic" "this" {
+  for_each = toset(["page", "ticket"])
+
+  name              = "${var.name}-${each.key}"
+  kms_master_key_id = var.sns_kms_key_arn
+  signature_version = 2
+}
+
+resource "aws_sns_topic_policy" "this" {
+  for_each = aws_sns_topic.this
+
+  arn = each.value.arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AlarmsOfThisEnvironment"
+        Effect    = "Allow"
+        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Action    = ["sns:Publish"]
+        Resource  = [each.value.arn]
+        Condition = {
+          StringEquals = { "aws:SourceAccount" = local.account }
+          ArnLike      = { "aws:SourceArn" = "${local.alarms_arn}:${var.environment}-*" }
+        }
+      },
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = ["sns:Publish"]
+        Resource  = [each.value.arn]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}
+
+# The names are no secret; an endpoint often carries a key.
+resource "aws_sns_topic_subscription" "page" {
+  for_each = nonsensitive(toset(keys(var.page_subscriptions)))
+
+  topic_arn = aws_sns_topic.this["page"].arn
+  protocol  = var.page_subscriptions[each.key].protocol
+  endpoint  = var.page_subscriptions[each.key].endpoint
+
+  endpoint_auto_confirms = nonsensitive(var.page_subscriptions[each.key].protocol == "https")
+}
+
+resource "aws_sns_topic_subscription" "ticket" {
+  for_each = nonsensitive(toset(keys(var.ticket_subscriptions)))
+
+  topic_arn = aws_sns_topic.this["ticket"].arn
+  protocol  = var.ticket_subscriptions[each.key].protocol
+  endpoint  = var.ticket_subscriptions[each.key].endpoint
+
+  endpoint_auto_confirms = nonsensitive(var.ticket_subscriptions[each.key].protocol == "https")
+}
