@@ -44,5 +44,5 @@ module "github_oidc" {
   state_bucket_arn  = aws_s3_bucket.state.arn
   state_kms_key_arn = module.kms.key_arns["state"]
   repository_arns   = [module.ecr.repository_arn]
-  hosted_zone_arns  = var.hosted_zone_arns
+  hosted_zone_arns  = local.zone_arns
 }

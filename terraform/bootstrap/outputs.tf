@@ -41,3 +41,8 @@ output "permissions_boundary_arns" {
   description = "Boundary of each environment's roles, which its variables name."
   value       = module.github_oidc.permissions_boundary_arns
 }
+
+output "zones" {
+  description = "The zones made here, by environment: id, and the name servers to enter at the parent."
+  value       = { for environment, zone in aws_route53_zone.this : environment => { id = zone.zone_id, name_servers = zone.name_servers } }
+}

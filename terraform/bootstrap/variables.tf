@@ -36,8 +36,24 @@ variable "environments" {
   default     = ["production", "staging"]
 }
 
+variable "zones" {
+  description = "DNS zones to make, an environment's each, such as staging.example.com."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.zones), var.environments)) == 0
+    error_message = "Zones are of the environments given."
+  }
+
+  validation {
+    condition     = alltrue([for zone in values(var.zones) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", zone))])
+    error_message = "Names of domains in lower case, without a dot at the end."
+  }
+}
+
 variable "hosted_zone_arns" {
-  description = "DNS zones, by environment, whose records its Terraform and its pods may change."
+  description = "DNS zones that are there, by environment, whose records its Terraform and its pods may change."
   type        = map(set(string))
   default     = {}
 
@@ -62,4 +78,10 @@ variable "state_bucket" {
     condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket))
     error_message = "A bucket's name: 3 to 63 lower-case letters, digits and hyphens."
   }
+}
+
+variable "transaction_search" {
+  description = "Whether X-Ray's Transaction Search is turned on for the account: without it, it takes no spans by OTLP."
+  type        = bool
+  default     = true
 }

@@ -5,6 +5,10 @@ mock_provider "aws" {
 variables {
   region           = "eu-central-1"
   subject_prefixes = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
+  zones = {
+    staging    = "staging.example.com"
+    production = "example.com"
+  }
 }
 
 run "example" {
@@ -52,6 +56,36 @@ run "example" {
     condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"]) && toset(keys(output.permissions_boundary_arns)) == toset(["production", "staging"])
     error_message = "Each environment has a role of its own."
   }
+
+  assert {
+    condition     = tomap({ for environment, zone in aws_route53_zone.this : environment => zone.name }) == var.zones && toset(keys(output.zones)) == toset(["production", "staging"])
+    error_message = "Each environment has the zone that was asked for."
+  }
+
+  assert {
+    condition     = length(module.transaction_search) == 1
+    error_message = "X-Ray takes spans by OTLP."
+  }
+}
+
+run "zones_and_traces_of_others" {
+  command = plan
+
+  variables {
+    zones              = {}
+    hosted_zone_arns   = { staging = ["arn:aws:route53:::hostedzone/Z0STAGING"] }
+    transaction_search = false
+  }
+
+  assert {
+    condition     = length(aws_route53_zone.this) == 0 && local.zone_arns["staging"] == toset(["arn:aws:route53:::hostedzone/Z0STAGING"]) && length(local.zone_arns["production"]) == 0
+    error_message = "Roles are bounded by the zones named."
+  }
+
+  assert {
+    condition     = length(module.transaction_search) == 0
+    error_message = "Where it is turned on already, it is left alone."
+  }
 }
 
 run "refused" {
@@ -60,6 +94,7 @@ run "refused" {
   variables {
     region           = "Frankfurt"
     name             = "S"
+    zones            = { staging = "staging.example.com." }
     hosted_zone_arns = { elsewhere = [] }
     state_bucket     = "State"
   }
@@ -67,6 +102,7 @@ run "refused" {
   expect_failures = [
     var.region,
     var.name,
+    var.zones,
     var.hosted_zone_arns,
     var.state_bucket,
   ]

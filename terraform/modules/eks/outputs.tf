@@ -1,6 +1,9 @@
 output "cluster_name" {
   description = "Name of the cluster."
   value       = aws_eks_cluster.this.name
+
+  # Whoever installs something into it waits until there are nodes to run it.
+  depends_on = [aws_eks_addon.after_nodes]
 }
 
 output "cluster_arn" {

@@ -75,6 +75,7 @@ resource "aws_iam_policy" "read" {
         "ecr:ListTagsForResource",
         "eks:Describe*",
         "eks:List*",
+        "elasticloadbalancing:Describe*",
         "iam:GetOpenIDConnectProvider",
         "iam:GetPolicy*",
         "iam:GetRole*",
