@@ -146,7 +146,9 @@ mock_resource "aws_sns_topic" {
 
 # A mock without defaults still makes ids known in a plan.
 mock_resource "aws_eip" {
-  defaults = {}
+  defaults = {
+    public_ip = "203.0.113.1"
+  }
 }
 
 mock_resource "aws_internet_gateway" {
@@ -170,5 +172,7 @@ mock_resource "aws_subnet" {
 }
 
 mock_resource "aws_vpc" {
-  defaults = {}
+  defaults = {
+    id = "vpc-0aaaaaaaaaaaaaaaa"
+  }
 }

@@ -1,0 +1,133 @@
+output "cluster_name" {
+  description = "Name of the cluster, for aws eks update-kubeconfig."
+  value       = module.eks.cluster_name
+}
+
+output "region" {
+  description = "Its region."
+  value       = var.region
+}
+
+output "vpc_id" {
+  description = "Its network, which the load balancer controller's values name: pods cannot ask the node for it."
+  value       = module.network.vpc_id
+}
+
+output "vpc_cidr" {
+  description = "The network's range, from which the load balancer speaks to NGINX."
+  value       = module.network.vpc_cidr
+}
+
+output "nat_public_ips" {
+  description = "Addresses from which the service calls SHOUTCLOUD."
+  value       = module.network.nat_public_ips
+}
+
+output "repository_url" {
+  description = "image.repository."
+  value       = var.repository_url
+}
+
+output "host" {
+  description = "ingress.host."
+  value       = module.workload.host
+}
+
+output "zone_id" {
+  description = "The host's zone, which cert-manager's issuer and external-dns name."
+  value       = module.workload.zone_id
+}
+
+output "certificate_arn" {
+  description = "The host's certificate if ACM keeps it; null as long as cert-manager does."
+  value       = module.workload.certificate_arn
+}
+
+output "cognito_user_pool_id" {
+  description = "COGNITO_USER_POOL_IDS."
+  value       = module.cognito.user_pool_id
+}
+
+output "cognito_client_ids" {
+  description = "COGNITO_CLIENT_IDS, as a list: machines, then people."
+  value       = module.cognito.client_ids
+}
+
+output "cognito_issuer" {
+  description = "The tokens' iss; the service makes it from the pool's id."
+  value       = module.cognito.issuer
+}
+
+output "cognito_domain" {
+  description = "Host where people sign in: DOCS_COGNITO_DOMAIN."
+  value       = module.cognito.domain
+}
+
+output "cognito_token_url" {
+  description = "Where machines get tokens: tests.tokenUrl."
+  value       = module.cognito.token_url
+}
+
+output "cognito_scope" {
+  description = "The scope that callers ask for: AUTH_REQUIRED_SCOPES."
+  value       = module.cognito.scope
+}
+
+output "cognito_public_client_id" {
+  description = "Client of people: DOCS_CLIENT_ID."
+  value       = module.cognito.public_client_id
+}
+
+output "machine_client_id" {
+  description = "Client of machines, for callers and for helm test."
+  value       = module.cognito.machine_client_id
+}
+
+output "machine_client_secret" {
+  description = "Its secret."
+  value       = module.cognito.machine_client_secret
+  sensitive   = true
+}
+
+output "collector_role_arn" {
+  description = "The collector's role, which its pods have."
+  value       = module.observability.collector.role_arn
+}
+
+output "pods_with_roles" {
+  description = "Whose pods have AWS roles, as NAMESPACE/SERVICEACCOUNT: what GitOps installs must be named so."
+  value       = module.workload.pods
+}
+
+output "topic_arns" {
+  description = "The SNS topics page and ticket."
+  value       = module.observability.topic_arns
+}
+
+output "log_groups" {
+  description = "Names of the log groups."
+  value       = module.observability.log_groups
+}
+
+output "dashboard_name" {
+  description = "The dashboard in CloudWatch."
+  value       = module.observability.dashboard_name
+}
+
+output "alarm_names" {
+  description = "The alarms in CloudWatch."
+  value       = module.observability.alarm_names
+}
+
+output "placeholders" {
+  description = "What scripts/fill-values puts in the place of each REPLACE_WITH_… in gitops/ENVIRONMENT."
+  value = {
+    REPLACE_WITH_ACCOUNT_ID     = regex("^[0-9]+", var.repository_url)
+    REPLACE_WITH_REGION         = regex("\\.ecr\\.([a-z0-9-]+)\\.", var.repository_url)[0]
+    REPLACE_WITH_USER_POOL_ID   = module.cognito.user_pool_id
+    REPLACE_WITH_CLIENT_IDS     = join(",", module.cognito.client_ids)
+    REPLACE_WITH_COGNITO_DOMAIN = module.cognito.domain
+    REPLACE_WITH_API_HOST       = module.workload.host
+    REPLACE_WITH_DOCS_HOST      = trimprefix(var.runbook_base_url, "https://")
+  }
+}

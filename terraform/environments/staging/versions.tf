@@ -1,0 +1,16 @@
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "6.19.0"
+    }
+  }
+
+  # The rest is in backend.hcl: what the bootstrap's output backend_configuration says of this environment.
+  backend "s3" {
+    encrypt      = true
+    use_lockfile = true
+  }
+}
