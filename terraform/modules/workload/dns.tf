@@ -1,9 +1,14 @@
 locals {
   zone_arn = "arn:${local.partition}:route53:::hostedzone/${var.zone_id}"
 
-  # Records by name and type: other hosts of the zone are nobody's business here. `Null`, for ForAllValues alone would hold
-  # for a request that names no record at all.
-  named = { Null = { "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false" } }
+  # Records by name and type: other hosts of the zone are nobody's business here. ForAllValues alone would hold for a request
+  # in which AWS finds neither.
+  named = {
+    Null = {
+      "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
+      "route53:ChangeResourceRecordSetsRecordTypes"           = "false"
+    }
+  }
 
   record_statements = [
     {

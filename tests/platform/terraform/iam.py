@@ -81,6 +81,8 @@ def _applies(statement, action, resource, principal, keys):
 def _holds(operator, asked, said):
     if operator == "Null":
         return (asked is None) == (said[0] == "true")
+    if operator.startswith("ForAllValues:"):
+        return all(_holds(operator.removeprefix("ForAllValues:"), one, said) for one in _list(asked or []))
     operator, optional = re.fullmatch(r"(\w+?)(IfExists)?", operator).groups()
     positive = operator.replace("StringNot", "String")
     if asked is None:

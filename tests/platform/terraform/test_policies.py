@@ -21,6 +21,11 @@ UNNAMED = {
     ("aws_iam_policy.policy", "RequestCertificates"): "ids are given by AWS; limited to the environment's tag",
     ("aws_iam_policy.policy", "LogQueries"): "knows no resource; limited to the region",
     ("aws_iam_role_policy.policy", "LogIn"): "ecr:GetAuthorizationToken knows no resource",
+    ("aws_iam_role_policy.policy", "SendSpans"): "X-Ray's writes know no resource; limited to the region",
+    ("aws_iam_role_policy.policy", "SendMetrics"): "knows no resource; limited to the region or to namespaces",
+    ("aws_iam_role_policy.policy", "DescribeNodes"): "EC2's descriptions know no resource; limited to the region",
+    ("aws_iam_role_policy.policy", "FindZones"): "lists zones, which knows no resource",
+    ("aws_iam_role_policy.policy", "Look"): "descriptions know no resource; limited to the region",
     ("aws_vpc_endpoint.policy", "OwnAccount"): "an endpoint's policy allows nothing: it limits what passes, to the account",
 }
 
@@ -41,10 +46,10 @@ def key(resource, attribute, statement):
     return f"{resource.type}.{attribute}", statement.get("Sid")
 
 
-# Attributes that hold a policy, but for those of S3's buckets, which have resources of their own for it, and those of ECR, whose
-# lifecycle is another kind of policy.
-HOLDERS = {"policy", "assume_role_policy"}
-OTHERS = {"aws_s3_bucket", "aws_ecr_lifecycle_policy"}
+# Attributes that hold a policy, but for those of S3's buckets and SNS' topics, which have resources of their own for it, and those
+# of ECR, whose lifecycle is another kind of policy.
+HOLDERS = {"policy", "assume_role_policy", "policy_document"}
+OTHERS = {"aws_s3_bucket", "aws_sns_topic", "aws_ecr_lifecycle_policy"}
 
 
 def unread(resource, read):
@@ -84,8 +89,9 @@ def wrong(resource, attribute, statement):
         yield "names no resource"
     if "*" in targets(statement) and attribute == "assume_role_policy":
         yield "a trust has no resource"
+    there = {said for operator, said, values in conditions(statement) if operator == "Null" and values == ["false"]}
     for operator, said, values in conditions(statement):
-        if operator.startswith("ForAllValues"):
+        if operator.startswith("ForAllValues") and said not in there:
             yield f"{said}: holds where the key is absent"
         if said.endswith((":sub", ":aud", ":ref")) and (operator != "StringEquals" or any("*" in value or "?" in value for value in values)):
             yield f"{said} is not compared as a whole"

@@ -1,6 +1,21 @@
 mock_provider "aws" {
   source          = "../../testing/aws"
   override_during = plan
+
+  override_resource {
+    target = aws_sns_topic.this["page"]
+    values = { arn = "arn:aws:sns:eu-central-1:111122223333:shoutback-production-page" }
+  }
+
+  override_resource {
+    target = aws_sns_topic.this["ticket"]
+    values = { arn = "arn:aws:sns:eu-central-1:111122223333:shoutback-production-ticket" }
+  }
+
+  override_resource {
+    target = aws_cloudwatch_log_group.this["service"]
+    values = { arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/shoutback/shoutback-production/service" }
+  }
 }
 
 variables {
