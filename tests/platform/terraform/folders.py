@@ -114,7 +114,8 @@ def _read(message, runs):
         run.resources = [
             Resource(change["address"], change["type"], change["name"], change.get("index"), _planned(change["change"]))
             for change in message["test_plan"].get("resource_changes", [])
-            if change["mode"] == "managed"
+            # A run that plans after one that applied may take things away again.
+            if change["mode"] == "managed" and change["change"]["after"] is not None
         ]
         run.outputs = {name: change["after"] for name, change in message["test_plan"].get("output_changes", {}).items()}
     elif kind == "test_state":

@@ -1,0 +1,230 @@
+"""The environments: two of the same but for what a list says, and all that the chart needs of them."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+from folders import ROOT, SHIPPED
+
+ENVIRONMENTS = ["staging", "production"]
+FOLDER = {name: SHIPPED / "environments" / name for name in ENVIRONMENTS}
+OWN = {"environment.auto.tfvars", "README.md"}
+each = pytest.mark.parametrize("folder", [f"environments/{name}" for name in ENVIRONMENTS])
+
+
+def values(name):
+    """What the environment's own file sets: names, and the text of their values."""
+    lines = (FOLDER[name] / "environment.auto.tfvars").read_text().splitlines()
+    return dict(re.fullmatch(r"(\w+) += (.*)", line).groups() for line in lines if not line.startswith("#"))
+
+
+def page(name):
+    return (ROOT / name).read_text()
+
+
+def rows(text, *first):
+    """The table whose header begins so: a list a row."""
+    header = re.escape(f"| {' | '.join(first)} |")
+    table = re.search(rf"^{header}.*\n\|[-|: ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()]
+
+
+def whole(tested):
+    """The run that makes everything."""
+    return next(run for run in tested.values() if run.all("aws_eks_cluster"))
+
+
+def test_files_are_the_same():
+    names = {name: {file.name for file in FOLDER[name].iterdir() if file.is_file() and not file.name.startswith(".")} - {"terraform.tfvars", "backend.hcl"} for name in ENVIRONMENTS}
+    assert names["staging"] == names["production"] > OWN
+    for file in names["staging"] - OWN:
+        assert (FOLDER["staging"] / file).read_bytes() == (FOLDER["production"] / file).read_bytes(), file
+
+
+def test_values_differ_where_the_list_says_so():
+    listed = {row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows(page("docs/deploy.md"), "value", "staging", "production")}
+    staging, production = values("staging"), values("production")
+    assert staging.keys() == production.keys()
+    assert {name for name in staging if staging[name] != production[name]} == staging.keys() == listed.keys()
+    for name, said in listed.items():
+        given = staging[name], production[name]
+        if name == "nodes":
+            said = tuple(tuple(map(int, re.findall(r"\d+", text))) for text in said)
+            given = tuple(tuple(int(re.search(rf"{size} += (\d+)", text)[1]) for size in ("min_size", "max_size", "desired_size")) for text in given)
+        assert said == tuple(value.strip('"') if isinstance(value, str) else value for value in given), name
+
+
+def test_what_is_made_differs_by_the_gateways_only(everything):
+    made = {}
+    for name in ENVIRONMENTS:
+        made[name] = {resource.address for resource in whole(everything[f"environments/{name}"]).resources}
+    differs = {re.sub(r"\[.*", "", address) for address in made["staging"] ^ made["production"]}
+    assert differs == {"module.network.aws_eip.nat", "module.network.aws_nat_gateway.this"}
+    assert made["staging"] < made["production"]
+
+
+@each
+def test_page_shows_the_variables_that_the_tests_give(folder):
+    example = re.search(r"^```hcl\n# terraform.tfvars\n(.*?)^```$", page(f"terraform/{folder}/README.md"), re.DOTALL | re.MULTILINE)[1]
+    [file] = (SHIPPED / folder / "tests").glob("*.tftest.hcl")
+    given = re.search(r"^variables {\n(.*?)^}$", file.read_text(), re.DOTALL | re.MULTILINE)[1].split("\n\n")[0]
+    assert [line.strip() for line in example.splitlines()] == [line.strip() for line in given.splitlines()]
+
+
+@each
+def test_state_is_locked_by_files_and_encrypted(folder):
+    backend = re.search(r'backend "s3" {\n(.*?)\n  }', page(f"terraform/{folder}/versions.tf"), re.DOTALL)[1]
+    assert dict(line.split() for line in backend.replace("=", "").splitlines()) == {"encrypt": "true", "use_lockfile": "true"}
+
+
+@each
+def test_nobody_is_administrator_and_nothing_is_deleted_unless_asked(folder, tested):
+    run = whole(tested)
+    assert run.all("aws_eks_access_policy_association") == []
+    assert run.one("aws_eks_cluster")["deletion_protection"] is True
+    assert run.one("aws_cognito_user_pool")["deletion_protection"] == "ACTIVE"
+
+
+@each
+def test_all_roles_have_the_boundary(folder, tested):
+    boundary = f"arn:aws:iam::111122223333:policy/shoutback-{folder.split('/')[1]}-boundary"
+    assert {role.values["permissions_boundary"] for role in whole(tested).all("aws_iam_role")} == {boundary}
+
+
+@each
+def test_the_collectors_pods_get_the_collectors_role(folder, tested):
+    run = whole(tested)
+    [association] = [one.values for one in run.all("aws_eks_pod_identity_association") if one.index == "collector"]
+    assert f"{association['namespace']}/{association['service_account']}" == "monitoring/otel-collector"
+    assert association["role_arn"] == run.outputs["collector_role_arn"]
+
+
+@each
+def test_only_the_clients_secret_is_sensitive(folder):
+    text = page(f"terraform/{folder}/outputs.tf")
+    secret = {name for name, body in re.findall(r'^output "(\w+)" {\n(.*?)^}$', text, re.DOTALL | re.MULTILINE) if "sensitive" in body}
+    assert secret == {"machine_client_secret"}
+
+
+PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
+
+
+def open_places(name):
+    return {place for file in (ROOT / "gitops" / name).glob("*/values.yaml") for place in PLACEHOLDER.findall(file.read_text())}
+
+
+def leads():
+    """Of each placeholder, the outputs that lead to it, by the table."""
+    found = {}
+    for row in rows(page("docs/deploy.md"), "placeholder", "output"):
+        for place in PLACEHOLDER.findall(row[0]):
+            found[place] = [] if row[1].startswith("none") else re.findall(r"`(\w+)`", row[1])
+    return found
+
+
+@each
+def test_every_value_that_the_chart_needs_is_an_output_or_said_to_be_none(folder, tested):
+    name, outputs = folder.split("/")[1], whole(tested).outputs
+    assert open_places(name) == leads().keys()
+    # What is somebody's to choose, and no output.
+    assert leads().keys() - outputs["placeholders"].keys() == {"REPLACE_WITH_KIBANA_HOST", "REPLACE_WITH_TRACES_HOST"}
+    assert outputs["placeholders"].keys() <= open_places(name)
+    for place, names in leads().items():
+        for output in names:
+            value = outputs[output]
+            value = ",".join(value) if isinstance(value, list) else value
+            assert outputs["placeholders"][place] in value, place
+
+
+@each
+def test_every_variable_that_the_service_requires_has_an_output(folder, tested):
+    required = re.findall(r"^\| `(\w+)` \| `required`", page("docs/configuration.md"), re.MULTILINE)
+    chart = yaml.safe_load(page(f"gitops/{folder.split('/')[1]}/shoutback/values.yaml"))["config"]
+    assert len(required) >= 2
+    for name in required:
+        assert whole(tested).outputs["placeholders"][chart[name]], name
+
+
+@each
+def test_the_issuer_is_what_the_service_will_make_of_the_pools_id(folder, tested):
+    outputs = whole(tested).outputs
+    region = outputs["cognito_user_pool_id"].split("_")[0]
+    assert outputs["cognito_issuer"] == f"https://cognito-idp.{region}.amazonaws.com/{outputs['cognito_user_pool_id']}"
+    assert outputs["cognito_token_url"] == f"https://{outputs['cognito_domain']}/oauth2/token"
+
+
+def test_pods_with_roles_are_those_of_the_page(everything):
+    said = sorted(row[0].strip("`") for row in rows(page("docs/deploy.md"), "namespace and service account"))
+    for name in ENVIRONMENTS:
+        assert whole(everything[f"environments/{name}"]).outputs["pods_with_roles"] == said
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the script, and gitops/ to fill in."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/fill-values").write_text(page("scripts/fill-values"))
+    for name in ENVIRONMENTS:
+        target = tmp_path / "gitops" / name / "shoutback/values.yaml"
+        target.parent.mkdir(parents=True)
+        target.write_text(page(f"gitops/{name}/shoutback/values.yaml"))
+    return tmp_path
+
+
+def fill(checkout, given, *arguments):
+    return subprocess.run(["python3", "scripts/fill-values", *arguments], cwd=checkout, input=given, capture_output=True, text=True)
+
+
+def test_what_is_left_is_said(checkout):
+    done = fill(checkout, '{"REPLACE_WITH_REGION": "us-east-2"}', "staging")
+    assert done.returncode == 1 and "REPLACE_WITH_USER_POOL_ID is left" in done.stderr
+    text = (checkout / "gitops/staging/shoutback/values.yaml").read_text()
+    assert "REPLACE_WITH_REGION" not in text and ".dkr.ecr.us-east-2." in text
+    assert (checkout / "gitops/production/shoutback/values.yaml").read_text() == page("gitops/production/shoutback/values.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "says"),
+    [
+        ("", ["staging"], "no JSON"),
+        ("[]", ["staging"], "no JSON object"),
+        ("{}", ["test"], "there is no gitops/test"),
+        ("{}", ["staging", "kibana.example.com"], "is not REPLACE_WITH_NAME=VALUE"),
+        ('{"REGION": "us-east-2"}', ["staging"], "does not begin with REPLACE_WITH_"),
+        ('{"REPLACE_WITH_REGION": ""}', ["staging"], "cannot be a value"),
+        ('{"REPLACE_WITH_REGION": "a\\nimage: b"}', ["staging"], "cannot be a value"),
+        ('{"REPLACE_WITH_REGION": "a: b"}', ["staging"], "cannot be a value"),
+        ('{"REPLACE_WITH_REGION": null}', ["staging"], "cannot be a value"),
+        ("{}", [], "usage"),
+    ],
+)
+def test_what_is_wrong_changes_nothing(checkout, given, arguments, says):
+    done = fill(checkout, given, *arguments)
+    assert done.returncode == 2 and says in done.stderr
+    for name in ENVIRONMENTS:
+        assert (checkout / f"gitops/{name}/shoutback/values.yaml").read_text() == page(f"gitops/{name}/shoutback/values.yaml")
+
+
+@each
+def test_filled_in_the_chart_is_rendered(folder, tested, checkout):
+    """The values come back by the outputs' way, and the chart takes them."""
+    name, outputs = folder.split("/")[1], whole(tested).outputs
+    done = fill(checkout, json.dumps(outputs["placeholders"]), name, "REPLACE_WITH_KIBANA_HOST=kibana.example.com", "REPLACE_WITH_TRACES_HOST=traces.example.com")
+    assert done.returncode == 0, done.stderr
+    rendered = subprocess.run(
+        ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/{name}/shoutback/values.yaml"]
+        + ["--set", f"image.tag={'0' * 40}", "--set", f"image.digest=sha256:{'0' * 64}"],
+        capture_output=True,
+        text=True,
+    )
+    assert rendered.returncode == 0, rendered.stderr
+    things = {(thing["kind"], thing["metadata"]["name"]): thing for thing in yaml.safe_load_all(rendered.stdout) if thing}
+    config = things["ConfigMap", "shoutback"]["data"]
+    assert config["COGNITO_USER_POOL_IDS"] == outputs["cognito_user_pool_id"]
+    assert config["COGNITO_CLIENT_IDS"].split(",") == outputs["cognito_client_ids"]
+    [service] = [one for one in things["Deployment", "shoutback"]["spec"]["template"]["spec"]["containers"] if one["name"] == "shoutback"]
+    assert service["image"] == f"{outputs['repository_url']}:{'0' * 40}@sha256:{'0' * 64}"
+    assert [rule["host"] for rule in things["Ingress", "shoutback"]["spec"]["rules"]] == [outputs["host"]]
+    assert outputs["cognito_token_url"] in rendered.stdout
