@@ -12,6 +12,7 @@ locals {
 
 # Made before the cluster, which would otherwise make it without key and retention.
 resource "aws_cloudwatch_log_group" "control_plane" {
+  # checkov:skip=CKV_AWS_338: staging keeps its logs for a month, for nobody asks what happened there last year
   name              = "/aws/eks/${var.name}/cluster"
   kms_key_id        = var.logs_kms_key_arn
   retention_in_days = var.log_retention_days

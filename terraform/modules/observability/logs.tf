@@ -33,6 +33,7 @@ locals {
 
 # Made before the add-on, which would otherwise make them without key and retention.
 resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_338: staging keeps its logs for a month, for nobody asks what happened there last year
   for_each = local.groups
 
   name              = each.value

@@ -63,7 +63,8 @@ def test_checkov_finds_what_is_excepted_and_nothing_else(tmp_path):
     assert report["summary"]["passed"] > 100 and report["summary"]["parsing_errors"] == 0, report["summary"]
     failed = {}
     for check in report["results"]["failed_checks"]:
-        resource = re.sub(r"\[.*", "", check["resource"])
-        failed[check["file_path"], ".".join(resource.split(".")[-2:]), check["check_id"]] = check["check_name"]
+        # Modules and resources may have an index, and that anything in it.
+        resource = re.search(r"\baws_\w+\.\w+", check["resource"])[0]
+        failed[check["file_path"], resource, check["check_id"]] = check["check_name"]
     assert failed.keys() - exceptions() == set(), failed
     assert exceptions() - failed.keys() == set(), "exceptions that are not needed"

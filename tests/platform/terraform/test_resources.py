@@ -87,7 +87,9 @@ def complaints(runs):
     for name, run in runs.items():
         kinds = {resource.type for resource in run.resources}
         for resource in run.resources:
-            for complaint in [*unencrypted(resource), *open_to_the_world(resource), *unfinished(resource, kinds)]:
+            # What is refused is planned only as far as the refusal.
+            missing = [] if name.partition("/")[2].startswith("refused") else unfinished(resource, kinds)
+            for complaint in [*unencrypted(resource), *open_to_the_world(resource), *missing]:
                 yield f"{name}: {resource.address}: {complaint}"
 
 
