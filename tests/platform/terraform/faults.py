@@ -80,6 +80,24 @@ FAULTS = [
     Fault("bootstrap", "Amazon's key", "state.tf", '"aws:kms"\n', '"AES256"\n', RESOURCES, "aws_s3_bucket_server_side_encryption_configuration.state: is not encrypted"),
     Fault("bootstrap", "public", "state.tf", "block_public_policy     = true", "block_public_policy     = false", RESOURCES, "a bucket may become public"),
     Fault("bootstrap", "no lock", "outputs.tf", "use_lockfile = true", "use_lockfile = false", "test_backends_lock_by_files", "'false' == 'true'"),
+    Fault("modules/observability", "alarms of any environment", "alarms.tf", ':${var.environment}-*"', ':*"', "test_topics_hear_the_environments_alarms_only", "staging-ShoutbackReplicaDown"),
+    Fault("modules/observability", "topics in the clear", "alarms.tf", "  kms_master_key_id = var.sns_kms_key_arn\n", "", RESOURCES, "is not encrypted"),
+    Fault("modules/observability", "pages into the void", "alarms.tf", 'page_topic_arn   = aws_sns_topic.this["page"].arn', 'page_topic_arn   = aws_sns_topic.this["ticket"].arn', "test_pages_and_tickets_go_to_their_topics", "shoutback-production-ticket"),
+    Fault("modules/observability", "a dashboard without alarms", "alarms.tf", "alarm in local.alarms :", "alarm in [] :", "test_outputs_and_dashboard_name_all_alarms", "production-Shoutback"),
+    Fault("modules/observability", "queries of other lines", "alarms.tf", 'log_group_names = [aws_cloudwatch_log_group.this["service"].name]', 'log_group_names = [aws_cloudwatch_log_group.this["host"].name]', "test_every_query_of_the_log", "shoutback/host"),
+    Fault("modules/observability", "logs in the clear", "logs.tf", "kms_key_id        = var.logs_kms_key_arn", "", RESOURCES, "is not encrypted"),
+    Fault("modules/observability", "the agent makes groups", "logs.tf", '"logs:CreateLogStream", ', '"logs:CreateLogStream", "logs:CreateLogGroup", ', "test_the_agent_writes_to_the_groups_that_are_there", "logs:CreateLogGroup"),
+    Fault("modules/observability", "lines under other names", "logs.tf", '"/aws/containerinsights/${var.cluster_name}/${kind}"', '"/shoutback/${kind}"', "test_groups_are_those", "/shoutback/host"),
+    Fault("modules/observability", "anyone's pods", "main.tf", '          "aws:RequestTag/kubernetes-namespace"       = each.value.namespace\n', "", "test_a_role_is_for_its_own_pods[collector]", "another"),
+    Fault("modules/observability", "the collector reads", "main.tf", '["cloudwatch:PutMetricData"]', '["cloudwatch:PutMetricData", "cloudwatch:GetMetricData"]', "test_the_collector_may_send", "cloudwatch:GetMetricData"),
+    Fault("modules/workload", "any record", "dns.tf", '["", "a-", "aaaa-", "cname-"] : "${prefix}${var.host}"]', '["", "a-", "aaaa-", "cname-", "evil."] : "${prefix}example.com"]', "test_external_dns_changes_the_hosts_records_only", "example.com"),
+    Fault("modules/workload", "requests that name nothing", "dns.tf", "merge(local.named, {\n        \"ForAllValues:StringEquals\" = {\n          # The others", "merge({}, {\n        \"ForAllValues:StringEquals\" = {\n          # The others", "test_external_dns_changes_the_hosts_records_only", "False"),
+    Fault("modules/workload", "any challenge", "dns.tf", '["_acme-challenge.${var.host}"]', '["_acme-challenge.${var.host}", "_acme-challenge.example.com"]', "test_cert_manager_answers", "False"),
+    Fault("modules/workload", "anyone's pods", "main.tf", '          "aws:RequestTag/kubernetes-service-account" = each.value.service_account\n', "", "test_a_role_is_for_its_own_pods[records]", "another"),
+    Fault("modules/workload", "every balancer's", "load-balancers.tf", '        "elasticloadbalancing:SetSubnets",\n      ]\n      Resource  = local.parts\n      Condition = local.are_ours', '        "elasticloadbalancing:SetSubnets",\n      ]\n      Resource  = local.parts\n      Condition = { StringLike = { "aws:ResourceTag/${local.ours}" = "*" } }', "test_the_load_balancer_controller_may_not", "elasticloadbalancing:DeleteLoadBalancer"),
+    Fault("modules/workload", "a host of another zone", "dns.tf", "var.host == trimsuffix(self.name, \".\") || endswith(", "true || endswith(", RUNS, "data.aws_route53_zone.this, was expected to report"),
+    Fault("modules/transaction-search", "anyone's spans", "main.tf", 'Principal = { Service = "xray.amazonaws.com" }', 'Principal = "*"', POLICIES, "SpansOfThisAccount: trusts anyone"),
+    Fault("modules/transaction-search", "as many as it likes", "main.tf", "IndexingPercentage = var.indexing_percentage", "IndexingPercentage = 1", RUNS, "As many are indexed as were asked for."),
 ]
 
 # The runs by which they are found: the others would only take time.
@@ -91,6 +109,9 @@ NEEDED = {
     "modules/github-oidc": ["example"],
     "modules/kms": ["every_purpose"],
     "modules/network": ["nat_per_zone"],
+    "modules/observability": ["everything_set"],
+    "modules/transaction-search": ["indexed"],
+    "modules/workload": ["another_zone", "by_the_cluster"],
 }
 
 # In every folder, and then its own file.
