@@ -10,6 +10,8 @@ locals {
   # Spelt out, not kms:*: the account administers its keys, and whoever may change a policy here does so by Terraform.
   administration = [
     "kms:CancelKeyDeletion",
+    "kms:CreateAlias",
+    "kms:DeleteAlias",
     "kms:DescribeKey",
     "kms:DisableKey",
     "kms:DisableKeyRotation",
@@ -28,6 +30,7 @@ locals {
     "kms:ScheduleKeyDeletion",
     "kms:TagResource",
     "kms:UntagResource",
+    "kms:UpdateAlias",
     "kms:UpdateKeyDescription",
   ]
 
@@ -42,14 +45,20 @@ locals {
   ]
 
   # Who encrypts by a key: roles of the account whose own policies allow it ("account"), services that keep a grant which
-  # a role made for them ("grants"), or a service by its own name, for what is of this account only ("service").
+  # a role made for them ("grants", under a condition if it has one), or a service by its own name, for what is of this account
+  # only ("service"). EKS' grant is not asked for as AWS' own resource, so kms:GrantIsForAWSResource would refuse it.
   uses = {
-    ecr   = { account = true, grants = true, service = null, condition = null }
-    eks   = { account = true, grants = true, service = null, condition = null }
-    state = { account = true, grants = false, service = null, condition = null }
+    ecr = {
+      account   = true
+      grants    = { StringEquals = { "kms:ViaService" = "ecr.${local.region}.amazonaws.com" } }
+      service   = null
+      condition = null
+    }
+    eks   = { account = true, grants = {}, service = null, condition = null }
+    state = { account = true, grants = null, service = null, condition = null }
     logs = {
       account = false
-      grants  = false
+      grants  = null
       service = "logs.${local.region}.${data.aws_partition.current.dns_suffix}"
       condition = {
         ArnLike = {
@@ -59,7 +68,7 @@ locals {
     }
     sns = {
       account   = false
-      grants    = false
+      grants    = null
       service   = "cloudwatch.${data.aws_partition.current.dns_suffix}"
       condition = { StringEquals = { "aws:SourceAccount" = local.account } }
     }
@@ -81,13 +90,13 @@ locals {
         Action    = local.encryption
         Resource  = "*"
       }],
-      [for _ in range(use.grants ? 1 : 0) : {
+      [for _ in range(use.grants == null ? 0 : 1) : {
         Sid       = "ServicesKeepGrants"
         Effect    = "Allow"
         Principal = { AWS = local.root }
-        Action    = ["kms:CreateGrant"]
+        Action    = ["kms:CreateGrant", "kms:RetireGrant"]
         Resource  = "*"
-        Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+        Condition = use.grants
       }],
       [for _ in range(use.service == null ? 0 : 1) : {
         Sid       = "ServiceEncrypts"

@@ -16,15 +16,23 @@ def keys(tested):
 
 def test_the_account_administers_every_key_or_nobody_could(keys):
     for policy in keys.values():
-        for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:EnableKeyRotation"):
+        for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:EnableKeyRotation", "kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"):
             assert allowed([policy], action, principal=ROOT)
 
 
 @pytest.mark.parametrize("purpose", ["ecr", "eks", "state"])
 def test_the_accounts_roles_encrypt(keys, purpose):
     assert allowed([keys[purpose]], "kms:Decrypt", principal=ROOT)
-    assert allowed([keys[purpose]], "kms:CreateGrant", principal=ROOT, keys={"kms:GrantIsForAWSResource": "true"}) == (purpose != "state")
-    assert not allowed([keys[purpose]], "kms:CreateGrant", principal=ROOT)
+
+
+def test_services_keep_grants(keys):
+    """EKS asks for them in the name of who makes the cluster, and not as AWS' own resource."""
+    assert allowed([keys["eks"]], "kms:CreateGrant", principal=ROOT)
+    registry = {"kms:ViaService": "ecr.eu-central-1.amazonaws.com"}
+    for action in ("kms:CreateGrant", "kms:RetireGrant"):
+        assert allowed([keys["ecr"]], action, principal=ROOT, keys=registry)
+        assert not allowed([keys["ecr"]], action, principal=ROOT)
+        assert not allowed([keys["state"]], action, principal=ROOT, keys=registry)
 
 
 @pytest.mark.parametrize("purpose", ["logs", "sns"])
