@@ -7,7 +7,8 @@ provider "aws" {
   default_tags {
     tags = {
       project = var.name
-      part    = "bootstrap"
+      # Of no environment: without a tag, an environment's Terraform could take them for its own.
+      environment = "bootstrap"
     }
   }
 }

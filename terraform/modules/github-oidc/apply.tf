@@ -12,7 +12,7 @@ locals {
   }
 
   here = { StringEquals = { "aws:RequestedRegion" = local.region } }
-  # What has no tag yet, or cannot have one, is not of another environment.
+  # What has no tag yet, or cannot have one, is not of another environment: `others` denies what is, by whosever tag.
   unlike_others = { for environment in var.environments : environment => merge(local.here, { StringEqualsIfExists = { "aws:ResourceTag/environment" = environment } }) }
   tagged        = { for environment in var.environments : environment => { StringEquals = { "aws:ResourceTag/environment" = environment } } }
   tags          = { for environment in var.environments : environment => { StringEquals = { "aws:RequestTag/environment" = environment } } }
@@ -144,7 +144,7 @@ locals {
   }
 
   network_statements = {
-    for environment in var.environments : environment => [
+    for environment in var.environments : environment => concat(local.others[environment], [
       {
         Sid    = "MakeNetworks"
         Effect = "Allow"
@@ -183,6 +183,13 @@ locals {
         Condition = local.unlike_others[environment]
       },
       {
+        # An endpoint's private names are in a zone of Amazon's. Route 53 has no region.
+        Sid      = "NamesOfEndpoints"
+        Effect   = "Allow"
+        Action   = ["route53:AssociateVPCWithHostedZone"]
+        Resource = "*"
+      },
+      {
         Sid    = "DeleteOwnNetworks"
         Effect = "Allow"
         Action = [
@@ -206,7 +213,7 @@ locals {
         Resource  = "*"
         Condition = local.tagged[environment]
       },
-    ]
+    ])
   }
 
   platform_statements = {
@@ -244,11 +251,12 @@ locals {
         ]
       },
       {
+        # A new key's tags are asked of every key; so whoever has keys without the tag in this account should tag them.
         Sid       = "MakeKeys"
         Effect    = "Allow"
-        Action    = ["kms:CreateKey"]
+        Action    = ["kms:CreateKey", "kms:TagResource"]
         Resource  = "*"
-        Condition = local.tags[environment]
+        Condition = merge(local.tags[environment], { StringEqualsIfExists = { "aws:ResourceTag/environment" = environment } })
       },
       {
         Sid    = "OwnKeys"
@@ -259,7 +267,6 @@ locals {
           "kms:EnableKeyRotation",
           "kms:PutKeyPolicy",
           "kms:ScheduleKeyDeletion",
-          "kms:TagResource",
           "kms:UntagResource",
           "kms:UpdateAlias",
         ]
@@ -273,14 +280,11 @@ locals {
         Resource = ["${local.arns[environment].kms}:alias/${name}-*"]
       },
       {
-        Sid      = "KeysForServices"
-        Effect   = "Allow"
-        Action   = ["kms:CreateGrant"]
-        Resource = ["${local.arns[environment].kms}:key/*"]
-        Condition = {
-          StringEquals = { "aws:ResourceTag/environment" = environment }
-          Bool         = { "kms:GrantIsForAWSResource" = "true" }
-        }
+        Sid       = "KeysForServices"
+        Effect    = "Allow"
+        Action    = ["kms:CreateGrant"]
+        Resource  = ["${local.arns[environment].kms}:key/*"]
+        Condition = local.tagged[environment]
       },
       {
         Sid    = "LogGroups"
@@ -311,7 +315,6 @@ locals {
         Action = [
           "cloudwatch:DeleteAlarms",
           "cloudwatch:DeleteDashboards",
-          "cloudwatch:PutCompositeAlarm",
           "cloudwatch:PutDashboard",
           "cloudwatch:PutMetricAlarm",
           "cloudwatch:TagResource",
@@ -321,6 +324,14 @@ locals {
           "${local.arns[environment].cloudwatch}:alarm:${environment}-*",
           "arn:${local.partition}:cloudwatch::${local.account}:dashboard/${name}*",
         ]
+      },
+      {
+        # Allowed on everything or not at all, says the API: what is another environment's is denied below.
+        Sid       = "CompositeAlarms"
+        Effect    = "Allow"
+        Action    = ["cloudwatch:DeleteAlarms", "cloudwatch:PutCompositeAlarm"]
+        Resource  = "*"
+        Condition = local.here
       },
       {
         Sid      = "Stacks"
@@ -334,14 +345,19 @@ locals {
         Action = [
           "sns:CreateTopic",
           "sns:DeleteTopic",
-          "sns:SetSubscriptionAttributes",
           "sns:SetTopicAttributes",
           "sns:Subscribe",
           "sns:TagResource",
-          "sns:Unsubscribe",
           "sns:UntagResource",
         ]
         Resource = ["${local.arns[environment].sns}:${name}*"]
+      },
+      {
+        Sid       = "Subscriptions"
+        Effect    = "Allow"
+        Action    = ["sns:SetSubscriptionAttributes", "sns:Unsubscribe"]
+        Resource  = "*"
+        Condition = local.here
       },
       {
         Sid       = "MakeUserPools"
@@ -398,6 +414,12 @@ locals {
         Effect   = "Allow"
         Action   = ["route53:ChangeResourceRecordSets"]
         Resource = local.zones[environment]
+      }],
+      [for _ in range(length(local.strangers[environment]) > 0 ? 1 : 0) : {
+        Sid      = "NotOthersAlarms"
+        Effect   = "Deny"
+        Action   = ["cloudwatch:DeleteAlarms", "cloudwatch:PutCompositeAlarm"]
+        Resource = [for other in local.strangers[environment] : "${local.arns[environment].cloudwatch}:alarm:${other}-*"]
       }],
     )
   }

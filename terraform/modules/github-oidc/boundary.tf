@@ -1,6 +1,6 @@
 # The most that roles which Terraform makes for an environment can ever do, whatever policies they are given: run nodes and
 # their network, load balancers and disks, write telemetry, change the environment's DNS records, use keys. No IAM, no
-# assuming of other roles, no reading of buckets or of others' secrets.
+# assuming of other roles, no reading of buckets or of others' secrets, nothing in other regions or of other environments.
 resource "aws_iam_policy" "boundary" {
   for_each = var.environments
 
@@ -8,6 +8,7 @@ resource "aws_iam_policy" "boundary" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
+      local.others[each.key],
       [{
         Sid    = "Boundary"
         Effect = "Allow"
@@ -88,14 +89,20 @@ resource "aws_iam_policy" "boundary" {
           "logs:Describe*",
           "logs:PutLogEvents",
           "logs:PutRetentionPolicy",
-          "route53:GetChange",
-          "route53:List*",
           "xray:GetSampling*",
           "xray:PutSpans",
           "xray:PutSpansForIndexing",
           "xray:PutTelemetryRecords",
           "xray:PutTraceSegments",
         ]
+        Resource  = "*"
+        Condition = local.here
+      }],
+      [{
+        # Route 53 has no region.
+        Sid      = "BoundaryOfZones"
+        Effect   = "Allow"
+        Action   = ["route53:GetChange", "route53:List*"]
         Resource = "*"
       }],
       [for _ in range(length(local.zones[each.key]) > 0 ? 1 : 0) : {
@@ -110,4 +117,27 @@ resource "aws_iam_policy" "boundary" {
 
 locals {
   zones = { for environment in var.environments : environment => sort(lookup(var.hosted_zone_arns, environment, [])) }
+}
+
+# What is another environment's, by the tag of ours, or where EKS, its load balancer controller or its disks put the cluster's
+# name. Whatever has none of these tags is nobody's, and not protected.
+locals {
+  strangers = { for environment in var.environments : environment => sort(setsubtract(var.environments, [environment])) }
+
+  others = {
+    for environment, strangers in local.strangers : environment => [
+      for sid, said in {
+        NotOthers         = { tag = "environment", values = strangers }
+        NotOthersClusters = { tag = "aws:eks:cluster-name", values = [for other in strangers : local.names[other]] }
+        NotOthersBalancer = { tag = "elbv2.k8s.aws/cluster", values = [for other in strangers : local.names[other]] }
+        NotOthersDisks    = { tag = "KubernetesCluster", values = [for other in strangers : local.names[other]] }
+        } : {
+        Sid       = sid
+        Effect    = "Deny"
+        Action    = ["ec2:*", "elasticloadbalancing:*", "kms:*"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:ResourceTag/${said.tag}" = said.values } }
+      } if length(strangers) > 0
+    ]
+  }
 }

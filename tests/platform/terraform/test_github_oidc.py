@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from calls import CALLS
 from iam import actions, allowed, matches, principals, statements
 
 FOLDER = "modules/github-oidc"
@@ -10,8 +11,7 @@ PREFIXES = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"
 HERE = {"aws__RequestedRegion": "eu-central-1"}
 ACCOUNT = "111122223333"
 BUCKET = "arn:aws:s3:::shoutback-terraform-111122223333"
-# The mock gives the same ARN to all policies, which would make the boundaries of two environments one.
-BOUNDARY = {"iam__PermissionsBoundary": "arn:aws:iam::111122223333:policy/example"}
+BOUNDARY = {"iam__PermissionsBoundary": "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"}
 
 
 @pytest.fixture
@@ -141,13 +141,15 @@ MAY_NOT = [
     (STAGING, "s3:DeleteObject", f"{BUCKET}/staging/terraform.tfstate", {}),
     (STAGING, "s3:PutBucketPolicy", BUCKET, {}),
     (STAGING, "iam:CreateRole", ROLE, {}),
-    (STAGING, "iam:CreateRole", ROLE, {"iam__PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/another"}),
+    (STAGING, "iam:CreateRole", ROLE, {"iam__PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/shoutback-production-boundary"}),
+    (STAGING, "iam:PutRolePermissionsBoundary", ROLE, {"iam__PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/shoutback-production-boundary"}),
     (STAGING, "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/shoutback-production-node", BOUNDARY),
     (STAGING, "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/administrator", BOUNDARY),
     (STAGING, "iam:PutRolePolicy", ROLE, {}),
     (STAGING, "iam:DeleteRolePermissionsBoundary", ROLE, BOUNDARY),
     (STAGING, "iam:AttachRolePolicy", ROLE, BOUNDARY | {"iam__PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess"}),
     (STAGING, "iam:AttachRolePolicy", ROLE, {"iam__PolicyARN": KNOWN}),
+    (STAGING, "iam:AttachRolePolicy", ROLE, {"iam__PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/shoutback-production-boundary", "iam__PolicyARN": KNOWN}),
     (STAGING, "iam:PassRole", ROLE, {"iam__PassedToService": "lambda.amazonaws.com"}),
     (STAGING, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/shoutback-production-node", {"iam__PassedToService": "eks.amazonaws.com"}),
     (STAGING, "iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/{STAGING}", {}),
@@ -166,7 +168,14 @@ MAY_NOT = [
     (STAGING, "kms:ScheduleKeyDeletion", f"arn:aws:kms:{EU}:key/1", OTHERS),
     (STAGING, "kms:PutKeyPolicy", f"arn:aws:kms:{EU}:key/1", {}),
     (STAGING, "kms:Decrypt", f"arn:aws:kms:{EU}:key/1", OWN),
-    (STAGING, "kms:CreateGrant", f"arn:aws:kms:{EU}:key/1", OWN),
+    (STAGING, "kms:CreateGrant", f"arn:aws:kms:{EU}:key/1", OTHERS),
+    (STAGING, "kms:TagResource", f"arn:aws:kms:{EU}:key/1", OTHERS | {"aws__RequestTag/environment": "staging"}),
+    (STAGING, "kms:TagResource", f"arn:aws:kms:{EU}:key/1", {"aws__ResourceTag/environment": "bootstrap", "aws__RequestTag/environment": "staging"}),
+    (STAGING, "ec2:AuthorizeSecurityGroupIngress", f"arn:aws:ec2:{EU}:security-group/sg-1", HERE | {"aws__ResourceTag/aws:eks:cluster-name": "shoutback-production"}),
+    (STAGING, "ec2:CreateTags", f"arn:aws:ec2:{EU}:security-group/sg-1", HERE | {"aws__ResourceTag/elbv2.k8s.aws/cluster": "shoutback-production"}),
+    (STAGING, "cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:{EU}:alarm:production-ShoutbackReplicaDown-page", HERE),
+    (STAGING, "cloudwatch:PutCompositeAlarm", f"arn:aws:cloudwatch:{EU}:alarm:production-ShoutbackReplicaDown-page", HERE),
+    (STAGING, "sns:SetTopicAttributes", f"arn:aws:sns:{EU}:shoutback-production-page", HERE),
     (STAGING, "logs:DeleteLogGroup", f"arn:aws:logs:{EU}:log-group:/aws/eks/shoutback-production/cluster", HERE),
     (STAGING, "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{EU}:alarm:production-ShoutbackReplicaDown-page", HERE),
     (STAGING, "cognito-idp:DeleteUserPool", f"arn:aws:cognito-idp:{EU}:userpool/1", OTHERS),
@@ -192,6 +201,15 @@ def test_may_not(roles, question):
     assert not allowed(roles[role][1], action, resource, **context)
 
 
+def test_apply_makes_and_removes_all_that_an_environment_is_made_of(roles, everything):
+    made = {resource.type for name in ("staging", "production") for run in everything[f"environments/{name}"].values() for resource in run.resources}
+    # By variables of the modules that environments leave alone, or that only the first installation has.
+    by_choice = {"aws_acm_certificate", "aws_acm_certificate_validation", "aws_route53_record", "aws_eks_access_policy_association"}
+    assert made | by_choice == CALLS.keys()
+    denied = [f"{kind}: {action} on {resource} with {context}" for kind, calls in CALLS.items() for action, resource, context in calls if not allowed(roles[STAGING][1], action, resource, keys=context)]
+    assert denied == []
+
+
 def test_reads_do_not_write(roles):
     reads = ("Describe", "Get", "List", "Decrypt")
     for policy in roles[PLAN][1]:
@@ -207,7 +225,21 @@ def boundaries(run):
 def test_the_boundary_leaves_no_way_to_more(boundaries):
     for boundary in boundaries.values():
         for action in ["iam:CreateRole", "iam:PassRole", "sts:AssumeRole", "s3:GetObject", "secretsmanager:GetSecretValue", "ec2:RunInstances", "lambda:InvokeFunction"]:
-            assert not allowed([boundary], action), action
+            assert not allowed([boundary], action, **HERE), action
+
+
+OTHER_ENVIRONMENTS = ["environment", "aws:eks:cluster-name", "elbv2.k8s.aws/cluster", "KubernetesCluster"]
+
+
+@pytest.mark.parametrize("tag", OTHER_ENVIRONMENTS)
+def test_the_boundary_keeps_other_environments_out(boundaries, tag):
+    """Whatever a role is given: what is another environment's by our tag, EKS', the load balancer controller's or the disks'."""
+    ours, theirs = ("staging", "production") if tag == "environment" else ("shoutback-staging", "shoutback-production")
+    for action in ("ec2:DeleteVolume", "elasticloadbalancing:DeleteLoadBalancer", "ec2:AuthorizeSecurityGroupIngress", "kms:Decrypt"):
+        keys = {"aws:RequestedRegion": "eu-central-1"}
+        assert allowed([boundaries["staging"]], action, keys=keys | {f"aws:ResourceTag/{tag}": ours})
+        assert not allowed([boundaries["staging"]], action, keys=keys | {f"aws:ResourceTag/{tag}": theirs})
+        assert not allowed([boundaries["staging"]], action, keys={"aws:RequestedRegion": "us-east-1"})
 
 
 def test_records_are_bounded_by_environment(boundaries):

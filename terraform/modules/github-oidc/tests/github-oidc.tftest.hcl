@@ -17,6 +17,19 @@ run "example" {
     source = "./example"
   }
 
+  # The mock gives all policies one ARN, and the boundaries of two environments would be one.
+  override_resource {
+    target          = module.github_oidc.aws_iam_policy.boundary["staging"]
+    override_during = plan
+    values          = { arn = "arn:aws:iam::111122223333:policy/shoutback-staging-boundary" }
+  }
+
+  override_resource {
+    target          = module.github_oidc.aws_iam_policy.boundary["production"]
+    override_during = plan
+    values          = { arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary" }
+  }
+
   assert {
     condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"])
     error_message = "A role an environment."

@@ -1,0 +1,175 @@
+"""What Terraform asks AWS to make and to remove a thing of each type, as AWS' service authorization reference has it: action, what it
+is asked of, and what AWS then knows. An action of several resources is asked of each. Read by the tests of GitHub's roles."""
+
+ACCOUNT = "111122223333"
+NAME = "shoutback-staging"
+REGION = {"aws:RequestedRegion": "eu-central-1"}
+# A thing that is made with tags; one that has them; one of Amazon's or of EKS', which has none of ours.
+NEW = REGION | {"aws:RequestTag/environment": "staging"}
+OURS = REGION | {"aws:ResourceTag/environment": "staging"}
+EKSS = REGION | {"aws:ResourceTag/aws:eks:cluster-name": NAME}
+BOUNDED = REGION | {"iam:PermissionsBoundary": "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"}
+
+
+def arn(service, resource, region="eu-central-1"):
+    return f"arn:aws:{service}:{region}:{ACCOUNT}:{resource}"
+
+
+def ec2(kind, context):
+    return arn("ec2", f"{kind}/*" if context is NEW else f"{kind}/{kind}-1"), context
+
+
+def made(action, kind, *parents):
+    """A thing of EC2's, made with its tags in what it belongs to."""
+    yield f"ec2:{action}", *ec2(kind, NEW)
+    yield "ec2:CreateTags", *ec2(kind, NEW | {"ec2:CreateAction": action})
+    for parent in parents:
+        yield f"ec2:{action}", *ec2(parent, OURS)
+
+
+def done(action, *kinds, context=OURS):
+    for kind in kinds:
+        yield f"ec2:{action}", *ec2(kind, context)
+
+
+def all_of(service, resource, context, *actions):
+    return [(f"{service}:{action}", arn(service, resource), context) for action in actions]
+
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-node"
+POOL = "userpool/eu-central-1_AbCdEfGhI"
+ALARM = f"alarm:staging-ShoutbackReplicaDown-page"
+
+CALLS = {
+    "aws_acm_certificate": [
+        *[(f"acm:{action}", "*", NEW) for action in ("RequestCertificate", "AddTagsToCertificate")],
+        ("acm:DeleteCertificate", arn("acm", "certificate/1"), OURS),
+    ],
+    "aws_acm_certificate_validation": [],
+    "aws_cloudformation_stack": [
+        *all_of("cloudformation", f"stack/{NAME}-alarms/1", REGION, "CreateStack", "UpdateStack", "DeleteStack"),
+        # The stack calls with the rights of who makes it. Composite alarms are allowed on everything or not at all.
+        *all_of("cloudwatch", ALARM, REGION, "PutMetricAlarm", "DeleteAlarms", "TagResource"),
+        ("cloudwatch:PutCompositeAlarm", "*", REGION),
+        ("cloudwatch:DeleteAlarms", "*", REGION),
+    ],
+    "aws_cloudwatch_dashboard": [(f"cloudwatch:{action}Dashboard{'s' if action == 'Delete' else ''}", f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{NAME}", REGION) for action in ("Put", "Delete")],
+    "aws_cloudwatch_log_group": all_of("logs", f"log-group:/aws/eks/{NAME}/cluster", REGION, "CreateLogGroup", "AssociateKmsKey", "PutRetentionPolicy", "TagResource", "DeleteLogGroup"),
+    "aws_cloudwatch_query_definition": [(f"logs:{action}QueryDefinition", "*", REGION) for action in ("Put", "Delete")],
+    "aws_cognito_managed_login_branding": all_of("cognito-idp", POOL, OURS, "CreateManagedLoginBranding", "DeleteManagedLoginBranding"),
+    "aws_cognito_resource_server": all_of("cognito-idp", POOL, OURS, "CreateResourceServer", "DeleteResourceServer"),
+    "aws_cognito_user_group": all_of("cognito-idp", POOL, OURS, "CreateGroup", "DeleteGroup"),
+    "aws_cognito_user_pool": [
+        ("cognito-idp:CreateUserPool", "*", NEW),
+        *all_of("cognito-idp", POOL, OURS, "SetUserPoolMfaConfig", "UpdateUserPool", "DeleteUserPool"),
+    ],
+    "aws_cognito_user_pool_client": all_of("cognito-idp", POOL, OURS, "CreateUserPoolClient", "UpdateUserPoolClient", "DeleteUserPoolClient"),
+    "aws_cognito_user_pool_domain": all_of("cognito-idp", POOL, OURS, "CreateUserPoolDomain", "DeleteUserPoolDomain"),
+    # It comes with the network, and without tags.
+    "aws_default_security_group": [
+        ("ec2:CreateTags", arn("ec2", "security-group/sg-1"), NEW),
+        *done("RevokeSecurityGroupIngress", "security-group"),
+        *done("RevokeSecurityGroupEgress", "security-group"),
+    ],
+    "aws_eip": [*made("AllocateAddress", "elastic-ip"), *done("ReleaseAddress", "elastic-ip")],
+    "aws_eks_access_entry": [
+        *all_of("eks", f"cluster/{NAME}", REGION, "CreateAccessEntry"),
+        *all_of("eks", f"access-entry/{NAME}/role/{ACCOUNT}/sre/1", REGION, "UpdateAccessEntry", "DeleteAccessEntry", "TagResource"),
+    ],
+    "aws_eks_access_policy_association": all_of("eks", f"access-entry/{NAME}/role/{ACCOUNT}/admin/1", REGION, "AssociateAccessPolicy", "DisassociateAccessPolicy"),
+    "aws_eks_addon": [
+        *all_of("eks", f"cluster/{NAME}", REGION, "CreateAddon", "CreatePodIdentityAssociation"),
+        *all_of("eks", f"addon/{NAME}/coredns/1", REGION, "UpdateAddon", "DeleteAddon", "TagResource"),
+        ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "pods.eks.amazonaws.com"}),
+    ],
+    "aws_eks_cluster": [
+        *all_of("eks", f"cluster/{NAME}", REGION, "CreateCluster", "UpdateClusterConfig", "UpdateClusterVersion", "DeleteCluster", "TagResource"),
+        ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "eks.amazonaws.com"}),
+        # Not as a grant for AWS' own resource, whatever its name: the EKS user guide, "Encrypt Kubernetes secrets".
+        ("kms:CreateGrant", arn("kms", "key/1"), OURS),
+        ("kms:DescribeKey", arn("kms", "key/1"), OURS),
+        ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS", REGION | {"iam:AWSServiceName": "eks.amazonaws.com"}),
+    ],
+    "aws_eks_node_group": [
+        *all_of("eks", f"cluster/{NAME}", REGION, "CreateNodegroup"),
+        *all_of("eks", f"nodegroup/{NAME}/{NAME}-nodes/1", REGION, "UpdateNodegroupConfig", "UpdateNodegroupVersion", "DeleteNodegroup", "TagResource"),
+        ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "ec2.amazonaws.com"}),
+        *done("RunInstances", "launch-template", "subnet", "security-group"),
+        ("ec2:RunInstances", arn("ec2", "instance/*"), REGION),
+        ("ec2:CreateTags", arn("ec2", "instance/*"), REGION | {"ec2:CreateAction": "RunInstances"}),
+        ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup", REGION | {"iam:AWSServiceName": "eks-nodegroup.amazonaws.com"}),
+    ],
+    "aws_eks_pod_identity_association": [
+        *all_of("eks", f"cluster/{NAME}", REGION, "CreatePodIdentityAssociation"),
+        *all_of("eks", f"podidentityassociation/{NAME}/a-1", REGION, "UpdatePodIdentityAssociation", "DeletePodIdentityAssociation", "TagResource"),
+        ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "pods.eks.amazonaws.com"}),
+    ],
+    "aws_flow_log": [
+        *made("CreateFlowLogs", "vpc-flow-log", "vpc"),
+        ("logs:CreateLogDelivery", "*", REGION),
+        ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"}),
+        *done("DeleteFlowLogs", "vpc-flow-log"),
+        ("logs:DeleteLogDelivery", "*", REGION),
+    ],
+    "aws_iam_role": [(f"iam:{action}", ROLE, BOUNDED) for action in ("CreateRole", "TagRole", "UpdateAssumeRolePolicy", "DeleteRole", "PutRolePermissionsBoundary")],
+    "aws_iam_role_policy": [(f"iam:{action}", ROLE, BOUNDED) for action in ("PutRolePolicy", "DeleteRolePolicy")],
+    "aws_iam_role_policy_attachment": [
+        ("iam:AttachRolePolicy", ROLE, BOUNDED | {"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"}),
+        ("iam:DetachRolePolicy", ROLE, BOUNDED),
+    ],
+    "aws_internet_gateway": [
+        *made("CreateInternetGateway", "internet-gateway"),
+        *done("AttachInternetGateway", "internet-gateway", "vpc"),
+        *done("DetachInternetGateway", "internet-gateway", "vpc"),
+        *done("DeleteInternetGateway", "internet-gateway"),
+    ],
+    "aws_kms_alias": [(f"kms:{action}Alias", arn("kms", resource), OURS) for action in ("Create", "Update", "Delete") for resource in (f"alias/{NAME}-eks", "key/1")],
+    "aws_kms_key": [
+        # Tags that come with a key are asked of no key in particular.
+        *[(f"kms:{action}", "*", NEW) for action in ("CreateKey", "TagResource")],
+        *all_of("kms", "key/1", OURS, "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion"),
+    ],
+    "aws_launch_template": [
+        *made("CreateLaunchTemplate", "launch-template"),
+        *done("CreateLaunchTemplateVersion", "launch-template"),
+        *done("ModifyLaunchTemplate", "launch-template"),
+        *done("DeleteLaunchTemplate", "launch-template"),
+    ],
+    "aws_nat_gateway": [*made("CreateNatGateway", "natgateway", "subnet", "elastic-ip"), *done("DeleteNatGateway", "natgateway")],
+    "aws_route": [*done("CreateRoute", "route-table"), *done("ReplaceRoute", "route-table"), *done("DeleteRoute", "route-table")],
+    "aws_route53_record": [("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0STAGING", {})],
+    "aws_route_table": [*made("CreateRouteTable", "route-table", "vpc"), *done("DeleteRouteTable", "route-table")],
+    "aws_route_table_association": [
+        *done("AssociateRouteTable", "route-table", "subnet"),
+        *done("ReplaceRouteTableAssociation", "route-table", "subnet"),
+        *done("DisassociateRouteTable", "route-table", "subnet"),
+    ],
+    "aws_security_group": [
+        *made("CreateSecurityGroup", "security-group", "vpc"),
+        # The rule that lets everything out, which the provider takes away.
+        *done("RevokeSecurityGroupEgress", "security-group"),
+        *done("DeleteSecurityGroup", "security-group"),
+    ],
+    "aws_sns_topic": all_of("sns", f"{NAME}-page", REGION, "CreateTopic", "SetTopicAttributes", "TagResource", "DeleteTopic"),
+    "aws_sns_topic_policy": all_of("sns", f"{NAME}-page", REGION, "SetTopicAttributes"),
+    # A subscription is no resource of IAM's.
+    "aws_sns_topic_subscription": [
+        *all_of("sns", f"{NAME}-page", REGION, "Subscribe"),
+        *[(f"sns:{action}", "*", REGION) for action in ("SetSubscriptionAttributes", "Unsubscribe")],
+    ],
+    "aws_subnet": [*made("CreateSubnet", "subnet", "vpc"), *done("ModifySubnetAttribute", "subnet"), *done("DeleteSubnet", "subnet")],
+    "aws_vpc": [*made("CreateVpc", "vpc"), *done("ModifyVpcAttribute", "vpc"), *done("DeleteVpc", "vpc")],
+    "aws_vpc_endpoint": [
+        *made("CreateVpcEndpoint", "vpc-endpoint", "vpc", "route-table", "subnet", "security-group"),
+        # For the services' own names, in zones of Amazon's.
+        ("route53:AssociateVPCWithHostedZone", "*", {}),
+        *done("ModifyVpcEndpoint", "vpc-endpoint"),
+        *done("DeleteVpcEndpoints", "vpc-endpoint"),
+    ],
+    "aws_vpc_security_group_ingress_rule": [
+        *made("AuthorizeSecurityGroupIngress", "security-group-rule", "security-group"),
+        # The cluster's group is EKS', and has EKS' tags.
+        *done("AuthorizeSecurityGroupIngress", "security-group", context=EKSS),
+        *done("RevokeSecurityGroupIngress", "security-group", context=EKSS),
+    ],
+}
