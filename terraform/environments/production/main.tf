@@ -36,19 +36,20 @@ module "network" {
 module "eks" {
   source = "../../modules/eks"
 
-  name                         = local.name
-  kubernetes_version           = var.kubernetes_version
-  subnet_ids                   = module.network.private_subnet_ids
-  endpoint_public_access_cidrs = var.api_server_cidrs
-  kms_key_arn                  = module.kms.key_arns["eks"]
-  logs_kms_key_arn             = module.kms.key_arns["logs"]
-  log_retention_days           = var.log_retention_days
-  node_group                   = var.nodes
-  addon_versions               = var.addon_versions
-  team_role_arns               = var.team_role_arns
-  bootstrap_admin_role_arns    = var.bootstrap_admin_role_arns
-  deletion_protection          = var.deletion_protection
-  permissions_boundary_arn     = var.permissions_boundary_arn
+  name                          = local.name
+  kubernetes_version            = var.kubernetes_version
+  subnet_ids                    = module.network.private_subnet_ids
+  endpoint_public_access_cidrs  = var.api_server_cidrs
+  endpoint_private_access_cidrs = var.api_server_private_cidrs
+  kms_key_arn                   = module.kms.key_arns["eks"]
+  logs_kms_key_arn              = module.kms.key_arns["logs"]
+  log_retention_days            = var.log_retention_days
+  node_group                    = var.nodes
+  addon_versions                = var.addon_versions
+  team_role_arns                = var.team_role_arns
+  bootstrap_admin_role_arns     = var.bootstrap_admin_role_arns
+  deletion_protection           = var.deletion_protection
+  permissions_boundary_arn      = var.permissions_boundary_arn
 }
 
 module "cognito" {

@@ -109,6 +109,12 @@ variable "api_server_cidrs" {
   default     = []
 }
 
+variable "api_server_private_cidrs" {
+  description = "Ranges that reach the API server inside the network beside the nodes, such as that of a VPN."
+  type        = list(string)
+  default     = []
+}
+
 variable "team_role_arns" {
   description = "IAM roles of the people in each team's group."
   type        = map(set(string))

@@ -7,9 +7,10 @@ locals {
     "vpc-cni" = { version = var.addon_versions.vpc_cni, configuration = { enableNetworkPolicy = "true" } }
   }
   after_nodes = merge(
-    { "coredns" = { version = var.addon_versions.coredns } },
+    { "coredns" = { version = var.addon_versions.coredns, configuration = null } },
     var.addon_versions.ebs_csi_driver == null ? {} : {
-      "aws-ebs-csi-driver" = { version = var.addon_versions.ebs_csi_driver }
+      # EKS has no default storage class since 1.30, and claims without one would wait for ever.
+      "aws-ebs-csi-driver" = { version = var.addon_versions.ebs_csi_driver, configuration = jsonencode({ defaultStorageClass = { enabled = true } }) }
     },
   )
 
@@ -49,6 +50,7 @@ resource "aws_eks_addon" "after_nodes" {
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key
   addon_version               = each.value.version
+  configuration_values        = each.value.configuration
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
 

@@ -38,11 +38,20 @@ resource "aws_iam_role_policy" "flow_logs" {
   role = aws_iam_role.flow_logs.name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid      = "WriteStreams"
-      Effect   = "Allow"
-      Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-      Resource = [aws_cloudwatch_log_group.flow_logs.arn, "${aws_cloudwatch_log_group.flow_logs.arn}:*"]
-    }]
+    Statement = [
+      {
+        Sid      = "WriteStreams"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        Resource = [aws_cloudwatch_log_group.flow_logs.arn, "${aws_cloudwatch_log_group.flow_logs.arn}:*"]
+      },
+      {
+        Sid       = "FindGroup"
+        Effect    = "Allow"
+        Action    = ["logs:DescribeLogGroups"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
+      },
+    ]
   })
 }

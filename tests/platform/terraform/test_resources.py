@@ -18,6 +18,7 @@ ENCRYPTED = {
         for default in rule["apply_server_side_encryption_by_default"]
     ),
     "aws_sns_topic": lambda values: values["kms_master_key_id"],
+    "aws_ebs_encryption_by_default": lambda values: values["enabled"] is not False,
 }
 
 # What keeps nothing, or what Amazon encrypts with keys of its own and leaves no choice. A type in neither table fails: somebody

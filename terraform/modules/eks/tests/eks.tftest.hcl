@@ -75,6 +75,11 @@ run "everything_set" {
   }
 
   assert {
+    condition     = jsondecode(aws_eks_addon.after_nodes["aws-ebs-csi-driver"].configuration_values).defaultStorageClass.enabled
+    error_message = "Claims find a storage class."
+  }
+
+  assert {
     condition = tomap({ for name, addon in merge(aws_eks_addon.before_nodes, aws_eks_addon.after_nodes) : name => addon.addon_version }) == tomap({
       "aws-ebs-csi-driver"     = "v1.0.5-eksbuild.1"
       "coredns"                = "v1.0.1-eksbuild.1"
