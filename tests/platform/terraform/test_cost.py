@@ -42,6 +42,7 @@ def counted(run):
         "Control plane of EKS": len(run.all("aws_eks_cluster")),
         f"Nodes, {group.values['instance_types'][0]}": nodes,
         "Disks of nodes, GiB of gp3": nodes * disk["ebs"][0]["volume_size"],
+        "Detailed monitoring of nodes": nodes * template.values["monitoring"][0]["enabled"],
         "NAT gateways": len(run.all("aws_nat_gateway")),
         "Interface endpoints, in each of three zones": sum(len(endpoint["subnet_ids"]) for endpoint in endpoints),
         # The load balancer has one in each public subnet.

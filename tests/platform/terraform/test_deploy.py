@@ -85,6 +85,26 @@ def test_values_files_and_folders_are_there():
                 assert (ROOT / folder / "versions.tf").exists(), command.text
 
 
+def test_the_image_gets_the_tag_by_which_the_registry_keeps_it(everything):
+    [rule] = [rule for rule in kept(everything) if rule["selection"]["tagPatternList"] == ["staging-*"]]
+    pushed = [command.text for _, commands in blocks() for command in commands if "$tool push" in command.text]
+    assert rule and len(pushed) == 1 and '"staging-$sha"' in pushed[0]
+
+
+def kept(everything):
+    """The rules of the registry's lifecycle that match tags of deployed images."""
+    policy = everything["modules/ecr"]["ecr/example"].one("aws_ecr_lifecycle_policy")["policy"]
+    return [rule for rule in json.loads(policy)["rules"] if rule["selection"].get("tagPatternList", ["*"]) != ["*"]]
+
+
+def test_nothing_is_installed_that_needs_what_is_not_there_yet():
+    """Prometheus' operator, which would know what a ServiceMonitor is, comes later."""
+    [command] = [command.text for _, commands in blocks() for command in commands if "upgrade --install nginx-ingress " in command.text]
+    values = yaml.safe_load((ROOT / "gitops/base/nginx/values.yaml").read_text())
+    assert values["prometheus"]["serviceMonitor"]["create"] is True
+    assert "--set prometheus.serviceMonitor.create=false" in command
+
+
 @pytest.fixture
 def checkout(tmp_path, everything):
     """A copy of the checkout in which commands may change what they like, and Terraform's outputs."""
