@@ -36,6 +36,10 @@ observe: ## Runs the service under load and faults with Prometheus and the alert
 dashboards: ## Writes the JSON of Grafana's dashboards
 	python3 observability/grafana/source
 
+.PHONY: drill
+drill: ## Breaks one thing of a running service and asks what it is; ARGS="…" are passed on
+	@scripts/drill $(ARGS)
+
 .PHONY: image
 image: ## Builds the container image, as shoutback:COMMIT and shoutback; ARGS="…" are passed on to docker, podman or buildah
 	@scripts/image $(ARGS)

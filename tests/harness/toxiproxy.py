@@ -74,6 +74,10 @@ class Proxy:
     def enable(self, enabled):
         self.toxiproxy.call("POST", self.path, {"enabled": enabled})
 
+    def lead(self, upstream):
+        """Leads to another one from now on; connections that were open are closed."""
+        self.toxiproxy.call("POST", self.path, {"upstream": upstream, "enabled": True})
+
 
 class Toxic:
     def __init__(self, proxy, type, stream, toxicity, attributes):
