@@ -110,8 +110,8 @@ class Emulators(Process):
                 lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.printed()),
             )
         self.client_id, self.secret, self.cognito = pasted.groups()
-        self.shoutcloud, issuer = re.search(
-            r"emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
+        self.service, self.shoutcloud, issuer = re.search(
+            r"runs at (\S+) with emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
         ).groups()
         self.pool_id = issuer.rpartition("/")[2]
 

@@ -1,0 +1,50 @@
+# Sourced by the programs of this folder that are shell.
+
+log() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    log "error: $*"
+    exit 1
+}
+
+# help NAMES [ARGUMENT]…: if the first argument is --help, prints the comment at the program's top and exits.
+help() {
+    local line
+    [[ ${2:-} == --help || ${2:-} == -h ]] || return 0
+    printf 'usage: %s\n\n' "scripts/release/${0##*/}${1:+ $1}"
+    while IFS= read -r line && [[ $line == '#'* ]]; do
+        line=${line#\#}
+        [[ $line == '!'* ]] || printf '%s\n' "${line# }"
+    done <"$0"
+    exit 0
+}
+
+# usage NUMBER NAMES [ARGUMENT]…: help, and refuses any other number of arguments than NUMBER.
+usage() {
+    local number=$1 names=$2
+    shift 2
+    help "$names" "$@"
+    if (($# != number)); then
+        log "usage: scripts/release/${0##*/}${names:+ $names}"
+        exit 2
+    fi
+}
+
+# needs VARIABLE…: each is set and not empty.
+needs() {
+    local name
+    for name in "$@"; do
+        if [[ -z ${!name:-} ]]; then
+            log "error: $name is not set"
+            exit 2
+        fi
+    done
+}
+
+# reference TEXT: it names an image by its digest. A tag may be another image by the time that it is looked at.
+reference() {
+    if [[ ! $1 =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]]; then
+        log "error: $1 is no REPOSITORY@sha256:…"
+        exit 2
+    fi
+}
