@@ -1,6 +1,7 @@
 """What the programs of this folder share: errors, logging, git, and the arguments that several of them take."""
 
 import argparse
+import base64
 import os
 import re
 import subprocess
@@ -75,3 +76,17 @@ def git(*arguments, directory=None, variables=None, succeeds=True):
     if done.returncode != 0:
         raise Failure(f"git {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout.strip()
+
+
+def access(url, *tokens):
+    """Variables by which git gets through to `url` with the first of these variables' tokens that is set. In no argument, since those
+    can be seen by every process."""
+    token = next(filter(None, map(os.environ.get, tokens)), None)
+    if not token or not url.startswith("https://"):
+        return {}
+    credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{url}.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credentials}",
+    }

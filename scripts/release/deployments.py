@@ -3,7 +3,6 @@
 Only these programs write it, and only by fast-forward. Its history is kept: a build that staging has had is found in it.
 """
 
-import base64
 import contextlib
 import os
 import re
@@ -11,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from common import Failure, git, log
+from common import Failure, access, git, log
 
 # Others push a commit a deployment: to lose so many races in a row takes something else than a race.
 ATTEMPTS = 5
@@ -68,22 +67,14 @@ class Deployments:
         return git(*arguments, directory=self.directory, variables=self._variables(), **options)
 
     def _variables(self):
-        """Who commits, and what lets them push: in no argument, since those can be seen by every process."""
+        """Who commits, and what lets them push."""
         given = {
             "GIT_AUTHOR_NAME": "Release pipeline",
             "GIT_AUTHOR_EMAIL": "release-pipeline@users.noreply.github.com",
             "GIT_COMMITTER_NAME": "Release pipeline",
             "GIT_COMMITTER_EMAIL": "release-pipeline@users.noreply.github.com",
         }
-        variables = {name: os.environ.get(name) or value for name, value in given.items()}
-        if token := os.environ.get("GITOPS_TOKEN"):
-            credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-            variables |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"http.{self.url}.extraHeader",
-                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credentials}",
-            }
-        return variables
+        return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN")
 
     def fetch(self):
         """The branch as it is now: `tip` is its last commit, or None where there is no branch yet."""

@@ -1,0 +1,118 @@
+"""What stands for Argo CD and the clusters: watches the branch deploy, runs what it says, and reports to GitHub."""
+
+import re
+import threading
+import traceback
+
+from harness.process import ask
+from harness.relay import Relay
+from harness.shoutback import Emulators
+
+from containers import Container
+from github import REPOSITORY, TOKEN
+from source import git
+
+
+class Environment:
+    """One cluster: an address that stays, and behind it whichever container runs."""
+
+    def __init__(self, stack, name, directory):
+        self.name = name
+        self.directory = directory / name
+        self.directory.mkdir()
+        self.containers = []
+        self.emulators = stack.enter_context(Emulators(self.directory / "emulators"))
+        self.relay = stack.enter_context(Relay(lambda: self.running.port))
+        stack.callback(self.end)
+        self.image = None
+
+    @property
+    def running(self):
+        return self.containers[-1]
+
+    @property
+    def variables(self):
+        """What the integration tests are told."""
+        return {
+            "BASE_URL": f"http://{self.relay.address}",
+            "TOKEN_URL": f"{self.emulators.cognito}/oauth2/token",
+            "CLIENT_ID": self.emulators.client_id,
+            "CLIENT_SECRET": self.emulators.secret,
+        }
+
+    def deploy(self, containers, image, config):
+        """The new container takes over when it is ready; until then, and if it never is, the old one serves."""
+        containers.pull(image)
+        own = {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT", "RATE_LIMIT_PER_CLIENT": "100/s"}
+        variables = config | self.emulators.authentication() | own
+        log = self.directory / f"log-{len(list(self.directory.iterdir()))}"
+        started = Container(containers, log, image, **variables)
+        self.containers.append(started)
+        for old in self.containers[:-1]:
+            old.end()
+        self.containers = [started]
+
+    def end(self):
+        for container in self.containers:
+            container.end()
+
+
+class Clusters:
+    """Works in a thread of its own for as long as its `with` block."""
+
+    def __init__(self, source, github, containers, repository, environments, said=lambda text: None):
+        self.source, self.github, self.containers, self.repository = source, github, containers, repository
+        self.environments, self.said = environments, said
+        self.has = dict.fromkeys(environments)
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def _watch(self):
+        seen = None
+        # As often as Argo CD would hear of it by a webhook.
+        while not self.ended.wait(0.1):
+            tip = git(self.source.bare, "rev-parse", "--quiet", "--verify", "refs/heads/deploy", succeeds=False)
+            if tip in ("", seen):
+                continue
+            seen = tip
+            for name, environment in self.environments.items():
+                if f"gitops/{name}/shoutback/image.yaml" in git(self.source.bare, "ls-tree", "-r", "--name-only", tip):
+                    self._synchronise(name, environment, tip)
+
+    def _synchronise(self, name, environment, tip):
+        tag, digest = wanted = self.source.image(name, tip)
+        if self.has[name] == wanted:
+            return
+        self.said(f"{name}: Argo CD sees {tip[:12]}, which wants {tag[:12]}")
+        self._report(tip, name, "pending", "Progressing")
+        try:
+            environment.deploy(self.containers, f"{self.repository}@{digest}", self._config(name, tag))
+        except Exception:
+            # Whatever it is, the pipeline must hear of it.
+            self.said(traceback.format_exc())
+            self._report(tip, name, "failure", "Degraded")
+            return
+        self.has[name] = wanted
+        self.said(f"{name}: runs {tag[:12]}")
+        self._report(tip, name, "success", "Healthy")
+
+    def _report(self, commit, name, state, description):
+        body = {"context": f"argocd/{name}", "state": state, "description": description}
+        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+        status, text = ask("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
+        assert status == 201, text
+
+    def _config(self, name, tag):
+        """`config` in the environment's values of the commit that is released, but for what only a cluster has."""
+        values = self.source.file(tag, f"gitops/{name}/shoutback/values.yaml")
+        section = re.search(r"^config:\n((?: +.*\n|\n)*)", values + "\n", re.M)[1]
+        pairs = re.findall(r"^  ([A-Z_0-9]+): *\"?([^\"\n]*)\"?$", section, re.M)
+        return {key: value for key, value in pairs if not key.startswith("OTEL_") and "REPLACE_WITH" not in value}

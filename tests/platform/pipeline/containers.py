@@ -1,0 +1,113 @@
+"""podman and buildah with a storage of their own, a registry, and what images are built from."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from harness.process import ENVIRONMENT, Process, answers
+from harness.shoutback import DEFAULTS, Shoutback, binary
+
+BASE = "localhost/shoutback-built"
+
+# As a pod's are; Kubernetes lays no writable folder over a read-only root.
+LOCKED_DOWN = ["--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=256m"]
+
+
+class Registry(Process):
+    """A registry on a port of its own, which keeps what it is given until it ends."""
+
+    def __init__(self, log):
+        super().__init__(["crane", "registry", "serve", "--address", "127.0.0.1:0"], log)
+        with self.starting():
+            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.printed()))[1])
+            self.until("it answers", lambda: answers(f"http://127.0.0.1:{self.port}/v2/"))
+        self.host = f"127.0.0.1:{self.port}"
+        self.repository = f"{self.host}/shoutback"
+
+
+class Containers:
+    """The storage. It is nobody else's, so that nothing is left of it, and nothing of it is in anybody's way."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        # podman refuses a `runroot` of more than 50 characters.
+        self.run_root = Path(tempfile.mkdtemp(prefix="shoutback-", dir="/run" if os.geteuid() == 0 else None))
+        storage, engine = directory / "storage.conf", directory / "containers.conf"
+        storage.write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{self.run_root}"\n',
+        )
+        # For a machine that may be a container, with neither systemd nor a right to raise limits.
+        engine.write_text(
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nlock_type = "file"\n'
+            f'tmp_dir = "{self.run_root}/podman"\n'
+        )
+        self.variables = {
+            "HOME": str(directory),
+            "CONTAINERS_STORAGE_CONF": str(storage),
+            "CONTAINERS_CONF": str(engine),
+            # No container runs what builds the image.
+            "BUILDAH_ISOLATION": "chroot",
+            "CONTAINER_TOOL": "buildah",
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Each layer is mounted for as long as a container is there.
+        self.run("podman", "rm", "--all", "--force", succeeds=False)
+        self.run("podman", "rmi", "--all", "--force", succeeds=False)
+        shutil.rmtree(self.run_root, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def run(self, *command, succeeds=True):
+        """What podman or buildah printed."""
+        command = [str(part) for part in command]
+        done = subprocess.run(command, env=ENVIRONMENT | self.variables, capture_output=True, text=True)
+        if succeeds and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.returncode}\n{done.stderr}")
+        return done.stdout.strip()
+
+    def make_base(self):
+        """The image that every release is built from: the service, without what debuggers want, and what it is linked with."""
+        root = self.directory / "root"
+        (root / "etc/ssl/certs").mkdir(parents=True)
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs")
+        subprocess.run(["strip", "-o", root / "shoutback", binary()], check=True)
+        linked = subprocess.run(["ldd", binary()], check=True, capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+) \(", linked):
+            (root / library[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, root / library[1:])
+        container = self.run("buildah", "from", "scratch")
+        self.run("buildah", "add", "--quiet", container, root, "/")
+        self.run("buildah", "commit", "--quiet", "--rm", container, BASE)
+
+    def pull(self, image):
+        self.run("podman", "pull", "--quiet", "--tls-verify=false", image)
+
+
+class Container(Shoutback):
+    """The service in a container of that image, ready when it is made."""
+
+    def __init__(self, containers, log, image, **variables):
+        self.containers, self.name = containers, f"shoutback-{secrets.token_hex(4)}"
+        given = [f"--env={name}={value}" for name, value in (DEFAULTS | variables).items()]
+        podman = ["podman", "run", f"--name={self.name}", "--pull=never", "--no-healthcheck", "--network=host"]
+        self.run([*podman, *LOCKED_DOWN, *given, image], log, containers.variables)
+
+    def image(self):
+        """The digest of the image that it runs, as podman has it."""
+        told = json.loads(self.containers.run("podman", "inspect", self.name))[0]
+        return told["ImageDigest"]
+
+    def end(self):
+        if self.child.poll() is None:
+            self.containers.run("podman", "stop", "--time=10", self.name, succeeds=False)
+            self.child.wait()
+        self.containers.run("podman", "rm", "--force", self.name, succeeds=False)

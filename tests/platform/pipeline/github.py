@@ -1,0 +1,103 @@
+"""What stands for GitHub: commit statuses, by its REST API."""
+
+import http.server
+import itertools
+import json
+import re
+import threading
+from datetime import datetime, timedelta, timezone
+
+REPOSITORY = "example/shoutback"
+TOKEN = "ghs_test"
+
+
+class GitHub:
+    """Serves in a thread for as long as its `with` block."""
+
+    def __init__(self):
+        # By commit, the oldest first.
+        self.statuses, self.asked = {}, []
+        # Statuses with which the next requests are answered instead.
+        self.faults = []
+        # One status a second, for GitHub's times have no fractions.
+        self.clock = itertools.count()
+        github = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.answer(*github._read(self.path, self.headers))
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                self.answer(*github._write(self.path, self.headers, body))
+
+            def answer(self, status, told):
+                body = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    @property
+    def variables(self):
+        """What a job of a workflow is told."""
+        return {
+            "GITHUB_API_URL": self.url,
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_TOKEN": TOKEN,
+        }
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def _refusal(self, headers):
+        if self.faults:
+            return self.faults.pop(0), {"message": "a fault of the test"}
+        if headers["authorization"] != f"Bearer {TOKEN}":
+            return 401, {"message": "Bad credentials"}
+        return None
+
+    def _read(self, path, headers):
+        found = re.fullmatch(rf"/repos/{REPOSITORY}/commits/([0-9a-f]{{40}})/status(?:\?per_page=100)?", path)
+        if refused := self._refusal(headers):
+            return refused
+        if not found:
+            return 404, {"message": "Not Found"}
+        self.asked.append(found[1])
+        # Of each context the last.
+        last = {status["context"]: status for status in self.statuses.get(found[1], [])}
+        return 200, {"sha": found[1], "statuses": list(last.values())}
+
+    def _write(self, path, headers, body):
+        found = re.fullmatch(rf"/repos/{REPOSITORY}/statuses/([0-9a-f]{{40}})", path)
+        if refused := self._refusal(headers):
+            return refused
+        if not found:
+            return 404, {"message": "Not Found"}
+        self.report(found[1], **{name: body[name] for name in ("context", "state", "description")})
+        return 201, {}
+
+    def report(self, commit, context, state, description=""):
+        time = datetime(2026, 11, 23, tzinfo=timezone.utc) + timedelta(seconds=next(self.clock))
+        status = {
+            "context": context,
+            "state": state,
+            "description": description,
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        self.statuses.setdefault(commit, []).append(status)

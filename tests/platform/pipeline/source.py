@@ -1,0 +1,130 @@
+"""The repository: a bare one, as GitHub has it, of what is in this checkout; merges into it, and runs of the pipeline."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.process import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# In place of the real one, which takes minutes: what it is built from has the service already.
+DOCKERFILE = """\
+ARG RUST_IMAGE=localhost/shoutback-built
+FROM ${RUST_IMAGE}
+ARG REVISION
+ARG CREATED
+ARG VERSION
+LABEL org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+ENTRYPOINT ["/shoutback"]
+"""
+
+# Neither this machine's configuration nor its credentials.
+GIT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_AUTHOR_NAME": "Somebody",
+    "GIT_AUTHOR_EMAIL": "somebody@example.com",
+    "GIT_COMMITTER_NAME": "Somebody",
+    "GIT_COMMITTER_EMAIL": "somebody@example.com",
+}
+
+
+def git(directory, *arguments, succeeds=True):
+    done = subprocess.run(["git", *arguments], cwd=directory, env=ENVIRONMENT | GIT, capture_output=True, text=True)
+    if succeeds:
+        assert done.returncode == 0, f"git {arguments}: {done.stderr}"
+    return done.stdout.strip()
+
+
+class Source:
+    def __init__(self, directory, only=()):
+        """`only`: the folders that the repository has, instead of all."""
+        self.directory = directory
+        self.bare = directory / "shoutback.git"
+        self.work = directory / "work"
+        self.runs = 0
+        git(directory, "init", "--quiet", "--bare", "--initial-branch=main", self.bare)
+        git(directory, "init", "--quiet", "--initial-branch=main", self.work)
+        listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *only)
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (self.work / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.work / name)
+        (self.work / "Dockerfile").write_text(DOCKERFILE)
+        git(self.work, "remote", "add", "origin", self.bare)
+        self.commit("Begin")
+
+    def commit(self, title):
+        git(self.work, "add", "--all")
+        git(self.work, "commit", "--quiet", "--allow-empty", "--message", title)
+        git(self.work, "push", "--quiet", "origin", "main")
+        return git(self.work, "rev-parse", "HEAD")
+
+    def merge(self, title, changes=None):
+        """Merges a pull request; `changes` says for a file what becomes of its text."""
+        git(self.work, "switch", "--quiet", "--create", "change")
+        for name, change in (changes or {}).items():
+            file = self.work / name
+            file.write_text(change(file.read_text() if file.exists() else ""))
+        git(self.work, "add", "--all")
+        git(self.work, "commit", "--quiet", "--allow-empty", "--message", title)
+        git(self.work, "switch", "--quiet", "main")
+        git(self.work, "merge", "--quiet", "--no-ff", "--message", f"Merge: {title}", "change")
+        git(self.work, "branch", "--quiet", "--delete", "change")
+        git(self.work, "push", "--quiet", "origin", "main")
+        return git(self.work, "rev-parse", "HEAD")
+
+    def run(self, commit, variables=None):
+        """A run of the pipeline for that commit."""
+        self.runs += 1
+        return Run(self, self.directory / f"run-{self.runs}", commit, variables or {})
+
+    def deployments(self, *paths):
+        """The commits of the branch deploy, the oldest first."""
+        return git(self.bare, "log", "--reverse", "--format=%H", "deploy", "--", *paths).split()
+
+    def file(self, commit, name):
+        return git(self.bare, "show", f"{commit}:{name}")
+
+    def image(self, environment, commit="deploy"):
+        """The image.yaml of an environment, read as simply as it is written."""
+        lines = self.file(commit, f"gitops/{environment}/shoutback/image.yaml").splitlines()
+        fields = dict(line.strip().split(": ") for line in lines if ": " in line and not line.startswith("#"))
+        return fields["tag"].strip('"'), fields["digest"].strip('"')
+
+
+class Run:
+    """A checkout of its own, in which programs of scripts/release are run as a job of a workflow runs them."""
+
+    def __init__(self, source, directory, commit, variables):
+        self.directory, self.variables = directory, variables
+        git(source.directory, "clone", "--quiet", source.bare, directory)
+        git(directory, "checkout", "--quiet", "--detach", commit)
+
+    def __call__(self, program, *arguments, **variables):
+        """What became of the program: its exit code, stdout and stderr."""
+        environment = ENVIRONMENT | {name: GIT[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")}
+        inherited = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR") if name in os.environ}
+        return subprocess.run(
+            [self.directory / "scripts/release" / program, *map(str, arguments)],
+            cwd=self.directory,
+            env=environment | inherited | self.variables | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def prints(self, program, *arguments, **variables):
+        """What the program printed; it must succeed."""
+        done = self(program, *arguments, **variables)
+        assert done.returncode == 0, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    def refused(self, program, *arguments, code=1, **variables):
+        """What the program said when it failed."""
+        done = self(program, *arguments, **variables)
+        assert (done.returncode, done.stdout) == (code, ""), f"{program} {arguments}: {done}"
+        return done.stderr
