@@ -97,6 +97,11 @@ class Deployments:
             raise Failure(f"{path(environment)} in {commit} was not written by scripts/release/deploy:\n{text}")
         return Build(*read.groups())
 
+    def before(self, environment, commit):
+        """What the environment ran before `commit`; None if that is the branch's first, or before the first deployment."""
+        parent = self.git("rev-parse", "--quiet", "--verify", f"{commit}^", succeeds=False).stdout.strip()
+        return self.build(environment, parent) if parent else None
+
     def last(self, environment):
         """The commit by which the environment got what it has."""
         return self.git("log", "-1", "--format=%H", self.tip, "--", path(environment))

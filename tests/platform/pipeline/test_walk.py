@@ -1,0 +1,83 @@
+"""The whole way, as `make pipeline-dry-run` walks it, and a release that does not start."""
+
+import contextlib
+import os
+import re
+import subprocess
+
+import pytest
+
+from dry_run import PRODUCTION_VALUES, Stage, Walk
+from source import ROOT
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        yield Stage(stack, tmp_path_factory.mktemp("stage"))
+
+
+def test_the_dry_run():
+    done = subprocess.run(
+        [ROOT / "scripts/pipeline-dry-run", "--approve"], stdin=subprocess.DEVNULL, env=os.environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    programs = re.findall(r"^    (?:\$|LEFT OUT:) scripts/release/([a-z-]+)", done.stdout, re.M)
+    to_staging = ["tag", "publish", "sign", "keep", "deploy", "wait", "integration-tests"]
+    to_production = ["verify", "keep", "deploy", "wait", "integration-tests"]
+    back = ["rollback", "wait", "integration-tests"]
+    assert programs == [*to_staging, *to_production, *to_staging, *to_production, *back, *to_staging[:5]]
+    assert "is there already: nothing is built" in done.stdout
+    assert "superseded" in done.stdout
+
+    # The bad release is in staging, what was before it in production: each the digest that was built of it.
+    digests = re.findall(r"^      \| (sha256:[0-9a-f]{64})$", done.stdout, re.M)
+    tags = re.findall(r"^    main is ([0-9a-f]{40})$", done.stdout, re.M)
+    assert len(tags) == 2 and len(digests) == 3 and digests[0] == digests[2]
+    assert f"staging runs {digests[1]}, built of {tags[1]}" in done.stdout
+    assert f"production runs {digests[0]}, built of {tags[0]}" in done.stdout
+
+
+def release(stage, title, changes=None):
+    """A run that has published, and what it published."""
+    run = stage.run(stage.source.merge(title, changes))
+    return run, run.prints("tag"), run.prints("publish", stage.registry.repository)
+
+
+def test_a_release_that_does_not_start_is_not_waited_for(stage):
+    run, *good = release(stage, "Say hello")
+    for environment in ("staging", "production"):
+        run.prints("wait", environment, run.prints("deploy", environment, *good))
+
+    def misconfigure(text):
+        return text.replace("\nconfig:\n", "\nconfig:\n  MAX_BODY_BYTES: plenty\n")
+
+    run, *bad = release(stage, "Mistype a value", {PRODUCTION_VALUES: misconfigure})
+    run.prints("wait", "staging", run.prints("deploy", "staging", *bad))
+    commit = run.prints("deploy", "production", *bad)
+    assert "Degraded" in run.refused("wait", "production", commit)
+    # What ran before still does, as in a rolling update.
+    production = stage.environments["production"]
+    assert production.running.image() == good[1]
+    run.prints("integration-tests", "--smoke", "-q", **production.variables)
+
+    run.prints("wait", "production", run.prints("rollback", "production", commit))
+
+
+def test_nobody_approves(stage, monkeypatch):
+    class Terminal:
+        isatty = staticmethod(lambda: True)
+
+    from dry_run import Stopped
+
+    monkeypatch.setattr("sys.stdin", Terminal)
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    with pytest.raises(Stopped):
+        Walk(stage, approve=False).ask("it may go to production")
+
+
+def test_the_tests_need_to_be_told_where(stage):
+    run = stage.run(stage.source.merge("Change something"))
+    variables = stage.environments["staging"].variables
+    assert "BASE_URL" in run.refused("integration-tests", code=2, **variables | {"BASE_URL": ""})
+    assert "CLIENT_SECRET" in run.refused("integration-tests", code=2, **variables | {"CLIENT_SECRET": ""})
