@@ -86,5 +86,5 @@ go_build() {
     local directory=$1 package=$2 version=$3 name=$4
     shift 4
     GOBIN="$directory/bin" CGO_ENABLED=0 GOFLAGS=-trimpath go install -ldflags '-s -w' "$@" "$package@v$version"
-    [[ ${package##*/} == "$name" ]] || mv "$directory/bin/${package##*/}" "$directory/bin/$name"
+    [[ -e $directory/bin/$name ]] || mv "$directory/bin/${package##*/}" "$directory/bin/$name"
 }
