@@ -13,11 +13,12 @@ locals {
   # Whole subjects, compared by StringEquals: what a wildcard would let in besides, nobody can list.
   subjects = merge(
     {
-      plan = [for prefix in var.subject_prefixes : "${prefix}:pull_request"]
+      # On the branch, too: what is approved before it is applied, and what has drifted.
+      plan = [for pair in setproduct(var.subject_prefixes, ["pull_request", "ref:${local.ref}"]) : join(":", pair)]
       push = [for prefix in var.subject_prefixes : "${prefix}:ref:${local.ref}"]
     },
     {
-      for environment in var.environments : "apply-${environment}" => [for prefix in var.subject_prefixes : "${prefix}:environment:${environment}"]
+      for environment in var.environments : "apply-${environment}" => [for prefix in var.subject_prefixes : "${prefix}:environment:${environment}-terraform"]
     },
   )
 

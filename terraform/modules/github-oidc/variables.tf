@@ -31,7 +31,7 @@ variable "branch" {
 }
 
 variable "environments" {
-  description = "GitHub's environments, each with a role that applies its Terraform."
+  description = "Environments, each with a role that applies its Terraform in the GitHub environment ENVIRONMENT-terraform."
   type        = set(string)
   default     = ["production", "staging"]
 

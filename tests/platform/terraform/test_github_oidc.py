@@ -41,22 +41,25 @@ def token(subject, ref="refs/heads/main", audience="sts.amazonaws.com"):
     return {f"{issuer}:aud": audience, f"{issuer}:sub": subject, f"{issuer}:ref": ref}
 
 
-# What is behind the repository's name in a subject, where the job runs, and which role may be had.
+# What is behind the repository's name in a subject, where the job runs, and which roles may be had.
 JOBS = [
     ("pull_request", "refs/pull/7/merge", "shoutback-plan"),
-    ("ref:refs/heads/main", "refs/heads/main", "shoutback-push"),
-    ("environment:staging", "refs/heads/main", "shoutback-staging-apply"),
-    ("environment:production", "refs/heads/main", "shoutback-production-apply"),
-    ("environment:staging", "refs/heads/feature", None),
-    ("environment:production", "refs/pull/7/merge", None),
-    ("environment:production", "refs/tags/v1", None),
-    ("environment:preview", "refs/heads/main", None),
-    ("environment:staging2", "refs/heads/main", None),
-    ("ref:refs/heads/feature", "refs/heads/feature", None),
-    ("ref:refs/heads/main-2", "refs/heads/main-2", None),
-    ("ref:refs/tags/main", "refs/tags/main", None),
-    ("", "refs/heads/main", None),
-    ("*", "refs/heads/main", None),
+    ("ref:refs/heads/main", "refs/heads/main", "shoutback-plan", "shoutback-push"),
+    ("environment:staging-terraform", "refs/heads/main", "shoutback-staging-apply"),
+    ("environment:production-terraform", "refs/heads/main", "shoutback-production-apply"),
+    ("environment:staging-terraform", "refs/heads/feature"),
+    ("environment:production-terraform", "refs/pull/7/merge"),
+    ("environment:production-terraform", "refs/tags/v1"),
+    # Where releases go.
+    ("environment:staging", "refs/heads/main"),
+    ("environment:production", "refs/heads/main"),
+    ("environment:preview", "refs/heads/main"),
+    ("environment:staging2", "refs/heads/main"),
+    ("ref:refs/heads/feature", "refs/heads/feature"),
+    ("ref:refs/heads/main-2", "refs/heads/main-2"),
+    ("ref:refs/tags/main", "refs/tags/main"),
+    ("", "refs/heads/main"),
+    ("*", "refs/heads/main"),
 ]
 STRANGERS = ["repo:example/shoutback2", "repo:other/shoutback", "repo:example@7654321/shoutback@987654321", "repo:example@1234567/shoutback@1", "repo:EXAMPLE/shoutback"]
 
@@ -70,8 +73,8 @@ def taken(roles, claims):
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: f"{job[0]} on {job[1]}")
 def test_a_job_gets_the_role_that_is_for_it(roles, prefix, job):
-    rest, ref, role = job
-    assert taken(roles, token(f"{prefix}:{rest}", ref)) == ({role} if role else set())
+    rest, ref, *expected = job
+    assert taken(roles, token(f"{prefix}:{rest}", ref)) == set(expected)
 
 
 @pytest.mark.parametrize("prefix", STRANGERS)
