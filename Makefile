@@ -44,6 +44,18 @@ drill: ## Breaks one thing of a running service and asks what it is; ARGS="…" 
 image: ## Builds the container image, as shoutback:COMMIT and shoutback; ARGS="…" are passed on to docker, podman or buildah
 	@scripts/image $(ARGS)
 
+.PHONY: coverage
+coverage: ## Prints how much of each part of the source the service's tests run
+	@scripts/coverage
+
+.PHONY: secrets
+secrets: ## Looks for secrets in the history
+	@scripts/secrets
+
+.PHONY: audit
+audit: ## Looks for known vulnerabilities in what the lock files name; needs a network
+	@scripts/audit
+
 .PHONY: fmt
 fmt: ## Formats the code
 	cargo fmt --all

@@ -1,0 +1,63 @@
+"""Faults, each put into a workflow to see the rule find it that is for it."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    what: str
+    rule: str
+    workflow: str
+    there: str
+    instead: str
+
+
+FAULTS = [
+    Fault("a tag instead of a commit", "actions_are_pinned", "main.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7"),
+    Fault("a short commit", "actions_are_pinned", "main.yml", "3d3c42e5aac5ba805825da76410c181273ba90b1", "3d3c42e"),
+    Fault("no version", "actions_are_pinned", "main.yml", " # v7.0.1", ""),
+    Fault("two versions of an action", "actions_are_pinned", "main.yml", "# v7.0.1", "# v7.0.0"),
+    Fault("permissions for all jobs", "nothing_is_permitted_but_by_a_job", "main.yml", "permissions: {}", "permissions:\n  contents: read"),
+    Fault("a job without permissions", "nothing_is_permitted_but_by_a_job", "main.yml", "    permissions:\n      contents: read # checkout\n", ""),
+    Fault("all rights", "nothing_is_permitted_but_by_a_job", "main.yml", "    permissions:\n      contents: read # checkout\n", "    permissions: write-all\n"),
+    Fault("one right too many", "nothing_is_permitted_but_by_a_job", "pull-request.yml", "contents: read # checkout", "contents: write # checkout"),
+    Fault("a right that says not what for", "permissions_say_what_for", "main.yml", "contents: read # checkout", "contents: read"),
+    Fault("no timeout", "jobs_end", "main.yml", "    timeout-minutes: 60\n", ""),
+    Fault("a timeout of hours", "jobs_end", "main.yml", "timeout-minutes: 60", "timeout-minutes: 360"),
+    Fault("a cancelled build", "nothing_is_cancelled_but_pull_requests", "main.yml", "\n  cancel-in-progress: false", "\n  cancel-in-progress: true"),
+    Fault("no concurrency", "nothing_is_cancelled_but_pull_requests", "security.yml", "concurrency:\n  group: security\n  cancel-in-progress: false\n", ""),
+    Fault("a cancelled deployment", "one_at_a_time_in_an_environment", "promote.yml", "      cancel-in-progress: false", "      cancel-in-progress: true"),
+    Fault("a group of the run's own", "one_at_a_time_in_an_environment", "main.yml", "      group: staging", "      group: staging-${{ github.run_id }}"),
+    Fault("the last one waiting wins", "one_at_a_time_in_an_environment", "promote.yml", "      queue: max\n", ""),
+    Fault("a fork's code with our token", "triggers_are_harmless", "pull-request.yml", "  pull_request:", "  pull_request_target:"),
+    Fault("another branch", "triggers_are_harmless", "main.yml", "branches: [main]", "branches: [main, next]"),
+    Fault("pipes that fail in silence", "pipes_fail", "main.yml", "    shell: bash", "    shell: sh"),
+    Fault("an expression in a command", "steps_are_wiring", "rollback.yml", '"$DEPLOYMENT"', "${{ inputs.deployment }}"),
+    Fault("a script in a workflow", "steps_are_wiring", "main.yml", "run: scripts/release/integration-tests", "run: |\n          set +e\n          scripts/release/integration-tests"),
+    Fault("a lost exit code", "steps_are_wiring", "main.yml", "run: scripts/github/output tag scripts/release/tag", 'run: echo "tag=$(scripts/release/tag)"'),
+    Fault("a forgiven failure", "steps_are_wiring", "main.yml", "run: scripts/release/integration-tests", "run: scripts/release/integration-tests || true"),
+    Fault("a script that is not there", "steps_are_wiring", "main.yml", "scripts/release/sign", "scripts/release/seal"),
+    Fault("a target that is not there", "steps_are_wiring", "pull-request.yml", "make check", "make checks"),
+    Fault("a command of anybody's", "steps_are_wiring", "main.yml", "run: scripts/release/integration-tests", "run: curl https://example.com/tests"),
+    Fault("a token left on the disk", "checkouts_leave_no_credentials", "main.yml", "        with:\n          persist-credentials: false\n", ""),
+    Fault("a secret that is new", "secrets_are_known_and_where_they_belong", "main.yml", "secrets.CLIENT_SECRET", "secrets.PASSWORD"),
+    Fault("an environment's secret without it", "secrets_are_known_and_where_they_belong", "main.yml", "    environment:\n      name: staging\n", "    env:\n"),
+    Fault("all secrets", "secrets_are_known_and_where_they_belong", "main.yml", "${{ secrets.CLIENT_SECRET }}", "${{ toJSON(secrets) }}"),
+    Fault("a key of AWS", "aws_is_reached_by_oidc_and_the_right_role", "main.yml", "role-to-assume: ${{ vars.PUSH_ROLE_ARN }}", "aws-access-key-id: ${{ vars.KEY }}\n          role-to-assume: ${{ vars.PUSH_ROLE_ARN }}"),
+    Fault("the role of applies for a push", "aws_is_reached_by_oidc_and_the_right_role", "main.yml", "vars.PUSH_ROLE_ARN", "vars.APPLY_ROLE_ARN"),
+    Fault("an apply that nobody approves", "aws_is_reached_by_oidc_and_the_right_role", "terraform.yml", "    environment: ${{ matrix.environment }}-terraform\n", ""),
+    Fault("an apply approved by others", "aws_is_reached_by_oidc_and_the_right_role", "terraform.yml", "environment: ${{ matrix.environment }}-terraform", "environment: ${{ matrix.environment }}"),
+    Fault("a push from any branch", "aws_is_reached_by_oidc_and_the_right_role", "promote.yml", "    if: github.ref == 'refs/heads/main'\n", ""),
+    Fault("a token for AWS that nobody uses", "aws_is_reached_by_oidc_and_the_right_role", "main.yml", "contents: write # the branch `deploy`", "contents: write # the branch `deploy`\n      id-token: write # nothing"),
+    Fault("a gate that a failure skips", "the_gate_waits_for_all", "pull-request.yml", "    if: always()\n", ""),
+    Fault("a job that the gate forgets", "the_gate_waits_for_all", "pull-request.yml", "needs: [service, coverage, ", "needs: [service, "),
+    Fault("a job that may be left out", "the_gate_waits_for_all", "pull-request.yml", "--may-skip touched", "--may-skip service touched"),
+    Fault("a deployment of what has no signature", "releases_keep_to_the_order", "main.yml", 'run: scripts/release/sign "$REPOSITORY@$DIGEST"', "run: make help"),
+    Fault("a promotion that verifies nothing", "releases_keep_to_the_order", "promote.yml", 'run: scripts/release/verify "$REPOSITORY@$DIGEST"', "run: make help"),
+    Fault("tests before the rollout", "releases_keep_to_the_order", "main.yml", 'run: scripts/release/wait staging "$COMMIT"', "run: scripts/release/integration-tests"),
+    Fault("a deployment beside the build", "releases_keep_to_the_order", "main.yml", "    needs: image\n", ""),
+    Fault("production without a question", "production_is_approved_verified_and_reverted", "promote.yml", "      name: production\n", "      name: staging\n"),
+    Fault("a cancelled run that stays", "production_is_approved_verified_and_reverted", "promote.yml", "${{ !success() && steps.deploy", "${{ failure() && steps.deploy"),
+    Fault("a smoke test that may fail", "production_is_approved_verified_and_reverted", "promote.yml", "      - run: scripts/release/integration-tests --smoke", "      - continue-on-error: true\n        run: scripts/release/integration-tests --smoke"),
+    Fault("tests that could push", "tests_of_a_release_hold_no_token", "main.yml", "          BASE_URL: ${{ vars.BASE_URL }}\n", "          BASE_URL: ${{ vars.BASE_URL }}\n          GITHUB_TOKEN: ${{ github.token }}\n"),
+    Fault("no suites", "every_suite_runs", "pull-request.yml", "scripts/github/suites", "scripts/github/gate"),
+]
