@@ -99,6 +99,8 @@ class Clusters:
             # Whatever it is, the pipeline must hear of it.
             self.said(traceback.format_exc())
             self._report(tip, name, "failure", "Degraded")
+            # Whatever is wanted next is deployed, even if it is what still serves.
+            self.has[name] = None
             return
         self.has[name] = wanted
         self.said(f"{name}: runs {tag[:12]}")

@@ -54,7 +54,7 @@ def test_it_does_not_wait_for_ever(github, deployed):
     run, commit, _ = deployed
     github.report(commit, "argocd/production", "success", "Healthy")
     said = run.refused("wait", "staging", commit, WAIT_TIMEOUT="200ms")
-    assert "within 0.2 s" in said and "no status yet" in said and "shoutback-staging" in said
+    assert "within 0.2 s" in said and "no status yet" in said and "shoutback in staging's Argo CD" in said
 
 
 def test_a_later_commit_that_left_it_alone_counts(github, deployed):
