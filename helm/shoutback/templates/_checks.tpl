@@ -7,14 +7,14 @@
 
 {{- $strict := has .Values.environment (list "staging" "production") -}}
 {{- if not .Values.image.tag -}}
-{{- fail "image.tag is empty: it must be the full SHA of the commit that the image was built from. The release pipeline writes it into gitops/ENVIRONMENT/shoutback/image.yaml; by hand: --set image.tag=$(git rev-parse HEAD)" -}}
+{{- fail "image.tag is empty: it must be the full SHA of the commit that the image was built from. The release pipeline gives it; by hand: --set image.tag=$(git rev-parse HEAD)" -}}
 {{- end -}}
 {{- if $strict -}}
 {{- if not (regexMatch "^[0-9a-f]{40}$" .Values.image.tag) -}}
 {{- fail (printf "image.tag is %q, but in %s it must be the full SHA of a commit, 40 hexadecimal digits, so that everybody can see what runs" .Values.image.tag .Values.environment) -}}
 {{- end -}}
 {{- if not .Values.image.digest -}}
-{{- fail (printf "image.digest is empty, but in %s the image must be named by its digest. The release pipeline writes it into gitops/%s/shoutback/image.yaml; by hand: --set image.digest=sha256:…, as the registry shows it for the tag" .Values.environment .Values.environment) -}}
+{{- fail (printf "image.digest is empty, but in %s the image must be named by its digest. The release pipeline gives it; by hand: --set image.digest=sha256:…, as the registry shows it for the tag" .Values.environment) -}}
 {{- end -}}
 {{- end -}}
 

@@ -18,8 +18,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 def values_of(environment):
     """As it is deployed; what is left to be filled in is filled in for tests."""
-    own = [f"gitops/{environment}/shoutback/{name}.yaml" for name in ("values", "image")]
-    return [f"--values={path}" for path in (*own, "tests/platform/filled-values.yaml")]
+    return [f"--values={path}" for path in (f"gitops/{environment}/shoutback/values.yaml", "tests/platform/filled-values.yaml")]
 
 
 # By name, in which environment's cluster it is tried, and the flags that make it.

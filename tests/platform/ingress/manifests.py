@@ -50,7 +50,7 @@ def merged(*trees):
 def of_environment(environment, config=None, **ingress):
     """The chart's objects as the environment has them, with these values in place of its own."""
     folder = GITOPS / environment / "shoutback"
-    return render(folder / "values.yaml", folder / "image.yaml", FILLED, config=config or {}, ingress=ingress)
+    return render(folder / "values.yaml", FILLED, config=config or {}, ingress=ingress)
 
 
 def ingress_of(objects):

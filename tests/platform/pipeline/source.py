@@ -50,9 +50,10 @@ class Source:
         git(directory, "init", "--quiet", "--initial-branch=main", self.work)
         listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *only)
         for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
+            if (ROOT / name).is_file() or (ROOT / name).is_symlink():
                 (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.work / name)
+                # Charts have links into observability/.
+                shutil.copy2(ROOT / name, self.work / name, follow_symlinks=False)
         (self.work / "Dockerfile").write_text(DOCKERFILE)
         git(self.work, "remote", "add", "origin", self.bare)
         self.commit("Begin")

@@ -1,0 +1,70 @@
+{{/*
+An Application. Argument: a dict with root, name, namespace, wave, and either `path` in this repository or `chart` (repository, name,
+version); `values` are files of this repository, `parameters` a dict of what no file knows, `kustomize` where the path is none of Helm's.
+*/}}
+{{- define "applications.application" -}}
+{{- $root := .root -}}
+{{- $revision := required "image.tag: the commit that everything is of" $root.Values.image.tag -}}
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata:
+  name: {{ .name }}
+  namespace: {{ $root.Release.Namespace }}
+  annotations:
+    argocd.argoproj.io/sync-wave: {{ .wave | quote }}
+  # Deleted here, it takes along what it made.
+  finalizers: [resources-finalizer.argocd.argoproj.io/foreground]
+spec:
+  project: platform
+  sources:
+    {{- if .chart }}
+    - repoURL: {{ .chart.repository }}
+      chart: {{ .chart.name }}
+      targetRevision: {{ .chart.version }}
+    {{- else }}
+    - repoURL: {{ $root.Values.repository }}
+      targetRevision: {{ $revision | quote }}
+      path: {{ .path }}
+    {{- end }}
+      {{- if not .kustomize }}
+      helm:
+        releaseName: {{ .name }}
+        {{- with .values }}
+        valueFiles:
+          {{- range . }}
+          - $repository/{{ . }}
+          {{- end }}
+        {{- end }}
+        {{- with .parameters }}
+        parameters:
+          {{- range $name, $value := . }}
+          - name: {{ $name }}
+            value: {{ $value | quote }}
+          {{- end }}
+        {{- end }}
+      {{- end }}
+    {{- if .values }}
+    - repoURL: {{ $root.Values.repository }}
+      targetRevision: {{ $revision | quote }}
+      ref: repository
+    {{- end }}
+  destination:
+    server: https://kubernetes.default.svc
+    namespace: {{ .namespace }}
+  {{- include "applications.sync" (list "CreateNamespace=true" "ServerSideApply=true") | nindent 2 }}
+{{- end }}
+
+{{- define "applications.sync" -}}
+syncPolicy:
+  automated:
+    prune: true
+    selfHeal: true
+  syncOptions:
+    {{- range . }}
+    - {{ . }}
+    {{- end }}
+  # Definitions and webhooks of a wave may need a moment until they serve.
+  retry:
+    limit: 10
+    backoff: { duration: 10s, factor: 2, maxDuration: 3m }
+{{- end }}

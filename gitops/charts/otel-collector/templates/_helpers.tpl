@@ -1,0 +1,15 @@
+{{- define "collector.selector" -}}
+app.kubernetes.io/name: otel-collector
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "collector.labels" -}}
+{{ include "collector.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: monitoring
+{{- end }}
+
+{{/* Later files add to those before them. */}}
+{{- define "collector.files" -}}
+{{- concat (list "config.yaml" "aws.yaml") (ternary (list "otlp.yaml") list (ne .Values.backend.endpoint "")) | toJson -}}
+{{- end }}

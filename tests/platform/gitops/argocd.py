@@ -1,0 +1,197 @@
+"""What Argo CD makes of gitops/: applications, and what each of them renders to.
+
+Stands for its ApplicationSet controller and its repository server: Go templates are executed by Helm, whose functions are the same,
+sources are rendered by helm and kubectl from a checkout of the revision that they name.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from harness.process import ENVIRONMENT
+from source import git
+
+REPOSITORY = "https://github.com/example/shoutback.git"
+# Values for tests, by placeholder.
+FILLED = {
+    "REPLACE_WITH_ACCOUNT_ID": "123456789012",
+    "REPLACE_WITH_API_HOST": "api.example.com",
+    "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
+    "REPLACE_WITH_CLIENT_IDS": "1example23456789",
+    "REPLACE_WITH_COGNITO_DOMAIN": "shoutback.auth.eu-central-1.amazoncognito.com",
+    "REPLACE_WITH_DOCS_HOST": "docs.example.com",
+    "REPLACE_WITH_GITHUB_APP_ID": "1234567",
+    "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
+    "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
+    "REPLACE_WITH_REGION": "eu-central-1",
+    "REPLACE_WITH_REPOSITORY": "example/shoutback",
+    "REPLACE_WITH_TRACES_HOST": "traces.example.com",
+    "REPLACE_WITH_USER_POOL_ID": "eu-central-1_AbCdEfGhI",
+    "REPLACE_WITH_VPC_ID": "vpc-0123456789abcdef0",
+    "REPLACE_WITH_ZONE_ID": "Z0123456789ABCDEFGHIJ",
+}
+
+
+def run(*command, cwd=None, stdin=None):
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=ENVIRONMENT, input=stdin, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def parsed(text):
+    return [thing for thing in yaml.load_all(text, yaml.CSafeLoader) if thing]
+
+
+def executed(template, **data):
+    """A Go template with sprig's functions, executed on `data`; what is missing is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        chart = Path(folder)
+        (chart / "Chart.yaml").write_text("{apiVersion: v2, name: template, version: 0.0.0}")
+        (chart / "values.yaml").write_text(json.dumps(data))
+        (chart / "templates").mkdir()
+        # The text within an object, so that it may be any.
+        (chart / "templates/text.yaml").write_text('{{ define "text" }}' + template + '{{ end }}{{ dict "text" (include "text" .Values) | toJson }}')
+        [rendered] = parsed(run("helm", "template", chart, "--skip-schema-validation"))
+        text = rendered["text"]
+        assert "<no value>" not in text, template
+        return text
+
+
+def deep(thing, change):
+    """The same, with each text in it changed."""
+    if isinstance(thing, dict):
+        return {name: deep(part, change) for name, part in thing.items()}
+    if isinstance(thing, list):
+        return [deep(part, change) for part in thing]
+    return change(thing) if isinstance(thing, str) else thing
+
+
+def scalars(thing):
+    texts = []
+    deep(thing, lambda text: texts.append(text) or text)
+    return texts
+
+
+@dataclass
+class Application:
+    manifest: dict
+    objects: list = field(default_factory=list)
+    # Whether all of its sources could be rendered.
+    rendered: bool = True
+
+    @property
+    def name(self):
+        return self.manifest["metadata"]["name"]
+
+    @property
+    def spec(self):
+        return self.manifest["spec"]
+
+    @property
+    def sources(self):
+        return self.spec["sources"] if "sources" in self.spec else [self.spec["source"]]
+
+    @property
+    def namespace(self):
+        return self.spec["destination"]["namespace"]
+
+    @property
+    def wave(self):
+        return int(self.manifest["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+
+    def one(self, kind, name=None):
+        [thing] = [thing for thing in self.objects if thing["kind"] == kind and name in (None, thing["metadata"]["name"])]
+        return thing
+
+
+class Installation:
+    """An environment's Argo CD, told of the repository `source`, in which `release` has deployed."""
+
+    def __init__(self, source, environment):
+        self.source, self.environment = source, environment
+        self.checkouts, self.read = {}, set()
+        # More than the set gives the root.
+        self.parameters = []
+        self.folder = tempfile.mkdtemp(prefix=f"argocd-{environment}-", dir=source.directory)
+        # As an installation begins: the settings of main.
+        self.settings = self.helm("main", "gitops/argocd", "argocd-settings", "argocd", [f"gitops/{environment}/argocd/values.yaml"], [])
+        [self.set] = [thing for thing in self.settings if thing["kind"] == "ApplicationSet"]
+
+    def applications(self):
+        """All of them by name, the root first."""
+        [root] = self.generated()
+        root.sources[0]["helm"]["parameters"] += self.parameters
+        self.render(root)
+        found = {root.name: root}
+        for thing in root.objects:
+            if thing["kind"] == "Application":
+                application = Application(thing)
+                self.render(application)
+                found[application.name] = application
+        return found
+
+    def generated(self):
+        """What the ApplicationSet makes of the files that its generator finds."""
+        [generator] = self.set["spec"]["generators"]
+        git_ = generator["git"]
+        assert git_["repoURL"] == REPOSITORY and self.set["spec"]["goTemplate"]
+        for pattern in (file["path"] for file in git_["files"]):
+            for path in git(self.source.bare, "ls-tree", "-r", "--name-only", git_["revision"], "--", pattern).splitlines():
+                data = yaml.safe_load(self.source.file(git_["revision"], path))
+                template = deep(self.set["spec"]["template"], lambda text: executed(text, **data) if "{{" in text else text)
+                yield Application({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"} | template)
+
+    def render(self, application):
+        references = {f"${one['ref']}": one for one in application.sources if "ref" in one}
+        for source in application.sources:
+            if "ref" in source:
+                continue
+            helm = source.get("helm", {})
+            own = source["targetRevision"] if source["repoURL"] == REPOSITORY else None
+            values = []
+            for file in helm.get("valueFiles", []):
+                reference, _, path = file.partition("/")
+                if reference in references:
+                    values.append((references[reference]["targetRevision"], path))
+                else:
+                    values.append((own, os.path.normpath(f"{source['path']}/{file}")))
+            release = helm.get("releaseName", application.name)
+            options = ["--skip-tests"] if helm.get("skipTests") else []
+            if "chart" in source:
+                chart = Path(os.environ["CHARTS"]) / source["chart"]
+                application.rendered = application.rendered and chart.is_dir()
+                if not chart.is_dir():
+                    self.read |= {path for _, path in values}
+                    continue
+                application.objects += self.helm(None, chart, release, application.namespace, values, helm.get("parameters", []), options)
+            elif (self.checkout(own) / source["path"] / "kustomization.yaml").exists():
+                application.objects += parsed(run("kubectl", "kustomize", self.checkout(own) / source["path"]))
+            else:
+                application.objects += self.helm(own, source["path"], release, application.namespace, values, helm.get("parameters", []), options)
+
+    def helm(self, revision, chart, release, namespace, values, parameters, options=()):
+        files = list(options)
+        for value in values:
+            at, path = value if isinstance(value, tuple) else (revision, value)
+            files.append(f"--values={self.checkout(at) / path}")
+            self.read.add(path)
+        given = [f"--{'set-string' if one.get('forceString') else 'set'}={one['name']}={one['value']}" for one in parameters]
+        folder = chart if revision is None else self.checkout(revision) / chart
+        return parsed(run("helm", "template", release, folder, f"--namespace={namespace}", "--include-crds", "--kube-version=1.36.0", *files, *given))
+
+    def checkout(self, revision):
+        """A folder with that revision of the repository, its placeholders filled in for tests."""
+        if revision not in self.checkouts:
+            folder = Path(self.folder, revision)
+            git(self.source.directory, "clone", "--quiet", self.source.bare, folder)
+            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision == "main" else revision)
+            for file in folder.glob("gitops/*/*/values.yaml"):
+                file.write_text(re.sub(r"REPLACE_WITH_[A-Z_]*[A-Z]", lambda name: FILLED[name[0]], file.read_text()))
+            self.checkouts[revision] = folder
+        return self.checkouts[revision]

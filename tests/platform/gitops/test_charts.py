@@ -1,0 +1,175 @@
+"""The two charts that are ours, and what Argo CD tells GitHub."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from argocd import executed
+from harness.process import ENVIRONMENT
+from source import ROOT
+
+
+def tree(application, mount, volumes, container):
+    """The files below a container's mount, by their path there."""
+    [volume] = [one for one in volumes if one["name"] == next(m["name"] for m in container["volumeMounts"] if m["mountPath"] == mount)]
+    data = application.one("ConfigMap", volume["configMap"]["name"])["data"]
+    items = volume["configMap"].get("items") or [{"key": key, "path": key} for key in data]
+    return {item["path"]: data[item["key"]] for item in items}
+
+
+@pytest.mark.parametrize("name", ["elasticsearch", "kibana"])
+def test_the_loader_has_the_files(applications, name):
+    logging = applications["logging"]
+    spec = logging.one("Job")["spec"]["template"]["spec"]
+    [container] = [one for one in spec["initContainers"] + spec["containers"] if one["name"] == name]
+    folder = ROOT / "observability" / name
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file() and path.suffix != ".md" and path.name != "generate"}
+    assert tree(logging, "/load", spec["volumes"], container) == files
+    assert container["command"] == ["sh", "/load/load"] and "load" in files
+    # What the program asks for: its head says so.
+    given = {one["name"] for one in container["env"]}
+    head = files["load"].partition("set -eu")[0]
+    assert all(re.search(rf"\b{name}\b", head) for name in given)
+    [address] = [one["value"] for one in container["env"] if one["name"].endswith("_URL")]
+    kind = {"elasticsearch": "es", "kibana": "kb"}[name]
+    assert address.startswith(f"https://{logging.one(name.capitalize())['metadata']['name']}-{kind}-http:")
+    # From inside the names are those of the CA's certificate.
+    [authority] = [volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == f"{name}-ca"]
+    assert authority == f"shoutback-{kind}-http-certs-public"
+
+
+def test_the_loader_runs_when_both_are_healthy(applications):
+    annotations = applications["logging"].one("Job")["metadata"]["annotations"]
+    assert annotations["argocd.argoproj.io/hook"] == "PostSync"
+    assert annotations["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation"
+
+
+def test_two_nodes_are_refused():
+    command = ["helm", "template", "logging", "gitops/charts/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
+    refused = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert refused.returncode != 0 and "one, or three and more" in refused.stderr
+
+
+def test_volumes_are_those_of_the_costs(released, page):
+    [row] = [line for line in page("docs/cost.md").splitlines() if line.startswith("| Volumes of Elasticsearch and Prometheus")]
+    said = dict(zip(("staging", "production"), (int(cell) for cell in row.split("|")[3:6:2]), strict=True))
+    for name, applications in released.applications.items():
+        [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
+        [claim] = nodes["volumeClaimTemplates"]
+        prometheus = yaml.safe_load(page(f"gitops/{name}/monitoring/values.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
+        sizes = [nodes["count"] * gibibytes(claim), gibibytes(prometheus["volumeClaimTemplate"])]
+        assert sum(sizes) == said[name]
+
+
+def gibibytes(claim):
+    return int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi"))
+
+
+def collector(applications):
+    return applications["otel-collector"].one("DaemonSet")["spec"]["template"]["spec"]
+
+
+def test_the_collector_has_the_files_and_reads_them(applications, tmp_path):
+    """With the arguments and variables of its container, by the real program."""
+    spec = collector(applications)
+    [container] = spec["containers"]
+    files = tree(applications["otel-collector"], "/etc/otelcol", spec["volumes"], container)
+    for name, text in files.items():
+        assert text == (ROOT / "observability/otel-collector" / name).read_text()
+        (tmp_path / name).write_text(text)
+    arguments = [argument.replace("/etc/otelcol", str(tmp_path)) for argument in container["args"]]
+    given = {one["name"]: one.get("value", "node-1") for one in container["env"]}
+    # What a pod's surroundings give: somebody to ask, and credentials.
+    given |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+    given |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    done = subprocess.run(["otelcol-shoutback", "validate", *arguments], env=ENVIRONMENT | given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    del given["ENVIRONMENT"]
+    done = subprocess.run(["otelcol-shoutback", "validate", *arguments], env=ENVIRONMENT | given, capture_output=True, text=True)
+    assert done.returncode != 0 and "? ENVIRONMENT is" in done.stderr
+
+
+def test_the_collector_is_the_one_that_was_tested(applications, page):
+    builder = yaml.safe_load(page("observability/otel-collector/builder.yaml"))
+    [container] = collector(applications)["containers"]
+    assert container["image"].endswith(f":{builder['dist']['version']}")
+    memory = container["resources"]["limits"]["memory"]
+    assert f"Give the container {memory.removesuffix('Mi')} MiB, and `GOMEMLIMIT=400MiB`" in page("observability/otel-collector/README.md")
+    assert {"name": "GOMEMLIMIT", "value": "400MiB"} in container["env"]
+
+
+def test_spans_stay_on_their_node(applications):
+    assert applications["otel-collector"].one("Service")["spec"]["internalTrafficPolicy"] == "Local"
+    rules = applications["otel-collector"].one("ClusterRole")["rules"]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
+
+
+def notifications(applications):
+    return applications["argocd-settings"].one("ConfigMap", "argocd-notifications-cm")["data"]
+
+
+def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40)):
+    """Of an application, as Argo CD has it."""
+    sync = {"phase": phase, "syncResult": {"revisions": list(revisions)}}
+    return {
+        "metadata": {"name": "shoutback"},
+        "spec": {"sources": [{"repoURL": "https://github.com/example/shoutback.git", "ref": "deployed"}, {"repoURL": "x"}]},
+        "status": {"operationState": sync, "health": {"status": health}},
+    }
+
+
+@pytest.mark.parametrize("outcome", ["success", "failure"])
+def test_the_status_is_what_the_pipeline_waits_for(applications, environment, outcome, page):
+    template = yaml.safe_load(notifications(applications)[f"template.{outcome}"])["github"]
+    # The first source is the branch `deploy`, in the application as it is.
+    sources = applications["shoutback"].sources
+    assert (sources[0]["targetRevision"], sources[0]["ref"]) == ("deploy", "deployed") and "path" not in sources[0]
+    assert executed(template["repoURLPath"], app=state()) == "https://github.com/example/shoutback.git"
+    assert executed(template["revisionPath"], app=state()) == "d" * 40
+    assert template["status"]["label"] == f"argocd/{environment}" and 'f"argocd/{environment}"' in page("scripts/release/wait")
+    assert template["status"]["state"] == outcome
+    assert executed(template["status"]["targetURL"], app=state()) == "https://argocd.example.com/applications/shoutback"
+
+
+def test_who_is_told_is_subscribed(applications):
+    data = notifications(applications)
+    for name, application in applications.items():
+        marks = {mark for mark in application.manifest["metadata"].get("annotations", {}) if mark.startswith("notifications.")}
+        assert marks == ({f"notifications.argoproj.io/subscribe.{trigger}.github" for trigger in ("deployed", "not-deployed")} if name == "shoutback" else set())
+    assert {"service.github", "trigger.deployed", "trigger.not-deployed"} <= data.keys()
+    for name in ("deployed", "not-deployed"):
+        for condition in yaml.safe_load(data[f"trigger.{name}"]):
+            assert all(f"template.{template}" in data for template in condition["send"])
+    service = yaml.safe_load(data["service.github"])
+    assert service == {"appID": 1234567, "installationID": 7654321, "privateKey": "$github-privateKey"}
+
+
+@pytest.mark.parametrize(
+    ("application", "sent"),
+    [
+        (state(), "success"),
+        (state(health="Progressing"), None),
+        (state(phase="Running"), None),
+        (state(phase="Running", health="Degraded"), "failure"),
+        (state(health="Degraded"), "failure"),
+        (state(phase="Failed"), "failure"),
+        (state(phase="Error", health="Progressing"), "failure"),
+        ({"metadata": {"name": "shoutback"}, "status": {"health": {"status": "Missing"}, "operationState": None}}, None),
+    ],
+)
+def test_what_is_told_when(applications, application, sent):
+    """The triggers' conditions are of a language of their own; what they say is also Python, but for three words."""
+
+    class Object(dict):
+        __getattr__ = dict.__getitem__
+
+    told = set()
+    app = json.loads(json.dumps(application), object_hook=Object)
+    for trigger in ("deployed", "not-deployed"):
+        for condition in yaml.safe_load(notifications(applications)[f"trigger.{trigger}"]):
+            if eval(condition["when"].replace("nil", "None"), {"app": app}):
+                told |= set(condition["send"])
+    assert told == ({sent} if sent else set())

@@ -1,0 +1,89 @@
+"""What is off, and can be turned on: signatures at admission, and the canary."""
+
+import copy
+import re
+import subprocess
+
+import yaml
+
+OURS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+
+
+def test_signatures_are_those_of_the_workflow_that_signs(switched, page):
+    applications = switched("signatures")
+    policy = applications["root"].one("ClusterImagePolicy")
+    [identity] = policy["spec"]["authorities"][0]["keyless"]["identities"]
+    assert identity["subject"] == "https://github.com/example/shoutback/.github/workflows/main.yml@refs/heads/main"
+    verify = page("scripts/release/verify")
+    assert "/.github/workflows/main.yml@refs/heads/main" in verify and identity["issuer"] in verify
+    assert policy["spec"]["images"] == [{"glob": f"{OURS}*"}]
+    assert applications["policy-controller"].wave < int(policy["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+    namespace = applications["cluster"].one("Namespace")
+    assert namespace["metadata"]["labels"]["policy.sigstore.dev/include"] == "true"
+
+
+def test_nothing_of_them_is_there_otherwise(applications):
+    assert not {"canary", "argo-rollouts", "policy-controller"} & applications.keys()
+    assert not [thing for thing in applications["root"].objects if thing["kind"] == "ClusterImagePolicy"]
+
+
+def test_the_canary_takes_over_what_the_chart_makes(switched, released):
+    applications = switched("canary")
+    rollout, deployment = applications["canary"].one("Rollout")["spec"], applications["shoutback"].one("Deployment")
+    assert rollout["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"], "scaleDown": "progressively"}
+    assert applications["argo-rollouts"].wave < applications["shoutback"].wave < applications["canary"].wave
+    # Who scales it down is let alone, and who would scale it up is not there.
+    [ignored] = applications["shoutback"].spec["ignoreDifferences"]
+    assert ignored == {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}
+    assert "RespectIgnoreDifferences=true" in applications["shoutback"].spec["syncPolicy"]["syncOptions"]
+    assert not [thing for thing in applications["shoutback"].objects if thing["kind"] == "HorizontalPodAutoscaler"]
+
+
+def test_the_canary_scales_as_the_service_would(switched, released):
+    before = copy.deepcopy(released.applications["production"]["shoutback"].one("HorizontalPodAutoscaler")["spec"])
+    after = copy.deepcopy(switched("canary")["canary"].one("HorizontalPodAutoscaler")["spec"])
+    assert before.pop("scaleTargetRef")["kind"] == "Deployment" and after.pop("scaleTargetRef")["kind"] == "Rollout"
+    assert before == after
+
+
+def test_the_pipeline_is_told_of_the_canary_when_it_is_through(switched):
+    applications = switched("canary")
+    told = {name for name, one in applications.items() if any("notifications" in mark for mark in one.manifest["metadata"].get("annotations", {}))}
+    assert told == {"canary"}
+    assert applications["canary"].sources[0]["ref"] == "deployed"
+
+
+def test_the_canary_is_watched_by_the_objectives_queries(switched, page):
+    """With the new replicas alone: each query is a recorded rule's, but for one more matcher."""
+    recorded = {
+        rule["labels"]["slo"]: rule["expr"]
+        for group in yaml.safe_load(page("observability/prometheus/rules/slo-recording.yaml"))["groups"]
+        for rule in group["rules"]
+        if rule["record"] == "job_environment_slo:shoutback_bad:ratio_rate5m"
+    }
+    alerts = page("observability/prometheus/rules/slo-alerts.yaml")
+    template = switched("canary")["canary"].one("AnalysisTemplate")["spec"]
+    assert [metric["name"] for metric in template["metrics"]] == ["availability", "latency"]
+    matcher = ',pod=~"shoutback-{{args.hash}}-.*"'
+    for metric in template["metrics"]:
+        query = metric["provider"]["prometheus"]["query"]
+        assert query.count(matcher) == 2
+        assert query.replace(matcher, "").split() == recorded[metric["name"]].split()
+        done = subprocess.run(["promtool", "--experimental", "promql", "format", query.replace("{{args.hash}}", "abc")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        bound = re.search(r"result\[0\] <= (.*)$", metric["successCondition"])[1]
+        assert f'ratio_rate5m{{slo="{metric["name"]}"}} > {bound}' in alerts or f'ratio_rate5m{{slo=~"{metric["name"]}.*"}} > {bound}' in alerts
+
+
+def test_the_canary_ends_before_the_pipeline_gives_up(switched, page):
+    canary = switched("canary")["canary"]
+    steps = canary.one("Rollout")["spec"]["strategy"]["canary"]["steps"]
+    watched = sum(1 for step in steps if "analysis" in step)
+    assert watched == 2
+    longest = max(minutes(metric["initialDelay"]) + (metric["count"] - 1) * minutes(metric["interval"]) for metric in canary.one("AnalysisTemplate")["spec"]["metrics"])
+    patience = re.search(r'\("WAIT_TIMEOUT", "(\d+)m"\)', page("scripts/release/wait"))[1]
+    assert watched * longest < int(patience)
+
+
+def minutes(text):
+    return int(text.removesuffix("m"))
