@@ -128,6 +128,8 @@ output "placeholders" {
     REPLACE_WITH_CLIENT_IDS     = join(",", module.cognito.client_ids)
     REPLACE_WITH_COGNITO_DOMAIN = module.cognito.domain
     REPLACE_WITH_API_HOST       = module.workload.host
+    REPLACE_WITH_VPC_ID         = module.network.vpc_id
+    REPLACE_WITH_ZONE_ID        = module.workload.zone_id
     REPLACE_WITH_DOCS_HOST      = trimprefix(var.runbook_base_url, "https://")
   }
 }

@@ -7,7 +7,6 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
-import yaml
 from folders import ROOT, environment
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
@@ -97,14 +96,6 @@ def kept(everything):
     return [rule for rule in json.loads(policy)["rules"] if rule["selection"].get("tagPatternList", ["*"]) != ["*"]]
 
 
-def test_nothing_is_installed_that_needs_what_is_not_there_yet():
-    """Prometheus' operator, which would know what a ServiceMonitor is, comes later."""
-    [command] = [command.text for _, commands in blocks() for command in commands if "upgrade --install nginx-ingress " in command.text]
-    values = yaml.safe_load((ROOT / "gitops/base/nginx/values.yaml").read_text())
-    assert values["prometheus"]["serviceMonitor"]["create"] is True
-    assert "--set prometheus.serviceMonitor.create=false" in command
-
-
 @pytest.fixture
 def checkout(tmp_path, everything):
     """A copy of the checkout in which commands may change what they like, and Terraform's outputs."""
@@ -133,9 +124,9 @@ def test_what_is_run_prints_what_stands_there(checkout):
     for command, printed, status in zip(commands, parts[::2], parts[1::2], strict=False):
         assert status == "0", f"{command.text}\n{printed}\n{done.stderr}"
         assert matches(plain(printed), command.prints), f"{command.text}\n{printed}"
-    [issuer] = yaml.safe_load_all((checkout / "issuer.yaml").read_text())
-    assert issuer["spec"]["acme"]["solvers"][0]["dns01"]["route53"] == {"hostedZoneID": "Z0STAGING", "region": "eu-central-1"}
-    assert issuer["metadata"]["name"] == yaml.safe_load((ROOT / "gitops/staging/shoutback/values.yaml").read_text())["ingress"]["tls"]["certManager"]["issuer"]
+    # No placeholder is left, so Argo CD's settings are whole.
+    settings = (checkout / "argocd-settings.yaml").read_text()
+    assert "REPLACE_WITH" not in settings and "https://github.com/example/shoutback.git" in settings
 
 
 def plain(text):
@@ -143,13 +134,19 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text).strip("\n").splitlines()
 
 
-def test_the_chart_is_rendered_with_what_step_11_switches_off(checkout):
-    [command] = [command.text for _, commands in blocks() for command in commands if "upgrade --install shoutback " in command.text]
-    script = command.replace("helm upgrade --install", "helm template").replace(" --wait", "")
-    filled = ROOT / "tests/platform/filled-values.yaml"
-    done = subprocess.run(["bash"], input=f"{script} --values {filled}", cwd=checkout, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    kinds = {thing["kind"] for thing in yaml.safe_load_all(done.stdout) if thing}
-    assert "Ingress" in kinds and not kinds & {"ServiceMonitor", "PrometheusRule"} and "filebeat" not in done.stdout
-    keys = set(re.findall(r"--from-file=([\w-]+)=", PAGE))
-    assert keys == {"client-id", "client-secret"} and all(f"key: {key}" in done.stdout for key in keys)
+def test_secrets_that_people_make_are_those_of_the_page_of_gitops():
+    """By namespace and name: the keys."""
+    page = (ROOT / "gitops/README.md").read_text().partition("## Secrets")[2]
+    said = {}
+    for namespace, name, keys in re.findall(r"^\| `([a-z]+)` \| `([a-z0-9-]+)` \| ([^|]*) \|", page, re.MULTILINE):
+        said[namespace, name] = set(re.findall(r"`([^`]+)`", keys))
+    made = {}
+    for _, commands in blocks():
+        for command in commands:
+            for namespace, name, rest in re.findall(r"--namespace (\w+) create secret generic (\S+)(.*)", command.text, re.DOTALL):
+                made[namespace, name] = set(re.findall(r"--from-(?:file|literal)=\"?([\w.-]+)=", rest))
+    assert made.pop(("argocd", "repository")) == {"url", "githubAppID", "githubAppInstallationID", "githubAppPrivateKey"}
+    # The copy of the certificate.
+    assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace shoutback apply" in PAGE
+    assert said.pop(("shoutback", "shoutback-es-http-certs-public")) == {"ca.crt"}
+    assert made == said and len(made) == 5

@@ -111,6 +111,17 @@ def test_only_the_clients_secret_is_sensitive(folder):
 PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
 
 
+# What no Terraform makes.
+YOURS = {
+    "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
+    "REPLACE_WITH_GITHUB_APP_ID": "1234567",
+    "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
+    "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
+    "REPLACE_WITH_REPOSITORY": "example/shoutback",
+    "REPLACE_WITH_TRACES_HOST": "traces.example.com",
+}
+
+
 def open_places(name):
     return {place for file in (ROOT / "gitops" / name).glob("*/values.yaml") for place in PLACEHOLDER.findall(file.read_text())}
 
@@ -129,7 +140,7 @@ def test_every_value_that_the_chart_needs_is_an_output_or_said_to_be_none(folder
     name, outputs = folder.split("/")[1], whole(tested).outputs
     assert open_places(name) == leads().keys()
     # What is somebody's to choose, and no output.
-    assert leads().keys() - outputs["placeholders"].keys() == {"REPLACE_WITH_KIBANA_HOST", "REPLACE_WITH_TRACES_HOST"}
+    assert leads().keys() - outputs["placeholders"].keys() == YOURS.keys()
     assert outputs["placeholders"].keys() <= open_places(name)
     for place, names in leads().items():
         for output in names:
@@ -167,9 +178,10 @@ def checkout(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/fill-values").write_text(page("scripts/fill-values"))
     for name in ENVIRONMENTS:
-        target = tmp_path / "gitops" / name / "shoutback/values.yaml"
-        target.parent.mkdir(parents=True)
-        target.write_text(page(f"gitops/{name}/shoutback/values.yaml"))
+        for file in (ROOT / "gitops" / name).glob("*/values.yaml"):
+            target = tmp_path / file.relative_to(ROOT)
+            target.parent.mkdir(parents=True)
+            target.write_text(file.read_text())
     return tmp_path
 
 
@@ -211,7 +223,7 @@ def test_what_is_wrong_changes_nothing(checkout, given, arguments, says):
 def test_filled_in_the_chart_is_rendered(folder, tested, checkout):
     """The values come back by the outputs' way, and the chart takes them."""
     name, outputs = folder.split("/")[1], whole(tested).outputs
-    done = fill(checkout, json.dumps(outputs["placeholders"]), name, "REPLACE_WITH_KIBANA_HOST=kibana.example.com", "REPLACE_WITH_TRACES_HOST=traces.example.com")
+    done = fill(checkout, json.dumps(outputs["placeholders"]), name, *(f"{place}={value}" for place, value in YOURS.items()))
     assert done.returncode == 0, done.stderr
     rendered = subprocess.run(
         ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/{name}/shoutback/values.yaml"]
