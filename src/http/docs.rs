@@ -34,8 +34,10 @@ pub fn openapi() -> OpenApi {
                 .name("x-request-id")
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
-                .description(Some("The request's id; one is made up where none, or none of this form, is sent."))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(128)))),
+                .description(Some(
+                    "The request's id: 1 to 128 letters, digits and `._~:-`. One is made up where none, or another, is sent.",
+                ))
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         )
         .parameter(
             ParameterBuilder::new()

@@ -1,0 +1,135 @@
+"""The service against its own OpenAPI document, by schemathesis: whatever the document allows, and every answer it names."""
+
+import contextlib
+import http.client
+import http.server
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+import requests
+import schemathesis
+import urllib3
+
+from harness.process import ENVIRONMENT
+from harness.shoutback import Emulators, Shoutback
+from harness.toxiproxy import free_port
+
+# The same cases every time: what a change breaks is not to depend on luck. More are tried by another seed.
+SEED = os.environ.get("SCHEMATHESIS_SEED", "20")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "200")
+
+# A panic's answer, which no request may bring about. tests/it has one.
+NOT_TO_BE_HAD = {"500"}
+
+
+@pytest.fixture(scope="module")
+def emulators(tmp_path_factory):
+    with Emulators(tmp_path_factory.mktemp("emulators") / "log") as emulators:
+        yield emulators
+
+
+@pytest.fixture(scope="module")
+def token(emulators):
+    return emulators.token()
+
+
+@pytest.fixture
+def start(emulators, tmp_path):
+    """`start(**variables)`: an instance that asks for tokens."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**variables):
+            told = {"SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT"} | emulators.authentication() | variables
+            return stack.enter_context(Shoutback(tmp_path / f"log-{len(list(tmp_path.iterdir()))}", **told))
+
+        yield start
+
+
+def test_nothing_is_found(start, token):
+    """Requests by the document and against it: each is answered as it says."""
+    service = start()
+    command = ["schemathesis", "run", f"http://{service.address}/openapi.json", f"--header=Authorization: Bearer {token}"]
+    command += ["--checks=all", f"--max-examples={EXAMPLES}", f"--seed={SEED}", "--no-color", "--generation-database=none"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Tested: 2" in done.stdout, done.stdout
+
+
+class Nonsense(http.server.BaseHTTPRequestHandler):
+    """A SHOUTCLOUD that answers with something else."""
+
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def nonsense():
+    server = http.server.HTTPServer(("127.0.0.1", 0), Nonsense)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def slow(service, token):
+    """The answer to a request whose body never ends, as `requests` has it."""
+    with socket.create_connection((service.address.rpartition(":")[0], service.port), timeout=30) as connection:
+        head = f"POST /v1 HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\nhello"
+        connection.sendall(head.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        body = answer.read()
+    response = requests.Response()
+    response.status_code, response._content = answer.status, body
+    response.headers.update(answer.getheaders())
+    response.raw = urllib3.HTTPResponse(headers=answer.getheaders())
+    response.request = requests.Request("POST", service.url).prepare()
+    return response
+
+
+def test_every_answer_that_it_names(start, token, emulators, nonsense):
+    service = start()
+    document = schemathesis.openapi.from_url(f"http://{service.address}/openapi.json")
+    seen = {"POST": set(), "OPTIONS": set()}
+
+    def check(response, method="POST"):
+        document["/v1"][method].validate_response(response)
+        seen[method].add(str(response.status_code))
+
+    def post(service, **request):
+        headers = {"authorization": f"Bearer {token}"} | request.pop("headers", {})
+        return requests.post(service.url, headers=headers, timeout=60, **request)
+
+    hello = {"json": {"data": "hello"}}
+    check(requests.options(service.url, timeout=60), "OPTIONS")
+    check(post(service, **hello))
+    check(post(service, data="hello", headers={"content-type": "text/plain"}))
+    check(post(service, data="{", headers={"content-type": "application/json"}))
+    check(requests.post(service.url, timeout=60, **hello))
+    check(post(service, headers={"accept": "image/png"}, **hello))
+    check(post(service, data="a" * 70_000, headers={"content-type": "text/plain"}))
+    check(post(service, data="<a/>", headers={"content-type": "application/xml"}))
+    check(post(start(AUTH_REQUIRED_SCOPES="shoutback/whisper"), **hello))
+    check(slow(start(REQUEST_TIMEOUT="500ms", SHOUTCLOUD_DEADLINE="400ms", SHOUTCLOUD_ATTEMPT_TIMEOUT="300ms"), token))
+    limited = start(RATE_LIMIT_PER_CLIENT="1/s", RATE_LIMIT_BURST="1")
+    check(post(limited, **hello))
+    check(post(limited, **hello))
+    check(post(start(SHOUTCLOUD_URL=nonsense), **hello))
+    check(post(start(SHOUTCLOUD_URL=f"http://127.0.0.1:{free_port()}/"), **hello))
+    emulators.behave(delay="5s")
+    check(post(start(SHOUTCLOUD_DEADLINE="300ms", SHOUTCLOUD_ATTEMPT_TIMEOUT="200ms"), **hello))
+    emulators.behave()
+
+    for method, statuses in seen.items():
+        named = set(document["/v1"][method].definition.raw["responses"])
+        assert statuses == named - NOT_TO_BE_HAD, method
