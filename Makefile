@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 300
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: dev
 dev: ## Runs the service with its emulators on this machine; ARGS="…" are passed on
@@ -43,6 +43,10 @@ drill: ## Breaks one thing of a running service and asks what it is; ARGS="…" 
 .PHONY: image
 image: ## Builds the container image, as shoutback:COMMIT and shoutback; ARGS="…" are passed on to docker, podman or buildah
 	@scripts/image $(ARGS)
+
+.PHONY: pipeline-dry-run
+pipeline-dry-run: ## Walks a release from merge to production on this machine; ARGS=--approve approves what a reviewer would be asked
+	@scripts/pipeline-dry-run $(ARGS)
 
 .PHONY: coverage
 coverage: ## Prints how much of each part of the source the service's tests run

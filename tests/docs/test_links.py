@@ -1,0 +1,44 @@
+"""Links between pages, and into the source, lead to what is there."""
+
+import pytest
+from pages import TOP, anchors, links, pages
+
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    for link in links(PAGES[name]):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (TOP / name).parent / path if path else TOP / name
+        assert target.exists(), f"{name}: {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target.read_text()), f"{name}: {link}"
+
+
+def test_each_page_is_found_from_the_readme():
+    found, new = set(), {"README.md"}
+    while new:
+        found |= new
+        reached = set()
+        for name in new:
+            for link in links(PAGES.get(name, "")):
+                target = ((TOP / name).parent / link.partition("#")[0]).resolve()
+                if "://" in link or not target.is_relative_to(TOP):
+                    continue
+                target = target / "README.md" if target.is_dir() else target
+                reached.add(str(target.relative_to(TOP)))
+        new = (reached & PAGES.keys()) - found
+    # GitHub shows these where they are wanted.
+    shown = {".github/pull_request_template.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    # Decisions are read from their folder.
+    left = {name for name in PAGES.keys() - found - shown if not name.startswith("docs/decisions/")}
+    assert not left, left
+
+
+def test_a_link_that_leads_nowhere_is_noticed():
+    text = "# A\n\n## B c\n\n[x](gone.md) [y](#b-c) `[z](code.md)`\n```sh\n[w](block.md)\n```\n"
+    assert links(text) == ["gone.md", "#b-c"]
+    assert anchors(text) == {"a", "b-c"}
