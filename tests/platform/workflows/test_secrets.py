@@ -1,0 +1,64 @@
+"""`make secrets`: nothing is in the history, and what would be there is found."""
+
+import secrets
+import string
+import subprocess
+
+import pytest
+from workflows import TOP
+
+
+def look(*directory):
+    return subprocess.run([TOP / "scripts/secrets", *directory], cwd=TOP, capture_output=True, text=True)
+
+
+def test_nothing_is_in_the_history():
+    done = look()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """`repository(file, text)`: a repository of which a commit has added that file, and a later one has removed it."""
+
+    def repository(file, text):
+        def git(*arguments):
+            subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+        git("init", "--quiet")
+        (tmp_path / ".gitleaks.toml").write_text((TOP / ".gitleaks.toml").read_text())
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "Add")
+        git("rm", "--quiet", file)
+        git("commit", "--quiet", "--message", "Remove")
+        return tmp_path
+
+    return repository
+
+
+def key():
+    # Made up here, or it would be found in this file. Their alphabet is that of base 32.
+    return "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
+
+
+@pytest.mark.parametrize("file", ["terraform/main.tf", "docs/deploy.md", "tests/platform/pipeline/test_publish.py"])
+def test_a_key_that_was_removed_again_is_found(repository, file):
+    """In files, too, of which something is let through."""
+    found = key()
+    done = look(repository(file, f'access_key = "{found}"\n'))
+    assert done.returncode == 1 and "aws-access-token" in done.stdout
+    assert found not in done.stdout + done.stderr
+
+
+def test_a_password_on_a_command_line_is_found(repository):
+    password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(24))
+    done = look(repository("docs/deploy.md", f'$ curl --user "elastic:{password}" https://example.com\n'))
+    assert done.returncode == 1 and "curl-auth-user" in done.stdout
+
+
+def test_half_a_history_is_no_history(tmp_path):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{TOP}", tmp_path / "clone"], check=True)
+    done = look(tmp_path / "clone")
+    assert done.returncode == 2 and "whole history" in done.stderr
