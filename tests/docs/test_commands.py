@@ -68,6 +68,7 @@ EXECUTED = {
     "helm test shoutback --namespace shoutback --logs": By("chart", "tests/platform/chart/test_shout.py", "def test_"),
     "git log --oneline origin/deploy -- gitops/production": By("pipeline", "tests/platform/pipeline/source.py", '"deploy", "--"'),
     "scripts/release/rollback production COMMIT": By("pipeline", "tests/platform/pipeline/test_rollback.py", '"rollback"'),
+    "GITHUB_REPOSITORY=example/shoutback scripts/release/verify REPOSITORY@sha256:DIGEST": By("pipeline", "tests/platform/pipeline/test_sign.py", '"verify"'),
     "terraform init": ACCOUNT,
     "terraform apply": ACCOUNT,
     "terraform output -json backend_configuration": ACCOUNT,

@@ -14,6 +14,8 @@ def look(*directory):
 
 def test_nothing_is_in_the_history():
     done = look()
+    if done.returncode == 2:
+        pytest.skip("this clone has not the whole history")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

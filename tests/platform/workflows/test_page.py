@@ -1,0 +1,75 @@
+"""docs/release.md: its drawing names for each arrow the files that do it, its lists are what there is."""
+
+import re
+
+import pytest
+from workflows import TOP, read
+
+PAGE = (TOP / "docs/release.md").read_text()
+DRAWING = re.search(r"^```mermaid\n(.*?)^```", PAGE, re.M | re.S)[1]
+
+
+def arrows():
+    return [line.strip() for line in DRAWING.splitlines() if "--" in line]
+
+
+@pytest.mark.parametrize("arrow", arrows())
+def test_an_arrow_names_the_files_that_do_it(arrow):
+    labels = re.search(r'-->\|"([^"]+)"\|', arrow)
+    assert labels, "an arrow without a file"
+    for name in re.sub(r"^review: ", "", labels[1]).split(", "):
+        assert (TOP / name).is_file(), name
+
+
+def test_the_drawing_is_one():
+    assert len(arrows()) > 15
+    # Each thing that an arrow leads to is drawn, and led to or from by another.
+    names = [name for arrow in arrows() for name in re.findall(r"(?:^|\| )(\w+)", arrow)]
+    assert all(re.search(rf"\b{name}[\[({{]", DRAWING) for name in set(names))
+    assert {name for name in names if names.count(name) == 1} == {"pr", "good", "back"}
+
+
+def test_each_program_is_on_the_page():
+    for folder in ("release", "github", "terraform"):
+        for path in (TOP / "scripts" / folder).iterdir():
+            if path.is_file() and path.stat().st_mode & 0o111:
+                assert f"`scripts/{folder}/{path.name}`" in PAGE, path
+    for name in re.findall(r"`(scripts/[\w/-]+)`", PAGE):
+        assert (TOP / name).exists(), name
+
+
+def test_each_workflow_is_in_the_table():
+    rows = set(re.findall(r"^\| `([\w-]+\.yml)` \|", PAGE, re.M))
+    assert rows == read().keys()
+
+
+def table(head):
+    """The first cells' names of the table that begins so, and what they are of."""
+    rows = re.search(rf"^\| {head} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.M)[1]
+    return {name: row.split("|")[2] for row in rows.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+
+
+@pytest.mark.parametrize(("kind", "head"), [("vars", "variable"), ("secrets", "secret")])
+def test_what_is_set_up_is_what_is_used(kind, head):
+    used = {name for workflow in read().values() for name in re.findall(rf"\b{kind}\.([A-Z_]+)", workflow.text)}
+    assert used == table(head).keys()
+
+
+def test_each_environment_is_in_the_table():
+    named = {job.environment for workflow in read().values() for job in workflow.jobs if job.environment}
+    environments = table("environment").keys()
+    assert {name for name in named if "$" not in name} <= environments
+    # By an expression: either of both.
+    assert {"${{ matrix.environment }}-terraform", "${{ inputs.environment }}"} == {name for name in named if "$" in name}
+    assert environments == {"staging", "production", "staging-terraform", "production-terraform"}
+
+
+def test_a_variable_of_an_environment_is_used_by_its_jobs_only():
+    environments = table("environment").keys()
+    for name, where in (table("variable") | table("secret")).items():
+        of = set(re.findall(r"`([\w-]+)`", where))
+        assert of <= environments
+        for workflow in read().values():
+            for job in workflow.jobs:
+                if re.search(rf"(?:vars|secrets)\.{name}\b", str(job.data)) and of:
+                    assert job.environment, f"{workflow.name} {job.name}: {name}"

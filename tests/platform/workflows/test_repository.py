@@ -1,0 +1,92 @@
+"""Who owns what, and who moves versions on."""
+
+import fnmatch
+import json
+import re
+import subprocess
+
+import pytest
+from workflows import TOP
+
+OWNERS = (TOP / ".github/CODEOWNERS").read_text()
+RENOVATE = json.loads((TOP / "renovate.json").read_text())
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=TOP, check=True, capture_output=True, text=True)
+    return [name for name in listed.stdout.splitlines() if (TOP / name).exists()]
+
+
+def owned():
+    return dict(line.split(maxsplit=1) for line in OWNERS.splitlines() if line and not line.startswith("#"))
+
+
+def test_each_path_of_an_owner_is_there():
+    assert "*" in owned()
+    for path in owned().keys() - {"*"}:
+        assert path.startswith("/") and (TOP / path[1:]).exists(), path
+        assert (TOP / path[1:]).is_dir() == path.endswith("/"), path
+
+
+def test_owners_are_teams():
+    teams = set(re.findall(r"@(\S+)", "\n".join(owned().values())))
+    assert teams == {f"REPLACE_WITH_ORG/{team}" for team in ("developers", "sre", "security")}
+
+
+@pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts/release"])
+def test_what_reaches_clusters_and_aws_is_sres(folder):
+    assert "/sre" in owned()[f"/{folder}/"]
+
+
+def patterns(manager):
+    return [re.compile(pattern.strip("/")) for pattern in manager["managerFilePatterns"]]
+
+
+def found(name):
+    """What Renovate's patterns of ours find in a file: names and versions."""
+    text = (TOP / name).read_text()
+    for manager in RENOVATE["customManagers"]:
+        if any(pattern.search(name) for pattern in patterns(manager)):
+            for expression in manager["matchStrings"]:
+                for match in re.finditer(expression.replace("(?<", "(?P<"), text):
+                    yield match.groupdict().get("depName") or manager["depNameTemplate"], match["currentValue"]
+
+
+def test_each_chart_of_others_is_moved_on():
+    name = "gitops/applications/templates/platform.yaml"
+    versions = re.findall(r'"version" "([^"]+)"', (TOP / name).read_text())
+    assert len(versions) >= 9
+    assert sorted(version for _, version in found(name)) == sorted(versions)
+
+
+
+
+def test_each_tool_that_go_builds_is_moved_on():
+    installers = [path for path in (TOP / "scripts/install").iterdir() if re.search(r"^go_install \S+ \d", path.read_text(), re.M)]
+    assert len(installers) >= 5
+    for path in installers:
+        assert list(found(f"scripts/install/{path.name}")), path.name
+
+
+@pytest.mark.parametrize("name", ["scripts/install/crds", "scripts/install/charts", "observability/otel-collector/builder.yaml", "rust-toolchain.toml"])
+def test_each_version_in_these_files_is_moved_on(name):
+    text = (TOP / name).read_text()
+    written = re.findall(r"(?<=[@ ])v\d+\.\d+\.\d+\b", text) if name != "rust-toolchain.toml" else re.findall(r"\d+\.\d+\.\d+", text)
+    assert sorted(version for _, version in found(name)) == sorted(written) and written
+
+
+def test_each_lock_file_has_a_manager_that_knows_it():
+    managers = set(RENOVATE["enabledManagers"])
+    known = {
+        "Cargo.lock": "cargo",
+        "package-lock.json": "npm",
+        "requirements.txt": "pip_requirements",
+        "Dockerfile": "dockerfile",
+        "versions.tf": "terraform",
+        ".github/workflows/*.yml": "github-actions",
+    }
+    assert set(known.values()) <= managers
+    locks = [name for name in tracked() if re.search(r"(\.lock|-lock\.\w+|\.sum|requirements[\w-]*\.(txt|in)|Pipfile|poetry\.toml)$", name)]
+    assert len(locks) > 10
+    for name in locks:
+        assert any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in known), f"nobody moves on what {name} pins"
