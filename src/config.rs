@@ -6,6 +6,7 @@
 
 mod auth;
 mod breaker;
+mod docs;
 mod form;
 mod http;
 mod log;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 
 pub use self::auth::{Auth, Cognito, Pool, RateLimit};
 pub use self::breaker::Breaker;
+pub use self::docs::SignIn;
 pub use self::form::Share;
 pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
@@ -50,6 +52,8 @@ pub struct Config {
     pub shout: Shout,
     /// What is logged, and how.
     pub log: Log,
+    /// Where readers of `/docs` sign in; `None` if nowhere.
+    pub sign_in: Option<SignIn>,
     /// What is traced, and where that goes.
     pub otel: Otel,
 }
@@ -118,6 +122,7 @@ impl Config {
         let shoutcloud = Shoutcloud::read(reader);
         let shout = Shout::read(reader);
         let log = Log::read(reader);
+        let sign_in = SignIn::read(reader, &auth);
         let otel = Otel::read(reader);
         reader.contradiction(
             ["SHOUTCLOUD_DEADLINE", "REQUEST_TIMEOUT"],
@@ -132,6 +137,7 @@ impl Config {
             shoutcloud,
             shout,
             log,
+            sign_in,
             otel,
         }
     }
@@ -307,6 +313,15 @@ mod tests {
             ),
             (&[("HTTP_ADDR", "127.0.0.1:9090")], "ADMIN_ADDR"),
             (&[("COGNITO_JWKS_MAX_STALE", "5m")], "COGNITO_JWKS_MAX_STALE"),
+            (&[("DOCS_CLIENT_ID", "app1")], "DOCS_COGNITO_DOMAIN"),
+            (&[("DOCS_COGNITO_DOMAIN", "auth.example.com")], "DOCS_CLIENT_ID"),
+            (
+                &[
+                    ("DOCS_COGNITO_DOMAIN", "auth.example.com"),
+                    ("DOCS_CLIENT_ID", "app2"),
+                ],
+                "DOCS_CLIENT_ID",
+            ),
         ] {
             let problems = load(variables).expect_err(named);
             assert_eq!(problems.len(), 1, "{problems:#?}");
@@ -334,6 +349,18 @@ mod tests {
             let slow_call = slow_call.map(std::time::Duration::from_millis);
             assert_eq!(config.shoutcloud.breaker.slow_call, slow_call, "{variables:?}");
         }
+    }
+
+    #[test]
+    fn signing_in_takes_a_domain_and_a_client() {
+        assert_eq!(load(&[]).expect("the minimum").config.sign_in, None);
+        let config = load(&[
+            ("DOCS_COGNITO_DOMAIN", "auth.example.com"),
+            ("DOCS_CLIENT_ID", "app1"),
+        ]);
+        let sign_in = config.expect("valid").config.sign_in.expect("both are set");
+        assert_eq!(sign_in.origin, "https://auth.example.com");
+        assert_eq!(sign_in.client_id, "app1");
     }
 
     #[test]

@@ -81,9 +81,7 @@ impl Cognito {
         let client_ids = reader.required(
             "COGNITO_CLIENT_IDS",
             needed,
-            list(false, "app client ids", |id| {
-                (1..=128).contains(&id.len()) && id.chars().all(is_word)
-            }),
+            list(false, "app client ids", is_client_id),
             "The app clients whose access tokens are accepted.",
         );
         let issuers = reader.optional(
@@ -179,6 +177,10 @@ fn is_pool_id(id: &str) -> bool {
                 && !name.is_empty()
                 && name.chars().all(|c| c.is_ascii_alphanumeric())
         })
+}
+
+pub(super) fn is_client_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.chars().all(is_word)
 }
 
 /// AWS's pattern of an app client's id is `[\w+]+`; a hyphen is let in for emulators that use UUIDs.

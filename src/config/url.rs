@@ -76,7 +76,7 @@ pub(super) fn bare_url(text: &str) -> Option<Url> {
     bare.then_some(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
