@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Refusal, Verifier};
 use crate::config::{self, Auth, Config};
 use crate::http::server::{self, Server, Times};
-use crate::http::{self, Parts, Public, Readiness};
+use crate::http::{self, Page, Parts, Public, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
@@ -122,6 +122,7 @@ impl Application {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
+            page: Page::new(config),
             drain: drain.clone(),
         }));
         let admin = http::admin_routes(readiness, Arc::clone(&metrics));

@@ -24,7 +24,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,7 +41,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 
 pub use self::admin::{Readiness, routes as admin_routes};
-pub use self::docs::openapi;
+pub use self::docs::{Page, openapi};
 
 /// What the public routes need. Cheap to clone: a layer has one of its own, and axum clones all of them for a request.
 #[derive(Clone)]
@@ -79,6 +79,8 @@ pub struct Parts {
     pub request_timeout: Duration,
     /// One permit for each request that may be under way.
     pub in_flight: Arc<Semaphore>,
+    /// The page about the API.
+    pub page: Page,
     /// The public listener's stop.
     pub drain: Drain,
 }
@@ -97,13 +99,17 @@ const PAGE_METHODS: &str = "GET, HEAD";
 /// The public listener's routes.
 pub fn public_routes(state: Public) -> Router {
     let page_method = || async { Problem::method_not_allowed(PAGE_METHODS) };
-    let pages = Router::new()
+    let mut pages = Router::new()
         .route(
             "/",
             get(|| async { Redirect::temporary("/docs") }).fallback(page_method),
         )
         .route("/docs", get(docs::page).fallback(page_method))
         .route("/openapi.json", get(docs::openapi_json).fallback(page_method));
+    for asset in docs::ASSETS {
+        let answer = get(async move |request: HeaderMap| asset.answer(&request));
+        pages = pages.route(asset.path, answer.fallback(page_method));
+    }
     let not_found = || async {
         Problem::new(
             Kind::NotFound,
@@ -173,7 +179,7 @@ mod tests {
     use tokio::sync::Semaphore;
     use tower::ServiceExt as _;
 
-    use super::{Parts, Public, Router, around_everything, get};
+    use super::{Page, Parts, Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
     use crate::lifecycle::Drain;
     use crate::shout::Shouter;
@@ -200,6 +206,7 @@ mod tests {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
+            page: Page::new(&config),
             drain: Drain::new(Duration::ZERO),
         })
     }

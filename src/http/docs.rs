@@ -1,10 +1,11 @@
 //! What a caller reads: the OpenAPI document and the page.
 
-use std::fmt::Write as _;
+mod page;
+
 use std::sync::LazyLock;
 
 use axum::response::IntoResponse;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use utoipa::PartialSchema as _;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
@@ -18,6 +19,9 @@ use utoipa::openapi::{
 use super::media::Message;
 use super::problem::{Body, Kind};
 use crate::version;
+
+pub use self::page::Page;
+pub(super) use self::page::{ASSETS, page};
 
 /// The OpenAPI 3.1 document. Statuses and problems come from [`Kind`], schemas from the types that are sent.
 pub fn openapi() -> OpenApi {
@@ -162,73 +166,4 @@ fn header(description: &str) -> utoipa::openapi::Header {
 pub(super) async fn openapi_json() -> impl IntoResponse {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_json().expect("the document is JSON"));
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
-}
-
-pub(super) async fn page() -> impl IntoResponse {
-    static PAGE: LazyLock<String> = LazyLock::new(render_page);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    (
-        [
-            (CONTENT_TYPE, "text/html; charset=utf-8"),
-            (CONTENT_SECURITY_POLICY, policy),
-        ],
-        PAGE.as_str(),
-    )
-}
-
-fn render_page() -> String {
-    let mut problems = String::new();
-    for kind in Kind::ALL {
-        let (name, status) = (kind.name(), kind.status().as_u16());
-        let (title, explanation) = (kind.title(), code_spans(kind.explanation()));
-        _ = write!(
-            problems,
-            "<section id=\"{name}\"><h3>{title} <small>{status} {name}</small></h3><p>{explanation}</p></section>"
-        );
-    }
-    include_str!("docs/page.html")
-        .replace("{{problems}}", &problems)
-        .replace("{{version}}", version::VERSION)
-}
-
-/// Escapes a text and turns its backquotes into `<code>`.
-fn code_spans(text: &str) -> String {
-    let escaped = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    escaped
-        .split('`')
-        .enumerate()
-        .map(|(index, part)| {
-            if index % 2 == 1 {
-                format!("<code>{part}</code>")
-            } else {
-                part.to_owned()
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Kind, code_spans, render_page};
-
-    #[test]
-    fn every_problem_has_a_section() {
-        let page = render_page();
-        for kind in Kind::ALL {
-            assert!(
-                page.contains(&format!("<section id=\"{}\">", kind.name())),
-                "{}",
-                kind.name()
-            );
-        }
-        assert!(!page.contains("{{"), "a placeholder was left");
-    }
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(code_spans("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
-    }
 }

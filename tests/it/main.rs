@@ -10,6 +10,7 @@
 mod admin;
 mod api;
 mod cache;
+mod docs;
 mod keys;
 mod limits;
 mod logs;

@@ -130,7 +130,15 @@ fn version(version: Version) -> &'static str {
 const UNMATCHED: &str = "unmatched";
 
 /// Every route of the public listener.
-const ROUTES: [&str; 4] = ["/", "/docs", "/openapi.json", "/v1"];
+const ROUTES: [&str; 7] = [
+    "/",
+    "/docs",
+    "/docs/icon.svg",
+    "/docs/page.css",
+    "/docs/page.js",
+    "/openapi.json",
+    "/v1",
+];
 
 /// Registers the series that requests will be recorded in, at zero.
 pub(in super::super) fn register_series(metrics: &HttpMetrics) {
@@ -157,6 +165,13 @@ pub(in super::super) fn register_series(metrics: &HttpMetrics) {
         ("OPTIONS", "/v1", Some(204), ""),
         ("GET", "/", Some(307), ""),
         ("GET", "/docs", Some(200), ""),
+        ("GET", "/docs", Some(304), ""),
+        ("GET", "/docs/icon.svg", Some(200), ""),
+        ("GET", "/docs/icon.svg", Some(304), ""),
+        ("GET", "/docs/page.css", Some(200), ""),
+        ("GET", "/docs/page.css", Some(304), ""),
+        ("GET", "/docs/page.js", Some(200), ""),
+        ("GET", "/docs/page.js", Some(304), ""),
         ("GET", "/openapi.json", Some(200), ""),
     ] {
         metrics.expect(HttpLabels {

@@ -30,7 +30,14 @@ async fn other_methods_are_405_and_say_which_are_not() {
             "OPTIONS, POST",
         ),
         (
-            &["/", "/docs", "/openapi.json"],
+            &[
+                "/",
+                "/docs",
+                "/docs/icon.svg",
+                "/docs/page.css",
+                "/docs/page.js",
+                "/openapi.json",
+            ],
             &["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"],
             "GET, HEAD",
         ),
@@ -105,8 +112,28 @@ async fn every_other_path_is_404_as_it_stands() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     for path in [
-        "/v1/", "/v2", "//v1", "/V1", "/v1/x", "/./v1", "/x/../v1", "/v%31", "/v1%2f", "/v1%00", "/v1.json",
-        "/v", "/docs/", "/Docs", "//", "/livez", "/readyz", "/metrics", "/version",
+        "/v1/",
+        "/v2",
+        "//v1",
+        "/V1",
+        "/v1/x",
+        "/./v1",
+        "/x/../v1",
+        "/v%31",
+        "/v1%2f",
+        "/v1%00",
+        "/v1.json",
+        "/v",
+        "/docs/",
+        "/docs/page",
+        "/docs/page.js/",
+        "/docs/examples/shout.py",
+        "/Docs",
+        "//",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/version",
     ] {
         for method in ["POST", "GET"] {
             let mut connection = Connection::open(app.public).await;

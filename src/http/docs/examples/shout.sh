@@ -1,0 +1,5 @@
+curl --silent --show-error --fail-with-body \
+     --header "authorization: Bearer $TOKEN" \
+     --header "content-type: application/json" \
+     --data '{"data":"hello, world!"}' \
+     "$SHOUTBACK/v1"
