@@ -104,14 +104,23 @@ impl Emulators {
 
     /// `environment`, changed so that the service uses the emulators and stays on loopback unless told otherwise.
     pub fn environment(&self, mut environment: Environment) -> Environment {
+        let people = self.cognito.people_client_id();
         for (name, value) in [
             ("COGNITO_USER_POOL_IDS", self.cognito.pool_id()),
-            ("COGNITO_CLIENT_IDS", &self.cognito.client().id),
+            (
+                "COGNITO_CLIENT_IDS",
+                &format!("{},{people}", self.cognito.client().id),
+            ),
             ("COGNITO_ENDPOINT", &self.cognito.endpoint()),
             ("COGNITO_JWKS_ENDPOINT", &self.cognito.endpoint()),
             ("SHOUTCLOUD_URL", &self.shoutcloud.url()),
         ] {
             environment.set(name, value);
+        }
+        // No policy of a page can name an IPv6 address.
+        if !self.cognito.endpoint().contains('[') {
+            environment.set("DOCS_COGNITO_DOMAIN", self.cognito.endpoint());
+            environment.set("DOCS_CLIENT_ID", people);
         }
         for (name, value) in [
             ("HTTP_ADDR", "127.0.0.1:5000"),
@@ -131,7 +140,8 @@ impl Emulators {
         let call = format!("curl -sS -w '\\n' http://{public}/v1 -H 'authorization: Bearer {token}'");
         format!(
             "\nShoutback runs at http://{public} with emulators of SHOUTCLOUD ({shoutcloud}) and Cognito ({issuer}).\n\
-             Paste these; the token in them lasts an hour.\n\n\
+             To try it in a browser, sign-in included: http://{public}/docs\n\
+             Or paste these; the token in them lasts an hour.\n\n\
              JSON:\n{call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\n\
              Text:\n{call} -H 'content-type: text/plain' -d 'hello, world!'\n\n\
              A fresh token:\n\

@@ -1,4 +1,4 @@
-//! An emulator of an Amazon Cognito user pool with one machine client.
+//! An emulator of an Amazon Cognito user pool with a client for machines and one for people.
 //!
 //! It serves what a resource server and its callers use of Cognito:
 //!
@@ -6,9 +6,12 @@
 //! |---|---|
 //! | `GET /{pool}/.well-known/jwks.json` | the public keys |
 //! | `GET /{pool}/.well-known/openid-configuration` | the discovery document |
-//! | `POST /oauth2/token` | an access token by the client credentials grant |
+//! | `POST /oauth2/token` | tokens by the grants of client credentials, authorization code and refresh token |
+//! | `GET /oauth2/authorize`, `/login` | pages to sign in on, which lead back with a code |
+//! | `GET /logout` | back to the page |
 //!
-//! Tokens are shaped as Cognito's are: no `aud`, `token_use` `access`, `sub` the client's id, a header without `typ`.
+//! Tokens are shaped as Cognito's are: no `aud`, `token_use` `access`, a header without `typ`; `sub` is the client's id, or the
+//! person's, who has a `username` and perhaps `cognito:groups`.
 //!
 //! It differs from Cognito so that one process can stand in for it and a test can do what AWS does only by itself:
 //!
@@ -17,9 +20,13 @@
 //! - keys are rotated on demand ([`Emulator::rotate`] or `POST /_emulator/rotate`, with `?keep=false` to revoke the old
 //!   one), and one key is published until then, where Cognito has a second one for ID tokens;
 //! - any claims can be signed ([`Emulator::sign`]), so that tests can have every wrong token there is;
-//! - there are no people: the discovery document names the endpoints to sign in at, but they are not served.
+//! - nobody has a password, and no session is kept: whoever signs in chooses who to be, each time;
+//! - a code takes PKCE with S256, which Cognito leaves to the client, and any `http` address of this machine with the path
+//!   `/docs` is a callback, where Cognito has a list.
 
+mod hosted;
 mod keys;
+mod people;
 mod pool;
 mod token_endpoint;
 mod well_known;
@@ -50,7 +57,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Generates a signing key, which takes some 100 ms of the calling thread, and a client, and serves on `listener`.
+    /// Generates a signing key, which takes some 100 ms of the calling thread, and two clients, and serves on `listener`.
     ///
     /// The listener should be a loopback one: anybody may rotate the keys. `pool_id` becomes part of addresses and so may
     /// consist of letters, digits, `-` and `_` only, as Cognito's do.
@@ -86,9 +93,14 @@ impl Emulator {
         &self.pool.id
     }
 
-    /// The pool's only client.
+    /// The client of machines.
     pub fn client(&self) -> &Client {
         &self.pool.client
+    }
+
+    /// The client of people, which is a public one.
+    pub fn people_client_id(&self) -> &str {
+        &self.pool.people_client_id
     }
 
     /// A fresh access token, as the token endpoint would issue.
@@ -127,6 +139,9 @@ fn router(pool: Arc<Pool>) -> Router {
             "/{pool}/.well-known/openid-configuration",
             get(well_known::discovery),
         )
+        .route("/oauth2/authorize", get(hosted::authorize))
+        .route("/login", get(hosted::login).post(hosted::chosen))
+        .route("/logout", get(hosted::logout))
         .route("/oauth2/token", post(token_endpoint::token))
         .route("/_emulator/rotate", post(rotate))
         .with_state(pool)

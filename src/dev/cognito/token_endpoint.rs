@@ -1,4 +1,5 @@
-//! `POST /oauth2/token`: the client credentials grant (RFC 6749, section 4.4), with Cognito's errors.
+//! `POST /oauth2/token`: the grants of client credentials, authorization code and refresh token (RFC 6749), with Cognito's
+//! errors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
+use super::people::Grant;
 use super::pool::{Pool, SCOPE, TOKEN_LIFETIME};
 use crate::dev::server;
 
@@ -22,6 +24,8 @@ enum TokenError {
     InvalidRequest,
     #[error("invalid_client")]
     InvalidClient,
+    #[error("invalid_grant")]
+    InvalidGrant,
     #[error("unauthorized_client")]
     UnauthorizedClient,
     #[error("unsupported_grant_type")]
@@ -31,32 +35,73 @@ enum TokenError {
 }
 
 pub(super) async fn token(State(pool): State<Arc<Pool>>, headers: HeaderMap, body: Bytes) -> Response {
-    let mut response = match check(&pool, &headers, &body) {
-        Ok(()) => server::json(
-            StatusCode::OK,
-            &json!({
-                "access_token": pool.token(),
-                "expires_in": TOKEN_LIFETIME.as_secs(),
-                "token_type": "Bearer",
-            }),
-        ),
+    let mut response = match issue(&pool, &headers, &body) {
+        Ok(mut tokens) => {
+            tokens.insert("expires_in".to_owned(), json!(TOKEN_LIFETIME.as_secs()));
+            tokens.insert("token_type".to_owned(), json!("Bearer"));
+            server::json(StatusCode::OK, &Value::Object(tokens))
+        }
         Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    // A page of another origin may read the answer, as Cognito lets it.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
-fn check(pool: &Pool, headers: &HeaderMap, body: &[u8]) -> Result<(), TokenError> {
+fn issue(pool: &Pool, headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, TokenError> {
     let form = form(headers, body)?;
     match form.get("grant_type").map(String::as_str) {
-        None => return Err(TokenError::InvalidRequest),
-        Some("client_credentials") => {}
-        Some("authorization_code" | "refresh_token") => return Err(TokenError::UnauthorizedClient),
-        Some(_) => return Err(TokenError::UnsupportedGrantType),
+        None => Err(TokenError::InvalidRequest),
+        Some("client_credentials") => {
+            check_machine(pool, headers, &form)?;
+            Ok(tokens([("access_token", pool.token())]))
+        }
+        Some("authorization_code") => {
+            check_people(pool, headers, &form)?;
+            let needed = |name| form.get(name).ok_or(TokenError::InvalidRequest);
+            let (code, redirect_uri) = (needed("code")?, needed("redirect_uri")?);
+            let grant = pool
+                .desk
+                .collect(code, redirect_uri, needed("code_verifier")?)
+                .ok_or(TokenError::InvalidGrant)?;
+            let mut answer = persons_tokens(pool, &grant);
+            answer.insert("refresh_token".to_owned(), json!(pool.desk.remember(grant)));
+            Ok(answer)
+        }
+        Some("refresh_token") => {
+            check_people(pool, headers, &form)?;
+            let token = form.get("refresh_token").ok_or(TokenError::InvalidRequest)?;
+            let grant = pool.desk.recall(token).ok_or(TokenError::InvalidGrant)?;
+            Ok(persons_tokens(pool, &grant))
+        }
+        Some(_) => Err(TokenError::UnsupportedGrantType),
     }
-    let (id, secret) = credentials(headers, &form)?;
+}
+
+fn persons_tokens(pool: &Pool, grant: &Grant) -> Map<String, Value> {
+    let mut answer = tokens([("access_token", pool.persons_token(grant))]);
+    if grant.scopes.iter().any(|scope| scope == "openid") {
+        answer.insert("id_token".to_owned(), json!(pool.id_token(grant)));
+    }
+    answer
+}
+
+fn tokens<const N: usize>(tokens: [(&str, String); N]) -> Map<String, Value> {
+    tokens
+        .into_iter()
+        .map(|(name, token)| (name.to_owned(), json!(token)))
+        .collect()
+}
+
+fn check_machine(
+    pool: &Pool,
+    headers: &HeaderMap,
+    form: &BTreeMap<String, String>,
+) -> Result<(), TokenError> {
+    let (id, secret) = credentials(headers, form)?;
     if id != pool.client.id || secret != pool.client.secret {
         return Err(TokenError::InvalidClient);
     }
@@ -65,6 +110,24 @@ fn check(pool: &Pool, headers: &HeaderMap, body: &[u8]) -> Result<(), TokenError
         return Err(TokenError::InvalidScope);
     }
     Ok(())
+}
+
+/// The client for people has no secret; one that is sent is wrong.
+fn check_people(pool: &Pool, headers: &HeaderMap, form: &BTreeMap<String, String>) -> Result<(), TokenError> {
+    let has_secret = headers.contains_key(header::AUTHORIZATION) || form.contains_key("client_secret");
+    if has_secret {
+        let (id, _) = credentials(headers, form)?;
+        return Err(if id == pool.client.id {
+            TokenError::UnauthorizedClient
+        } else {
+            TokenError::InvalidClient
+        });
+    }
+    match form.get("client_id") {
+        None => Err(TokenError::InvalidRequest),
+        Some(id) if *id == pool.people_client_id => Ok(()),
+        Some(_) => Err(TokenError::InvalidClient),
+    }
 }
 
 /// The parameters, none of which may occur twice; one without a value counts as left out.
