@@ -1,0 +1,372 @@
+"""The programs that workflows call to speak to GitHub, and to see what Terraform would do."""
+
+import http.server
+import json
+import os
+import re
+import subprocess
+import threading
+import urllib.parse
+
+import pytest
+from workflows import TOP
+
+REPOSITORY, TOKEN = "example/shoutback", "ghs_test"
+COMMIT = "a" * 40
+
+
+class GitHub:
+    """Comments, issues and runs of workflows, by the REST API."""
+
+    def __init__(self):
+        self.comments, self.issues, self.runs, self.changes = [], [], [], []
+        github = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.answer(None)
+
+            def do_POST(self):
+                self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+            do_PATCH = do_POST
+
+            def answer(self, body):
+                path, _, query = self.path.partition("?")
+                if self.headers["authorization"] != f"Bearer {TOKEN}":
+                    status, told = 401, {"message": "Bad credentials"}
+                else:
+                    found = github.handle(self.command, path.removeprefix(f"/repos/{REPOSITORY}/"), dict(urllib.parse.parse_qsl(query)), body)
+                    status, told = (404, {"message": "Not Found"}) if found is None else (200, found)
+                text = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever).start()
+        self.variables = {"GITHUB_API_URL": f"http://127.0.0.1:{self.server.server_port}", "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
+
+    def handle(self, method, path, query, body):
+        if body is not None:
+            self.changes.append((method, path, body))
+        page = slice(100 * (int(query.get("page", 1)) - 1), 100 * int(query.get("page", 1)))
+        if (method, path) == ("GET", "issues/7/comments"):
+            return self.comments[page]
+        if (method, path) == ("GET", "issues"):
+            return [issue for issue in self.issues if issue["state"] == query["state"]][page]
+        if (method, path) == ("GET", "actions/workflows/main.yml/runs"):
+            return {"workflow_runs": self.runs}
+        if method == "POST" and path in ("issues/7/comments", "issues"):
+            return body | {"number": 12, "id": 1}
+        if method == "PATCH" and re.fullmatch(r"issues/(comments/)?\d+", path):
+            return body
+        return None
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def github():
+    github = GitHub()
+    yield github
+    github.close()
+
+
+def run(program, *arguments, variables=None, stdin="", cwd=TOP):
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | (variables or {})
+    return subprocess.run([TOP / "scripts" / program, *map(str, arguments)], cwd=cwd, env=environment, input=stdin, capture_output=True, text=True)
+
+
+def comment(number, text, kind="Bot"):
+    return {"id": number, "body": text, "user": {"type": kind}}
+
+
+def test_a_comment_is_made_once_and_then_changed(github, tmp_path):
+    file = tmp_path / "plan.md"
+    file.write_text("Nothing to do.\n")
+    assert run("github/comment", 7, "plan", file, variables=github.variables).returncode == 0
+    [(method, path, body)] = github.changes
+    assert (method, path) == ("POST", "issues/7/comments") and "Nothing to do." in body["body"]
+    # The newest text takes its place, wherever in the list it is; nobody else's is touched.
+    github.comments = [comment(number, "hello") for number in range(150)]
+    github.comments += [comment(500, body["body"], kind="User"), comment(501, "<!-- other -->\nx"), comment(502, body["body"])]
+    file.write_text("Two to add.\n")
+    assert run("github/comment", 7, "plan", file, variables=github.variables).returncode == 0
+    method, path, body = github.changes[-1]
+    assert (method, path) == ("PATCH", "issues/comments/502") and "Two to add." in body["body"]
+
+
+def test_refused_it_says_by_whom_and_why(github, tmp_path):
+    file = tmp_path / "plan.md"
+    file.write_text("x")
+    done = run("github/comment", 7, "plan", file, variables=github.variables | {"GITHUB_TOKEN": "wrong"})
+    assert done.returncode == 1 and "401" in done.stderr and "wrong" not in done.stderr
+    done = run("github/comment", 7, "plan", file, variables=github.variables | {"GITHUB_TOKEN": ""})
+    assert done.returncode == 2 and "GITHUB_TOKEN" in done.stderr
+    assert github.changes == []
+
+
+def issue(number, title, kind="Bot"):
+    return {"number": number, "title": title, "state": "open", "user": {"type": kind}}
+
+
+def needs(**results):
+    return json.dumps({name: {"result": result} for name, result in results.items()})
+
+
+def test_an_issue_is_open_as_long_as_something_is(github):
+    bad = github.variables | {"NEEDS": needs(images="failure", secrets="success", dependencies="cancelled")}
+    assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
+    assert github.changes[-1][:2] == ("POST", "issues")
+    text = github.changes[-1][2]["body"]
+    assert "- images: failure" in text and "- dependencies: cancelled" in text and "secrets" not in text
+    # There already: its text is the newest, and there is no second one. A person's with that title is left alone.
+    github.issues = [issue(3, "Audit", kind="User"), issue(4, "Audit"), issue(5, "Other")]
+    assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
+    assert github.changes[-1][:2] == ("PATCH", "issues/4") and "state" not in github.changes[-1][2]
+    count = len(github.changes)
+    good = github.variables | {"NEEDS": needs(images="success")}
+    assert run("github/issue", "--needs", "Audit", variables=good).returncode == 0
+    assert [change[:2] for change in github.changes[count:]] == [("PATCH", "issues/4")]
+    assert github.changes[-1][2]["state"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("results", "skippable", "code"),
+    [
+        ({"a": "success", "b": "success"}, [], 0),
+        ({"a": "success", "b": "failure"}, [], 1),
+        ({"a": "success", "b": "cancelled"}, ["b"], 1),
+        ({"a": "success", "b": "skipped"}, [], 1),
+        ({"a": "success", "b": "skipped"}, ["b"], 0),
+        ({"a": "success", "b": "failure"}, ["b"], 1),
+        ({"a": "success"}, ["c"], 2),
+        ({}, [], 2),
+    ],
+)
+def test_the_gate(results, skippable, code):
+    arguments = ["--may-skip", *skippable] if skippable else []
+    done = run("github/gate", *arguments, variables={"NEEDS": needs(**results)})
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+def a_run(**other):
+    return {"head_sha": COMMIT, "head_branch": "main", "event": "push", "conclusion": "success", "status": "completed", "html_url": "u"} | other
+
+
+@pytest.mark.parametrize(
+    ("runs", "code"),
+    [
+        ([a_run()], 0),
+        ([a_run(conclusion="failure"), a_run()], 0),
+        ([a_run(conclusion="failure")], 1),
+        ([a_run(conclusion=None, status="in_progress")], 1),
+        ([a_run(head_branch="other")], 1),
+        ([a_run(event="workflow_dispatch")], 1),
+        ([a_run(head_sha="b" * 40)], 1),
+        ([], 1),
+    ],
+)
+def test_only_what_main_has_seen_through_may_go_on(github, runs, code):
+    github.runs = runs
+    assert run("github/passed", "main.yml", COMMIT, variables=github.variables).returncode == code
+
+
+def test_a_branch_is_no_commit(github):
+    assert run("github/passed", "main.yml", "main", variables=github.variables).returncode == 2
+
+
+def test_an_output_is_one_line_of_a_command_that_succeeded(tmp_path):
+    file = tmp_path / "output"
+    file.touch()
+    given = {"GITHUB_OUTPUT": str(file)}
+    assert run("github/output", "tag", "echo", "abc", variables=given).returncode == 0
+    assert file.read_text() == "tag=abc\n"
+    assert run("github/output", "tag", "false", variables=given).returncode != 0
+    assert run("github/output", "tag", "printf", "a\nb=c\n", variables=given).returncode == 1
+    assert run("github/output", "tag", variables=given).returncode == 2
+    assert file.read_text() == "tag=abc\n"
+
+
+def test_images_that_run_are_named_once(tmp_path):
+    for environment, digit in (("staging", "1"), ("production", "1"), ("test", "2")):
+        folder = tmp_path / "gitops" / environment / "shoutback"
+        folder.mkdir(parents=True)
+        (folder / "image.yaml").write_text(f'image:\n  tag: "x"\n  digest: "sha256:{digit * 64}"\n')
+    done = run("github/deployed", tmp_path, "registry/shoutback")
+    assert done.stdout.splitlines() == [f"registry/shoutback@sha256:{digit * 64}" for digit in "12"]
+    assert run("github/deployed", tmp_path / "nothing", "registry/shoutback").stdout == ""
+
+
+def test_coverage_is_a_row_for_each_part():
+    def file(name, covered, count):
+        return {"filename": f"/x/src/{name}", "summary": {"lines": {"covered": covered, "count": count}}}
+
+    files = [file("auth.rs", 5, 10), file("auth/jwks.rs", 10, 10), file("main.rs", 0, 0), {"filename": "/x/tests/a.rs", "summary": {}}]
+    done = run("coverage-table", stdin=json.dumps({"data": [{"files": files}]}))
+    assert "| auth | 20 | 75.0 % |" in done.stdout and "| **all** | 20 | 75.0 % |" in done.stdout and "tests" not in done.stdout.partition("\n---")[2].partition("run by tests")[2]
+    assert run("coverage-table", stdin='{"data": [{"files": []}]}').returncode != 0
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with the programs, one environment that is set up and one that is not, and a git history."""
+    for path in ("scripts/terraform", "scripts/github"):
+        subprocess.run(["cp", "--recursive", "--parents", path, tmp_path], cwd=TOP, check=True)
+    for name in ("staging", "production"):
+        folder = tmp_path / "terraform/environments" / name
+        folder.mkdir(parents=True)
+        (folder / "main.tf").write_text("")
+    (tmp_path / "terraform/environments/staging/backend.hcl").write_text('path = "terraform.tfstate"\n')
+    commit(tmp_path, "Begin", start=True)
+    return tmp_path
+
+
+def commit(folder, title, start=False):
+    def git(*arguments):
+        done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    if start:
+        git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--allow-empty", "--message", title)
+    return git("rev-parse", "HEAD")
+
+
+def inside(checkout, program, *arguments, variables=None):
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE") if name in os.environ}
+    return subprocess.run([checkout / "scripts/terraform" / program, *map(str, arguments)], cwd=checkout, env=environment | (variables or {}), capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "environments"),
+    [
+        ("terraform/environments/staging/main.tf", '["staging"]'),
+        ("terraform/environments/production/main.tf", "[]"),
+        ("terraform/modules/eks/main.tf", '["staging"]'),
+        ("observability/cloudwatch/dashboard.yaml", '["staging"]'),
+        ("src/main.rs", "[]"),
+        ("terraform/bootstrap/main.tf", "[]"),
+    ],
+)
+def test_what_a_change_touches(checkout, file, environments):
+    base = commit(checkout, "Base")
+    (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / file).write_text("# changed\n")
+    commit(checkout, "Change")
+    done = inside(checkout, "touched", base)
+    assert done.stdout.strip() == environments, done.stderr
+    # Production has no backend yet, and that is said.
+    if "production" in file or "modules" in file:
+        assert "production is not set up" in done.stderr
+
+
+def test_all_and_what_cannot_be_compared_are_everything(checkout):
+    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging"]'
+    assert inside(checkout, "touched", "0" * 40).stdout.strip() == '["staging"]'
+    (checkout / "terraform/environments/production/backend.hcl").write_text("")
+    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging","production"]'
+
+
+CONFIGURATION = """
+terraform {
+  backend "local" {}
+}
+variable "page_subscriptions" { default = "none" }
+resource "terraform_data" "one" { input = var.page_subscriptions }
+"""
+
+
+@pytest.fixture
+def planned(checkout, tmp_path_factory):
+    """With the real Terraform, which needs no provider for this: the checkout, and a folder with the plan of staging."""
+    (checkout / "terraform/environments/staging/main.tf").write_text(CONFIGURATION)
+    folder = tmp_path_factory.mktemp("plans")
+    done = inside(checkout, "plan", "staging", folder)
+    assert done.returncode == 0, done.stderr
+    return checkout, folder
+
+
+def state(checkout):
+    file = checkout / "terraform/environments/staging/terraform.tfstate"
+    return json.loads(file.read_text())["resources"] if file.exists() else []
+
+
+@pytest.mark.usefixtures("terraform")
+class TestTerraform:
+    def test_a_plan_is_for_people_and_for_apply(self, planned):
+        checkout, folder = planned
+        assert sorted(path.name for path in folder.iterdir()) == ["staging.changes", "staging.fingerprint", "staging.md"]
+        text = (folder / "staging.md").read_text()
+        assert "Plan: 1 to add" in text and "terraform_data.one" in text
+        assert inside(checkout, "changed", folder).stdout.strip() == '["staging"]'
+        # Nothing was changed, nor is anything left of the plan, which has every secret.
+        assert state(checkout) == [] and not list(checkout.rglob("*plan*.json"))
+
+    def test_what_was_approved_is_applied_and_nothing_else(self, planned):
+        checkout, folder = planned
+        done = inside(checkout, "apply", "staging", folder)
+        assert done.returncode == 0, done.stderr
+        [resource] = state(checkout)
+        assert resource["instances"][0]["attributes"]["input"]["value"] == "none"
+        # The same plan once more: it would do something else now.
+        assert inside(checkout, "apply", "staging", folder).returncode == 1
+        done = inside(checkout, "plan", "staging", folder)
+        assert "No changes." in (folder / "staging.md").read_text() and inside(checkout, "changed", folder).stdout.strip() == "[]"
+        assert inside(checkout, "apply", "staging", folder).returncode == 0
+
+    def test_what_has_changed_since_is_not_applied(self, planned):
+        checkout, folder = planned
+        done = inside(checkout, "apply", "staging", folder, variables={"STAGING_TF_VAR_page_subscriptions": "other"})
+        assert done.returncode == 1 and "not the plan that was approved" in done.stderr
+        assert state(checkout) == []
+
+    def test_an_environment_gets_its_own_variables(self, planned):
+        checkout, folder = planned
+        given = {"STAGING_TF_VAR_page_subscriptions": "mine", "PRODUCTION_TF_VAR_page_subscriptions": "theirs"}
+        inside(checkout, "plan", "staging", folder, variables=given)
+        assert inside(checkout, "apply", "staging", folder, variables=given).returncode == 0
+        assert state(checkout)[0]["instances"][0]["attributes"]["input"]["value"] == "mine"
+
+    def test_drift_is_an_issue_until_there_is_none(self, planned, github):
+        checkout, folder = planned
+        assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
+        assert github.changes[-1][:2] == ("POST", "issues") and "Plan: 1 to add" in github.changes[-1][2]["body"]
+        inside(checkout, "apply", "staging", folder)
+        inside(checkout, "plan", "staging", folder)
+        github.issues = [issue(9, github.changes[-1][2]["title"])]
+        assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
+        assert github.changes[-1][:2] == ("PATCH", "issues/9") and github.changes[-1][2]["state"] == "closed"
+
+    def test_what_is_wrong_is_said(self, checkout, tmp_path):
+        assert "no environment is named" in inside(checkout, "plan", "moon", tmp_path).stderr
+        done = inside(checkout, "plan", "production", tmp_path)
+        assert done.returncode == 1 and "backend.hcl is not there" in done.stderr
+        assert inside(checkout, "plan").returncode == 2
+
+
+def fingerprint(*changes, outputs=None):
+    plan = {"resource_changes": list(changes), "output_changes": outputs or {}}
+    return run("terraform/fingerprint", stdin=json.dumps(plan)).stdout
+
+
+def change(address, after, action="create"):
+    return {"address": address, "change": {"actions": [action], "before": None, "after": after}}
+
+
+def test_a_fingerprint_is_of_what_would_change():
+    one, two = change("a.one", {"x": 1}), change("a.two", {"x": 2})
+    same = fingerprint(one, two)
+    assert fingerprint(two, one) == same and re.fullmatch(r"[0-9a-f]{64}\n", same)
+    assert fingerprint(one, two, change("a.three", {}, action="no-op")) == same
+    others = [fingerprint(one), fingerprint(one, change("a.two", {"x": 3})), fingerprint(one, two | {"deposed": "abc"}), fingerprint(one, change("a.two", {"x": 2}, action="delete"))]
+    others.append(fingerprint(one, two, outputs={"y": {"actions": ["update"], "after": 1}}))
+    assert len({same, *others}) == 6
