@@ -202,7 +202,7 @@ mod tests {
         request.body(body).send().await.unwrap()
     }
 
-    async fn answer(response: reqwest::Response) -> (u16, serde_json::Value) {
+    async fn answer(response: reqwest::Response) -> (u16, Value) {
         let status = response.status().as_u16();
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["cache-control"], "no-store");

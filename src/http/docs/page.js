@@ -250,7 +250,7 @@ async function call() {
   } else {
     failure(answer, body, took);
   }
-  showFacts(answer, took);
+  showFacts(answer);
 }
 
 function success(answer, body, took) {
@@ -331,7 +331,6 @@ const CACHE_STATUS = {
 };
 
 const SAID = {
-  "x-request-id": () => "give this id when you report a fault",
   "cache-status": (value) => CACHE_STATUS[value],
   "server-timing": (value) => {
     const parts = [...value.matchAll(/(auth|upstream);dur=([\d.]+)/g)];
@@ -345,14 +344,14 @@ const SAID = {
   "retry-after": (value) => `wait ${value} s`,
 };
 
-function showFacts(answer, took) {
+function showFacts(answer) {
   const facts = byId("facts");
-  const rows = [["status", [`${answer.status}, after ${took} ms`]]];
+  const rows = [];
   for (const name of ["content-type", "cache-status", "server-timing", "ratelimit", "retry-after", "x-request-id"]) {
     const value = answer.headers.get(name);
     if (value !== null) {
       const said = SAID[name]?.(value);
-      rows.push([name, said ? [said, " ", element("code", {}, value)] : [element("code", {}, value)]]);
+      rows.push([name, [...(said ? [said, " "] : []), element("code", {}, value)]]);
     }
   }
   facts.replaceChildren(...rows.flatMap(([name, parts]) => [element("dt", {}, name), element("dd", {}, ...parts)]));
@@ -398,6 +397,7 @@ function addCopyButtons() {
 
 // --- the start ---
 
+byId("reading").hidden = true;
 byId("trial").hidden = false;
 byId("address").textContent = ` (${location.origin})`;
 byId("token-part").hidden = auth === "disabled";

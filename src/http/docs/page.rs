@@ -191,8 +191,8 @@ fn examples() -> String {
         let (id, program) = (language.to_lowercase(), escaped(program.trim_end()));
         _ = write!(
             html,
-            "<section class=\"example\" aria-labelledby=\"in-{id}\">\n<h3 id=\"in-{id}\">{language}</h3>\n\
-             <pre tabindex=\"0\" aria-labelledby=\"in-{id}\" role=\"region\"><code id=\"example-{id}\">{program}</code></pre>\n</section>\n"
+            "<div class=\"example\">\n<h3 id=\"in-{id}\">{language}</h3>\n\
+             <pre tabindex=\"0\" aria-labelledby=\"in-{id}\" role=\"region\"><code id=\"example-{id}\">{program}</code></pre>\n</div>\n"
         );
     }
     html
@@ -205,8 +205,8 @@ fn problems() -> String {
         let (title, explanation) = (kind.title(), code_spans(kind.explanation()));
         _ = write!(
             html,
-            "<section class=\"problem\" id=\"{name}\" aria-labelledby=\"{name}-title\">\n\
-             <h3 id=\"{name}-title\">{title} <small>{status} <a href=\"#{name}\">{name}</a></small></h3>\n\
+            "<section class=\"problem\" id=\"{name}\">\n\
+             <h3>{title} <small>{status} <a href=\"#{name}\">{name}</a></small></h3>\n\
              <p class=\"explanation\">{explanation}</p>\n</section>\n"
         );
     }
