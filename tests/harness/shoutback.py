@@ -98,11 +98,12 @@ def metric(text, name, **labels):
 
 
 class Emulators(Process):
-    """SHOUTCLOUD and Cognito, in a process of their own: `shoutback dev`, whose service nobody calls."""
+    """SHOUTCLOUD and Cognito, in a process of their own: `shoutback dev`, whose service is at `public`. `variables` are that
+    service's."""
 
-    def __init__(self, log):
+    def __init__(self, log, **variables):
         command = [binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
-        super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"})
+        super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"} | variables)
         # The last of the lines to paste has everything that is needed to get a token.
         with self.starting():
             pasted = self.until(
@@ -114,6 +115,7 @@ class Emulators(Process):
             r"runs at (\S+) with emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
         ).groups()
         self.pool_id = issuer.rpartition("/")[2]
+        self.public = re.search(r"Shoutback runs at (http://[\d.:]+) ", self.printed()).group(1)
 
     def authentication(self):
         """The variables with which the service accepts this Cognito's tokens."""

@@ -245,49 +245,50 @@ async function call() {
     return;
   }
   const took = Math.max(1, Math.round(performance.now() - begun));
-  if (answer.ok) {
-    success(answer, body, took);
+  const form = answer.headers.get("content-type") ?? "";
+  const read = form.endsWith("json") ? parsed(body) : null;
+  if (answer.ok && (typeof read?.data === "string" || form.startsWith("text/plain"))) {
+    success(answer, read?.data ?? body, read && body, took);
+  } else if (form === "application/problem+json" && typeof read?.detail === "string") {
+    failure(read, answer, took);
   } else {
-    failure(answer, body, took);
+    trouble(`${answer.status}, in ${took} ms`, [
+      "This answer is not one of Shoutback's: something on the way gave it. Wait a little and try again; if it goes on, ask whoever runs the service.",
+    ]);
   }
   showFacts(answer);
 }
 
-function success(answer, body, took) {
-  const isJson = answer.headers.get("content-type") === "application/json";
-  const shouted = isJson ? JSON.parse(body).data : body;
+function parsed(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
+  }
+}
+
+function success(answer, shouted, json, took) {
   const verdict = element("p", { className: "verdict" }, `${answer.status} OK, in ${took} ms`);
   const text = element("pre", { className: "shouted", id: "shouted" }, shouted === "" ? "(the empty text)" : shouted);
   const parts = [verdict, text];
-  if (isJson) {
-    parts.push(element("p", { className: "hint" }, "As it came: ", element("code", {}, body)));
+  if (json) {
+    parts.push(element("p", { className: "hint" }, "As it came: ", element("code", {}, json)));
   }
   byId("answer").replaceChildren(...parts);
 }
 
-function failure(answer, body, took) {
-  let problem = null;
-  if (answer.headers.get("content-type") === "application/problem+json") {
-    problem = JSON.parse(body);
-  }
-  if (!problem) {
-    trouble(`${answer.status}, in ${took} ms`, [
-      "This answer is not one of Shoutback's: something on the way gave it. Wait a little and try again; if it goes on, ask whoever runs the service.",
-    ]);
-    return;
-  }
-  const name = problem.type.split("#")[1] ?? "";
-  const explained = document.querySelector(`#${CSS.escape(name)} > .explanation`);
-  const parts = [element("span", { id: "detail" }, sentence(problem.detail))];
+/** The ingress has problems of its own, some of them without a section here. */
+function failure(problem, answer, took) {
+  const name = String(problem.type).split("#")[1] ?? "";
+  const explained = byId(name)?.querySelector(".explanation");
+  const next = nextStep(name, answer.headers.get("retry-after"));
+  const parts = next ? [element("strong", {}, next)] : [];
+  parts.push(withCode(sentence(problem.detail)));
   if (explained) {
     parts.push([...explained.cloneNode(true).childNodes]);
+    parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${problem.instance}`]);
   }
-  const next = nextStep(name, answer.headers.get("retry-after"));
-  if (next) {
-    parts.push(element("strong", {}, next));
-  }
-  parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${problem.instance}`]);
-  trouble(`${problem.title} (${problem.status}), in ${took} ms`, parts);
+  trouble(`${problem.title} (${answer.status}), in ${took} ms`, parts);
 }
 
 /** What to do on this page, where that is more than the explanation says. */
@@ -304,6 +305,11 @@ function nextStep(name, retryAfter) {
 
 function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+/** What stands between backquotes is code. */
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
 /** Shows what went wrong; each of `parts` becomes a paragraph. */

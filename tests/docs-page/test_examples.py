@@ -1,0 +1,46 @@
+"""The programs that /docs shows, run as they stand there."""
+
+import html
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.process import ENVIRONMENT, ask
+
+FILES = Path("src/http/docs/examples")
+COMMANDS = {
+    "curl": ("shout.sh", ["sh", FILES / "shout.sh"], '{"data":"!DLROW ,OLLEH"}'),
+    "python": ("shout.py", ["python3", FILES / "shout.py"], "!DLROW ,OLLEH"),
+    "javascript": ("shout.mjs", ["node", FILES / "shout.mjs"], "!DLROW ,OLLEH"),
+    "rust": ("shout.rs", [os.environ["EXAMPLE_BIN"]], "!DLROW ,OLLEH"),
+}
+
+
+def run(language, service, token):
+    command = COMMANDS[language][1]
+    variables = {"SHOUTBACK": service.public, "TOKEN": token}
+    return subprocess.run(command, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("language", COMMANDS)
+def test_it_shouts(service, language):
+    ended = run(language, service, service.token())
+    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, COMMANDS[language][2], "")
+
+
+@pytest.mark.parametrize("language", COMMANDS)
+def test_it_says_why_it_is_refused(service, language):
+    ended = run(language, service, "eyJ.not.one")
+    assert ended.returncode != 0
+    assert "Unauthenticated" in ended.stdout + ended.stderr
+
+
+def test_the_page_shows_these_and_no_others(service):
+    _, page = ask("GET", f"{service.public}/docs")
+    shown = dict(re.findall(r'<code id="example-(\w+)">(.*?)</code>', page, re.S))
+    assert {name: html.unescape(text) for name, text in shown.items()} == {
+        name: (FILES / file).read_text().rstrip() for name, (file, _, _) in COMMANDS.items()
+    }
