@@ -122,14 +122,15 @@ output "alarm_names" {
 output "placeholders" {
   description = "What scripts/fill-values puts in the place of each REPLACE_WITH_… in gitops/ENVIRONMENT."
   value = {
-    REPLACE_WITH_ACCOUNT_ID     = regex("^[0-9]+", var.repository_url)
-    REPLACE_WITH_REGION         = regex("\\.ecr\\.([a-z0-9-]+)\\.", var.repository_url)[0]
-    REPLACE_WITH_USER_POOL_ID   = module.cognito.user_pool_id
-    REPLACE_WITH_CLIENT_IDS     = join(",", module.cognito.client_ids)
-    REPLACE_WITH_COGNITO_DOMAIN = module.cognito.domain
-    REPLACE_WITH_API_HOST       = module.workload.host
-    REPLACE_WITH_VPC_ID         = module.network.vpc_id
-    REPLACE_WITH_ZONE_ID        = module.workload.zone_id
-    REPLACE_WITH_DOCS_HOST      = trimprefix(var.runbook_base_url, "https://")
+    REPLACE_WITH_ACCOUNT_ID       = regex("^[0-9]+", var.repository_url)
+    REPLACE_WITH_REGION           = regex("\\.ecr\\.([a-z0-9-]+)\\.", var.repository_url)[0]
+    REPLACE_WITH_USER_POOL_ID     = module.cognito.user_pool_id
+    REPLACE_WITH_CLIENT_IDS       = join(",", module.cognito.client_ids)
+    REPLACE_WITH_COGNITO_DOMAIN   = module.cognito.domain
+    REPLACE_WITH_PUBLIC_CLIENT_ID = module.cognito.public_client_id
+    REPLACE_WITH_API_HOST         = module.workload.host
+    REPLACE_WITH_VPC_ID           = module.network.vpc_id
+    REPLACE_WITH_ZONE_ID          = module.workload.zone_id
+    REPLACE_WITH_DOCS_HOST        = trimprefix(var.runbook_base_url, "https://")
   }
 }

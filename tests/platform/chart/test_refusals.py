@@ -29,6 +29,21 @@ REFUSALS = {
         {"config": {"AUTH_MODE": "disabled"}},
         "/config/AUTH_MODE': value must be 'cognito'",
     ),
+    "signing in by no client": (
+        MINIMAL,
+        {"config": {"DOCS_COGNITO_DOMAIN": "auth.example.com"}},
+        "'DOCS_CLIENT_ID' required, if 'DOCS_COGNITO_DOMAIN' exists",
+    ),
+    "signing in nowhere": (
+        MINIMAL,
+        {"config": {"DOCS_CLIENT_ID": "1example23456789"}},
+        "'DOCS_COGNITO_DOMAIN' required, if 'DOCS_CLIENT_ID' exists",
+    ),
+    "a URL to sign in at": (
+        MINIMAL,
+        {"config": {"DOCS_COGNITO_DOMAIN": "https://auth.example.com", "DOCS_CLIENT_ID": "1example23456789"}},
+        "/config/DOCS_COGNITO_DOMAIN': 'https://auth.example.com' does not match pattern",
+    ),
     "no tag": (MINIMAL, {"image": {"tag": ""}}, "image.tag is empty: it must be the full SHA of the commit"),
     "no tag in development": (DEVELOPMENT, {"image": {"tag": ""}}, "image.tag is empty"),
     "a version as tag": (MINIMAL, {"image": {"tag": "1.2.3"}}, 'image.tag is "1.2.3", but in staging it must be the full SHA'),

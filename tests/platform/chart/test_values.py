@@ -45,6 +45,7 @@ OTHER = {
     "gateway.parentRefs": [{"name": "other"}],
     "gateway.redirectParentRefs": [],
     "gateway.hostnames": ["other.example.com"],
+    "config.DOCS_COGNITO_DOMAIN": "other.auth.eu-central-1.amazoncognito.com",
     # With an Ingress, more than 60 s.
     "config.IDLE_TIMEOUT": "77s",
     "config.RATE_LIMIT_PER_CLIENT": "7/s",

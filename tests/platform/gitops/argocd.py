@@ -29,6 +29,7 @@ FILLED = {
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
     "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
     "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
+    "REPLACE_WITH_PUBLIC_CLIENT_ID": "2example23456789",
     "REPLACE_WITH_REGION": "eu-central-1",
     "REPLACE_WITH_REPOSITORY": "example/shoutback",
     "REPLACE_WITH_TRACES_HOST": "traces.example.com",

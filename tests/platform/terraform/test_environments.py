@@ -236,6 +236,8 @@ def test_filled_in_the_chart_is_rendered(folder, tested, checkout):
     config = things["ConfigMap", "shoutback"]["data"]
     assert config["COGNITO_USER_POOL_IDS"] == outputs["cognito_user_pool_id"]
     assert config["COGNITO_CLIENT_IDS"].split(",") == outputs["cognito_client_ids"]
+    assert config["DOCS_COGNITO_DOMAIN"] == outputs["cognito_domain"]
+    assert config["DOCS_CLIENT_ID"] == outputs["cognito_public_client_id"]
     [service] = [one for one in things["Deployment", "shoutback"]["spec"]["template"]["spec"]["containers"] if one["name"] == "shoutback"]
     assert service["image"] == f"{outputs['repository_url']}:{'0' * 40}@sha256:{'0' * 64}"
     assert [rule["host"] for rule in things["Ingress", "shoutback"]["spec"]["rules"]] == [outputs["host"]]
