@@ -3,6 +3,7 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "the page's readers have other rules"
 )]
