@@ -28,6 +28,14 @@ fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
 soak: ## Runs the service under load and faults for SOAK_SECONDS (300); ARGS="…" are passed on
 	@SOAK_SECONDS=$(SOAK_SECONDS) scripts/soak $(ARGS)
 
+.PHONY: bench
+bench: ## Measures what a request costs beside what it costs others, for docs/performance.md; ARGS="…" are passed on
+	@scripts/bench $(ARGS)
+
+.PHONY: instructions
+instructions: ## Keeps the instructions and allocations of the hot path in benches/instructions.json, which a suite compares with
+	@scripts/instructions --write
+
 .PHONY: observe
 observe: ## Runs the service under load and faults with Prometheus and the alerts to look at; ARGS="…" are passed on
 	@scripts/observe $(ARGS)

@@ -99,10 +99,10 @@ def metric(text, name, **labels):
 
 class Emulators(Process):
     """SHOUTCLOUD and Cognito, in a process of their own: `shoutback dev`, whose service is at `public`. `variables` are that
-    service's."""
+    service's. `through` and `program`: a command that becomes it, and another binary than the one under test."""
 
-    def __init__(self, log, **variables):
-        command = [binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
+    def __init__(self, log, through=(), program=None, **variables):
+        command = [*through, program or binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
         super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"} | variables)
         # The last of the lines to paste has everything that is needed to get a token.
         with self.starting():

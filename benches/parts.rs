@@ -1,0 +1,111 @@
+//! Parts of the hot path: `cargo bench --bench parts`.
+
+use std::hint::black_box;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use benches::{
+    GOOD, SHOUT, TEXT, Verifying, WITHOUT_SCOPE, bearing, broken_circuit, runtime, shouter, spoilt,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+use shoutback::auth::Principal;
+use shoutback::auth::token::{Unverified, bearer};
+use shoutback::config::RateLimit;
+use shoutback::quota::Quotas;
+use shoutback::shout::{Caching, reverse, simple_uppercase};
+use shoutback::shoutcloud::capitals;
+use shoutback::telemetry::metrics::{HttpLabels, Metrics};
+use tokio::time::Instant;
+
+const GRAPHEMES: &str = "e\u{301}te\u{301} \u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467} \u{1F1EF}\u{1F1F5} ok";
+
+fn tokens(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let verifying = runtime.block_on(Verifying::start());
+    for (name, token) in [
+        ("remembered", GOOD.to_owned()),
+        ("verified", WITHOUT_SCOPE.to_owned()),
+        ("bad", spoilt()),
+    ] {
+        let headers = bearing(&token);
+        criterion.bench_function(&format!("token {name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(verifying.verify(black_box(&headers))).is_ok());
+        });
+    }
+    let headers = bearing(GOOD);
+    criterion.bench_function("token parsed", |bencher| {
+        bencher.iter(|| bearer(black_box(&headers)).and_then(Unverified::parse).is_ok());
+    });
+}
+
+fn texts(criterion: &mut Criterion) {
+    let long = "hello, world! ".repeat(4000);
+    for (name, text) in [
+        ("13 bytes", "hello, world!"),
+        ("graphemes", GRAPHEMES),
+        ("56 kB", &long),
+    ] {
+        criterion.bench_function(&format!("reverse {name}"), |bencher| {
+            bencher.iter(|| reverse(black_box(text)))
+        });
+        criterion.bench_function(&format!("uppercase {name}"), |bencher| {
+            bencher.iter(|| simple_uppercase(black_box(text)));
+        });
+    }
+    let quiet: String = SHOUT.to_lowercase();
+    let answer = format!(r#"{{"INPUT":"{quiet}","OUTPUT":"{SHOUT}"}}"#);
+    criterion.bench_function("answer of the upstream", |bencher| {
+        bencher.iter(|| capitals(black_box(&quiet), black_box(answer.as_bytes())).is_ok());
+    });
+}
+
+/// The cache; retry, budget and breaker about a call over loopback; the breaker alone, once it is open.
+fn answers(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let client: Arc<str> = Arc::from("benchmark");
+    let (answering, broken) = runtime.block_on(async { (shouter("1MiB").await, broken_circuit().await) });
+    for (name, shouter, caching) in [
+        ("from the cache", &answering, Caching::Usual),
+        ("from the upstream", &answering, Caching::Off),
+        ("refused by the breaker", &broken, Caching::Off),
+    ] {
+        let one = async || {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            shouter
+                .shout(&client, black_box(TEXT).to_owned(), caching, deadline)
+                .await
+        };
+        criterion.bench_function(&format!("answer {name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(one()).is_ok());
+        });
+    }
+}
+
+fn accounts(criterion: &mut Criterion) {
+    let quotas = Quotas::new(&RateLimit {
+        replenish_one: Duration::from_nanos(1),
+        burst: NonZero::new(u32::MAX).expect("not zero"),
+    });
+    let principal = Principal {
+        client_id: Arc::from("benchmark"),
+        ..Principal::anonymous()
+    };
+    criterion.bench_function("quota", |bencher| {
+        bencher.iter(|| quotas.take(black_box(&principal)))
+    });
+    let metrics = Metrics::new(&[], &[], &[]);
+    let labels = HttpLabels {
+        method: "POST",
+        route: "/v1",
+        status: Some(200),
+        error_type: "",
+    };
+    criterion.bench_function("metric of a request", |bencher| {
+        bencher.iter(|| metrics.http.record(black_box(labels), Duration::from_micros(700)));
+    });
+    criterion.bench_function("scrape", |bencher| bencher.iter(|| metrics.render()));
+}
+
+criterion_group!(benches, tokens, texts, answers, accounts);
+criterion_main!(benches);
