@@ -73,7 +73,7 @@ fn take_quota(state: &Public, context: &Context, principal: &Principal) -> Resul
         quotas.burst(),
         whole_seconds(quotas.window())
     );
-    let [left, policy] = [left, policy].map(|value| HeaderValue::from_str(&value).expect("digits and ASCII"));
+    let [left, policy] = [left, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
     context.took_quota(RateLimit { left, policy });
     match decision.wait {
         None => Ok(()),

@@ -1,5 +1,6 @@
 //! What is known of a request, from its head to its log line.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,7 +45,10 @@ impl Context {
         let id = match (ids.next(), ids.next()) {
             // A copy: a clone would keep all that was read with it in memory for as long as the request waits.
             (Some(id), None) if is_request_id(id) => HeaderValue::from_bytes(id.as_bytes()),
-            _ => HeaderValue::from_str(&Uuid::now_v7().to_string()),
+            _ => {
+                let mut id = Uuid::encode_buffer();
+                HeaderValue::from_str(Uuid::now_v7().hyphenated().encode_lower(&mut id))
+            }
         }
         .expect("an id is a header value");
         Self(Arc::new(Known {
@@ -134,18 +138,16 @@ impl Context {
 
     /// `server-timing` (W3C), in milliseconds; `None` if nothing of what it names has happened.
     pub(super) fn server_timing(&self) -> Option<HeaderValue> {
-        let entry = |name, took: Option<&Duration>| {
-            took.map(|took| format!("{name};dur={:.3}", took.as_secs_f64() * 1e3))
-        };
-        let entries: Vec<_> = [
-            entry("auth", self.0.auth.get()),
-            entry("upstream", self.0.upstream.get()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let mut entries = String::new();
+        for (name, took) in [("auth", self.0.auth.get()), ("upstream", self.0.upstream.get())] {
+            if let Some(took) = took {
+                let comma = if entries.is_empty() { "" } else { ", " };
+                let (whole, part) = (took.as_micros() / 1000, took.as_micros() % 1000);
+                _ = write!(entries, "{comma}{name};dur={whole}.{part:03}");
+            }
+        }
         (!entries.is_empty())
-            .then(|| HeaderValue::from_str(&entries.join(", ")).ok())
+            .then(|| HeaderValue::try_from(entries).ok())
             .flatten()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, StatusCode};
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, ResponseBuilderExt as _};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, timeout_at};
 
@@ -59,6 +59,7 @@ impl Middleware for Attempt {
         let span = self.spans.begin(&mut request, extensions);
         let (end, too_late) = self.end(extensions);
         let sent = extensions.get::<Sent>().cloned();
+        let url = request.url().clone();
         let limit = wire::answer_limit(
             request
                 .body()
@@ -84,8 +85,11 @@ impl Middleware for Attempt {
         spans::end(span, labels);
         account.end(labels);
         let shout = shout.map_err(Failure::from)?;
-        let mut response = http::Response::new("");
-        response.extensions_mut().insert(Capitals(shout));
-        Ok(response.into())
+        // With its URL: without one, reqwest would parse one that stands for none, each time.
+        let response = http::Response::builder()
+            .url(url)
+            .extension(Capitals(shout))
+            .body("");
+        Ok(response.expect("it has no header that could be wrong").into())
     }
 }

@@ -1,16 +1,23 @@
 //! What goes over the wire, and what counts as a shout.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::NotAShout;
 use crate::json;
+
+#[derive(Serialize)]
+struct Request<'a> {
+    #[serde(rename = "INPUT")]
+    input: &'a str,
+}
 
 /// The body of a request for `text`.
 ///
 /// `<`, `>` and `&` are escaped as SHOUTCLOUD's server escapes them twice in its answer: the cap on the answer is a
 /// multiple of the request, and a text of nothing but `<` would break it otherwise.
 pub(super) fn request(text: &str) -> Vec<u8> {
-    let mut body = serde_json::json!({ "INPUT": text }).to_string();
+    let mut body = serde_json::to_string(&Request { input: text }).expect("a string is JSON");
     for (character, escape) in [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")] {
         if body.contains(character) {
             body = body.replace(character, escape);

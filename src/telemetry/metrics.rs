@@ -11,9 +11,11 @@ mod spans;
 mod upstream;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -177,6 +179,7 @@ pub struct HttpLabels {
 /// Requests to the public listener.
 pub struct HttpMetrics {
     recorder: Arc<PrometheusRecorder>,
+    durations: Known<HttpLabels>,
     active: HashMap<&'static str, Gauge>,
 }
 
@@ -207,7 +210,11 @@ impl HttpMetrics {
             Some(Unit::Seconds),
             "Duration of requests, from the end of their head until the answer is ready.".into(),
         );
-        Self { recorder, active }
+        Self {
+            recorder,
+            durations: Known::default(),
+            active,
+        }
     }
 
     /// Registers a series at zero.
@@ -235,6 +242,10 @@ impl HttpMetrics {
     }
 
     fn duration(&self, labels: HttpLabels) -> Histogram {
+        self.durations.get(labels, || self.register(labels))
+    }
+
+    fn register(&self, labels: HttpLabels) -> Histogram {
         let status = labels
             .status
             .map_or_else(String::new, |status| status.to_string());
@@ -246,6 +257,30 @@ impl HttpMetrics {
         ];
         self.recorder
             .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)
+    }
+}
+
+/// Histograms by their labels: to ask the recorder for one anew, its name and labels have to be put together.
+struct Known<L>(ArcSwap<HashMap<L, Histogram>>);
+
+impl<L> Default for Known<L> {
+    fn default() -> Self {
+        Self(ArcSwap::from_pointee(HashMap::new()))
+    }
+}
+
+impl<L: Copy + Eq + Hash> Known<L> {
+    fn get(&self, labels: L, register: impl FnOnce() -> Histogram) -> Histogram {
+        if let Some(known) = self.0.load().get(&labels) {
+            return known.clone();
+        }
+        let registered = register();
+        self.0.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(labels, registered.clone());
+            known
+        });
+        registered
     }
 }
 

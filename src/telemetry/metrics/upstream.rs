@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{METADATA, Register};
+use super::{Known, METADATA, Register};
 
 const CLIENT_DURATION: &str = "http_client_request_duration_seconds";
 
@@ -26,6 +26,7 @@ pub struct AttemptLabels {
 /// Calls to SHOUTCLOUD.
 pub struct UpstreamMetrics {
     recorder: Arc<PrometheusRecorder>,
+    durations: Known<AttemptLabels>,
     server_address: String,
     retries: HashMap<&'static str, Counter>,
     /// Retries that can be paid.
@@ -77,6 +78,7 @@ impl UpstreamMetrics {
         };
         let metrics = Self {
             recorder: Arc::clone(recorder),
+            durations: Known::default(),
             server_address: server_address.to_owned(),
             retries: reasons.iter().map(|reason| (*reason, retries(reason))).collect(),
             budget: register.gauge(
@@ -138,6 +140,10 @@ impl UpstreamMetrics {
     }
 
     fn duration(&self, labels: AttemptLabels) -> Histogram {
+        self.durations.get(labels, || self.register(labels))
+    }
+
+    fn register(&self, labels: AttemptLabels) -> Histogram {
         let status = labels
             .status
             .map_or_else(String::new, |status| status.to_string());
