@@ -1,0 +1,32 @@
+"""The picture of the dashboard in README: PICTURES=1 draws it anew."""
+
+import os
+import re
+from html import escape
+
+from dashboards import DASHBOARDS, OBSERVABILITY, filled_in, panels
+from picture import draw
+from test_queries import VALUES
+
+PICTURE = OBSERVABILITY.parent / "docs/images/dashboard.svg"
+DASHBOARD = DASHBOARDS["service"]
+#: What stands below is for whoever looks for a cause.
+UNTIL = "Is it us or SHOUTCLOUD?"
+
+
+def test_the_picture_shows_what_is_shipped(recorded):
+    answers = {
+        (panel["title"], query["refId"]): recorded.over_time(filled_in(query["expr"], VALUES))
+        for panel in panels(DASHBOARD)
+        for query in panel.get("targets", [])
+    }
+    drawn = draw(DASHBOARD, UNTIL, answers)
+    if "PICTURES" in os.environ:
+        PICTURE.write_text(drawn)
+
+    def titles(svg):
+        return re.findall(r'class="(?:row|title)">([^<]*)<', svg)
+
+    assert titles(PICTURE.read_text()) == titles(drawn)
+    assert "no data" not in drawn and escape(DASHBOARD["title"]) in drawn
+    assert drawn.count("<polyline") >= 10
