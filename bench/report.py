@@ -139,6 +139,9 @@ def markdown(results):
         parts.append(table(("one core, 32 connections", "CPU µs a request", "requests a second", "p50 ms", "p99 ms"), rows, (1, 2, 3, 4)))
     for name, reason in results.get("missing", {}).items():
         parts.append(f"Missing: {NAMES[name]}, because `{reason}`.")
+    if "armour" in results:
+        rows = [(name, f"{said['cached']:.1f}", f"{said['through']:.1f}") for name, said in results["armour"].items()]
+        parts.append(table(("Shoutback without", "CPU µs, from the cache", "through the upstream"), rows, (1, 2)))
     if "latency" in results:
         latency = results["latency"]
         rows = [

@@ -18,7 +18,16 @@ from setting import Setting, spoilt
 
 PROGRAM = os.environ["THIN_BIN"]
 RESULTS = peers.HERE.parent / "target/bench/results.json"
-PARTS = ("requests", "tokens", "latency", "memory", "start", "scaling")
+#: What can be switched off, to see what it costs.
+ARMOUR = {
+    "nothing": {},
+    "traces": {"OTEL_TRACES_SAMPLER": "always_off"},
+    "log lines": {"RUST_LOG": "off"},
+    "the quota": {"RATE_LIMIT_PER_CLIENT": "off"},
+    "authentication": {"AUTH_MODE": "disabled"},
+}
+ARMOUR["all of them"] = {name: value for variables in ARMOUR.values() for name, value in variables.items()}
+PARTS = ("requests", "armour", "tokens", "latency", "memory", "start", "scaling")
 
 
 class Run:
@@ -67,6 +76,24 @@ class Run:
                 print(f"{name:18} {said['cpu_us']:8.1f} us {said['a_second']:8.0f}/s p99 {said['p99']} us", flush=True)
             turns.append(turns.pop(0))
         return {name: medians(said) for name, said in rounds.items()}
+
+    def armour(self):
+        """CPU time of the same request without this or that."""
+        rounds = {}
+        for path, variables in (("cached", {}), ("through", {"CACHE_CAPACITY": "0"})):
+            with contextlib.ExitStack() as stack:
+                services = {}
+                for name, off in ARMOUR.items():
+                    log = self.directory / f"without-{name.replace(' ', '-')}.log"
+                    services[name] = peers.shoutback(self.setting, log, **variables, **off)
+                    stack.enter_context(services[name].process)
+                    measuring.burst(services[name], 1, tokens=self.good)
+                for _ in range(self.arguments.rounds):
+                    for name, service in services.items():
+                        said = measuring.burst(service, self.arguments.seconds, tokens=self.good)
+                        rounds.setdefault(name, {}).setdefault(path, []).append(said["cpu_us"])
+                        print(f"{path:8} without {name:16} {said['cpu_us']:8.1f} us", flush=True)
+        return {name: {path: statistics.median(said) for path, said in paths.items()} for name, paths in rounds.items()}
 
     def tokens(self):
         """CPU time of a request whose token is new, or bad, beside that of a signature check."""
@@ -155,8 +182,8 @@ def medians(said):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, prog="make bench", usage='make bench ARGS="…"')
-    parser.add_argument("--seconds", type=int, default=4, help="how long one measurement takes (4)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is made (5)")
+    parser.add_argument("--seconds", type=int, default=3, help="how long one measurement takes (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is made (3)")
     parser.add_argument("--tokens", type=int, default=15_000, help="how many new tokens a round takes (15000)")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {','.join(PARTS)}")
     parser.add_argument("--no-record", action="store_true", help="leave docs/performance.md as it is")
@@ -172,6 +199,7 @@ def main():
             ("memory", run.memory),
             ("tokens", run.tokens),
             ("scaling", run.scaling),
+            ("armour", run.armour),
             ("requests", run.requests),
             ("latency", run.latency),
         ):
