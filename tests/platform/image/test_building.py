@@ -158,7 +158,7 @@ def test_it_is_named_after_the_commit(checkout):
     built = checkout.build("--label", "a=b")
     [command] = checkout.builds()
     assert built.stdout == f"shoutback:{checkout.commit}\n"
-    tags = [command[at + 1] for at, argument in enumerate(command) if argument == "--tag"]
+    tags = [argument.removeprefix("--tag=") for argument in command if argument.startswith("--tag=")]
     assert tags == [f"shoutback:{checkout.commit}", "shoutback"]
     given = dict(command[at + 1].split("=", 1) for at, argument in enumerate(command) if argument == "--build-arg")
     assert given["REVISION"] == checkout.commit
