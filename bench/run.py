@@ -22,7 +22,8 @@ RESULTS = peers.HERE.parent / "target/bench/results.json"
 ARMOUR = {
     "nothing": {},
     "traces": {"OTEL_TRACES_SAMPLER": "always_off"},
-    "log lines": {"RUST_LOG": "off"},
+    # Of requests: it still says where it listens.
+    "log lines": {"RUST_LOG": "info,shoutback::http::middleware=off"},
     "the quota": {"RATE_LIMIT_PER_CLIENT": "off"},
     "authentication": {"AUTH_MODE": "disabled"},
 }
