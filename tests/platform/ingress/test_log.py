@@ -99,7 +99,9 @@ def test_what_a_line_says(shipped):
         "nginx.upstream.connect_seconds": "",
         "nginx.ingress": "shoutback/shoutback",
     }
-    assert float(line["nginx.upstream.seconds"]) <= line["nginx.request.seconds"] + 0.001
+    # Of one clock and one start. The request's own time is of another clock, of another grain: nothing orders the two.
+    assert 0 <= float(line["nginx.upstream.connect_seconds"]) <= float(line["nginx.upstream.seconds"])
+    assert line["nginx.request.seconds"] >= 0
 
 
 def test_its_own_answers_are_found_by_their_ids(shipped):
