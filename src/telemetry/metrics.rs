@@ -4,6 +4,9 @@
 //! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
 //! its declaration here.
 
+mod auth;
+mod http;
+mod known;
 mod log;
 mod runtime;
 mod shouts;
@@ -11,24 +14,23 @@ mod spans;
 mod upstream;
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::version;
 
+pub use self::auth::{AuthMetrics, KeyMetrics};
+pub use self::http::{HttpLabels, HttpMetrics};
 pub use self::log::LogMetrics;
 pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
 pub use self::spans::SpanMetrics;
 pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
 
+use self::known::Known;
 use self::runtime::ProcessMetrics;
-
-const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 
 /// The boundaries of OpenTelemetry's HTTP conventions, and a few below them: an answer that does not wait for the
 /// upstream takes less than their first, 5 ms.
@@ -160,217 +162,6 @@ impl Metrics {
             tick.tick().await;
             self.handle.run_upkeep();
         }
-    }
-}
-
-/// A request's labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct HttpLabels {
-    /// A known method, or `_OTHER`.
-    pub method: &'static str,
-    /// The matched route, or `unmatched`; never a raw path.
-    pub route: &'static str,
-    /// The status of the answer; `None` if the client went away before there was one.
-    pub status: Option<u16>,
-    /// The name of the problem; empty if there was none.
-    pub error_type: &'static str,
-}
-
-/// Requests to the public listener.
-pub struct HttpMetrics {
-    recorder: Arc<PrometheusRecorder>,
-    durations: Known<HttpLabels>,
-    active: HashMap<&'static str, Gauge>,
-}
-
-impl HttpMetrics {
-    /// The methods that have a name of their own in a label.
-    const METHODS: [&'static str; 10] = [
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER",
-    ];
-
-    fn new(recorder: Arc<PrometheusRecorder>) -> Self {
-        let register = Register(&recorder);
-        let active = Self::METHODS
-            .into_iter()
-            .map(|method| {
-                let help = "Requests that are being served.";
-                (
-                    method,
-                    register.gauge(
-                        "http_server_active_requests",
-                        help,
-                        &[("http_request_method", method)],
-                    ),
-                )
-            })
-            .collect();
-        recorder.describe_histogram(
-            KeyName::from_const_str(SERVER_DURATION),
-            Some(Unit::Seconds),
-            "Duration of requests, from the end of their head until the answer is ready.".into(),
-        );
-        Self {
-            recorder,
-            durations: Known::default(),
-            active,
-        }
-    }
-
-    /// Registers a series at zero.
-    pub fn expect(&self, labels: HttpLabels) {
-        drop(self.duration(labels));
-    }
-
-    /// Records a request that is over.
-    pub fn record(&self, labels: HttpLabels, duration: Duration) {
-        self.duration(labels).record(duration);
-    }
-
-    /// The label of `method`.
-    pub fn method_label(method: &http::Method) -> &'static str {
-        Self::METHODS
-            .into_iter()
-            .find(|known| *known == method.as_str())
-            .unwrap_or("_OTHER")
-    }
-
-    /// Counts a request as active until the guard is dropped.
-    pub fn active(&self, method: &'static str) -> OneMore {
-        let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
-        OneMore::on(&gauge)
-    }
-
-    fn duration(&self, labels: HttpLabels) -> Histogram {
-        self.durations.get(labels, || self.register(labels))
-    }
-
-    fn register(&self, labels: HttpLabels) -> Histogram {
-        let status = labels
-            .status
-            .map_or_else(String::new, |status| status.to_string());
-        let labels = vec![
-            Label::from_static_parts("http_request_method", labels.method),
-            Label::from_static_parts("http_route", labels.route),
-            Label::new("http_response_status_code", status),
-            Label::from_static_parts("error_type", labels.error_type),
-        ];
-        self.recorder
-            .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)
-    }
-}
-
-/// Histograms by their labels: to ask the recorder for one anew, its name and labels have to be put together.
-struct Known<L>(ArcSwap<HashMap<L, Histogram>>);
-
-impl<L> Default for Known<L> {
-    fn default() -> Self {
-        Self(ArcSwap::from_pointee(HashMap::new()))
-    }
-}
-
-impl<L: Copy + Eq + Hash> Known<L> {
-    fn get(&self, labels: L, register: impl FnOnce() -> Histogram) -> Histogram {
-        if let Some(known) = self.0.load().get(&labels) {
-            return known.clone();
-        }
-        let registered = register();
-        self.0.rcu(|known| {
-            let mut known = HashMap::clone(known);
-            known.insert(labels, registered.clone());
-            known
-        });
-        registered
-    }
-}
-
-/// Decisions about tokens.
-#[derive(Clone)]
-pub struct AuthMetrics {
-    accepted: Counter,
-    refused: Arc<HashMap<&'static str, Counter>>,
-    /// Tokens that needed no signature check.
-    pub remembered: Counter,
-    /// Tokens that were looked up in vain.
-    pub not_remembered: Counter,
-}
-
-impl AuthMetrics {
-    fn new(register: &Register<'_>, refusals: &[&'static str]) -> Self {
-        let decisions = |outcome| {
-            let help = "Decisions about requests' tokens: accepted, or the reason of the refusal.";
-            register.counter("shoutback_auth_total", help, &[("outcome", outcome)])
-        };
-        let look_ups = |result| {
-            let help = "Look-ups of tokens that were accepted before.";
-            register.counter("shoutback_token_cache_total", help, &[("result", result)])
-        };
-        Self {
-            accepted: decisions("accepted"),
-            refused: Arc::new(
-                refusals
-                    .iter()
-                    .map(|reason| (*reason, decisions(reason)))
-                    .collect(),
-            ),
-            remembered: look_ups("hit"),
-            not_remembered: look_ups("miss"),
-        }
-    }
-
-    /// Counts a decision: `None` for a request that was let in.
-    pub fn decided(&self, refusal: Option<&str>) {
-        let counter = refusal.map_or(Some(&self.accepted), |reason| self.refused.get(reason));
-        if let Some(counter) = counter {
-            counter.increment(1);
-        }
-    }
-}
-
-/// One pool's keys.
-pub struct KeyMetrics {
-    succeeded: Counter,
-    failed: Counter,
-    last_success: Gauge,
-    keys: Gauge,
-}
-
-impl KeyMetrics {
-    fn new(register: &Register<'_>, pool: &str) -> Self {
-        let refreshes = |outcome| {
-            let help = "Fetches of a pool's key set.";
-            register.counter(
-                "shoutback_jwks_refresh_total",
-                help,
-                &[("pool", pool), ("outcome", outcome)],
-            )
-        };
-        Self {
-            succeeded: refreshes("success"),
-            failed: refreshes("failure"),
-            last_success: register.gauge(
-                "shoutback_jwks_last_success_timestamp_seconds",
-                "When a pool's key set was last fetched, in seconds since 1970; 0 if never.",
-                &[("pool", pool)],
-            ),
-            keys: register.gauge(
-                "shoutback_jwks_keys",
-                "Usable keys in a pool's key set.",
-                &[("pool", pool)],
-            ),
-        }
-    }
-
-    /// A set of `keys` usable keys was fetched at `now`, since 1970.
-    pub fn refreshed(&self, keys: usize, now: Duration) {
-        self.succeeded.increment(1);
-        self.last_success.set(now.as_secs_f64());
-        self.keys.set(keys as f64);
-    }
-
-    /// A fetch failed.
-    pub fn refresh_failed(&self) {
-        self.failed.increment(1);
     }
 }
 
