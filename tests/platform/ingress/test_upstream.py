@@ -135,7 +135,8 @@ def test_nginx_gives_up_in_the_end(edges):
         hanging.may_close.set()
     assert (answer.status_code, answer.headers["content-type"]) == (504, PROBLEM)
     assert answer.json()["title"] == "Gateway Timeout"
-    assert took >= 6
+    # Its clock is coarse, 4 to 10 ms.
+    assert took > 5.9
     assert hanging.received == 1
 
 
