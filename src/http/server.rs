@@ -1,8 +1,10 @@
 //! Listeners: accepts connections, serves HTTP/1.1 and cleartext HTTP/2 on them, and lets them finish at a stop.
 
+mod accept;
 mod answer;
 mod connection;
 mod io;
+mod parser;
 mod protocol;
 mod request;
 
@@ -14,50 +16,27 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use http::header::CONNECTION;
+use http::{HeaderValue, Version};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::answer::{Answer, Streams};
+use self::accept::{BACKLOG, accept, is_of_one_connection, pause_after};
+use self::answer::Answer;
 use self::connection::{Activity, Watched};
 use self::io::Observed;
+use self::parser::{Builders, refused};
 use self::protocol::Chosen;
 use self::request::Arriving;
 use crate::lifecycle::{Drain, Phase};
 
+pub use self::accept::listen;
 pub(super) use self::answer::Room;
-
-/// Connections that the kernel keeps for us while we do not accept: a burst of reconnecting clients, or what comes while
-/// `MAX_CONNECTIONS` are open. The kernel's own bound (`net.core.somaxconn`) is 4096 by default.
-const BACKLOG: u32 = 4096;
-/// A head with a token of 8 KiB and whatever an ingress adds is far below it.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// As many as hyper takes on HTTP/1.1.
-const MAX_FIELDS: usize = 100;
-/// RFC 9113 section 6.5.2 recommends no less than 100.
-const MAX_STREAMS: u32 = 100;
-/// The least that a peer may always send on a stream (RFC 9113 section 6.9.2), and `MAX_BODY_BYTES` by default.
-const STREAM_WINDOW: u32 = 65_535;
-/// Every stream's window at once, so that bodies which wait, for a key say, stop no other stream of a connection that an
-/// ingress shares among its clients. It is no more memory than a smaller one: only requests in flight have unread bodies, so
-/// `MAX_REQUESTS_IN_FLIGHT` of such windows is the most there can be, whatever the number of connections.
-const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
-/// What a stream may have of an answer in memory while its client does not take it: the longest body's answer by default.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// Streams that were reset before hyper had accepted them, at a time: a burst of HEADERS and RST_STREAM in one read
-/// (CVE-2023-44487). h2's own number. Those reset later count nowhere; they end with their task. What we reset ourselves is
-/// left at h2's 1024 over a connection's life (RUSTSEC-2024-0003), because h2 counts there, too, what was on its way to a
-/// stream that was answered early: a healthy connection of many clients has hundreds of them.
-const MAX_RESETS_UNSEEN: usize = 20;
-/// Out of descriptors, say: to accept again at once would be a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Out of the backlog, before the connections that are served have their turn again.
 const ACCEPTED_AT_ONCE: u32 = 32;
@@ -79,12 +58,6 @@ pub struct Server {
     places: Option<Arc<Semaphore>>,
 }
 
-struct Builders {
-    http1: Builder<Streams>,
-    /// For what may be HTTP/2 by its first bytes.
-    either: Builder<Streams>,
-}
-
 /// What every connection is made of.
 struct Connections {
     builders: Arc<Builders>,
@@ -94,28 +67,13 @@ struct Connections {
     tracker: TaskTracker,
 }
 
-/// Listens at `address`.
-pub fn listen(address: SocketAddr) -> Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    // Or a restart would have to wait for connections of the last life to time out.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 impl Server {
     /// Serves `routes` on `listener`, until `drain` has come to its last call.
     pub fn new(listener: TcpListener, routes: Router, times: Times, drain: Drain) -> Self {
         Self {
             listener,
             connections: Connections {
-                builders: Arc::new(Builders {
-                    http1: builder().http1_only(),
-                    either: builder(),
-                }),
+                builders: Arc::new(Builders::new()),
                 routes,
                 times,
                 drain,
@@ -156,11 +114,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, place)) => connections.serve(stream, place),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    not_accepted(&error);
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => pause_after(&error).await,
             }
         }
         if let Err(error) = connections.empty_backlog(listener).await {
@@ -177,45 +131,6 @@ impl Server {
     }
 }
 
-/// A place comes before a connection: one that there is no place for stays in the backlog, where it costs us nothing.
-async fn accept(
-    listener: &TcpListener,
-    places: Option<&Arc<Semaphore>>,
-) -> Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
-    let place = match places {
-        Some(places) => Arc::clone(places).acquire_owned().await.ok(),
-        None => None,
-    };
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
-fn not_accepted(error: &std::io::Error) {
-    tracing::warn!(
-        event.action = "accept",
-        event.kind = "event",
-        event.outcome = "failure",
-        error.message = %error,
-        "a connection could not be accepted"
-    );
-}
-
-/// Whether accept told of a connection that ended before we came to it. Linux hands over that connection's errors, the
-/// network's among them (accept(2)); the next one may be good.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::Interrupted
-            | ErrorKind::NetworkDown
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::TimedOut
-    )
-}
-
 /// Ends the connections when it is dropped.
 struct Cut(Drain);
 
@@ -223,26 +138,6 @@ impl Drop for Cut {
     fn drop(&mut self) {
         self.0.cut();
     }
-}
-
-fn builder() -> Builder<Streams> {
-    let mut builder = Builder::new(Streams);
-    // The head's timeout is ours: hyper's runs on idle connections too.
-    builder
-        .http1()
-        .header_read_timeout(None)
-        .timer(TokioTimer::new())
-        .max_buf_size(MAX_HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD_BYTES as u32)
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(MAX_SEND_BUFFER)
-        .max_pending_accept_reset_streams(MAX_RESETS_UNSEEN);
-    builder
 }
 
 impl Connections {
@@ -258,19 +153,8 @@ impl Connections {
                     self.serve(TcpStream::from_std(stream)?, None);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error)
-                    if self
-                        .drain
-                        .last_call_ends()
-                        .is_none_or(|end| Instant::now() >= end) =>
-                {
-                    return Err(error);
-                }
-                Err(error) => {
-                    not_accepted(&error);
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) if !is_of_one_connection(&error) && self.is_past_last_call() => return Err(error),
+                Err(error) => pause_after(&error).await,
             }
             if accepted % ACCEPTED_AT_ONCE == 0 {
                 yield_now().await;
@@ -279,6 +163,12 @@ impl Connections {
         Err(std::io::Error::other(
             "as many as may wait came, and more may have come since",
         ))
+    }
+
+    fn is_past_last_call(&self) -> bool {
+        self.drain
+            .last_call_ends()
+            .is_none_or(|end| Instant::now() >= end)
     }
 
     fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
@@ -333,42 +223,16 @@ impl Connections {
     }
 }
 
-/// What the parser lets pass and should not have. It is answered as the parser answers: empty, and the end.
-fn refused(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
-    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let fields = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    if headers.len() > MAX_FIELDS || target + fields.sum::<usize>() > MAX_HEAD_BYTES {
-        // hyper counts fields on HTTP/1.1 alone, and there may read up to twice the bytes before it counts them.
-        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-    }
-    // Somebody before us may route, limit or log by the other one (RFC 9112, section 3.2). None at all is left alone: probes
-    // and old tools send none, and nothing here depends on it.
-    if headers.get_all(HOST).iter().nth(1).is_some() {
-        return Some(StatusCode::BAD_REQUEST);
-    }
-    // hyper takes any list that ends in `chunked`, and removes that coding alone. Somebody before us may see another end of
-    // such a body.
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_framed_plainly = match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    };
-    (!is_framed_plainly).then_some(StatusCode::BAD_REQUEST)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{Error, ErrorKind, Read as _, Write as _};
+    use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
     use std::time::Duration;
 
     use axum::Router;
     use axum::routing::get;
 
-    use super::{Server, Times, is_of_one_connection, listen};
+    use super::{Server, Times, listen};
     use crate::lifecycle::Drain;
 
     #[tokio::test]
@@ -396,21 +260,6 @@ mod tests {
             let mut answer = String::new();
             client.read_to_string(&mut answer).expect("an answer, no reset");
             assert!(answer.ends_with("answered"), "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn an_error_of_one_connection_stops_no_accepting() {
-        for kind in [
-            ErrorKind::ConnectionAborted,
-            ErrorKind::ConnectionReset,
-            ErrorKind::HostUnreachable,
-        ] {
-            assert!(is_of_one_connection(&kind.into()), "{kind}");
-        }
-        // ENFILE, EMFILE, ENOMEM.
-        for code in [23, 24, 12] {
-            assert!(!is_of_one_connection(&Error::from_raw_os_error(code)), "{code}");
         }
     }
 }
