@@ -14,7 +14,7 @@ import yaml
 from aws import Aws
 from cloudwatch import VARIABLES, Store
 from conftest import FAST
-from environments import Builder
+from environments import SEEN, SEEN_BEFORE, Builder
 from shipped import alerts
 
 from harness.collector import SHIPPED, Collector
@@ -160,8 +160,7 @@ def run(cloudwatch, tmp_path_factory):
         run.aws = aws
         wanted = sum(len(one.targets) for one in environments)
         store.until("all are scraped", lambda: value(store, 'count(up{pod!=""} == 1)') == wanted)
-        seen = 'sum(histogram_count(increase(http_server_request_duration_seconds{environment="nobody-calls"}[1m])))'
-        store.until("requests are seen", lambda: value(store, seen) > 200)
+        store.until("requests are seen", lambda: all(value(store, query) > SEEN for query in SEEN_BEFORE))
         for environment in environments:
             for call in environment.begin:
                 call()

@@ -21,6 +21,15 @@ STALE = {("ShoutbackKeySetStale", "page"), ("ShoutbackKeySetStale", "ticket")}
 VARIABLES = {"COGNITO_JWKS_REFRESH": "2s", "BREAKER_MIN_CALLS": "1000000", "SHOUTCLOUD_MAX_RETRIES": "1"}
 
 
+# What has to have been seen before the faults begin: two alerts are for what stops after hours of traffic. Six hours at half a
+# request a second are 180 here, at most; the rest is what a rate over few scrapes may be too high.
+SEEN = 300
+SEEN_BEFORE = (
+    'sum(increase(shoutback_shouts_total{environment="nobody-calls"}[1m]))',
+    'sum(increase(shoutback_auth_total{environment="nobody-is-accepted",outcome="accepted"}[1m]))',
+)
+
+
 @dataclass
 class Environment:
     """`expected` are pairs of an alert's name and severity; `labels` are what its alerts have to carry besides."""
