@@ -4,7 +4,10 @@ import html
 import os
 import re
 import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +39,37 @@ def test_it_says_why_it_is_refused(service, language):
     ended = run(language, service, "eyJ.not.one")
     assert ended.returncode != 0
     assert "Unauthenticated" in ended.stdout + ended.stderr
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Stands for what is on the way, and fails."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        page = b"<h1>Bad Gateway</h1>"
+        self.send_response(502)
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def gateway():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        Thread(target=server.serve_forever).start()
+        yield SimpleNamespace(public=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+
+
+@pytest.mark.parametrize("language", COMMANDS)
+def test_it_names_the_status_of_an_answer_that_is_not_the_services(gateway, language):
+    ended = run(language, gateway, "x")
+    assert ended.returncode != 0
+    assert "502" in ended.stderr
 
 
 def test_the_page_shows_these_and_no_others(service):

@@ -14,17 +14,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .body(json!({ "data": "hello, world!" }).to_string())
         .send()
         .await?;
-    let wait = answer.headers().get("retry-after").cloned();
-    let succeeded = answer.status().is_success();
-    let body: Value = serde_json::from_slice(&answer.bytes().await?)?;
-    if succeeded {
-        println!("{}", body["data"].as_str().unwrap_or_default());
+    let status = answer.status();
+    let header = |name| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
+    let (form, wait) = (header("content-type"), header("retry-after"));
+    let body = answer.bytes().await?;
+    if !status.is_success() && form.as_deref() != Some("application/problem+json") {
+        return Err(format!("status {status}").into());
+    }
+    let body: Value = serde_json::from_slice(&body)?;
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    if status.is_success() {
+        println!("{}", text("data"));
         return Ok(());
     }
-    let again = match wait {
-        Some(seconds) => format!("; try again in {} s", seconds.to_str()?),
-        None => String::new(),
-    };
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let again = wait.map_or(String::new(), |seconds| format!("; try again in {seconds} s"));
     Err(format!("{}: {}{again}", text("title"), text("detail")).into())
 }
