@@ -134,18 +134,19 @@ impl Emulators {
         environment
     }
 
-    /// What to try, one command a line, with a token that lasts an hour.
-    pub fn lines_to_paste(&self, public: SocketAddr) -> String {
+    /// What to try, one command a line, with a token that lasts an hour. `signs_in`: whether the page lets its readers.
+    pub fn lines_to_paste(&self, public: SocketAddr, signs_in: bool) -> String {
         let (token, client) = (self.cognito.token(), self.cognito.client());
         let call = format!("curl -sS -w '\\n' http://{public}/v1 -H 'authorization: Bearer {token}'");
         format!(
             "\nShoutback runs at http://{public} with emulators of SHOUTCLOUD ({shoutcloud}) and Cognito ({issuer}).\n\
-             To try it in a browser, sign-in included: http://{public}/docs\n\
+             To try it in a browser{sign_in}: http://{public}/docs\n\
              Or paste these; the token in them lasts an hour.\n\n\
              JSON:\n{call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\n\
              Text:\n{call} -H 'content-type: text/plain' -d 'hello, world!'\n\n\
              A fresh token:\n\
              curl -sS -w '\\n' -u {id}:{secret} -d grant_type=client_credentials -d scope=shoutback/shout {endpoint}/oauth2/token\n",
+            sign_in = if signs_in { ", sign-in included" } else { "" },
             shoutcloud = self.shoutcloud.url(),
             issuer = self.cognito.issuer(),
             endpoint = self.cognito.endpoint(),

@@ -129,12 +129,13 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
     let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
     let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
     warn_of(&loaded);
+    let signs_in = loaded.config.sign_in.is_some() && matches!(loaded.config.auth, Auth::Cognito(_));
     run(
         &telemetry,
         async { Ok(Application::bind(&loaded.config).await?) },
-        |addresses| async move {
+        move |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
-            print(announced.lines_to_paste(reachable(addresses.public)))
+            print(announced.lines_to_paste(reachable(addresses.public), signs_in))
         },
     )
 }
