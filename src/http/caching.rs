@@ -89,8 +89,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
-    use super::asked_for;
-    use crate::shout::Caching;
+    use super::{NOT_REACHED, asked_for, status_of};
+    use crate::shout::{Caching, Forward, Source};
 
     fn asked(values: &[&str]) -> Caching {
         let mut headers = HeaderMap::new();
@@ -134,6 +134,20 @@ mod tests {
             (&["x=\"a, no-store"], Caching::Usual),
         ] {
             assert_eq!(asked(values), caching, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_words_for_each_status() {
+        let mut sources = vec![Source::Unneeded, Source::Cache, Source::Stale, Source::Coalesced];
+        for forward in [Forward::Miss, Forward::Request, Forward::Bypass] {
+            sources.push(Source::Fallback { forward });
+            sources.extend([false, true].map(|stored| Source::Upstream { forward, stored }));
+        }
+        let page = include_str!("docs/page.js");
+        for status in sources.into_iter().map(status_of).chain([NOT_REACHED]) {
+            let status = status.to_str().expect("ASCII");
+            assert!(page.contains(&format!("\n  \"{status}\": ")), "{status}");
         }
     }
 

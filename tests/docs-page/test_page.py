@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -23,6 +24,7 @@ def test_signed_in_a_reader_shouts_and_sees_the_answer(visit):
     reader.sign_in("ada")
     assert reader.page.url == reader.service.public + "/docs"
     assert reader.page.get_by_label("What to shout").input_value() == "typed before the sign-in"
+    expect(reader.page.locator("#curl")).to_contain_text('{"data":"typed before the sign-in"}')
     reader.shout("¡hé, ada! 👨‍👩‍👧")
     expect(reader.page.locator("#shouted")).to_have_text("👨‍👩‍👧 !ADA ,ÉH¡")
     expect(reader.page.locator("#answer .verdict")).to_contain_text("200 OK")
@@ -62,7 +64,9 @@ def test_the_line_for_curl_does_the_same_when_pasted(visit):
     without = reader.page.evaluate("navigator.clipboard.readText()")
     assert '"authorization: Bearer $TOKEN"' in without
     reader.button("Copy with the token").click()
-    expect(reader.button("Copied")).to_have_count(2)
+    expect(reader.button("Copied")).to_have_count(1)
+    # The four examples' buttons are named by their headings.
+    expect(reader.button("Copy")).to_have_count(1)
     line = reader.page.evaluate("navigator.clipboard.readText()")
     assert "$TOKEN" not in line
     pasted = subprocess.run(["sh", "-c", line], env=ENVIRONMENT, capture_output=True, text=True, check=True)
@@ -79,12 +83,70 @@ def test_without_a_token_and_with_a_bad_one_a_reader_is_told_what_to_do(visit):
     reader.paste("Bearer eyJ.not.one")
     expect(reader.page.locator("#who")).to_contain_text("does not look like one of Cognito's")
     reader.button("Shout").click()
-    expect(reader.trouble()).to_contain_text("anew: forget this one first.")
+    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then shout again.")
+    expect(reader.button("Sign in")).to_be_visible()
     reader.page.get_by_role("link", name="About unauthenticated").click()
     expect(reader.page.locator("#unauthenticated")).to_be_in_viewport()
     reader.button("Forget the token").click()
     reader.paste("two words")
     expect(reader.page.locator("#who")).to_contain_text("That is no token")
+
+
+def test_where_copying_is_forbidden_the_text_is_selected(visit):
+    reader = visit()
+    reader.paste(reader.service.token())
+    reader.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden')) }")
+    reader.button("Copy with the token").click()
+    expect(reader.button("Not copied, but selected")).to_be_visible()
+    expect(reader.page.locator("#copied")).to_contain_text("copy it yourself. It takes your token from the variable TOKEN.")
+    assert reader.page.locator("#copied").bounding_box()["width"] > 100
+    assert reader.page.evaluate("getSelection().toString()") == reader.page.locator("#curl").text_content()
+    reader.button("Copy").click()
+    expect(reader.button("Copy with the token")).to_be_visible()
+    expect(reader.page.locator("#copied")).not_to_contain_text("TOKEN")
+
+
+def test_who_signed_in_long_ago_signs_in_again(visit):
+    reader = visit()
+    reader.sign_in("ada")
+    # An access token lasts an hour; this one is one no more.
+    reader.page.route("**/v1", lambda route: route.continue_(headers=route.request.headers | {"authorization": "Bearer eyJ.not.one"}))
+    reader.shout("typed meanwhile")
+    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then shout again.")
+    expect(reader.page.locator("#who")).to_contain_text("Signed in as ada. The service refuses this token: get a new one.")
+    expect(reader.button("Sign out")).to_be_visible()
+    reader.page.unroute("**/v1")
+    reader.sign_in("ada")
+    assert reader.page.get_by_label("What to shout").input_value() == "typed meanwhile"
+    reader.button("Shout").click()
+    expect(reader.page.locator("#shouted")).to_have_text("ELIHWNAEM DEPYT")
+
+
+def test_who_turns_back_at_the_sign_in_leaves_nothing_behind(visit):
+    reader = visit()
+    reader.page.get_by_label("What to shout").fill("typed before")
+    reader.button("Sign in").click()
+    reader.page.wait_for_url("**/login?**")
+    reader.page.go_back()
+    reader.page.wait_for_function("sessionStorage.length === 0")
+    assert reader.page.get_by_label("What to shout").input_value() == "typed before"
+
+
+def test_a_sign_in_that_cannot_begin_or_is_refused_says_what_to_do(visit):
+    reader = visit()
+    reader.page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('blocked', 'SecurityError') } }")
+    reader.button("Sign in").click()
+    expect(reader.page.locator("#who")).to_contain_text("Allow it, or paste a token instead.")
+    reader.page.reload()
+
+    def refuse(route):
+        asked = parse_qs(urlsplit(route.request.url).query)
+        back = urlencode({"error": "invalid_scope", "state": asked["state"][0]})
+        route.fulfill(status=302, headers={"location": f"{asked['redirect_uri'][0]}?{back}"})
+
+    reader.page.route("**/oauth2/authorize?**", refuse)
+    reader.button("Sign in").click()
+    expect(reader.page.locator("#who")).to_contain_text("Cognito did not sign you in (invalid_scope). Sign in again;")
 
 
 def test_a_pasted_token_is_taken(visit):

@@ -1,9 +1,12 @@
-// The part of /docs that can be tried. Nothing is loaded from elsewhere, nothing but the sign-in's own two secrets is stored, and
-// texts only ever become text: no HTML is made here.
+// The part of /docs that can be tried. Nothing is loaded from elsewhere; nothing is stored but what a sign-in needs to come back,
+// until it is back; and texts only ever become text: no HTML is made here.
 
-const { auth, signIn: cognito, clientId, scopes } = document.body.dataset;
+const { auth, signIn: cognito, clientId, scopes, requestTimeoutMs } = document.body.dataset;
 const byId = (id) => document.getElementById(id);
 const redirectUri = `${location.origin}/docs`;
+
+// The service answers within its own time. What takes this much longer is lost on the way.
+const PATIENCE_MS = Number(requestTimeoutMs) + 30_000;
 
 // --- the token ---
 
@@ -34,10 +37,12 @@ function claimsOf(value) {
 }
 
 function showToken(trouble = "") {
-  byId("sign-in").hidden = !cognito || token !== null;
+  // A token that was refused is still held, so that it can be looked at and signed out of, but the way to another is open.
+  const isGood = token !== null && !token.refused;
+  byId("sign-in").hidden = !cognito || isGood;
   byId("sign-out").hidden = token === null;
   byId("sign-out").textContent = token?.signedIn ? "Sign out" : "Forget the token";
-  byId("paste").hidden = token !== null;
+  byId("paste").hidden = isGood;
   byId("copy-with-token").hidden = token === null;
   const who = byId("who");
   if (trouble) {
@@ -51,7 +56,7 @@ function showToken(trouble = "") {
   }
 }
 
-function described({ holder, person, isIdToken, expires, signedIn }) {
+function described({ holder, person, isIdToken, expires, signedIn, refused }) {
   if (isIdToken) {
     return "This is an ID token. The API takes access tokens: it will refuse this one.";
   }
@@ -59,13 +64,13 @@ function described({ holder, person, isIdToken, expires, signedIn }) {
     return "There is a token, but it does not look like one of Cognito's.";
   }
   const verb = signedIn ? "Signed in as" : person ? "A token of" : "A token of the client";
-  if (!expires) {
-    return `${verb} ${holder}.`;
+  if (expires && expires <= new Date()) {
+    return `${verb} ${holder}. The token expired at ${time(expires)}: get a new one.`;
   }
-  if (expires <= new Date()) {
-    return `${verb} ${holder}. It expired at ${time(expires)}: get a new one.`;
+  if (refused) {
+    return `${verb} ${holder}. The service refuses this token: get a new one.`;
   }
-  return `${verb} ${holder}, good until ${time(expires)}.`;
+  return expires ? `${verb} ${holder}, good until ${time(expires)}.` : `${verb} ${holder}.`;
 }
 
 function time(date) {
@@ -87,8 +92,19 @@ function usePasted(event) {
 
 // --- signing in: authorization code with PKCE (RFC 7636), by a client without a secret ---
 
-// All that outlives the way to Cognito and back, in sessionStorage, and removed at once then: useless without the code.
+// All that outlives the way to Cognito and back, in sessionStorage: the state, the verifier (useless without the code) and the
+// text. Removed at once then, however the reader comes back.
 const JOURNEY = "shoutback-sign-in";
+
+function takeJourney() {
+  try {
+    const kept = sessionStorage.getItem(JOURNEY);
+    sessionStorage.removeItem(JOURNEY);
+    return JSON.parse(kept);
+  } catch {
+    return null;
+  }
+}
 
 function random() {
   return base64url(crypto.getRandomValues(new Uint8Array(32)));
@@ -105,7 +121,12 @@ async function beginSignIn() {
   }
   const journey = { state: random(), verifier: random(), text: byId("text").value };
   const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(journey.verifier));
-  sessionStorage.setItem(JOURNEY, JSON.stringify(journey));
+  try {
+    sessionStorage.setItem(JOURNEY, JSON.stringify(journey));
+  } catch {
+    showToken("Signing in takes this site's storage, which the browser blocks. Allow it, or paste a token instead.");
+    return;
+  }
   const query = new URLSearchParams({
     response_type: "code",
     client_id: clientId,
@@ -121,21 +142,23 @@ async function beginSignIn() {
 /** Ends what `beginSignIn` began, if this page was opened by Cognito sending the reader back. */
 async function endSignIn() {
   const query = new URLSearchParams(location.search);
+  const journey = takeJourney();
+  if (journey) {
+    byId("text").value = journey.text;
+    showLine();
+  }
   if (!query.has("code") && !query.has("error")) {
     return;
   }
   // A code works once, and neither it nor the state is for the history.
   history.replaceState(null, "", `/docs${location.hash}`);
-  const journey = JSON.parse(sessionStorage.getItem(JOURNEY) ?? "null");
-  sessionStorage.removeItem(JOURNEY);
   if (!cognito || !journey || query.get("state") !== journey.state) {
     showToken("That sign-in was not begun on this page, so it was not used. Sign in again.");
     return;
   }
-  byId("text").value = journey.text;
   if (query.has("error")) {
     const reason = query.get("error_description") ?? query.get("error");
-    showToken(`Cognito did not sign you in: ${reason}`);
+    showToken(`Cognito did not sign you in (${reason}). Sign in again; if it goes on, ask whoever runs the service.`);
     return;
   }
   byId("who").textContent = "Signing in…";
@@ -150,6 +173,7 @@ async function endSignIn() {
         code_verifier: journey.verifier,
       }),
       credentials: "omit",
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
     const { access_token: accessToken } = await answer.json();
     if (!answer.ok || !accessToken) {
@@ -235,7 +259,14 @@ async function call() {
   const begun = performance.now();
   let answer, body;
   try {
-    answer = await fetch("/v1", { method: "POST", headers, body: sent.body, credentials: "omit", redirect: "error" });
+    answer = await fetch("/v1", {
+      method: "POST",
+      headers,
+      body: sent.body,
+      credentials: "omit",
+      redirect: "error",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
     body = await answer.text();
   } catch {
     byId("facts").hidden = true;
@@ -280,6 +311,10 @@ function success(answer, shouted, json, took) {
 /** The ingress has problems of its own, some of them without a section here. */
 function failure(problem, answer, took) {
   const name = String(problem.type).split("#")[1] ?? "";
+  if (name === "unauthenticated" && token) {
+    token.refused = true;
+    showToken();
+  }
   const explained = byId(name)?.querySelector(".explanation");
   const next = nextStep(name, answer.headers.get("retry-after"));
   const parts = next ? [element("strong", {}, next)] : [];
@@ -294,8 +329,7 @@ function failure(problem, answer, took) {
 /** What to do on this page, where that is more than the explanation says. */
 function nextStep(name, retryAfter) {
   if (name === "unauthenticated") {
-    const way = cognito ? "Sign in above, or paste a token" : "Paste a token above";
-    return token ? `${way} anew: forget this one first.` : `${way}, then shout again.`;
+    return cognito ? "Sign in above, or paste a token, then shout again." : "Paste a token above, then shout again.";
   }
   if (retryAfter) {
     return `Shout again in ${retryAfter} ${retryAfter === "1" ? "second" : "seconds"}.`;
@@ -331,9 +365,11 @@ const CACHE_STATUS = {
   "shoutback; hit; detail=stale-if-error": "kept from earlier, longer ago than usual: SHOUTCLOUD failed",
   "shoutback; fwd=request; stored": "asked for anew, as you wanted, and kept",
   "shoutback; fwd=request": "asked for anew, as you wanted",
-  "shoutback; fwd=bypass": "asked for now, beside the cache",
+  "shoutback; fwd=bypass": "not from the cache, and not kept",
   "shoutback; fwd=miss; detail=local-fallback": "capitalised by Shoutback itself: SHOUTCLOUD failed",
-  shoutback: "given before the cache was reached",
+  "shoutback; fwd=request; detail=local-fallback": "asked for anew, as you wanted, but capitalised by Shoutback itself: SHOUTCLOUD failed",
+  "shoutback; fwd=bypass; detail=local-fallback": "not kept; capitalised by Shoutback itself: SHOUTCLOUD failed",
+  "shoutback": "given before the cache was reached",
 };
 
 const SAID = {
@@ -372,21 +408,32 @@ function element(name, properties = {}, ...children) {
 
 // --- copying ---
 
-async function copy(text, button) {
+// One button at a time says how it went.
+let unsay = () => {};
+let soon;
+
+/** Copies `text`; where the browser forbids it, selects what is `shown`, and says what is `missing` from that. */
+async function copy(text, button, shown, missing = "") {
+  clearTimeout(soon);
+  unsay();
   const said = byId("copied");
-  const before = button.textContent;
+  const label = button.textContent;
+  unsay = () => {
+    button.textContent = label;
+    said.textContent = "";
+    said.className = "unseen";
+  };
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
     said.textContent = "Copied.";
+    soon = setTimeout(unsay, 2000);
   } catch {
-    said.textContent = "The browser did not let this page copy. Select the line and copy it yourself.";
-    button.textContent = "Not copied";
+    getSelection().selectAllChildren(shown);
+    button.textContent = "Not copied, but selected";
+    said.textContent = `The browser did not let this page copy. The text is selected: copy it yourself.${missing}`;
+    said.className = "hint";
   }
-  setTimeout(() => {
-    button.textContent = before;
-    said.textContent = "";
-  }, 2000);
 }
 
 function addCopyButtons() {
@@ -394,7 +441,7 @@ function addCopyButtons() {
     const heading = code.closest(".example").querySelector("h3");
     const button = element("button", { type: "button" }, "Copy");
     button.setAttribute("aria-label", `Copy the example in ${heading.textContent}`);
-    button.addEventListener("click", () => copy(code.textContent, button));
+    button.addEventListener("click", () => copy(code.textContent, button, code));
     const bar = element("div", { className: "bar" });
     heading.before(bar);
     bar.append(heading, button);
@@ -418,8 +465,13 @@ byId("text").addEventListener("keydown", (event) => {
     byId("shout").requestSubmit();
   }
 });
-document.querySelector('[data-copy="curl"]').addEventListener("click", (event) => copy(byId("curl").textContent, event.currentTarget));
-byId("copy-with-token").addEventListener("click", (event) => copy(curl(request(), token?.value ?? null), event.currentTarget));
+byId("copy").addEventListener("click", (event) => copy(byId("curl").textContent, event.currentTarget, byId("curl")));
+byId("copy-with-token").addEventListener("click", (event) => {
+  const missing = " It takes your token from the variable TOKEN.";
+  return copy(curl(request(), token?.value ?? null), event.currentTarget, byId("curl"), missing);
+});
+// Back from Cognito's page by the browser's own button, with this page as it was.
+addEventListener("pageshow", (event) => event.persisted && takeJourney());
 addCopyButtons();
 showToken();
 showLine();

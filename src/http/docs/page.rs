@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
@@ -74,7 +75,12 @@ impl Page {
             Auth::Cognito(cognito) => (Some(cognito.required_scopes.as_slice()), config.sign_in.as_ref()),
             Auth::Disabled => (None, None),
         };
-        let html = render(scopes, sign_in, config.http.max_body_bytes);
+        let html = render(
+            scopes,
+            sign_in,
+            config.http.max_body_bytes,
+            config.http.request_timeout,
+        );
         Self {
             file: File::new("text/html; charset=utf-8", html.into()),
             policy: policy(sign_in),
@@ -147,7 +153,12 @@ impl File {
 }
 
 /// `scopes`: `None` where everybody may call.
-fn render(scopes: Option<&[String]>, sign_in: Option<&SignIn>, max_body_bytes: usize) -> String {
+fn render(
+    scopes: Option<&[String]>,
+    sign_in: Option<&SignIn>,
+    max_body_bytes: usize,
+    request_timeout: Duration,
+) -> String {
     static COMMON: LazyLock<String> = LazyLock::new(|| {
         include_str!("page.html")
             .replace("{{version}}", version::VERSION)
@@ -170,6 +181,7 @@ fn render(scopes: Option<&[String]>, sign_in: Option<&SignIn>, max_body_bytes: u
     COMMON
         .replace("{{auth}}", auth)
         .replace("{{max_body}}", &size(max_body_bytes))
+        .replace("{{request_timeout_ms}}", &request_timeout.as_millis().to_string())
         .replace("{{client_id}}", &escaped(client_id))
         .replace("{{sign_in}}", &escaped(origin))
         .replace("{{with_scopes}}", &token)
@@ -237,6 +249,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::header::IF_NONE_MATCH;
     use http::{HeaderMap, HeaderValue};
 
@@ -244,7 +258,7 @@ mod tests {
 
     #[test]
     fn every_problem_has_a_section() {
-        let page = render(Some(&["a/b".to_owned()]), None, 65_536);
+        let page = render(Some(&["a/b".to_owned()]), None, 65_536, Duration::from_secs(30));
         for kind in Kind::ALL {
             assert!(
                 page.contains(&format!("id=\"{}\"", kind.name())),
@@ -258,7 +272,7 @@ mod tests {
     #[test]
     fn text_is_escaped() {
         assert_eq!(code_spans("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
-        let page = render(Some(&["\"><script>".to_owned()]), None, 1);
+        let page = render(Some(&["\"><script>".to_owned()]), None, 1, Duration::ZERO);
         assert!(!page.contains("\"><script>"));
     }
 
