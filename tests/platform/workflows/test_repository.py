@@ -33,7 +33,7 @@ def test_owners_are_teams():
     assert teams == {f"REPLACE_WITH_ORG/{team}" for team in ("developers", "sre", "security")}
 
 
-@pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts/release"])
+@pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts", "scripts/install", "scripts/release"])
 def test_what_reaches_clusters_and_aws_is_sres(folder):
     assert "/sre" in owned()[f"/{folder}/"]
 
