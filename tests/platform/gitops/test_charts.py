@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -111,13 +113,13 @@ def notifications(applications):
     return applications["argocd-settings"].one("ConfigMap", "argocd-notifications-cm")["data"]
 
 
-def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40)):
-    """Of an application, as Argo CD has it."""
-    sync = {"phase": phase, "syncResult": {"revisions": list(revisions)}}
+def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40), since="2026-11-23T10:00:30Z"):
+    """Of an application, as Argo CD has it: a sync that was begun at ten, and a health."""
+    sync = {"phase": phase, "syncResult": {"revisions": list(revisions)}, "startedAt": "2026-11-23T10:00:00Z"}
     return {
         "metadata": {"name": "shoutback"},
         "spec": {"sources": [{"repoURL": "https://github.com/example/shoutback.git", "ref": "deployed"}, {"repoURL": "x"}]},
-        "status": {"operationState": sync, "health": {"status": health}},
+        "status": {"operationState": sync, "health": {"status": health, "lastTransitionTime": since}},
     }
 
 
@@ -151,6 +153,9 @@ def test_who_is_told_is_subscribed(applications):
     ("application", "sent"),
     [
         (state(), "success"),
+        # What ran before is healthy, and the new replicas are not looked at yet.
+        (state(since="2026-11-23T09:00:00Z"), None),
+        (state(since=None), None),
         (state(health="Progressing"), None),
         (state(phase="Running"), None),
         (state(phase="Running", health="Degraded"), "failure"),
@@ -161,7 +166,7 @@ def test_who_is_told_is_subscribed(applications):
     ],
 )
 def test_what_is_told_when(applications, application, sent):
-    """The triggers' conditions are of a language of their own; what they say is also Python, but for three words."""
+    """The triggers' conditions are of a language of their own; what they say is also Python, but for a few words."""
 
     class Object(dict):
         __getattr__ = dict.__getitem__
@@ -170,6 +175,7 @@ def test_what_is_told_when(applications, application, sent):
     app = json.loads(json.dumps(application), object_hook=Object)
     for trigger in ("deployed", "not-deployed"):
         for condition in yaml.safe_load(notifications(applications)[f"trigger.{trigger}"]):
-            if eval(condition["when"].replace("nil", "None"), {"app": app}):
+            when = condition["when"].replace("nil", "None").replace(".Before(", ".__lt__(")
+            if eval(when, {"app": app, "time": SimpleNamespace(Parse=datetime.fromisoformat)}):
                 told |= set(condition["send"])
     assert told == ({sent} if sent else set())
