@@ -65,6 +65,8 @@ syncPolicy:
     {{- end }}
   # Definitions and webhooks of a wave may need a moment until they serve.
   retry:
+    # At a newer commit, if there is one by then: a revert, say.
+    refresh: true
     limit: 10
     backoff: { duration: 10s, factor: 2, maxDuration: 3m }
 {{- end }}
