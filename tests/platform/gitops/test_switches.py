@@ -82,7 +82,25 @@ def test_the_canary_ends_before_the_pipeline_gives_up(switched, page):
     assert watched == 2
     longest = max(minutes(metric["initialDelay"]) + (metric["count"] - 1) * minutes(metric["interval"]) for metric in canary.one("AnalysisTemplate")["spec"]["metrics"])
     patience = re.search(r'\("WAIT_TIMEOUT", "(\d+)m"\)', page("scripts/release/wait"))[1]
-    assert watched * longest < int(patience)
+    # Argo CD looks at git every three minutes, and replicas take their time to start: ten minutes for that.
+    assert watched * longest + 10 < int(patience)
+
+
+def test_each_release_changes_the_canary(switched):
+    """Or Argo CD would see nothing to do, and tell the pipeline nothing."""
+    canary = switched("canary")["canary"]
+    tag = next(parameter["value"] for source in canary.sources for parameter in source.get("helm", {}).get("parameters", []) if parameter["name"] == "image.tag")
+    assert canary.one("Rollout")["metadata"]["labels"]["app.kubernetes.io/version"] == tag
+
+
+def test_the_canary_loses_no_replicas_when_it_comes_and_does_not_go_unasked(switched):
+    canary = switched("canary")["canary"]
+    scaler, rollout = canary.one("HorizontalPodAutoscaler")["spec"], canary.one("Rollout")["spec"]
+    assert rollout["replicas"] == scaler["maxReplicas"]
+    [ignored] = canary.spec["ignoreDifferences"]
+    assert ignored == {"group": "argoproj.io", "kind": "Rollout", "jsonPointers": ["/spec/replicas"]}
+    assert "RespectIgnoreDifferences=true" in canary.spec["syncPolicy"]["syncOptions"]
+    assert canary.manifest["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Prune=confirm,Delete=confirm"
 
 
 def minutes(text):
