@@ -25,6 +25,7 @@ HANDED_ON = {
     "controller.service.annotations",
     "controller.strategy",
     "controller.topologySpreadConstraints",
+    "prometheus.serviceMonitor.labels",
 }
 
 
@@ -148,6 +149,8 @@ def test_the_chart_and_the_controller_agree_on_names(environment, values):
 def test_metrics_are_scraped(environment):
     prometheus = manifests.controller_values(environment)["prometheus"]
     assert prometheus["create"] and prometheus["service"]["create"] and prometheus["serviceMonitor"]["create"]
+    # Or the Prometheus of kube-prometheus-stack does not look at it.
+    assert prometheus["serviceMonitor"]["labels"] == {"release": "kube-prometheus-stack"}
     ports = [
         p["port"]
         for rule in manifests.controller_values(environment)["controller"]["networkPolicy"]["ingress"]
