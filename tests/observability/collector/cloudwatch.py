@@ -1,12 +1,12 @@
 """What observability/cloudwatch comes to once Terraform has read it, and a Prometheus in CloudWatch's place."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
-from harness.process import ENVIRONMENT, Process, answers, ask
+from harness.process import Process, answers, ask
+from harness.terraform import environment
 from harness.toxiproxy import free_port
 
 SHIPPED = Path(__file__).parents[3] / "observability/cloudwatch"
@@ -59,10 +59,10 @@ def rendered(directory):
     """What MODULE puts out: objects, and as text `stack` and `dashboard`."""
     (directory / "main.tf").write_text(MODULE)
     (directory / "terraform.tfvars.json").write_text(json.dumps({"directory": str(SHIPPED), "vars": VARIABLES}))
-    environment = ENVIRONMENT | {"TF_DATA_DIR": str(directory / ".terraform"), "HOME": os.environ["HOME"]}
+    variables = environment() | {"TF_DATA_DIR": str(directory / ".terraform")}
 
     def terraform(*command):
-        return subprocess.run(["terraform", *command], cwd=directory, env=environment, check=True, stdout=subprocess.PIPE).stdout
+        return subprocess.run(["terraform", *command], cwd=directory, env=variables, check=True, stdout=subprocess.PIPE).stdout
 
     terraform("init", "-no-color")
     terraform("apply", "-auto-approve", "-no-color")

@@ -38,7 +38,7 @@ def all_of(service, resource, context, *actions):
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-node"
 POOL = "userpool/eu-central-1_AbCdEfGhI"
-ALARM = f"alarm:staging-ShoutbackReplicaDown-page"
+ALARM = "alarm:staging-ShoutbackReplicaDown-page"
 
 CALLS = {
     "aws_acm_certificate": [

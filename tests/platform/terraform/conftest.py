@@ -8,6 +8,8 @@ import pytest
 from faults import FAULTS, failures
 from folders import FOLDERS, Copy, Results
 
+from harness.terraform import VERSION, BuildError
+
 COPY = pytest.StashKey()
 RESULTS = pytest.StashKey()
 DIRECTORY = pytest.StashKey()
@@ -20,9 +22,16 @@ def pytest_collection_finish(session):
         return
     directory = session.config.stash[DIRECTORY] = tempfile.TemporaryDirectory(prefix="shoutback-terraform-")
     copy = session.config.stash[COPY] = Copy(Path(directory.name) / "whole")
-    tried = copy.init("modules/kms")
+    try:
+        tried = copy.init("modules/kms")
+    except BuildError as error:
+        pytest.exit(f"error: Terraform was not tested, for lack of its provider. {error}.", returncode=1)
     if tried.returncode:
-        pytest.exit(f"TERRAFORM WAS NOT TESTED: its provider cannot be had.\n{tried.stdout}{tried.stderr}", returncode=1)
+        pytest.exit(
+            f"error: Terraform was not tested, for lack of its provider.\n{tried.stdout}{tried.stderr}\n"
+            f"If terraform/ pins another version than {VERSION}, record its schema: tests/platform/terraform/provider/README.md.",
+            returncode=1,
+        )
     results = session.config.stash[RESULTS] = Results()
     for folder in wanted:
         results.begin(folder, copy.test, folder)

@@ -1,6 +1,5 @@
 """Terraform's folders, tried in a copy of `terraform/`: what `terraform test` says of one, and what it would have created."""
 
-import functools
 import json
 import os
 import shutil
@@ -9,6 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from harness.terraform import environment
 
 # The checkout, or a copy of it that has faults.
 ROOT = Path(os.environ.get("SHOUTBACK_ROOT") or Path(__file__).resolve().parents[3])
@@ -62,7 +63,7 @@ class Copy:
         return subprocess.run(["terraform", *arguments], cwd=self.terraform / folder, env=environment(), capture_output=True, text=True)
 
     def init(self, folder):
-        # One after the other: a cache of providers is not made for two.
+        # One after the other: the cache that the real provider is downloaded to is not safe for two at once.
         with _INIT:
             return self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
 
@@ -79,22 +80,6 @@ class Copy:
 
 
 _INIT = threading.Lock()
-
-
-@functools.cache
-def environment():
-    """What Terraform inherits: where its providers are, no credentials, and no variables of whoever runs the tests."""
-    given = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
-    # Reading the provider's schema again for every run is most of the work, and much of that is collecting its garbage.
-    given |= {"CHECKPOINT_DISABLE": "1", "GOGC": "400", "TF_IN_AUTOMATION": "1"}
-    if not Path(given.get("TF_CLI_CONFIG_FILE", "")).is_file():
-        # The provider is large and wanted a dozen times. A configuration of one's own may mean another provider than the
-        # registry's, and keeps out of this.
-        given.pop("TF_CLI_CONFIG_FILE", None)
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoutback" / "terraform-providers"
-        cache.mkdir(parents=True, exist_ok=True)
-        given |= {"TF_PLUGIN_CACHE_DIR": str(cache), "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "true"}
-    return given
 
 
 def _read(message, runs):
