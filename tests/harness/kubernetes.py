@@ -1,6 +1,6 @@
 """A real Kubernetes control plane on this machine, and what tests ask of it.
 
-Its binaries are on PATH once scripts/install/{etcd,kubernetes,helm} have put them there, kwok's once scripts/install/kwok has.
+Its binaries are on PATH as `scripts/tools path etcd kubernetes helm kwok` prints it.
 Everything a test hands to `kubectl` and `Api` is done as `admin`, unless it names somebody to impersonate.
 """
 
@@ -16,7 +16,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from .process import ENVIRONMENT, Process, wait_until
+from .process import ENVIRONMENT, Process
 from .toxiproxy import free_port
 
 @dataclass(frozen=True)

@@ -7,9 +7,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
-# What a child inherits: nothing of whoever runs the tests, neither credentials nor proxies.
-ENVIRONMENT = {"PATH": os.environ["PATH"]}
+# A file, because GIT_CONFIG_COUNT would not do: git clears it for the other repository of a clone, a fetch or a push.
+GIT = {"GIT_CONFIG_GLOBAL": str(Path(__file__).resolve().with_name("gitconfig")), "GIT_CONFIG_SYSTEM": os.devnull}
+
+# What a child inherits: nothing of whoever runs the tests, neither credentials nor proxies nor git's configuration.
+ENVIRONMENT = {"PATH": os.environ["PATH"]} | GIT
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -75,10 +75,14 @@ VARIABLES = {
 
 
 def raise_descriptors(wanted):
-    """For this process and its children."""
+    """Raises the soft limit of this process and its children. The bounds hold for 10,000 requests only, so there are not fewer of them
+    where the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"error: {wanted} descriptors are needed and the hard limit is {hard}: raise it (`ulimit -Hn`)")
+        sys.exit(
+            f"error: {wanted:,} open files are needed, and the hard limit of this user is {hard:,}. "
+            "As root, `ulimit -n 20000` raises it for a shell; for a login, `nofile` in /etc/security/limits.conf does"
+        )
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

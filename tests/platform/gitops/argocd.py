@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
+from harness.git import git
 from harness.process import ENVIRONMENT
-from source import git
 
 REPOSITORY = "https://github.com/example/shoutback.git"
 # Values for tests, by placeholder.

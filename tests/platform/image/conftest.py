@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from container import VARIABLES, Container, run
+from container import Container, run
+from harness.git import inherited
 from harness.shoutback import Emulators
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,7 @@ def build(tmp_path_factory):
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
 
     def build(tool):
-        variables = {name: value for name, value in os.environ.items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool}
+        variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool}
         options = ["--pull=never", *(f"--volume={volume}" for volume in volumes)]
         built = subprocess.run([ROOT / "scripts/image", *options], env=variables, stdout=subprocess.PIPE, text=True)
         assert built.returncode == 0

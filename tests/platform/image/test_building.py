@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from container import run
+from harness.git import git
+from harness.process import GIT
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,13 +79,11 @@ class Checkout:
             (self.bin / command).symlink_to(shutil.which(command))
         self.git("init", "--quiet")
         self.git("add", ".")
-        self.git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message=All")
-        self.commit = self.git("rev-parse", "HEAD").strip()
+        self.git("commit", "--quiet", "--message=All")
+        self.commit = self.git("rev-parse", "HEAD")
 
     def git(self, *arguments):
-        environment = os.environ | {"TZ": "UTC0"}
-        git = subprocess.run(["git", *arguments], cwd=self.root, env=environment, check=True, capture_output=True, text=True)
-        return git.stdout
+        return git(self.root, *arguments, TZ="UTC0")
 
     def tool(self, name, does=WORKS):
         path = self.bin / name
@@ -92,7 +92,7 @@ class Checkout:
 
     def build(self, *arguments, **variables):
         self.record.write_text("")
-        environment = {"PATH": str(self.bin), "RECORD": str(self.record)} | variables
+        environment = GIT | {"PATH": str(self.bin), "RECORD": str(self.record)} | variables
         return subprocess.run([self.root / "scripts/image", *arguments], env=environment, capture_output=True, text=True)
 
     def asked(self):
@@ -162,7 +162,7 @@ def test_it_is_named_after_the_commit(checkout):
     assert tags == [f"shoutback:{checkout.commit}", "shoutback"]
     given = dict(command[at + 1].split("=", 1) for at, argument in enumerate(command) if argument == "--build-arg")
     assert given["REVISION"] == checkout.commit
-    assert given["CREATED"] == checkout.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd").strip()
+    assert given["CREATED"] == checkout.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
     assert command[-3:] == ["--label", "a=b", "."]
 
 

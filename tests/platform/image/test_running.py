@@ -1,7 +1,6 @@
 """What a container of the image does, locked down: it answers, resolves names, trusts and distrusts, stops."""
 
 import asyncio
-import base64
 import json
 import shlex
 import subprocess

@@ -1,7 +1,6 @@
 """The real NGINX, configured as the controller would, and reloaded as it does."""
 
 import contextlib
-import getpass
 import http.client
 import json
 import os
@@ -24,8 +23,8 @@ class Nginx(Process):
     """`endpoints` are the addresses behind the Ingress' one Service; `edit` changes what the controller would write."""
 
     def __init__(self, directory, ingress, entries, secrets, endpoints, edit=None, balancer="127.0.0.1"):
-        # Workers of a root's NGINX would be nobody, who may not write into this folder.
-        user = getpass.getuser() if os.geteuid() == 0 else None
+        # Workers of a root's NGINX would be nobody, who may not write into this folder. Not getpass.getuser(): sudo may keep LOGNAME.
+        user = "root" if os.geteuid() == 0 else None
         self.place = Place(directory, free_port(), free_port(), version(), user, balancer)
         self.ingress, self.entries, self.secrets = ingress, entries, secrets
         self.configured, self.edit = 0, edit or (lambda written: written)

@@ -4,13 +4,13 @@ import re
 import threading
 import traceback
 
+from harness.git import git
 from harness.process import ask
 from harness.relay import Relay
 from harness.shoutback import Emulators
 
 from containers import Container
 from github import REPOSITORY, TOKEN
-from source import git
 
 
 class Environment:

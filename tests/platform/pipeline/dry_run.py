@@ -12,10 +12,12 @@ import textwrap
 import time
 from pathlib import Path
 
+from harness.git import git
+
 from cluster import Clusters, Environment
 from containers import Containers, Registry
 from github import GitHub
-from source import Source, git
+from source import Source
 
 PRODUCTION_VALUES = "gitops/production/shoutback/values.yaml"
 

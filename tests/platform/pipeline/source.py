@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from harness.git import git, listed
 from harness.process import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,23 +22,6 @@ USER 65532:65532
 ENTRYPOINT ["/shoutback"]
 """
 
-# Neither this machine's configuration nor its credentials.
-GIT = {
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_AUTHOR_NAME": "Somebody",
-    "GIT_AUTHOR_EMAIL": "somebody@example.com",
-    "GIT_COMMITTER_NAME": "Somebody",
-    "GIT_COMMITTER_EMAIL": "somebody@example.com",
-}
-
-
-def git(directory, *arguments, succeeds=True):
-    done = subprocess.run(["git", *arguments], cwd=directory, env=ENVIRONMENT | GIT, capture_output=True, text=True)
-    if succeeds:
-        assert done.returncode == 0, f"git {arguments}: {done.stderr}"
-    return done.stdout.strip()
-
 
 class Source:
     def __init__(self, directory, only=()):
@@ -48,12 +32,10 @@ class Source:
         self.runs = 0
         git(directory, "init", "--quiet", "--bare", "--initial-branch=main", self.bare)
         git(directory, "init", "--quiet", "--initial-branch=main", self.work)
-        listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *only)
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file() or (ROOT / name).is_symlink():
-                (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-                # Charts have links into observability/.
-                shutil.copy2(ROOT / name, self.work / name, follow_symlinks=False)
+        for name in listed(ROOT, *only):
+            (self.work / name).parent.mkdir(parents=True, exist_ok=True)
+            # Charts have links into observability/.
+            shutil.copy2(ROOT / name, self.work / name, follow_symlinks=False)
         (self.work / "Dockerfile").write_text(DOCKERFILE)
         git(self.work, "remote", "add", "origin", self.bare)
         self.commit("Begin")
@@ -107,12 +89,11 @@ class Run:
 
     def __call__(self, program, *arguments, **variables):
         """What became of the program: its exit code, stdout and stderr."""
-        environment = ENVIRONMENT | {name: GIT[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")}
         inherited = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR") if name in os.environ}
         return subprocess.run(
             [self.directory / "scripts/release" / program, *map(str, arguments)],
             cwd=self.directory,
-            env=environment | inherited | self.variables | variables,
+            env=ENVIRONMENT | inherited | self.variables | variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

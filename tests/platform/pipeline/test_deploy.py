@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from source import git
+from harness.git import git
 
 IMAGE = "gitops/{}/shoutback/image.yaml"
 

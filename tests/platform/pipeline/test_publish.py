@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
+from harness.git import git
 from harness.process import ask
-from source import ROOT, git
+from source import ROOT
 
 
 @pytest.fixture

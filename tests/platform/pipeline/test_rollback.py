@@ -2,7 +2,7 @@
 
 import pytest
 
-from source import git
+from harness.git import git
 from test_deploy import meanwhile, moves_to, put_back, tip
 
 

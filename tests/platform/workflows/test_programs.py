@@ -11,6 +11,10 @@ import urllib.parse
 import pytest
 from workflows import TOP
 
+from harness.git import git
+from harness.process import GIT
+from harness.terraform import environment
+
 REPOSITORY, TOKEN = "example/shoutback", "ghs_test"
 COMMIT = "a" * 40
 
@@ -196,8 +200,8 @@ def test_an_output_is_one_line_of_a_command_that_succeeded(tmp_path):
 
 
 def test_images_that_run_are_named_once(tmp_path):
-    for environment, digit in (("staging", "1"), ("production", "1"), ("test", "2")):
-        folder = tmp_path / "gitops" / environment / "shoutback"
+    for name, digit in (("staging", "1"), ("production", "1"), ("test", "2")):
+        folder = tmp_path / "gitops" / name / "shoutback"
         folder.mkdir(parents=True)
         (folder / "image.yaml").write_text(f'image:\n  tag: "x"\n  digest: "sha256:{digit * 64}"\n')
     done = run("github/deployed", tmp_path, "registry/shoutback")
@@ -230,20 +234,15 @@ def checkout(tmp_path):
 
 
 def commit(folder, title, start=False):
-    def git(*arguments):
-        done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], cwd=folder, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
     if start:
-        git("init", "--quiet")
-    git("add", "--all")
-    git("commit", "--quiet", "--allow-empty", "--message", title)
-    return git("rev-parse", "HEAD")
+        git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", title)
+    return git(folder, "rev-parse", "HEAD")
 
 
 def inside(checkout, program, *arguments, variables=None):
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE") if name in os.environ}
-    return subprocess.run([checkout / "scripts/terraform" / program, *map(str, arguments)], cwd=checkout, env=environment | (variables or {}), capture_output=True, text=True)
+    return subprocess.run([checkout / "scripts/terraform" / program, *map(str, arguments)], cwd=checkout, env=environment() | GIT | (variables or {}), capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(

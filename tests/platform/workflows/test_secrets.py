@@ -7,9 +7,11 @@ import subprocess
 import pytest
 from workflows import TOP
 
+from harness.git import git, inherited
+
 
 def look(*directory):
-    return subprocess.run([TOP / "scripts/secrets", *directory], cwd=TOP, capture_output=True, text=True)
+    return subprocess.run([TOP / "scripts/secrets", *directory], cwd=TOP, env=inherited(), capture_output=True, text=True)
 
 
 def test_nothing_is_in_the_history():
@@ -24,17 +26,14 @@ def repository(tmp_path):
     """`repository(file, text)`: a repository of which a commit has added that file, and a later one has removed it."""
 
     def repository(file, text):
-        def git(*arguments):
-            subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-        git("init", "--quiet")
+        git(tmp_path, "init", "--quiet")
         (tmp_path / ".gitleaks.toml").write_text((TOP / ".gitleaks.toml").read_text())
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
-        git("add", "--all")
-        git("commit", "--quiet", "--message", "Add")
-        git("rm", "--quiet", file)
-        git("commit", "--quiet", "--message", "Remove")
+        git(tmp_path, "add", "--all")
+        git(tmp_path, "commit", "--quiet", "--message", "Add")
+        git(tmp_path, "rm", "--quiet", file)
+        git(tmp_path, "commit", "--quiet", "--message", "Remove")
         return tmp_path
 
     return repository
@@ -61,6 +60,6 @@ def test_a_password_on_a_command_line_is_found(repository):
 
 
 def test_half_a_history_is_no_history(tmp_path):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{TOP}", tmp_path / "clone"], check=True)
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{TOP}", "clone")
     done = look(tmp_path / "clone")
     assert done.returncode == 2 and "whole history" in done.stderr
