@@ -3,18 +3,15 @@
 import fnmatch
 import json
 import re
-import subprocess
+import tomllib
 
 import pytest
 from workflows import TOP
 
+from harness.git import listed
+
 OWNERS = (TOP / ".github/CODEOWNERS").read_text()
 RENOVATE = json.loads((TOP / "renovate.json").read_text())
-
-
-def tracked():
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=TOP, check=True, capture_output=True, text=True)
-    return [name for name in listed.stdout.splitlines() if (TOP / name).exists()]
 
 
 def owned():
@@ -33,7 +30,7 @@ def test_owners_are_teams():
     assert teams == {f"REPLACE_WITH_ORG/{team}" for team in ("developers", "sre", "security")}
 
 
-@pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts", "scripts/install", "scripts/release"])
+@pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts", "scripts/release"])
 def test_what_reaches_clusters_and_aws_is_sres(folder):
     assert "/sre" in owned()[f"/{folder}/"]
 
@@ -59,16 +56,22 @@ def test_each_chart_of_others_is_moved_on():
     assert sorted(version for _, version in found(name)) == sorted(versions)
 
 
+TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())
 
 
-def test_each_tool_that_go_builds_is_moved_on():
-    installers = [path for path in (TOP / "scripts/install").iterdir() if re.search(r"^go_install \S+ \d", path.read_text(), re.M)]
-    assert len(installers) >= 5
-    for path in installers:
-        assert list(found(f"scripts/install/{path.name}")), path.name
+@pytest.mark.parametrize("name", [name for name, tool in TOOLS.items() if {"go", "cargo", "npm"} & tool.keys()])
+def test_each_tool_is_moved_on(name):
+    assert TOOLS[name]["version"] in [version for _, version in found("scripts/tools.toml")], name
 
 
-@pytest.mark.parametrize("name", ["scripts/install/crds", "scripts/install/charts", "observability/otel-collector/builder.yaml", "rust-toolchain.toml"])
+def test_each_module_of_go_is_moved_on():
+    text = (TOP / "scripts/tools.toml").read_text()
+    written = re.findall(r"@(v[\d.]+) ", text)
+    assert len(written) > 10
+    assert set(written) <= {version for _, version in found("scripts/tools.toml")}
+
+
+@pytest.mark.parametrize("name", ["observability/otel-collector/builder.yaml", "rust-toolchain.toml"])
 def test_each_version_in_these_files_is_moved_on(name):
     text = (TOP / name).read_text()
     written = re.findall(r"(?<=[@ ])v\d+\.\d+\.\d+\b", text) if name != "rust-toolchain.toml" else re.findall(r"\d+\.\d+\.\d+", text)
@@ -82,11 +85,12 @@ def test_each_lock_file_has_a_manager_that_knows_it():
         "package-lock.json": "npm",
         "requirements.txt": "pip_requirements",
         "Dockerfile": "dockerfile",
+        "go.sum": "gomod",
         "versions.tf": "terraform",
         ".github/workflows/*.yml": "github-actions",
     }
     assert set(known.values()) <= managers
-    locks = [name for name in tracked() if re.search(r"(\.lock|-lock\.\w+|\.sum|requirements[\w-]*\.(txt|in)|Pipfile|poetry\.toml)$", name)]
+    locks = [name for name in listed(TOP) if re.search(r"(\.lock|-lock\.\w+|\.sum|requirements[\w-]*\.(txt|in)|Pipfile|poetry\.toml)$", name)]
     assert len(locks) > 10
     for name in locks:
         assert any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in known), f"nobody moves on what {name} pins"

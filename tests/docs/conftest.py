@@ -1,0 +1,5 @@
+"""Markers of tests that the quick tier leaves out."""
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "helm: needs helm; the suite `chart` runs it")

@@ -1,0 +1,42 @@
+"""zizmor's audit of the workflows."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from files import TOP
+
+from harness.git import git
+
+
+def zizmor(directory):
+    # A token would enable online audits, whose results change.
+    environment = {name: value for name, value in os.environ.items() if name not in ("GH_TOKEN", "GITHUB_TOKEN", "ZIZMOR_GITHUB_TOKEN")}
+    command = ["zizmor", "--offline", "--persona=pedantic", "--quiet", "--no-progress", "."]
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+
+
+def test_zizmor_finds_nothing():
+    done = zizmor(TOP)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "said"),
+    [
+        ("        with:\n          persist-credentials: false\n", "", "credential"),
+        ('run: scripts/release/wait staging "$COMMIT"', "run: echo ${{ github.event.head_commit.message }}", "template-injection"),
+    ],
+)
+def test_zizmor_finds_faults(there, instead, said, tmp_path):
+    shutil.copytree(TOP / ".github", tmp_path / ".github")
+    # zizmor looks for workflows at the top of a repository.
+    git(tmp_path, "init", "--quiet")
+    workflow = tmp_path / ".github/workflows/main.yml"
+    text = workflow.read_text()
+    assert there in text, "the fault is not where it was"
+    workflow.write_text(text.replace(there, instead, 1))
+    done = zizmor(tmp_path)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
