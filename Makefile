@@ -17,8 +17,12 @@ check: ## Format, lints, unit and integration tests, documentation of the servic
 	@scripts/check
 
 .PHONY: test
-test: ## Runs every suite of tests/suites, installing what it needs; SUITES="service interop" picks
-	@scripts/test $(SUITES)
+test: ## Runs the quick suites: service, documents, static checks. Needs Rust, a C compiler, Python 3.11, git, curl
+	@scripts/test quick
+
+.PHONY: test-all
+test-all: ## Runs every suite with its real peers; SUITES="chart interop" picks. Also needs Go, Node, Java, Terraform, apt, root for some
+	@scripts/test all $(SUITES)
 
 .PHONY: fuzz
 fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
@@ -74,4 +78,5 @@ fmt: ## Formats the code
 
 .PHONY: clean-tools
 clean-tools: ## Removes what the suites have installed and built outside the checkout
+	[[ ! -d "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback" ]] || chmod -R u+w "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback"
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback"

@@ -1,9 +1,11 @@
 """The pages, their headings, links and commands."""
 
 import re
-import subprocess
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.git import listed
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -12,10 +14,12 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 def pages():
     """Every page by its path, new ones that git has not seen included."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], cwd=TOP, check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    return {name: (TOP / name).read_text() for name in listed if (TOP / name).exists()}
+    return {name: (TOP / name).read_text() for name in listed(TOP, "*.md")}
+
+
+def suites():
+    """Returns the suites by name."""
+    return tomllib.loads((TOP / "tests/suites.toml").read_text())
 
 
 def anchors(text):

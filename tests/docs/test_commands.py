@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
-from pages import TOP, commands, pages
+from pages import TOP, commands, pages, suites
 
 from harness.process import ENVIRONMENT, Process
 from harness.shoutback import Shoutback, binary
@@ -37,29 +37,31 @@ ENDLESS = Not("runs until it is stopped, or asks a person; another row is the sa
 # By the text of a command; those of docs/deploy.md are marked there, and executed by the suite `terraform`.
 EXECUTED = {
     "make test": Not("is what runs this"),
-    'make test SUITES="interop"': Not("is what runs this"),
-    "make check": By("service", "tests/suites/10-service", "make --no-print-directory check"),
+    "make test-all": Not("is what runs this"),
+    'make test-all SUITES="interop chart"': Not("is what runs this"),
+    "REQUIRE_ALL=1 make test-all": Not("is what runs this"),
+    "make check": By("service", "tests/suites.toml", "make --no-print-directory check"),
     "make image": By("image", "tests/platform/image/test_building.py", "scripts/image"),
     "docker run --rm --publish 5000:5000 --env AUTH_MODE=disabled shoutback": By("image", "tests/platform/image/test_running.py", "localhost:5000"),
     "make dashboards": By("dashboards", "tests/observability/dashboards", "grafana/source"),
-    "make fuzz FUZZ_SECONDS=300": By("fuzz-smoke", "tests/suites/31-fuzz-smoke", "FUZZ_SECONDS=5 scripts/fuzz"),
-    "make pipeline-dry-run": By("pipeline", "tests/platform/pipeline/test_walk.py", "scripts/pipeline-dry-run"),
+    "make fuzz FUZZ_SECONDS=300": By("fuzz-smoke", "tests/suites.toml", "FUZZ_SECONDS=5 scripts/fuzz"),
+    "make pipeline-dry-run": By("release-walk", "tests/platform/pipeline/test_walk.py", "scripts/pipeline-dry-run"),
     "make bench": Not("takes a machine that does nothing else, for some 12 minutes"),
     'make bench ARGS="--only requests --seconds 2"': Not("takes a machine that does nothing else"),
-    "make instructions": By("instructions", "tests/suites/51-instructions", "scripts/instructions"),
-    "cargo bench --manifest-path benches/Cargo.toml --bench parts": By("instructions", "tests/suites/51-instructions", "cargo test --locked --benches"),
-    "cargo bench --manifest-path benches/Cargo.toml --bench whole 2>/dev/null": By("instructions", "tests/suites/51-instructions", "cargo test --locked --benches"),
+    "make instructions": By("instructions", "tests/suites.toml", "scripts/instructions"),
+    "cargo bench --manifest-path benches/Cargo.toml --bench parts": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
+    "cargo bench --manifest-path benches/Cargo.toml --bench whole 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
     "make coverage": Not("takes a build of its own with probes; the pipeline does it for each pull request"),
     "make secrets": By("workflows", "tests/platform/workflows", "secrets"),
     "make audit": Not("its data base needs a network"),
     "make fmt": Not("would change the source; the suite `service` checks what it would do"),
-    "make soak": By("soak-smoke", "tests/suites/91-soak-smoke", "scripts/soak"),
-    "make soak SOAK_SECONDS=600": By("soak-smoke", "tests/suites/91-soak-smoke", "scripts/soak"),
-    "make soak SOAK_SECONDS=3600": By("soak-smoke", "tests/suites/91-soak-smoke", "scripts/soak"),
-    'make soak ARGS="--rate 200 --summary soak.md"': By("soak-smoke", "tests/suites/91-soak-smoke", "scripts/soak"),
+    "make soak": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    "make soak SOAK_SECONDS=600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    "make soak SOAK_SECONDS=3600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    'make soak ARGS="--rate 200 --summary soak.md"': By("soak-smoke", "tests/suites.toml", "scripts/soak"),
     "scripts/soak --record": Not("would change a page"),
     "make observe": ENDLESS,
-    "make observe ARGS=--once": By("observe", "tests/suites/62-observe", "scripts/observe --once"),
+    "make observe ARGS=--once": By("observe", "tests/suites.toml", "scripts/observe --once"),
     "make observe ARGS=--without-collector": ENDLESS,
     'make observe ARGS="--calm 60 --speed 30"': ENDLESS,
     "make drill": ENDLESS,
@@ -122,7 +124,7 @@ def test_is_executed_somewhere(command):
     how = known(command)
     assert how, f"{command.page}: nobody executes, or says why not: {command.text}"
     if isinstance(how, By):
-        assert [path for path in (TOP / "tests/suites").glob(f"[0-9]*-{how.suite}")], how
+        assert how.suite in suites(), how
         target = TOP / how.file
         files = [target] if target.is_file() else list(target.rglob("*.py"))
         assert any(how.says in file.read_text() for file in files), how
@@ -212,6 +214,7 @@ def shape(line):
 
 
 @here("helm upgrade --install shoutback helm/shoutback")
+@pytest.mark.helm
 def test_the_chart_is_rendered_as_the_readme_installs_it():
     found = [command.text for command in all_commands() if command.text.startswith("helm upgrade --install shoutback")]
     assert len(found) == 2

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from pages import TOP, pages
+from pages import TOP, pages, suites
 
 from harness.process import ask
 from harness.shoutback import Shoutback
@@ -58,9 +58,15 @@ def test_each_path_is_told_of_and_answers(service):
 
 
 def test_each_suite_has_a_row():
-    suites = {path.name.partition("-")[2] for path in (TOP / "tests/suites").glob("[0-9]*-*")}
-    rows = set(re.findall(r"^\| `([a-z0-9-]+)` \|", PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0], re.M))
-    assert rows == suites
+    """In the part of its tier, and with what it needs."""
+    section = PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0]
+    quick, full = section.split("### `make test-all`")
+    for tier, text in {"quick": quick, "full": full}.items():
+        rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*)$", text, re.M))
+        assert rows.keys() == {name for name, suite in suites().items() if suite["tier"] == tier}
+        for name, row in rows.items():
+            for need in suites()[name].get("needs", []):
+                assert need in row, f"{name} needs {need}"
 
 
 def test_each_alert_leads_to_a_section():
@@ -77,12 +83,11 @@ def test_each_decision_is_named_somewhere():
 
 def test_the_readmes_table_names_suites_and_places_that_there_are():
     section = PAGES["README.md"].partition("## What the demo lacked")[2].partition("\n## ")[0]
-    suites = {path.name.partition("-")[2] for path in (TOP / "tests/suites").glob("[0-9]*-*")}
     rows = [row.split("|")[1:4] for row in section.splitlines() if row.startswith("| ") and not row.startswith("| item")]
     assert len(rows) > 10
     for item, where, proof in rows:
         named = re.findall(r"`([^`]+)`", proof)
-        assert named and set(named) <= suites, f"{item}: {set(named) - suites}"
+        assert named and set(named) <= suites().keys(), f"{item}: {set(named) - suites().keys()}"
         places = re.findall(r"`([^`]+)`", where)
         # `a/b`, `c` is a/b and a/c.
         folder = places[0].rpartition("/")[0] if places else ""

@@ -1,4 +1,4 @@
-"""OpenSearch, where the service's log lines end up. Its binary is on PATH once scripts/install/opensearch has put it there."""
+"""OpenSearch, where the service's log lines end up. Its binary is on PATH once `scripts/tools path opensearch` has put it there."""
 
 import json
 import socket

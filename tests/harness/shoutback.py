@@ -13,7 +13,7 @@ def binary():
     try:
         return os.environ["SHOUTBACK_BIN"]
     except KeyError:
-        raise SystemExit("SHOUTBACK_BIN must name the binary; the suites in tests/suites build it and set this") from None
+        raise SystemExit("SHOUTBACK_BIN must name the binary; scripts/test builds it and sets this") from None
 
 
 # Over what a test says: ports of its own choice, everybody may call, and a stop at once.

@@ -212,7 +212,7 @@ def start_shoutback(moto, shoutcloud, tmp_path_factory):
     """`start_shoutback(pool, **variables)`: one more instance, ready when it returns, stopped at the end."""
     binary = os.environ.get("SHOUTBACK_BIN")
     if not binary:
-        pytest.fail("SHOUTBACK_BIN must name the binary; `make test SUITES=interop` builds it and sets this")
+        pytest.fail("SHOUTBACK_BIN must name the binary; `make test-all SUITES=interop` builds it and sets this")
 
     with contextlib.ExitStack() as instances:
 

@@ -1,7 +1,7 @@
 """Every rendering, held against the kinds' own definitions; the chart as Helm packs it."""
 
 import json
-import shutil
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from rendering import ALL, CHART, CI, ENVIRONMENTS, EVERYTHING, SHORT, TOP
 
 from harness.process import ENVIRONMENT
 
-SCHEMAS = Path(shutil.which("kubeconform")).parents[1] / "schemas"
+SCHEMAS = Path(os.environ["KUBECONFORM_SCHEMAS"])
 
 
 def kubeconform(texts, directory):

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -84,15 +85,14 @@ def test_charts_of_others_have_exact_versions(released):
 
 
 def test_charts_that_are_rendered_here_are_those_that_are_installed(released, page):
-    installer = page("scripts/install/charts")
-    names = re.findall(r"^(?:charts=')?([a-z-]+) \S+@v\S+ \S+/", installer, re.M)
-    assert len(names) == 4
+    modules = tomllib.loads(page("scripts/tools.toml"))["charts"]["modules"]
+    assert len(modules) == 4
     for application in released.applications["production"].values():
         for source in application.sources:
-            if source.get("chart") in names:
+            if source.get("chart") in modules:
                 # cert-manager's has its version put in when it is published: its module's version is the same.
                 own = yaml.safe_load((folder(source["chart"]) / "Chart.yaml").read_text())["version"]
-                pinned = re.search(rf"{source['chart']} \S+@(v\S+) ", installer)[1]
+                pinned = re.search(r"@(v\S+) ", modules[source["chart"]])[1]
                 assert source["targetRevision"] == (pinned if own == "v0.0.0" else own)
 
 

@@ -1,0 +1,129 @@
+"""scripts/test: which suites run, what skips them, and what the last line counts."""
+
+import os
+import re
+import signal
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+SUITES = tomllib.loads((TOP / "tests/suites.toml").read_text())
+TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())
+
+TABLE = """
+[good]
+tier = "quick"
+run = "echo good runs"
+
+[alone]
+tier = "full"
+alone = true
+run = "echo alone runs"
+
+[bad]
+tier = "full"
+run = "exit 3"
+
+[lacking]
+tier = "full"
+run = "echo 'skipped: needs a moon: wait for the night' >&2; exit 77"
+
+[toolless]
+tier = "full"
+tools = ["tool"]
+run = "echo never"
+"""
+MISSING_TOOL = '[tool]\ncommands = { "no-such-command" = "no-such-package" }\n'
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "suites.toml").write_text(TABLE)
+    (tmp_path / "tools.toml").write_text(MISSING_TOOL)
+
+    def run(*arguments, **variables):
+        environment = {name: os.environ[name] for name in ("PATH", "HOME")} | variables
+        environment |= {"SUITES_TABLE": str(tmp_path / "suites.toml"), "TOOLS_TABLE": str(tmp_path / "tools.toml")}
+        done = subprocess.run([TOP / "scripts/test", *arguments], env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    return run
+
+
+def test_the_quick_tier_is_what_make_test_runs(run):
+    code, lines, _ = run("quick")
+    assert code == 0 and "good runs" in lines and lines[-1] == "1 passed, 0 failed, 0 skipped"
+
+
+def test_all_run_even_if_one_fails(run):
+    code, lines, _ = run("all", "good", "bad", "alone")
+    assert code == 1 and "good runs" in lines and "alone runs" in lines
+    assert lines[-1] == "2 passed, 1 failed, 0 skipped"
+    assert any(re.fullmatch(r"bad +\d+ s  FAILED   exit code 3", line) for line in lines)
+
+
+def test_without_the_quick_ones(run):
+    _, lines, _ = run("all", SKIP_QUICK="1")
+    assert "good runs" not in lines and "alone runs" in lines
+
+
+def test_a_skip_is_named_with_its_reason_and_no_failure(run):
+    code, lines, _ = run("all", "good", "lacking")
+    assert code == 0 and lines[-1] == "1 passed, 0 failed, 1 skipped"
+    assert any(re.fullmatch(r"lacking +\d+ s  skipped  .+", line) for line in lines)
+
+
+def test_require_all_turns_skips_into_failures(run):
+    code, lines, _ = run("all", "good", "lacking", REQUIRE_ALL="1")
+    assert code == 1 and lines[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root would install it; tests/tools/test_tools.py has the refusal")
+def test_a_missing_tool_skips_with_its_remedy(run):
+    code, lines, _ = run("all", "toolless")
+    assert code == 0 and lines[-1] == "0 passed, 0 failed, 1 skipped"
+    assert any("needs no-such-command: sudo apt-get install no-such-package" in line for line in lines)
+
+
+def test_an_unknown_suite_is_wrong_usage(run):
+    code, _, stderr = run("all", "god")
+    assert code == 2 and "no suite is named god" in stderr and "good" in stderr
+
+
+def test_an_interrupt_reaches_what_runs(tmp_path):
+    run = "trap 'echo ended; kill $!; exit 1' INT; sleep 600 & echo ready; wait"
+    (tmp_path / "suites.toml").write_text(f'[long]\ntier = "full"\nalone = true\nrun = "{run}"\n')
+    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml")}
+    with subprocess.Popen([TOP / "scripts/test", "all"], env=environment, stdout=subprocess.PIPE, text=True) as child:
+        assert "ready\n" in iter(child.stdout.readline, "")
+        child.send_signal(signal.SIGINT)
+        assert "ended\n" in iter(child.stdout.readline, "")
+    assert child.returncode == 130
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_what_a_suite_names_is_there(name):
+    suite = SUITES[name]
+    assert suite["tier"] in ("quick", "full") and suite["job"]
+    for file in [suite.get("python"), *suite.get("python_beside", [])]:
+        assert file is None or (TOP / file).is_file(), file
+    for tool in [*suite.get("tools", []), *suite.get("env", {}).values()]:
+        kind, _, folder = tool.partition(":")
+        assert kind in TOOLS or kind == "npm" and (TOP / folder / "package-lock.json").is_file(), tool
+
+
+def test_quick_suites_need_no_tools():
+    for name, suite in SUITES.items():
+        if suite["tier"] == "quick":
+            assert not suite.get("tools") and not suite.get("needs") and suite.get("build") != "release", name
+
+
+def test_every_tool_is_used():
+    used = {tool for suite in SUITES.values() for tool in [*suite.get("tools", []), *suite.get("env", {}).values()]}
+    used |= {tool for entry in TOOLS.values() for tool in entry.get("tools", [])}
+    scripts = "".join(path.read_text() for path in (TOP / "scripts").iterdir() if path.is_file() and path.name not in ("tools", "tools.toml"))
+    for tool in TOOLS.keys() - used:
+        assert re.search(rf"scripts/tools path [^)]*\b{re.escape(tool)}\b", scripts), tool
