@@ -17,11 +17,11 @@ check: ## Format, lints, unit and integration tests, documentation of the servic
 	@scripts/check
 
 .PHONY: test
-test: ## Runs the quick suites: service, documents, static checks. Needs Rust, a C compiler, Python 3.11, git, curl
+test: ## Tests the service, documents and static files: 10 min cold, 3 warm. Needs Rust, a C compiler, Python 3.11, git, curl
 	@scripts/test quick
 
 .PHONY: test-all
-test-all: ## Runs every suite with its real peers; SUITES="chart interop" picks. Also needs Go, Node, Java, Terraform, apt, root for some
+test-all: ## Tests every artefact with its real peer: 70 min cold; SUITES="chart interop" picks. Also needs Go, Node, Java, Terraform, apt
 	@scripts/test all $(SUITES)
 
 .PHONY: fuzz
