@@ -64,7 +64,13 @@ impl Unread {
 
     fn terminate(&self) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().expect("kill").success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", "kill \"$0\"", &pid])
+                .status()
+                .expect("kill")
+                .success()
+        );
     }
 
     async fn ended(&mut self) -> (Option<i32>, String) {
