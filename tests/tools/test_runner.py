@@ -88,6 +88,16 @@ def test_a_missing_tool_skips_with_its_remedy(run):
     assert any("needs no-such-command: sudo apt-get install no-such-package" in line for line in lines)
 
 
+def test_what_a_suite_leaves_behind_is_not_waited_for(tmp_path):
+    (tmp_path / "suites.toml").write_text('[leaves]\ntier = "full"\nrun = "sleep 600 & echo $!"\n')
+    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml")}
+    with (tmp_path / "output").open("w") as output:
+        done = subprocess.run([TOP / "scripts/test", "all"], env=environment, stdout=output, stderr=output)
+    printed = (tmp_path / "output").read_text()
+    os.kill(int(re.search(r"^\d+$", printed, re.M)[0]), signal.SIGKILL)
+    assert done.returncode == 0 and printed.endswith("1 passed, 0 failed, 0 skipped\n")
+
+
 def test_an_unknown_suite_is_wrong_usage(run):
     code, _, stderr = run("all", "god")
     assert code == 2 and "no suite is named god" in stderr and "good" in stderr
