@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.process import wait_until
+
 TOP = Path(__file__).resolve().parents[2]
 SUITES = tomllib.loads((TOP / "tests/suites.toml").read_text())
 TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())
@@ -81,21 +83,27 @@ def test_require_all_turns_skips_into_failures(run):
     assert code == 1 and lines[-1] == "1 passed, 1 failed, 0 skipped"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root would install it; tests/tools/test_tools.py has the refusal")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root would install it; test_tools.py covers that")
 def test_a_missing_tool_skips_with_its_remedy(run):
     code, lines, _ = run("all", "toolless")
     assert code == 0 and lines[-1] == "0 passed, 0 failed, 1 skipped"
     assert any("needs no-such-command: sudo apt-get install no-such-package" in line for line in lines)
 
 
-def test_what_a_suite_leaves_behind_is_not_waited_for(tmp_path):
-    (tmp_path / "suites.toml").write_text('[leaves]\ntier = "full"\nrun = "sleep 600 & echo $!"\n')
+def test_what_a_suite_leaves_behind_is_ended(tmp_path):
+    left = tmp_path / "left"
+    (tmp_path / "suites.toml").write_text(f'[leaves]\ntier = "full"\nrun = "sleep 600 & echo $! >{left}"\n')
     environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml")}
-    with (tmp_path / "output").open("w") as output:
-        done = subprocess.run([TOP / "scripts/test", "all"], env=environment, stdout=output, stderr=output)
-    printed = (tmp_path / "output").read_text()
-    os.kill(int(re.search(r"^\d+$", printed, re.M)[0]), signal.SIGKILL)
-    assert done.returncode == 0 and printed.endswith("1 passed, 0 failed, 0 skipped\n")
+    done = subprocess.run([TOP / "scripts/test", "all"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("1 passed, 0 failed, 0 skipped\n")
+    state = Path(f"/proc/{left.read_text().strip()}/stat")
+    wait_until("it has ended", lambda: not state.exists() or state.read_text().split()[2] == "Z")
+
+
+def test_an_error_of_the_runner_is_a_failed_suite(tmp_path, run):
+    (tmp_path / "suites.toml").write_text('[wrong]\ntier = "full"\nneeds = ["a typo"]\nrun = "true"\n[good]\ntier = "full"\nrun = "true"\n')
+    code, lines, _ = run("all")
+    assert code == 1 and lines[-1] == "1 passed, 1 failed, 0 skipped"
 
 
 def test_an_unknown_suite_is_wrong_usage(run):
@@ -103,21 +111,28 @@ def test_an_unknown_suite_is_wrong_usage(run):
     assert code == 2 and "no suite is named god" in stderr and "good" in stderr
 
 
-def test_an_interrupt_reaches_what_runs(tmp_path):
-    run = "trap 'echo ended; kill $!; exit 1' INT; sleep 600 & echo ready; wait"
-    (tmp_path / "suites.toml").write_text(f'[long]\ntier = "full"\nalone = true\nrun = "{run}"\n')
-    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml")}
-    with subprocess.Popen([TOP / "scripts/test", "all"], env=environment, stdout=subprocess.PIPE, text=True) as child:
-        assert "ready\n" in iter(child.stdout.readline, "")
+TRAPPED = "trap 'echo ended >>$RECORD; kill $!; exit 1' INT; sleep 600 & echo ready >>$RECORD; wait"
+
+
+@pytest.mark.parametrize(("alone", "suites", "running"), [("true", 1, 1), ("false", 5, 3)])
+def test_an_interrupt_ends_what_runs_and_starts_nothing(tmp_path, alone, suites, running):
+    entry = f'tier = "full"\nalone = {alone}\nrun = "{TRAPPED}"\n'
+    (tmp_path / "suites.toml").write_text("".join(f"[suite-{number}]\n{entry}" for number in range(suites)))
+    record = tmp_path / "record"
+    record.touch()
+    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml"), "RECORD": str(record)}
+    with subprocess.Popen([TOP / "scripts/test", "all"], env=environment, stdout=subprocess.DEVNULL) as child:
+        wait_until("the suites run", lambda: record.read_text().count("ready") == running)
         child.send_signal(signal.SIGINT)
-        assert "ended\n" in iter(child.stdout.readline, "")
     assert child.returncode == 130
+    assert record.read_text().count("ended") == record.read_text().count("ready") == running
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_what_a_suite_names_is_there(name):
     suite = SUITES[name]
     assert suite["tier"] in ("quick", "full") and suite["job"]
+    assert set(suite.get("needs", [])) <= {"root", "terraform", "git", "curl", "descriptors"}
     for file in [suite.get("python"), *suite.get("python_beside", [])]:
         assert file is None or (TOP / file).is_file(), file
     for tool in [*suite.get("tools", []), *suite.get("env", {}).values()]:

@@ -1,4 +1,4 @@
-"""scripts/tools: what it installs once, what it builds again, what it says of a machine that lacks something."""
+"""scripts/tools: what it installs once, what it builds again, what it prints where the machine lacks something."""
 
 import hashlib
 import http.server
@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from harness.process import wait_until
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAM = b"#!/bin/sh\necho hello\n"
@@ -48,8 +50,8 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-# Stands for Go: counts its calls, and writes the program that it is asked to install.
-GO = 'echo call >>"$HOME/calls"; {before} echo "#!/bin/sh" >"$GOBIN/tool"; chmod +x "$GOBIN/tool"'
+# Stands for Go: counts its builds, and writes the program to install.
+GO = '[ "$1" = env ] && echo go1.26.0 && exit; echo call >>"$HOME/calls"; {before} echo "#!/bin/sh" >"$GOBIN/tool"; chmod +x "$GOBIN/tool"'
 TABLE = '[tool]\ngo = ["example.test/tool"]\nversion = "1.2.3"\n'
 
 
@@ -77,10 +79,19 @@ def test_another_version_is_another_installation(machine):
 
 def test_two_at_once_build_once(machine):
     machine.table.write_text(TABLE)
-    # Each waits inside the build until the other was started, too.
     machine.command("go", GO.format(before='while [ ! -e "$HOME/both" ]; do :; done;'))
     children = [machine.start("path", "tool") for _ in range(2)]
-    (machine.directory / "both").touch()
+    pids = {str(child.pid) for child in children}
+
+    def one_waits():
+        # A row of a process that waits for a lock: "1: -> FLOCK ADVISORY WRITE PID …"
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return any(row[1] == "->" and row[5] in pids for row in rows)
+
+    try:
+        wait_until("the second waits for the first", one_waits)
+    finally:
+        (machine.directory / "both").touch()
     results = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert results[0] == results[1] and calls(machine) == 1
@@ -104,15 +115,34 @@ def test_a_missing_command_is_a_skip_with_a_remedy(machine):
     assert stderr.splitlines()[-1] == "skipped: needs go: sudo apt-get install golang-go"
 
 
+def test_a_go_that_fetches_no_versions_is_a_skip(machine):
+    machine.table.write_text(TABLE)
+    machine.command("go", "echo go1.19.8")
+    code, _, stderr = machine.run("path", "tool")
+    assert code == 77 and "needs Go 1.21 or later" in stderr.splitlines()[-1]
+
+
+def test_an_installed_tool_still_needs_its_commands(machine):
+    machine.table.write_text(TABLE + 'commands = { "engine" = "engine-package" }\n')
+    machine.command("go", GO.format(before=""))
+    machine.command("engine", "")
+    assert machine.run("path", "tool")[0] == 0
+    assert machine.run("debian", "tool")[1] == ""
+    (machine.bin / "engine").unlink()
+    code, _, stderr = machine.run("path", "tool")
+    assert code == 77 and stderr.endswith("skipped: needs engine: sudo apt-get install engine-package\n")
+    assert machine.run("debian", "tool")[1] == "engine-package"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root has what it needs")
-def test_root_is_asked_for_before_anything_is_done(machine):
+def test_root_is_required_before_anything_is_done(machine):
     machine.table.write_text('[tool]\nrecipe = "none"\nversion = "1"\nroot = "it mounts"\n')
     assert machine.run("path", "tool")[::2] == (77, "skipped: needs root: it mounts\n")
 
 
 @pytest.fixture
 def release(machine):
-    """Serves an archive of the program as upstream publishes it; its URL, and what was asked for."""
+    """Serves an archive of the program as upstream publishes it; its URL and checksum."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as packed:
         entry = tarfile.TarInfo("tool")
@@ -122,6 +152,9 @@ def release(machine):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
+            # A connection that breaks in the middle.
+            missing = 100 if "short" in self.path else 0
+            self.send_header("content-length", str(len(archive.getvalue()) + missing))
             self.end_headers()
             self.wfile.write(archive.getvalue())
 
@@ -157,9 +190,10 @@ def test_a_wrong_checksum_is_an_error_and_nothing_is_installed(machine, release)
     assert not [path for path in (machine.cache / "shoutback/tools").iterdir() if path.name.startswith("tool-1.2.3") and "partial" not in path.name]
 
 
-def test_a_binary_out_of_reach_is_built_from_source(machine):
-    # Port 9 of loopback: refused at once.
-    machine.table.write_text(with_binary("http://127.0.0.1:9/tool.tar.gz", "0" * 64))
+# Nothing listens on port 9 of loopback.
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/tool.tar.gz", "short"])
+def test_a_binary_out_of_reach_is_built_from_source(machine, release, url):
+    machine.table.write_text(with_binary(release[0].replace("tool.tar", "short.tar") if url == "short" else url, release[1]))
     machine.command("go", GO.format(before=""))
     code, directory, stderr = machine.run("dir", "tool")
     assert code == 0 and "building from source" in stderr and (Path(directory) / "bin/tool").exists()
@@ -168,7 +202,7 @@ def test_a_binary_out_of_reach_is_built_from_source(machine):
 def test_an_unknown_tool_is_named_with_those_there_are(machine):
     machine.table.write_text(TABLE)
     code, _, stderr = machine.run("path", "toll")
-    assert code != 0 and "has no tool toll" in stderr and "tool" in stderr
+    assert code == 2 and "has no tool toll" in stderr and "tool" in stderr
 
 
 def test_each_entry_of_the_table_has_a_method():
