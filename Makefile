@@ -21,7 +21,7 @@ test: ## Tests the service, documents and static files: 10 min cold, 3 warm. Nee
 	@scripts/test quick
 
 .PHONY: test-all
-test-all: ## Tests every artefact with its real peer: 70 min cold; SUITES="chart interop" picks. Also needs Go, Node, Java, Terraform, apt
+test-all: ## Tests every artefact with its real peer: 70 min cold, 35 warm; SUITES="chart interop" picks. Also needs Go, Node, Java, C++, Terraform, apt, root for two
 	@scripts/test all $(SUITES)
 
 .PHONY: fuzz

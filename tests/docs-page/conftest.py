@@ -27,7 +27,7 @@ def chromium():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
-            # Its sandbox refuses root, and needs user namespaces, which containers and some distributions deny to everybody else.
+            # Its sandbox does not start as root, and needs user namespaces, which containers and some distributions deny to others.
             args=["--no-sandbox"],
         )
         yield browser

@@ -15,7 +15,7 @@ IDENTITY = {
 
 
 def git(directory, *arguments, succeeds=True, **variables):
-    """Returns what git printed. With `succeeds=False` it may fail; it then printed nothing."""
+    """Returns what git printed. With `succeeds=False` its exit code does not matter."""
     done = subprocess.run(["git", *arguments], cwd=directory, env=ENVIRONMENT | IDENTITY | variables, capture_output=True, text=True)
     if succeeds:
         assert done.returncode == 0, f"git {arguments}: {done.stderr}"

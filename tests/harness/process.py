@@ -12,7 +12,7 @@ from pathlib import Path
 # A file, because GIT_CONFIG_COUNT would not do: git clears it for the other repository of a clone, a fetch or a push.
 GIT = {"GIT_CONFIG_GLOBAL": str(Path(__file__).resolve().with_name("gitconfig")), "GIT_CONFIG_SYSTEM": os.devnull}
 
-# What a child inherits: nothing of whoever runs the tests, neither credentials nor proxies nor git's configuration.
+# What a child inherits: nothing of the caller's, neither credentials nor proxies nor git's configuration.
 ENVIRONMENT = {"PATH": os.environ["PATH"]} | GIT
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

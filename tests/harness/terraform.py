@@ -34,7 +34,7 @@ def is_real():
 
 @functools.cache
 def environment():
-    """Returns the variables to run Terraform with: no credentials, and no configuration of whoever runs the tests."""
+    """Returns the variables to run Terraform with: no credentials, and none of the caller's configuration."""
     variables = ENVIRONMENT | _inherited("HOME")
     # Most of Terraform's time goes into decoding the provider's schema, and much of that into collecting garbage.
     variables |= {"CHECKPOINT_DISABLE": "1", "GOGC": "400", "TF_IN_AUTOMATION": "1"}

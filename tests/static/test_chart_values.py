@@ -32,7 +32,7 @@ def merged(*parts):
     return result
 
 
-def refused(values):
+def violations(values):
     """Returns the validation errors, by path."""
     return {"/".join(map(str, error.path)): error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(values)}
 
@@ -50,14 +50,14 @@ def test_an_invalid_schema_is_found():
 
 
 def test_defaults_lack_only_required_values():
-    assert refused(read(CHART / "values.yaml")).keys() == {"environment", "config"}
+    assert violations(read(CHART / "values.yaml")).keys() == {"environment", "config"}
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: str(path.relative_to(TOP)))
 def test_values_validate(path):
-    assert refused(merged(read(CHART / "values.yaml"), read(path))) == {}
+    assert violations(merged(read(CHART / "values.yaml"), read(path))) == {}
     if "gitops" in path.parts:
-        assert refused(merged(read(CHART / "values.yaml"), read(path), read(FILLED))) == {}
+        assert violations(merged(read(CHART / "values.yaml"), read(path), read(FILLED))) == {}
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_values_validate(path):
 )
 def test_wrong_values_are_found(wrong, where):
     values = merged(read(CHART / "values.yaml"), read(CHART / "ci/minimal-values.yaml"))
-    assert refused(values) == {}
-    assert where in refused(merged(values, wrong))
+    assert violations(values) == {}
+    assert where in violations(merged(values, wrong))
 
 
 NAME = r"[A-Za-z_]\w*"

@@ -33,7 +33,7 @@ def test_yamllint_finds_faults(text, said, tmp_path):
 
 
 def unique(pairs):
-    """Builds a JSON object, and refuses duplicate members, which parsers resolve differently."""
+    """Builds a JSON object, and rejects duplicate members, which parsers resolve differently."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"duplicate members: {sorted({name for name in names if names.count(name) > 1})}")

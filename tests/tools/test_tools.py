@@ -20,7 +20,7 @@ PROGRAM = b"#!/bin/sh\necho hello\n"
 
 
 class Machine:
-    """A table of tools of a test's own, an empty cache, and a PATH on which only some commands are."""
+    """A machine with a table of tools, an empty cache, and only some commands on PATH."""
 
     def __init__(self, directory):
         self.directory, self.table, self.cache, self.bin = directory, directory / "tools.toml", directory / "cache", directory / "bin"

@@ -35,7 +35,7 @@ class Containers:
 
     def __init__(self, directory):
         self.directory = directory
-        # podman refuses a `runroot` of more than 50 characters, which one below TMPDIR may have.
+        # podman rejects a `runroot` of more than 50 characters, which one below TMPDIR may have.
         places = ("/run", os.environ.get("XDG_RUNTIME_DIR"), "/tmp")
         place = next(place for place in places if place and os.access(place, os.W_OK))
         self.run_root = Path(tempfile.mkdtemp(prefix="shoutback-", dir=place))

@@ -1,4 +1,4 @@
-"""The stand-in for hashicorp/aws: that Terraform finds it, what it refuses, and how it is built."""
+"""The stand-in for hashicorp/aws: that Terraform finds it, what it rejects, and how it is built."""
 
 import gzip
 import json

@@ -39,7 +39,7 @@ func (standIn) ValidateDataResourceConfig(context.Context, *tfprotov6.ValidateDa
 	return &tfprotov6.ValidateDataResourceConfigResponse{}, nil
 }
 
-// ConfigureProvider refuses: it is what Terraform calls first when it plans without `mock_provider`.
+// ConfigureProvider returns an error: it is what Terraform calls first when it plans without `mock_provider`.
 func (standIn) ConfigureProvider(context.Context, *tfprotov6.ConfigureProviderRequest) (*tfprotov6.ConfigureProviderResponse, error) {
 	return &tfprotov6.ConfigureProviderResponse{Diagnostics: []*tfprotov6.Diagnostic{{
 		Severity: tfprotov6.DiagnosticSeverityError,
