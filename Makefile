@@ -17,11 +17,11 @@ check: ## Format, lints, unit and integration tests, documentation of the servic
 	@scripts/check
 
 .PHONY: test
-test: ## Tests the service, documents and static files: 10 min cold, 3 warm. Needs Rust, a C compiler, Python 3.11, git, curl
+test: ## Tests the service, documents and static files: 7 min cold, 2 warm. Needs Rust, a C compiler, Python 3.11, git, curl
 	@scripts/test quick
 
 .PHONY: test-all
-test-all: ## Tests every artefact with its real peer: 70 min cold, 35 warm; SUITES="chart interop" picks. Also needs Go, Node, Java, C++, Terraform, apt, root for two
+test-all: ## Tests every artefact with its real peer: 45 min cold, 35 warm; SUITES="chart interop" picks. Also needs Go, Node, Java, C++, Terraform, apt, root for two
 	@scripts/test all $(SUITES)
 
 .PHONY: fuzz
