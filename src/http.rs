@@ -1,172 +1,78 @@
-//! The HTTP face: two tables of routes and one ordered stack of layers.
+//! HTTP: one table of routes ([`routes`]), one ordered stack of layers, problems, listeners.
 //!
-//! Adapters only. What a token must be stands in [`crate::auth`], what a shout is in [`crate::shout`]; here they meet
-//! headers, bodies and statuses.
+//! Contains adapters only: [`crate::auth`] decides about tokens and [`crate::shout`] makes shouts; this module maps them to headers,
+//! bodies and statuses.
 
 mod admin;
-mod admission;
+mod authentication;
+mod body;
 mod caching;
-mod context;
 mod docs;
 mod media;
 mod middleware;
+mod openapi;
 pub mod problem;
+mod request_context;
+mod routes;
 pub mod server;
 mod shout;
-
-use std::any::Any;
-use std::ops::Deref;
-use std::sync::Arc;
-use std::time::Duration;
+mod state;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::{IntoResponse as _, Redirect};
-use axum::routing::{get, post};
-use http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::sync::Semaphore;
+use http::HeaderValue;
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use self::middleware::around;
-use self::middleware::trace::Attach;
-use self::problem::{Kind, Problem};
-use crate::auth::Verifier;
-use crate::lifecycle::Drain;
-use crate::quota::Quotas;
-use crate::shout::Shouter;
+use self::middleware::access_log::access_log;
+use self::middleware::hooks::hook;
+use self::middleware::load_shed::load_shed;
+use self::middleware::request_id::request_id;
+use self::middleware::server_span::OtelContextLayer;
+use self::problem::Problem;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace::Tracing;
 
 pub use self::admin::{Readiness, routes as admin_routes};
-pub use self::docs::{Page, openapi};
+pub use self::docs::Page;
+pub use self::routes::openapi;
+pub use self::state::{AppState, AppStateInner};
 
-/// What the public routes need. Cheap to clone: a layer has one of its own, and axum clones all of them for a request.
-#[derive(Clone)]
-pub struct Public(Arc<Parts>);
-
-impl Deref for Public {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
-
-impl From<Parts> for Public {
-    fn from(parts: Parts) -> Self {
-        Self(Arc::new(parts))
-    }
-}
-
-/// What [`Public`] is made of.
-pub struct Parts {
-    /// The domain.
-    pub shouter: Shouter,
-    /// `None`: everybody is let in.
-    pub verifier: Option<Arc<Verifier>>,
-    /// `None`: as often as they like.
-    pub quotas: Option<Arc<Quotas>>,
-    /// What is recorded.
-    pub metrics: Arc<Metrics>,
-    /// What begins spans.
-    pub tracing: Tracing,
-    /// Longest body.
-    pub max_body_bytes: usize,
-    /// From the end of a request's head to its answer.
-    pub request_timeout: Duration,
-    /// One permit for each request that may be under way.
-    pub in_flight: Arc<Semaphore>,
-    /// The page about the API.
-    pub page: Page,
-    /// The public listener's stop.
-    pub drain: Drain,
-}
-
-/// The names of the problems that the domain can end in.
+/// The names of the problems that a call to the domain may end with.
 pub(crate) const SHOUT_FAILURES: [&str; 5] = shout::FAILURES;
 
-/// Registers the series that requests to the public routes will be recorded in, at zero.
+/// Registers the series of requests to the public routes at zero.
 pub(crate) fn register_series(metrics: &Metrics) {
-    middleware::account::register_series(&metrics.http);
+    routes::register_series(&metrics.http);
 }
 
-const V1_METHODS: &str = "OPTIONS, POST";
-const PAGE_METHODS: &str = "GET, HEAD";
-
-/// The public listener's routes.
-pub fn public_routes(state: Public) -> Router {
-    let page_method = || async { Problem::method_not_allowed(PAGE_METHODS) };
-    let mut pages = Router::new()
-        .route(
-            "/",
-            get(|| async { Redirect::temporary("/docs") }).fallback(page_method),
-        )
-        .route("/docs", get(docs::page).fallback(page_method))
-        .route("/openapi.json", get(docs::openapi_json).fallback(page_method));
-    for asset in docs::ASSETS {
-        let answer = get(async move |request: HeaderMap| asset.answer(&request));
-        pages = pages.route(asset.path, answer.fallback(page_method));
-    }
-    let not_found = || async {
-        Problem::new(
-            Kind::NotFound,
-            "there is nothing at this path; the API is POST /v1",
-        )
-    };
-    let routes = v1_routes().merge(pages).fallback(not_found);
-    around_everything(routes, state)
+/// The router of the public listener.
+pub fn public_routes(state: AppState) -> Router {
+    with_layers(routes::router(), state)
 }
 
-fn v1_routes() -> Router<Public> {
-    // What `shout` takes is extracted in the order of its arguments: who may call comes before the media types and the body.
-    let shout = post(shout::shout)
-        .options(|| async { (StatusCode::NO_CONTENT, [(ALLOW, V1_METHODS)]) })
-        .fallback(|| async { Problem::method_not_allowed(V1_METHODS) });
-    let header = SetResponseHeaderLayer::overriding;
-    Router::new().route("/v1", shout).layer(
-        ServiceBuilder::new()
-            .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .layer(header(VARY, HeaderValue::from_static("accept")))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                caching::CACHE_STATUS,
-                caching::NOT_REACHED,
-            ))
-            // Innermost, so that a panic's answer gets these headers; the one around everything is for the layers.
-            .layer(CatchPanicLayer::custom(panicked)),
-    )
-}
-
-/// The layers of every route, the outermost first.
-fn around_everything(routes: Router<Public>, state: Public) -> Router {
-    let (accounting, limiting) = (state.clone(), state.clone());
+/// Adds the layers of every route. A request passes them from top to bottom, its response from bottom to top: the load shedding
+/// permit is attached, `nosniff` is set, the request is recorded, and finally the problem gets its body and the response its id.
+fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
+    let (for_log, for_load_shed) = (state.clone(), state.clone());
     let layers = ServiceBuilder::new()
-        // Whatever comes back from further in gets its id, and a problem its body.
-        .layer(around(middleware::identify::identify))
-        // Inside the request id, so that a line can name it; outside the panics, so that they are counted.
-        .layer(around(move |request: &mut Request| {
-            middleware::account::account(&accounting, request)
-        }))
-        // Inside the account, which begins the span; outside of whatever does something.
-        .layer(Attach)
+        // Outermost: sets the request id and renders problem bodies for all inner layers.
+        .layer(hook(request_id))
+        // Inside the request id, which the log line contains; outside the panic handler, so that panics are counted.
+        .layer(hook(move |request: &mut Request| access_log(&for_log, request)))
+        // Inside the access log, which starts the span; outside everything that may start a child span.
+        .layer(OtelContextLayer)
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // Outside of whatever costs something; inside the account, so that what is refused counts.
-        .layer(around(move |_: &mut Request| {
-            middleware::in_flight::limit(&limiting)
-        }));
+        // Outside everything that is expensive; inside the access log, so that rejected requests are counted.
+        .layer(hook(move |_: &mut Request| load_shed(&for_load_shed)));
     routes
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(Problem::from_panic))
         .layer(layers)
         .with_state(state)
-}
-
-fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
-    Problem::panicked().into_response()
 }
 
 #[cfg(test)]

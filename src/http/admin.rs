@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics, version.
+//! Routes of the admin listener: probes, metrics, version.
 
 use std::sync::Arc;
 
@@ -10,16 +10,18 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use super::middleware;
+use super::middleware::hooks::hook;
+use super::middleware::request_id::request_id;
 use super::problem::{Kind, Problem};
+use super::routes::GET;
 use crate::auth::Verifier;
 use crate::lifecycle::Drain;
 use crate::telemetry::metrics::Metrics;
 use crate::version;
 
-/// Whether this replica should be sent requests.
+/// Whether this replica should receive requests.
 ///
-/// An open breaker or an expired key set is no reason: all replicas would leave at once.
+/// An open breaker or an expired key set does not make a replica unready: all replicas would become unready at once.
 #[derive(Clone)]
 pub struct Readiness {
     verifier: Option<Arc<Verifier>>,
@@ -27,21 +29,21 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Ready once `verifier`, where there is one, has every pool's keys, and until `drain` begins.
+    /// Ready once `verifier`, if authentication is enabled, has the keys of every pool, and until `drain` begins.
     pub fn new(verifier: Option<Arc<Verifier>>, drain: Drain) -> Self {
         Self { verifier, drain }
     }
 
-    /// Why not; empty when ready.
+    /// Why the replica is not ready; empty if it is.
     fn reasons(&self) -> Vec<String> {
         let draining = self
             .drain
             .has_begun()
             .then(|| "draining: the process is stopping".to_owned());
-        let awaited = self.verifier.iter().flat_map(|verifier| verifier.awaited());
+        let missing = self.verifier.iter().flat_map(|verifier| verifier.pools_without_keys());
         draining
             .into_iter()
-            .chain(awaited.map(|issuer| format!("keys of {issuer} are not loaded yet")))
+            .chain(missing.map(|issuer| format!("keys of {issuer} are not loaded yet")))
             .collect()
     }
 }
@@ -52,9 +54,9 @@ struct Admin {
     metrics: Arc<Metrics>,
 }
 
-/// The admin listener's routes.
+/// The router of the admin listener.
 pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
-    let method = || async { Problem::method_not_allowed(super::PAGE_METHODS) };
+    let method = || async { Problem::method_not_allowed(GET) };
     Router::new()
         .route(
             "/livez",
@@ -66,10 +68,10 @@ pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
         .fallback(|| async {
             Problem::new(
                 Kind::NotFound,
-                "there are /livez, /readyz, /metrics and /version at this port",
+                "this port serves /livez, /readyz, /metrics and /version",
             )
         })
-        .layer(middleware::around(middleware::identify::identify))
+        .layer(hook(request_id))
         .with_state(Admin { readiness, metrics })
 }
 

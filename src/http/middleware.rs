@@ -1,9 +1,7 @@
-//! What a request passes on its way: adapters without rules of their own.
+//! Layers around every route: HTTP adapters without rules of their own.
 
-pub(super) mod account;
-mod around;
-pub(super) mod identify;
-pub(super) mod in_flight;
-pub(super) mod trace;
-
-pub(super) use self::around::around;
+pub(super) mod access_log;
+pub(super) mod hooks;
+pub(super) mod load_shed;
+pub(super) mod request_id;
+pub(super) mod server_span;

@@ -1,44 +1,43 @@
-//! One server span a request, which is the current one wherever the request is worked on.
+//! One server span per request, which is the current span wherever the request is processed.
 
-use std::task::{Context as Waker, Poll};
+use std::task::{Context, Poll};
 
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use http::{StatusCode, Version};
-use opentelemetry::Value;
 use opentelemetry::context::{FutureExt as _, WithContext};
 use opentelemetry::trace::SpanKind;
 use tower::{Layer, Service};
 
-use super::super::context::Context;
+use super::super::request_context::RequestContext;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::trace::{CANCELLED, Span, Tracing};
 
-/// Begins the span of a request.
-pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> Span {
+/// Starts the span of a request.
+pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Request) -> Span {
     let method = HttpMetrics::method_label(request.method());
     let is_known = method == request.method().as_str();
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let named = if is_known { method } else { "HTTP" };
+    let name = if is_known { method } else { "HTTP" };
     let parent = tracing.incoming(request.headers());
     let span = match route {
-        // The one that counts needs no text of its own.
+        // The most frequent name is not formatted per request.
         Some("/v1") if method == "POST" => tracing.begin("POST /v1", SpanKind::Server, &parent),
-        Some(route) => tracing.begin(format!("{named} {route}"), SpanKind::Server, &parent),
-        None => tracing.begin(named, SpanKind::Server, &parent),
+        Some(route) => tracing.begin(format!("{name} {route}"), SpanKind::Server, &parent),
+        None => tracing.begin(name, SpanKind::Server, &parent),
     };
     span.set(|| {
         [
             ("http.request.method", method.into()),
-            // TLS ends in front of the service.
+            // TLS is terminated in front of the service.
             ("url.scheme", "http".into()),
             ("network.protocol.name", "http".into()),
-            ("network.protocol.version", version(request.version())),
+            ("network.protocol.version", protocol_version(request.version()).into()),
             ("shoutback.request.id", context.id_str().to_owned().into()),
         ]
     });
     if let Some(route) = route {
-        // No route has a part that varies; paths and methods that are not ours are whatever somebody sent.
+        // No route has parameters, so this is the path, too. The path of an unknown route may contain a secret.
         span.set(|| {
             [
                 ("http.route", route.to_owned().into()),
@@ -49,17 +48,8 @@ pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> 
     span
 }
 
-fn version(version: Version) -> Value {
-    let version = match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    };
-    version.into()
-}
-
-/// Ends the span of a request. What the client is to blame for is no failure of ours.
-pub(super) fn end(span: Span, context: &Context, status: Option<u16>, error_type: &'static str) {
+/// Ends the span of a request. A 4xx is not an error of the server (OpenTelemetry's HTTP conventions).
+pub(super) fn end(span: Span, context: &RequestContext, status: Option<u16>, error_type: &'static str) {
     if let Some(principal) = context.principal() {
         span.set(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
     }
@@ -69,44 +59,53 @@ pub(super) fn end(span: Span, context: &Context, status: Option<u16>, error_type
     if let Some(status) = status {
         span.set(|| [("http.response.status_code", i64::from(status).into())]);
     }
-    let is_ours = status.is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
+    let is_server_error = status.is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
     match error_type {
         "" => span.end(),
         CANCELLED => drop(span),
-        _ if is_ours => span.fail(error_type),
+        _ if is_server_error => span.fail(error_type),
         _ => span.refuse(error_type),
     }
 }
 
-/// Makes the span of a request the current one while the request is polled.
-#[derive(Clone)]
-pub(in super::super) struct Attach;
+/// `network.protocol.version`; also `http.version` of the log line.
+pub(super) fn protocol_version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
 
-impl<S> Layer<S> for Attach {
-    type Service = Attaching<S>;
+/// Makes the request's span the current one whenever the request's future is polled.
+#[derive(Clone)]
+pub(in super::super) struct OtelContextLayer;
+
+impl<S> Layer<S> for OtelContextLayer {
+    type Service = OtelContextService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Attaching { inner }
+        OtelContextService { inner }
     }
 }
 
 #[derive(Clone)]
-pub(in super::super) struct Attaching<S> {
+pub(in super::super) struct OtelContextService<S> {
     inner: S,
 }
 
-impl<S: Service<Request, Response = Response>> Service<Request> for Attaching<S> {
+impl<S: Service<Request, Response = Response>> Service<Request> for OtelContextService<S> {
     type Response = Response;
     type Error = S::Error;
     type Future = WithContext<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Waker<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let context = request.extensions().get::<Context>();
-        let trace = context.map(Context::trace).unwrap_or_default();
+        let context = request.extensions().get::<RequestContext>();
+        let trace = context.map(RequestContext::trace).unwrap_or_default();
         self.inner.call(request).with_context(trace)
     }
 }

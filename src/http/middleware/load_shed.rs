@@ -1,4 +1,4 @@
-//! Refuses a request while as many as may be are under way, before it costs anything.
+//! Sheds load: rejects a request while the maximum number is in flight, before it costs anything.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 
-use super::super::Public;
 use super::super::caching;
 use super::super::problem::Problem;
 use super::super::server::Room;
+use super::super::state::AppState;
 
-/// The permit goes with the answer, until that is taken or its client has gone away.
-pub(in super::super) fn limit(state: &Public) -> Result<impl FnOnce(&mut Response) + use<>, NoRoom> {
+/// The response carries the permit until the client has received it or has disconnected.
+pub(in super::super) fn load_shed(state: &AppState) -> Result<impl FnOnce(&mut Response) + use<>, Overloaded> {
     let permit = Arc::clone(&state.in_flight).try_acquire_owned();
-    let permit = permit.map_err(|_| NoRoom)?;
+    let permit = permit.map_err(|_| Overloaded)?;
     Ok(move |response: &mut Response| {
         response.extensions_mut().insert(Room::Held(Arc::new(permit)));
     })
 }
 
-/// As many requests as may be are under way.
-pub(in super::super) struct NoRoom;
+/// The maximum number of requests is in flight.
+pub(in super::super) struct Overloaded;
 
-impl IntoResponse for NoRoom {
+impl IntoResponse for Overloaded {
     fn into_response(self) -> Response {
-        // The layers that give an answer its headers stand further in.
+        // The layers that set these headers are further in.
         let mut response = Problem::overloaded()
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(VARY, HeaderValue::from_static("accept"))

@@ -1,0 +1,184 @@
+//! The route table of the public listener: paths, methods, access, metric labels, OpenAPI entries.
+//!
+//! Everything that depends on a route is derived from [`ROUTES`]: the router, the `http_route` label, the series that exist from
+//! the start, and the OpenAPI document. A route is authenticated unless its entry says [`Access::Public`].
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::MatchedPath;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::{MethodRouter, get};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::{Extensions, HeaderValue, StatusCode};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::PathItem;
+
+use super::authentication::Authenticated;
+use super::caching;
+use super::docs;
+use super::openapi;
+use super::problem::{Kind, Problem};
+use super::shout;
+use super::state::AppState;
+use crate::telemetry::metrics::{HttpLabels, HttpMetrics};
+use crate::telemetry::trace::CANCELLED;
+
+/// One path of the public listener.
+pub(super) struct Route {
+    /// The path, which has no parameters; also the value of the `http_route` label.
+    pub(super) path: &'static str,
+    /// Value of `allow`: the methods that [`Access`] handles, and `OPTIONS` where the route answers it.
+    pub(super) allow: &'static str,
+    pub(super) access: Access,
+    /// Its entry in the OpenAPI document, if it is part of the API.
+    operations: Option<fn() -> PathItem>,
+    /// Responses whose series exist from the start: method, status (`None`: the client disconnected).
+    responses: &'static [(&'static str, Option<u16>)],
+}
+
+/// The clients that a route serves.
+pub(super) enum Access {
+    /// Clients with a valid token.
+    Authenticated(fn() -> Authenticated),
+    /// All clients.
+    Public(fn() -> MethodRouter<AppState>),
+}
+
+/// Every route, the most frequent first.
+pub(super) const ROUTES: [Route; 7] = [
+    Route {
+        path: "/v1",
+        allow: "OPTIONS, POST",
+        access: Access::Authenticated(|| Authenticated::post(shout::shout)),
+        operations: Some(openapi::shout_operations),
+        responses: &[("POST", Some(200)), ("POST", None), ("OPTIONS", Some(204))],
+    },
+    Route {
+        path: "/",
+        allow: GET,
+        access: Access::Public(|| get(|| async { Redirect::temporary("/docs") })),
+        operations: None,
+        responses: &[("GET", Some(307))],
+    },
+    file("/docs", || get(docs::page)),
+    file("/docs/icon.svg", || get(docs::icon)),
+    file("/docs/page.css", || get(docs::stylesheet)),
+    file("/docs/page.js", || get(docs::script)),
+    Route {
+        path: "/openapi.json",
+        allow: GET,
+        access: Access::Public(|| get(openapi_json)),
+        operations: None,
+        responses: &[("GET", Some(200))],
+    },
+];
+
+/// Methods of a route that is only read.
+pub(super) const GET: &str = "GET, HEAD";
+
+/// Label of requests that match no route. The raw path is never recorded: it may contain a secret, and it has no bound.
+pub(super) const UNMATCHED: &str = "unmatched";
+
+const fn file(path: &'static str, handler: fn() -> MethodRouter<AppState>) -> Route {
+    Route {
+        path,
+        allow: GET,
+        access: Access::Public(handler),
+        operations: None,
+        responses: &[("GET", Some(200)), ("GET", Some(304))],
+    }
+}
+
+/// The router of the table.
+pub(super) fn router() -> Router<AppState> {
+    let not_found = || async { Problem::new(Kind::NotFound, "there is nothing at this path; the API is POST /v1") };
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, route.method_router())
+        })
+        .fallback(not_found)
+}
+
+impl Route {
+    fn method_router(&self) -> MethodRouter<AppState> {
+        let allow = self.allow;
+        let method_not_allowed = move || async move { Problem::method_not_allowed(allow) };
+        match self.access {
+            Access::Public(handlers) => handlers().fallback(method_not_allowed),
+            Access::Authenticated(handlers) => {
+                let handlers = handlers()
+                    .into_method_router()
+                    .options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
+                    .fallback(method_not_allowed);
+                with_response_headers(handlers)
+            }
+        }
+    }
+}
+
+fn with_response_headers(handlers: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    let header = SetResponseHeaderLayer::overriding;
+    handlers.layer(
+        ServiceBuilder::new()
+            .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .layer(header(VARY, HeaderValue::from_static("accept")))
+            .layer(SetResponseHeaderLayer::if_not_present(
+                caching::CACHE_STATUS,
+                caching::NOT_REACHED,
+            ))
+            // Innermost, so that the response to a panic gets these headers; the outer one catches panics of the layers.
+            .layer(CatchPanicLayer::custom(Problem::from_panic)),
+    )
+}
+
+/// The value of the `http_route` label of a request with these extensions.
+pub(super) fn label(extensions: &Extensions) -> &'static str {
+    let matched = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let mut paths = ROUTES.iter().map(|route| route.path);
+    paths.find(|path| matched == Some(path)).unwrap_or(UNMATCHED)
+}
+
+/// Registers the series of every route at zero.
+pub(super) fn register_series(metrics: &HttpMetrics) {
+    let problems = Kind::ALL.into_iter().map(|kind| {
+        let (method, route) = match kind {
+            Kind::NotFound => ("POST", UNMATCHED),
+            Kind::MethodNotAllowed => ("GET", "/v1"),
+            _ => ("POST", "/v1"),
+        };
+        (method, route, Some(kind.status().as_u16()), kind.name())
+    });
+    let responses = ROUTES.iter().flat_map(|route| {
+        route.responses.iter().map(|(method, status)| {
+            let error_type = if status.is_some() { "" } else { CANCELLED };
+            (*method, route.path, *status, error_type)
+        })
+    });
+    for (method, route, status, error_type) in problems.chain(responses) {
+        metrics.expect(HttpLabels {
+            method,
+            route,
+            status,
+            error_type,
+        });
+    }
+}
+
+/// The OpenAPI document of the routes that are part of the API.
+pub fn openapi() -> OpenApi {
+    openapi::document(
+        ROUTES
+            .iter()
+            .filter_map(|route| Some((route.path, route.operations?()))),
+    )
+}
+
+async fn openapi_json() -> impl IntoResponse {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_json().expect("the document is JSON"));
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+}
