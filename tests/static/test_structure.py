@@ -1,0 +1,78 @@
+"""The structure of the source: dependencies point one way, and no file grows without bound."""
+
+import re
+
+import pytest
+from files import TOP
+from modules import code, cycle, imports, modules, names
+
+CRATES = [TOP / "src", TOP / "emulators" / "src"]
+
+# Lines of a file without comments and tests.
+LONGEST = 350
+
+# From the top to the ground: a module imports from modules further down alone.
+LAYERS = [
+    ["app"],
+    ["http"],
+    ["auth", "quota", "shout"],
+    ["shoutcloud"],
+    ["outbound"],
+    ["telemetry"],
+    ["config", "lifecycle", "json", "version"],
+]
+
+
+def test_the_reader_of_imports_finds_a_cycle(tmp_path):
+    for name, text in {
+        "lib.rs": "mod a; mod b;",
+        "a.rs": "mod c;\nuse crate::b::{self, X};",
+        "a/c.rs": "use super::Y; // use crate::b;\n#[cfg(test)]\nmod tests {\n use crate::b;\n}",
+        "b.rs": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert imports(tmp_path) == {(): set(), ("a",): {("b",)}, ("a", "c"): set(), ("b",): set()}
+    assert not cycle(imports(tmp_path))
+    (tmp_path / "b.rs").write_text("fn f() { crate::a::c::g() }")
+    (tmp_path / "a/c.rs").write_text("use crate::{a::Z, b::{X as W}};")
+    assert set(cycle(imports(tmp_path))) == {"b", "a::c"}
+
+
+@pytest.mark.parametrize("src", CRATES, ids=["service", "emulators"])
+def test_no_files_import_each_other(src):
+    assert not cycle(imports(src))
+
+
+def test_layers_import_downwards():
+    level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    wrong = [
+        f"{'::'.join(module)} imports {'::'.join(target)}"
+        for module, targets in imports(TOP / "src").items()
+        for target in targets
+        if module and target and module[0] != target[0] and level[module[0]] >= level[target[0]]
+    ]
+    assert not wrong
+
+
+def test_the_domain_knows_no_http_framework():
+    for module, path in modules(TOP / "src").items():
+        if module[:1] in [("auth",), ("quota",), ("shout",), ("shoutcloud",)]:
+            framework = [name for name in names(code(path.read_text())) if name.split("::")[0] in ("axum", "tower_http")]
+            assert not framework, path
+
+
+def test_only_the_edge_reads_the_environment():
+    readers = [
+        path.relative_to(TOP / "src").as_posix()
+        for path in modules(TOP / "src").values()
+        if re.search(r"\benv::(var|vars|var_os|vars_os)\b", code(path.read_text()))
+    ]
+    assert all(reader.startswith("config") for reader in readers), readers
+
+
+@pytest.mark.parametrize("src", CRATES, ids=["service", "emulators"])
+def test_files_are_short(src):
+    lengths = {path: len(code(path.read_text()).splitlines()) for path in modules(src).values()}
+    assert lengths
+    assert {str(path): length for path, length in lengths.items() if length > LONGEST} == {}
