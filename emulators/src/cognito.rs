@@ -1,33 +1,35 @@
-//! An emulator of an Amazon Cognito user pool with a client for machines and one for people.
+//! An emulator of an Amazon Cognito user pool with a confidential client for machines and a public client for users.
 //!
-//! It serves what a resource server and its callers use of Cognito:
+//! It serves the part of Cognito's API that a resource server and its callers need:
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
 //! | `GET /{pool}/.well-known/jwks.json` | the public keys |
 //! | `GET /{pool}/.well-known/openid-configuration` | the discovery document |
-//! | `POST /oauth2/token` | tokens by the grants of client credentials, authorization code and refresh token |
-//! | `GET /oauth2/authorize`, `/login` | pages to sign in on, which lead back with a code |
-//! | `GET /logout` | back to the page |
+//! | `POST /oauth2/token` | tokens, by the client credentials, authorization code and refresh token grants |
+//! | `GET /oauth2/authorize`, `/login` | the login page, which redirects to the client with an authorization code |
+//! | `GET /logout` | a redirect to the client |
 //!
-//! Tokens are shaped as Cognito's are: no `aud`, `token_use` `access`, a header without `typ`; `sub` is the client's id, or the
-//! person's, who has a `username` and perhaps `cognito:groups`.
+//! Tokens have the shape of Cognito's: no `aud`, `token_use` `access`, a header without `typ`; `sub` is the client's id or the
+//! user's, and a user's token also has `username` and, for a member of groups, `cognito:groups`.
 //!
-//! It differs from Cognito so that one process can stand in for it and a test can do what AWS does only by itself:
+//! It differs from Cognito so that it fits into one process and a test controls what AWS otherwise decides:
 //!
-//! - everything is on one loopback origin and plain HTTP, where Cognito has the issuer on one host and the token endpoint
-//!   on the pool's own domain;
-//! - keys are rotated on demand ([`Emulator::rotate`] or `POST /_emulator/rotate`, with `?keep=false` to revoke the old
-//!   one), and one key is published until then, where Cognito has a second one for ID tokens;
-//! - any claims can be signed ([`Emulator::sign`]), so that tests can have every wrong token there is;
-//! - nobody has a password, and no session is kept: whoever signs in chooses who to be, each time;
-//! - a code takes PKCE with S256, which Cognito leaves to the client, and any `http` address of this machine with the path
-//!   `/docs` is a callback, where Cognito has a list.
+//! - Everything is on one loopback origin and plain HTTP. Cognito has the issuer on one host and the token endpoint on the
+//!   pool's own domain.
+//! - Keys are rotated on demand ([`Emulator::rotate`] or `POST /_emulator/rotate`, with `?keep=false` to revoke the old
+//!   key), and one key is published until then. Cognito publishes a second one for ID tokens.
+//! - [`Emulator::sign`] signs any claims, so that tests can make every kind of invalid token.
+//! - There are no passwords and no sessions: the login page asks for the user each time.
+//! - An authorization code requires PKCE with S256, which Cognito leaves to the client, and any `http` URL on loopback with the
+//!   path `/docs` is a callback. Cognito has a list of them.
 
-mod hosted;
+mod authorize;
+mod grants;
+mod hosted_ui;
 mod keys;
-mod people;
 mod pool;
+mod random;
 mod token_endpoint;
 mod well_known;
 
@@ -45,11 +47,12 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 use url::form_urlencoded;
 
+use crate::server;
+
 pub use self::pool::Client;
 use self::pool::Pool;
-use super::server;
 
-/// A running emulator. Dropping it stops the server, open connections included.
+/// A running emulator. Dropping it stops the server and closes its connections.
 #[derive(Debug)]
 pub struct Emulator {
     pool: Arc<Pool>,
@@ -57,13 +60,13 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Generates a signing key, which takes some 100 ms of the calling thread, and two clients, and serves on `listener`.
+    /// Generates a signing key, which blocks the calling thread for about 100 ms, and two clients, and serves on `listener`.
     ///
-    /// The listener should be a loopback one: anybody may rotate the keys. `pool_id` becomes part of addresses and so may
-    /// consist of letters, digits, `-` and `_` only, as Cognito's do.
+    /// The listener should be on loopback: any caller can rotate the keys. `pool_id` becomes part of URLs and may consist
+    /// only of letters, digits, `-` and `_`, as in Cognito.
     pub fn start(listener: TcpListener, pool_id: &str) -> io::Result<Emulator> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if pool_id.is_empty() || !pool_id.chars().all(fits) {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if pool_id.is_empty() || !pool_id.chars().all(is_allowed) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a pool id consists of letters, digits, `-` and `_`",
@@ -78,55 +81,55 @@ impl Emulator {
         })
     }
 
-    /// Where the emulator is, `http://127.0.0.1:PORT`.
+    /// Returns the emulator's origin, `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
         self.pool.endpoint.clone()
     }
 
-    /// The `iss` of the pool's tokens, `{endpoint}/{pool id}`.
+    /// Returns the `iss` of the pool's tokens, `{endpoint}/{pool id}`.
     pub fn issuer(&self) -> String {
         self.pool.issuer()
     }
 
-    /// The id the emulator was started with.
+    /// Returns the id of the pool.
     pub fn pool_id(&self) -> &str {
         &self.pool.id
     }
 
-    /// The client of machines.
+    /// Returns the confidential client.
     pub fn client(&self) -> &Client {
         &self.pool.client
     }
 
-    /// The client of people, which is a public one.
-    pub fn people_client_id(&self) -> &str {
-        &self.pool.people_client_id
+    /// Returns the id of the public client, with which users sign in.
+    pub fn public_client_id(&self) -> &str {
+        &self.pool.public_client_id
     }
 
-    /// A fresh access token, as the token endpoint would issue.
+    /// Issues an access token of the confidential client, as the token endpoint does.
     pub fn token(&self) -> String {
         self.pool.token()
     }
 
-    /// The claims of such a token, for a test to change before it has them signed.
+    /// Returns the claims of such a token, for a test to change and [`sign`](Self::sign).
     pub fn claims(&self) -> Map<String, Value> {
         self.pool.claims()
     }
 
-    /// Signs `claims`, whatever they are, with the current key.
+    /// Signs any `claims` with the current key.
     pub fn sign(&self, claims: &Map<String, Value>) -> String {
         self.pool.keys.load().current().sign(claims)
     }
 
-    /// Signs with a new key from now on. The one that signed until now stays published if `keep_old`, and is revoked
-    /// otherwise; keys that were kept before are not touched.
+    /// Replaces the signing key. The previous one remains published if `keep_old`, and is revoked otherwise. Keys retained
+    /// by earlier rotations are not affected.
     pub fn rotate(&self, keep_old: bool) {
         self.pool
             .rotate(keep_old)
-            .expect("a key could be generated at the start");
+            .expect("key generation has succeeded in `start`");
     }
 
-    /// How often the pool's key set was asked for.
+    /// Returns how many times the pool's key set was fetched.
     pub fn jwks_fetches(&self) -> u64 {
         self.pool.jwks_fetches.load(Ordering::Relaxed)
     }
@@ -139,9 +142,9 @@ fn router(pool: Arc<Pool>) -> Router {
             "/{pool}/.well-known/openid-configuration",
             get(well_known::discovery),
         )
-        .route("/oauth2/authorize", get(hosted::authorize))
-        .route("/login", get(hosted::login).post(hosted::chosen))
-        .route("/logout", get(hosted::logout))
+        .route("/oauth2/authorize", get(hosted_ui::authorize))
+        .route("/login", get(hosted_ui::login).post(hosted_ui::submit_login))
+        .route("/logout", get(hosted_ui::logout))
         .route("/oauth2/token", post(token_endpoint::token))
         .route("/_emulator/rotate", post(rotate))
         .with_state(pool)
@@ -207,7 +210,7 @@ mod tests {
         body["keys"].take().as_array().unwrap().clone()
     }
 
-    /// The claims of `token` if one of the published keys has its name and verifies it.
+    /// Returns the claims of `token` if the published key of its `kid` verifies it.
     pub(super) async fn verify(emulator: &Emulator, token: &str) -> Option<Value> {
         let header = jsonwebtoken::decode_header(token).unwrap();
         let keys = published(emulator).await;
@@ -220,19 +223,19 @@ mod tests {
         Some(decoded.claims)
     }
 
-    fn part(token: &str, index: usize) -> Value {
+    fn decode_part(token: &str, index: usize) -> Value {
         let part = token.split('.').nth(index).unwrap();
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
     }
 
     #[tokio::test]
-    async fn tokens_are_shaped_as_cognitos_and_verify_with_the_published_key() {
+    async fn tokens_have_cognitos_shape_and_verify_with_the_published_key() {
         let emulator = start().await;
         let token = emulator.token();
         let keys = published(&emulator).await;
         assert_eq!(keys.len(), 1);
         let kid = keys[0]["kid"].clone();
-        assert_eq!(part(&token, 0), json!({ "kid": kid, "alg": "RS256" }));
+        assert_eq!(decode_part(&token, 0), json!({ "kid": kid, "alg": "RS256" }));
         let mut members: Vec<_> = keys[0].as_object().unwrap().keys().collect();
         members.sort();
         assert_eq!(members, ["alg", "e", "kid", "kty", "n", "use"]);
@@ -270,27 +273,27 @@ mod tests {
         );
         let jti = uuid::Uuid::parse_str(claims["jti"].as_str().unwrap()).unwrap();
         assert_eq!(jti.get_version_num(), 4);
-        assert_ne!(part(&emulator.token(), 1)["jti"], claims["jti"]);
+        assert_ne!(decode_part(&emulator.token(), 1)["jti"], claims["jti"]);
     }
 
     #[tokio::test]
-    async fn signs_whatever_claims_a_test_wants() {
+    async fn signs_any_claims() {
         let emulator = start().await;
         let mut claims = emulator.claims();
         claims.insert("token_use".to_owned(), json!("id"));
         claims.remove("scope");
         let token = emulator.sign(&claims);
-        assert_eq!(part(&token, 1), Value::Object(claims));
+        assert_eq!(decode_part(&token, 1), Value::Object(claims));
         assert!(verify(&emulator, &token).await.is_some());
     }
 
     #[tokio::test]
-    async fn rotation_keeps_or_revokes_the_old_key() {
+    async fn rotation_retains_or_revokes_the_old_key() {
         let emulator = start().await;
         let first = emulator.token();
         emulator.rotate(true);
         let second = emulator.token();
-        assert_ne!(part(&first, 0)["kid"], part(&second, 0)["kid"]);
+        assert_ne!(decode_part(&first, 0)["kid"], decode_part(&second, 0)["kid"]);
         assert!(verify(&emulator, &first).await.is_some());
         assert!(verify(&emulator, &second).await.is_some());
 
@@ -308,7 +311,7 @@ mod tests {
             let response = client().post(format!("{url}{query}")).send().await.unwrap();
             assert_eq!(response.status(), 200);
             let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-            assert_eq!(body["kid"], part(&emulator.token(), 0)["kid"]);
+            assert_eq!(body["kid"], decode_part(&emulator.token(), 0)["kid"]);
             assert_eq!(published(&emulator).await.len(), keys, "{query}");
         }
         for query in ["?keep=no", "?kept=false"] {
@@ -327,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_a_pool_id_that_would_break_addresses() {
+    async fn rejects_a_pool_id_that_is_not_valid_in_a_url() {
         for id in ["", "us-east-2/x", "a b"] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let error = Emulator::start(listener, id).unwrap_err();

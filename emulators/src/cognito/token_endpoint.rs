@@ -1,5 +1,4 @@
-//! `POST /oauth2/token`: the grants of client credentials, authorization code and refresh token (RFC 6749), with Cognito's
-//! errors.
+//! `POST /oauth2/token`: the client credentials, authorization code and refresh token grants (RFC 6749), with Cognito's errors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +12,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::people::Grant;
+use super::grants::Grant;
 use super::pool::{Pool, SCOPE, TOKEN_LIFETIME};
-use crate::dev::server;
+use crate::server;
 
-/// Why no token is issued; shown as RFC 6749 spells it.
+/// Why no token is issued, displayed as the error code of RFC 6749.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 enum TokenError {
     #[error("invalid_request")]
@@ -46,7 +45,7 @@ pub(super) async fn token(State(pool): State<Arc<Pool>>, headers: HeaderMap, bod
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    // A page of another origin may read the answer, as Cognito lets it.
+    // Cognito permits pages of other origins to read the response.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
@@ -56,37 +55,41 @@ fn issue(pool: &Pool, headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Va
     match form.get("grant_type").map(String::as_str) {
         None => Err(TokenError::InvalidRequest),
         Some("client_credentials") => {
-            check_machine(pool, headers, &form)?;
+            check_confidential_client(pool, headers, &form)?;
             Ok(tokens([("access_token", pool.token())]))
         }
         Some("authorization_code") => {
-            check_people(pool, headers, &form)?;
-            let needed = |name| form.get(name).ok_or(TokenError::InvalidRequest);
-            let (code, redirect_uri) = (needed("code")?, needed("redirect_uri")?);
+            check_public_client(pool, headers, &form)?;
+            let required = |name| form.get(name).ok_or(TokenError::InvalidRequest);
+            let (code, redirect_uri) = (required("code")?, required("redirect_uri")?);
             let grant = pool
-                .desk
-                .collect(code, redirect_uri, needed("code_verifier")?)
+                .grants
+                .redeem_code(code, redirect_uri, required("code_verifier")?)
                 .ok_or(TokenError::InvalidGrant)?;
-            let mut answer = persons_tokens(pool, &grant);
-            answer.insert("refresh_token".to_owned(), json!(pool.desk.remember(grant)));
-            Ok(answer)
+            let mut tokens = user_tokens(pool, &grant);
+            let refresh_token = pool.grants.insert_refresh_token(grant);
+            tokens.insert("refresh_token".to_owned(), json!(refresh_token));
+            Ok(tokens)
         }
         Some("refresh_token") => {
-            check_people(pool, headers, &form)?;
+            check_public_client(pool, headers, &form)?;
             let token = form.get("refresh_token").ok_or(TokenError::InvalidRequest)?;
-            let grant = pool.desk.recall(token).ok_or(TokenError::InvalidGrant)?;
-            Ok(persons_tokens(pool, &grant))
+            let grant = pool
+                .grants
+                .get_by_refresh_token(token)
+                .ok_or(TokenError::InvalidGrant)?;
+            Ok(user_tokens(pool, &grant))
         }
         Some(_) => Err(TokenError::UnsupportedGrantType),
     }
 }
 
-fn persons_tokens(pool: &Pool, grant: &Grant) -> Map<String, Value> {
-    let mut answer = tokens([("access_token", pool.persons_token(grant))]);
+fn user_tokens(pool: &Pool, grant: &Grant) -> Map<String, Value> {
+    let mut tokens = tokens([("access_token", pool.user_access_token(grant))]);
     if grant.scopes.iter().any(|scope| scope == "openid") {
-        answer.insert("id_token".to_owned(), json!(pool.id_token(grant)));
+        tokens.insert("id_token".to_owned(), json!(pool.id_token(grant)));
     }
-    answer
+    tokens
 }
 
 fn tokens<const N: usize>(tokens: [(&str, String); N]) -> Map<String, Value> {
@@ -96,7 +99,7 @@ fn tokens<const N: usize>(tokens: [(&str, String); N]) -> Map<String, Value> {
         .collect()
 }
 
-fn check_machine(
+fn check_confidential_client(
     pool: &Pool,
     headers: &HeaderMap,
     form: &BTreeMap<String, String>,
@@ -112,8 +115,12 @@ fn check_machine(
     Ok(())
 }
 
-/// The client for people has no secret; one that is sent is wrong.
-fn check_people(pool: &Pool, headers: &HeaderMap, form: &BTreeMap<String, String>) -> Result<(), TokenError> {
+/// Checks that the caller is the public client, which has no secret: a request with one is rejected.
+fn check_public_client(
+    pool: &Pool,
+    headers: &HeaderMap,
+    form: &BTreeMap<String, String>,
+) -> Result<(), TokenError> {
     let has_secret = headers.contains_key(header::AUTHORIZATION) || form.contains_key("client_secret");
     if has_secret {
         let (id, _) = credentials(headers, form)?;
@@ -125,12 +132,12 @@ fn check_people(pool: &Pool, headers: &HeaderMap, form: &BTreeMap<String, String
     }
     match form.get("client_id") {
         None => Err(TokenError::InvalidRequest),
-        Some(id) if *id == pool.people_client_id => Ok(()),
+        Some(id) if *id == pool.public_client_id => Ok(()),
         Some(_) => Err(TokenError::InvalidClient),
     }
 }
 
-/// The parameters, none of which may occur twice; one without a value counts as left out.
+/// Parses the form. Duplicate parameters are an error; an empty parameter counts as absent.
 fn form(headers: &HeaderMap, body: &[u8]) -> Result<BTreeMap<String, String>, TokenError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -152,7 +159,7 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<BTreeMap<String, String>, To
     Ok(form)
 }
 
-/// The client's id and secret, from the `authorization` header if there is one, else from the form.
+/// Returns the client's id and secret, from the header `authorization` if present, else from the form.
 fn credentials(headers: &HeaderMap, form: &BTreeMap<String, String>) -> Result<(String, String), TokenError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let (id, secret) = value
@@ -202,7 +209,7 @@ mod tests {
         request.body(body).send().await.unwrap()
     }
 
-    async fn answer(response: reqwest::Response) -> (u16, Value) {
+    async fn parse(response: reqwest::Response) -> (u16, Value) {
         let status = response.status().as_u16();
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -216,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn issues_tokens_for_either_form_of_credentials() {
+    async fn issues_tokens_for_credentials_in_the_header_or_the_form() {
         let emulator = start().await;
         let client = emulator.client();
         let by_header = post(
@@ -235,7 +242,7 @@ mod tests {
             ),
         );
         for response in [by_header.await, by_form.await] {
-            let (status, body) = answer(response).await;
+            let (status, body) = parse(response).await;
             assert_eq!(status, 200, "{body}");
             assert_eq!(body["expires_in"], 3600);
             assert_eq!(body["token_type"], "Bearer");
@@ -247,32 +254,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_as_cognito_does() {
+    async fn rejects_with_the_errors_of_cognito() {
         let emulator = start().await;
         let client = emulator.client();
-        let good = || basic_auth(&client.id, &client.secret);
+        let valid = || basic_auth(&client.id, &client.secret);
         let grant = "grant_type=client_credentials";
         let cases = [
-            ("application/json", good(), grant.to_owned(), "invalid_request"),
-            (FORM, good(), String::new(), "invalid_request"),
-            (FORM, good(), "grant_type=".to_owned(), "invalid_request"),
-            (FORM, good(), format!("{grant}&{grant}"), "invalid_request"),
+            ("application/json", valid(), grant.to_owned(), "invalid_request"),
+            (FORM, valid(), String::new(), "invalid_request"),
+            (FORM, valid(), "grant_type=".to_owned(), "invalid_request"),
+            (FORM, valid(), format!("{grant}&{grant}"), "invalid_request"),
             (
                 FORM,
-                good(),
+                valid(),
                 format!("{grant}&client_id=other"),
                 "invalid_request",
             ),
             (FORM, None, grant.to_owned(), "invalid_request"),
             (
                 FORM,
-                good(),
+                valid(),
                 "grant_type=password".to_owned(),
                 "unsupported_grant_type",
             ),
             (
                 FORM,
-                good(),
+                valid(),
                 "grant_type=refresh_token".to_owned(),
                 "unauthorized_client",
             ),
@@ -302,27 +309,27 @@ mod tests {
             ),
             (
                 FORM,
-                good(),
+                valid(),
                 format!("{grant}&scope=shoutback/whisper"),
                 "invalid_scope",
             ),
             (
                 FORM,
-                good(),
+                valid(),
                 format!("{grant}&scope=shoutback/shout+shoutback/whisper"),
                 "invalid_scope",
             ),
         ];
         for (content_type, authorization, body, error) in cases {
-            let shown = body.clone();
+            let sent = body.clone();
             let response = post(&emulator, content_type, authorization, body).await;
             let expected = (400, json!({ "error": error }));
-            assert_eq!(answer(response).await, expected, "{content_type} {shown}");
+            assert_eq!(parse(response).await, expected, "{content_type} {sent}");
         }
     }
 
     #[tokio::test]
-    async fn takes_posts_only() {
+    async fn only_post_is_allowed() {
         let emulator = start().await;
         let url = format!("{}/oauth2/token", emulator.endpoint());
         let response = client().get(url).send().await.unwrap();
