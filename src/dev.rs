@@ -117,8 +117,8 @@ impl Emulators {
         environment
     }
 
-    /// Returns shell commands that call the service, each on a line of its own, with a token that is valid for one hour.
-    /// `signs_in`: whether users can sign in on the page `/docs`.
+    /// Returns shell commands that call the service, each on a line of its own, with a token that is valid for one
+    /// hour. `signs_in`: whether users can sign in on the page `/docs`.
     pub(crate) fn example_commands(&self, public: SocketAddr, signs_in: bool) -> String {
         let (token, client) = (self.cognito.token(), self.cognito.client());
         let call = format!("curl -sS -w '\\n' http://{public}/v1 -H 'authorization: Bearer {token}'");

@@ -10,19 +10,19 @@
 //! | `GET /oauth2/authorize`, `/login` | the login page, which redirects to the client with an authorization code |
 //! | `GET /logout` | a redirect to the client |
 //!
-//! Tokens have the shape of Cognito's: no `aud`, `token_use` `access`, a header without `typ`; `sub` is the client's id or the
-//! user's, and a user's token also has `username` and, for a member of groups, `cognito:groups`.
+//! Tokens have the shape of Cognito's: no `aud`, `token_use` `access`, a header without `typ`; `sub` is the client's id
+//! or the user's, and a user's token also has `username` and, for a member of groups, `cognito:groups`.
 //!
 //! It differs from Cognito so that it fits into one process and a test controls what AWS otherwise decides:
 //!
-//! - Everything is on one loopback origin and plain HTTP. Cognito has the issuer on one host and the token endpoint on the
-//!   pool's own domain.
+//! - Everything is on one loopback origin and plain HTTP. Cognito has the issuer on one host and the token endpoint on
+//!   the pool's own domain.
 //! - Keys are rotated on demand ([`Emulator::rotate`] or `POST /_emulator/rotate`, with `?keep=false` to revoke the old
 //!   key), and one key is published until then. Cognito publishes a second one for ID tokens.
 //! - [`Emulator::sign`] signs any claims, so that tests can make every kind of invalid token.
 //! - There are no passwords and no sessions: the login page asks for the user each time.
-//! - An authorization code requires PKCE with S256, which Cognito leaves to the client, and any `http` URL on loopback with the
-//!   path `/docs` is a callback. Cognito has a list of them.
+//! - An authorization code requires PKCE with S256, which Cognito leaves to the client, and any `http` URL on loopback
+//!   with the path `/docs` is a callback. Cognito has a list of them.
 
 mod authorize;
 mod grants;
@@ -30,6 +30,8 @@ mod hosted_ui;
 mod keys;
 mod pool;
 mod random;
+#[cfg(test)]
+mod tests;
 mod token_endpoint;
 mod well_known;
 
@@ -60,10 +62,11 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Generates a signing key, which blocks the calling thread for about 100 ms, and two clients, and serves on `listener`.
+    /// Generates a signing key, which blocks the calling thread for about 100 ms, and two clients, and serves on
+    /// `listener`.
     ///
-    /// The listener should be on loopback: any caller can rotate the keys. `pool_id` becomes part of URLs and may consist
-    /// only of letters, digits, `-` and `_`, as in Cognito.
+    /// The listener should be on loopback: any caller can rotate the keys. `pool_id` becomes part of URLs and may
+    /// consist only of letters, digits, `-` and `_`, as in Cognito.
     pub fn start(listener: TcpListener, pool_id: &str) -> io::Result<Emulator> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if pool_id.is_empty() || !pool_id.chars().all(is_allowed) {
@@ -121,8 +124,8 @@ impl Emulator {
         self.pool.keys.load().current().sign(claims)
     }
 
-    /// Replaces the signing key. The previous one remains published if `keep_old`, and is revoked otherwise. Keys retained
-    /// by earlier rotations are not affected.
+    /// Replaces the signing key. The previous one remains published if `keep_old`, and is revoked otherwise. Keys
+    /// retained by earlier rotations are not affected.
     pub fn rotate(&self, keep_old: bool) {
         self.pool
             .rotate(keep_old)
@@ -174,167 +177,4 @@ fn internal_error(error: &dyn std::error::Error) -> Response {
         StatusCode::INTERNAL_SERVER_ERROR,
         &json!({ "error": error.to_string() }),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-
-    use super::*;
-
-    const POOL: &str = "us-east-2_AbCdEfGhI";
-
-    pub(super) async fn start() -> Emulator {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Emulator::start(listener, POOL).unwrap()
-    }
-
-    pub(super) fn client() -> reqwest::Client {
-        reqwest::Client::builder().no_proxy().build().unwrap()
-    }
-
-    pub(super) async fn get_json(url: &str) -> (u16, Value) {
-        let response = client().get(url).send().await.unwrap();
-        assert_eq!(response.headers()["content-type"], "application/json");
-        let status = response.status().as_u16();
-        let body = response.text().await.unwrap();
-        (status, serde_json::from_str(&body).unwrap())
-    }
-
-    pub(super) async fn published(emulator: &Emulator) -> Vec<Value> {
-        let url = format!("{}/.well-known/jwks.json", emulator.issuer());
-        let (status, mut body) = get_json(&url).await;
-        assert_eq!(status, 200);
-        body["keys"].take().as_array().unwrap().clone()
-    }
-
-    /// Returns the claims of `token` if the published key of its `kid` verifies it.
-    pub(super) async fn verify(emulator: &Emulator, token: &str) -> Option<Value> {
-        let header = jsonwebtoken::decode_header(token).unwrap();
-        let keys = published(emulator).await;
-        let key = keys.iter().find(|key| key["kid"] == json!(header.kid))?;
-        let text = |name: &str| key[name].as_str().unwrap();
-        let key = DecodingKey::from_rsa_components(text("n"), text("e")).unwrap();
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.set_issuer(&[emulator.issuer()]);
-        let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap();
-        Some(decoded.claims)
-    }
-
-    fn decode_part(token: &str, index: usize) -> Value {
-        let part = token.split('.').nth(index).unwrap();
-        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn tokens_have_cognitos_shape_and_verify_with_the_published_key() {
-        let emulator = start().await;
-        let token = emulator.token();
-        let keys = published(&emulator).await;
-        assert_eq!(keys.len(), 1);
-        let kid = keys[0]["kid"].clone();
-        assert_eq!(decode_part(&token, 0), json!({ "kid": kid, "alg": "RS256" }));
-        let mut members: Vec<_> = keys[0].as_object().unwrap().keys().collect();
-        members.sort();
-        assert_eq!(members, ["alg", "e", "kid", "kty", "n", "use"]);
-        let fixed = ["alg", "e", "kty", "use"].map(|name| keys[0][name].as_str().unwrap());
-        assert_eq!(fixed, ["RS256", "AQAB", "RSA", "sig"]);
-        let modulus = BASE64_URL_SAFE_NO_PAD.decode(keys[0]["n"].as_str().unwrap());
-        assert_eq!(modulus.unwrap().len(), 256);
-
-        let claims = verify(&emulator, &token).await.unwrap();
-        let mut names: Vec<_> = claims.as_object().unwrap().keys().collect();
-        names.sort();
-        assert_eq!(
-            names,
-            [
-                "auth_time",
-                "client_id",
-                "exp",
-                "iat",
-                "iss",
-                "jti",
-                "scope",
-                "sub",
-                "token_use",
-                "version"
-            ]
-        );
-        assert_eq!(claims["iss"], format!("{}/{POOL}", emulator.endpoint()));
-        assert_eq!(claims["sub"], claims["client_id"]);
-        assert_eq!(claims["token_use"], "access");
-        assert_eq!(claims["scope"], "shoutback/shout");
-        assert_eq!(claims["version"], 2);
-        assert_eq!(
-            claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
-            3600
-        );
-        let jti = uuid::Uuid::parse_str(claims["jti"].as_str().unwrap()).unwrap();
-        assert_eq!(jti.get_version_num(), 4);
-        assert_ne!(decode_part(&emulator.token(), 1)["jti"], claims["jti"]);
-    }
-
-    #[tokio::test]
-    async fn signs_any_claims() {
-        let emulator = start().await;
-        let mut claims = emulator.claims();
-        claims.insert("token_use".to_owned(), json!("id"));
-        claims.remove("scope");
-        let token = emulator.sign(&claims);
-        assert_eq!(decode_part(&token, 1), Value::Object(claims));
-        assert!(verify(&emulator, &token).await.is_some());
-    }
-
-    #[tokio::test]
-    async fn rotation_retains_or_revokes_the_old_key() {
-        let emulator = start().await;
-        let first = emulator.token();
-        emulator.rotate(true);
-        let second = emulator.token();
-        assert_ne!(decode_part(&first, 0)["kid"], decode_part(&second, 0)["kid"]);
-        assert!(verify(&emulator, &first).await.is_some());
-        assert!(verify(&emulator, &second).await.is_some());
-
-        emulator.rotate(false);
-        assert!(verify(&emulator, &first).await.is_some());
-        assert!(verify(&emulator, &second).await.is_none());
-        assert!(verify(&emulator, &emulator.token()).await.is_some());
-    }
-
-    #[tokio::test]
-    async fn rotates_over_http() {
-        let emulator = start().await;
-        let url = format!("{}/_emulator/rotate", emulator.endpoint());
-        for (query, keys) in [("", 2), ("?keep=true", 3), ("?keep=false", 3)] {
-            let response = client().post(format!("{url}{query}")).send().await.unwrap();
-            assert_eq!(response.status(), 200);
-            let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-            assert_eq!(body["kid"], decode_part(&emulator.token(), 0)["kid"]);
-            assert_eq!(published(&emulator).await.len(), keys, "{query}");
-        }
-        for query in ["?keep=no", "?kept=false"] {
-            let response = client().post(format!("{url}{query}")).send().await.unwrap();
-            assert_eq!(response.status(), 400);
-            assert!(response.text().await.unwrap().contains("keep=false"));
-        }
-    }
-
-    #[tokio::test]
-    async fn neither_the_client_nor_the_emulator_prints_the_secret() {
-        let emulator = start().await;
-        let secret = &emulator.client().secret;
-        assert_eq!(secret.len(), 52);
-        assert!(!format!("{emulator:?} {:?}", emulator.client()).contains(secret));
-    }
-
-    #[tokio::test]
-    async fn rejects_a_pool_id_that_is_not_valid_in_a_url() {
-        for id in ["", "us-east-2/x", "a b"] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let error = Emulator::start(listener, id).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        }
-    }
 }

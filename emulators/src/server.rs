@@ -1,8 +1,8 @@
 //! The HTTP/1.1 server of both emulators, which runs exactly as long as its handle lives.
 //!
-//! Unlike `axum::serve` (which this build of axum lacks: it comes without axum's own HTTP features), the connections belong
-//! to the server's task. Dropping the handle closes idle keep-alive connections too, so a test that drops an emulator
-//! sees an outage, and not a peer that continues to respond on pooled connections.
+//! Unlike with `axum::serve` (which this build of axum lacks: it comes without axum's own HTTP features), the
+//! connections belong to the server's task. Dropping the handle closes idle keep-alive connections too, so a test that
+//! drops an emulator sees an outage, and not a peer that continues to respond on pooled connections.
 
 use std::io;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! An emulator of SHOUTCLOUD, which upper-cases text.
 //!
-//! The response to `POST /V1/SHOUT` with `content-type: application/json` and `{"INPUT":"…"}` is `{"INPUT":"…","OUTPUT":"…"}`.
+//! The response to `POST /V1/SHOUT` with `content-type: application/json` and `{"INPUT":"…"}` is
+//! `{"INPUT":"…","OUTPUT":"…"}`.
 //! The emulator reproduces the quirks of the real server, which is written in Go:
 //!
 //! - The content type is compared as a string: `application/json; charset=utf-8` gets 400.
@@ -8,10 +9,10 @@
 //! - JSON is parsed and written as Go's `encoding/json` does: a missing `INPUT` is empty text, `<>&` are escaped.
 //! - Bodies of any size are read; other methods get 405 and other paths 404, in plain text or with no body at all.
 //!
-//! It differs from the real server where tests need it to: its delay and failure rate are configurable ([`Behaviour`]), from
-//! Rust or by `PUT /_emulator/behaviour`, and it counts its calls. It has Rust's version of Unicode, which is newer than
-//! the real server's, so only the emulator upper-cases a few recently added letters. Go redirects untidy paths
-//! (`//V1/SHOUT`); the emulator responds with 404.
+//! It differs from the real server where tests need it to: its delay and failure rate are configurable
+//! ([`Behaviour`]), from Rust or by `PUT /_emulator/behaviour`, and it counts its calls. It has Rust's version of
+//! Unicode, which is newer than the real server's, so only the emulator upper-cases a few recently added letters. Go
+//! redirects untidy paths (`//V1/SHOUT`); the emulator responds with 404.
 
 mod behaviour;
 mod go_json;
@@ -119,7 +120,7 @@ async fn shout(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     }
 }
 
-/// A refusal as Go's `http.Error` writes it.
+/// Builds an error response as Go's `http.Error` does.
 fn go_error(status: StatusCode, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),

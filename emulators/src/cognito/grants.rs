@@ -93,7 +93,7 @@ impl GrantStore {
         code
     }
 
-    /// Returns the grant of `code`. The code is invalid afterwards, even if `redirect_uri` or `verifier` does not match.
+    /// Returns the grant of `code` and invalidates the code, even if `redirect_uri` or `verifier` does not match.
     pub(super) fn redeem_code(&self, code: &str, redirect_uri: &str, verifier: &str) -> Option<Grant> {
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = codes.remove(code)?;

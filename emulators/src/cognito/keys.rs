@@ -75,7 +75,8 @@ impl KeyRing {
         &self.current
     }
 
-    /// Returns this ring with `key` as its signing key. The previous one remains published if `keep_old`, and is revoked otherwise.
+    /// Returns this ring with `key` as its signing key. The previous one remains published if `keep_old`, and is
+    /// revoked otherwise.
     pub(super) fn rotated(&self, key: Arc<SigningKey>, keep_old: bool) -> KeyRing {
         let mut older = self.older.clone();
         if keep_old {
@@ -97,8 +98,8 @@ const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-/// Returns the PKCS#1 `RSAPrivateKey` inside a PKCS#8 `PrivateKeyInfo`: aws-lc-rs writes only the latter, jsonwebtoken reads
-/// only the former.
+/// Returns the PKCS#1 `RSAPrivateKey` inside a PKCS#8 `PrivateKeyInfo`: aws-lc-rs writes only the latter, jsonwebtoken
+/// reads only the former.
 fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
     let (info, _) = der_element(SEQUENCE, pkcs8)?;
     let (_version, rest) = der_element(INTEGER, info)?;

@@ -1,4 +1,5 @@
-//! The emulator's behaviour, and `/_emulator/behaviour`, which shows and changes it at run time and reports the number of calls.
+//! The emulator's behaviour, and `/_emulator/behaviour`, which shows and changes it at run time and reports the number
+//! of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -2,8 +2,8 @@
 //!
 //! Independent of the service's own upper-casing, on purpose: `tests/it` compares the two over all of Unicode.
 
-/// The characters whose full upper case in Unicode has several characters (`ᾀ`: `ἈΙ`) but which also have a *simple* upper
-/// case of one character.
+/// The characters whose full upper case in Unicode has several characters (`ᾀ`: `ἈΙ`) but which also have a *simple*
+/// upper case of one character.
 const SIMPLE: [(&str, &str); 6] = [
     ("ᾀᾁᾂᾃᾄᾅᾆᾇ", "ᾈᾉᾊᾋᾌᾍᾎᾏ"),
     ("ᾐᾑᾒᾓᾔᾕᾖᾗ", "ᾘᾙᾚᾛᾜᾝᾞᾟ"),
