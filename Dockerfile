@@ -9,10 +9,12 @@ WORKDIR /src
 
 # Dependencies are a layer of their own, which lasts until the lock file changes. Of the package itself only the manifest is
 # known here; what was built of its stubs is removed, or a source that is older than they are would be taken for built.
+# Of the emulators, which are not built, Cargo reads the manifest; their sources are not in the build context.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+COPY emulators/Cargo.toml emulators/
+RUN mkdir src emulators/src \
     && echo 'fn main() {}' | tee src/main.rs build.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs emulators/src/lib.rs \
     && cargo build --locked --release \
     && cargo clean --release --package shoutback \
     && rm -r src build.rs

@@ -1,75 +1,57 @@
-//! Everything on one machine: emulators of SHOUTCLOUD and Cognito, and the environment in which the service uses them.
+//! `shoutback dev`: the emulators of SHOUTCLOUD and Cognito, and the environment in which the service uses them.
 //!
-//! Never in the production image: the feature that brings this module is not a default one.
-
-pub mod cognito;
-mod server;
-pub mod shoutcloud;
+//! A module of the binary, only with the feature `dev`, which the production image is built without.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use shoutback::config::Environment;
+use shoutback_emulators::shoutcloud::Behaviour;
+use shoutback_emulators::{cognito, shoutcloud};
 use tokio::net::TcpListener;
 
-use self::shoutcloud::Behaviour;
-use crate::config::Environment;
-
-/// The pool that `shoutback dev` serves.
+/// The id of the emulated user pool.
 const POOL_ID: &str = "us-east-2_Emulator1";
 
-/// How the emulators behave.
+/// Options of the emulators.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Arguments {
-    /// Time that SHOUTCLOUD takes for an answer, such as 200ms
+pub(crate) struct Arguments {
+    /// Delay of each SHOUTCLOUD response, such as 200ms
     #[arg(long, default_value = "0ms", value_parser = humantime::parse_duration)]
     shoutcloud_delay: Duration,
-    /// Share of SHOUTCLOUD's answers that are a 503, from 0 to 1
-    #[arg(long, default_value = "0", value_parser = share)]
+    /// Fraction of SHOUTCLOUD responses that are a 503, from 0 to 1
+    #[arg(long, default_value = "0", value_parser = fraction)]
     shoutcloud_failure_rate: f64,
-    /// Where the emulator of SHOUTCLOUD listens
+    /// Address on which the SHOUTCLOUD emulator listens
     #[arg(long, default_value = "127.0.0.1:5001", value_parser = loopback)]
     shoutcloud_addr: SocketAddr,
-    /// Where the emulator of Cognito listens
+    /// Address on which the Cognito emulator listens
     #[arg(long, default_value = "127.0.0.1:5002", value_parser = loopback)]
     cognito_addr: SocketAddr,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.1".to_owned())
-}
-
-/// The emulators hand tokens to anyone who asks.
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address = text
-        .parse()
-        .ok()
-        .filter(|address: &SocketAddr| address.ip().is_loopback());
-    address.ok_or_else(|| "an address on loopback is needed, such as 127.0.0.1:5001".to_owned())
 }
 
 /// An emulator cannot start.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the emulator of {what} cannot listen on {address}: {source}; free the port or choose another with {flag}"
+    "the {emulator} emulator cannot listen on {address}: {source}; free the port or set another with {option}"
 )]
-pub struct Error {
-    what: &'static str,
-    flag: &'static str,
+pub(crate) struct Error {
+    emulator: &'static str,
+    option: &'static str,
     address: SocketAddr,
     source: io::Error,
 }
 
-/// Both emulators, running until dropped.
-pub struct Emulators {
+/// Both emulators, which run until dropped.
+pub(crate) struct Emulators {
     shoutcloud: shoutcloud::Emulator,
     cognito: cognito::Emulator,
 }
 
 impl Emulators {
-    /// Starts both.
-    pub async fn start(arguments: &Arguments) -> Result<Self, Error> {
+    /// Starts both emulators.
+    pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Error> {
         let behaviour = Behaviour {
             delay: arguments.shoutcloud_delay,
             failure_rate: arguments.shoutcloud_failure_rate,
@@ -82,10 +64,10 @@ impl Emulators {
             let listener = TcpListener::bind(arguments.cognito_addr).await?;
             cognito::Emulator::start(listener, POOL_ID)
         };
-        let error = |what, flag, address| {
+        let error = |emulator, option, address| {
             move |source| Error {
-                what,
-                flag,
+                emulator,
+                option,
                 address,
                 source,
             }
@@ -102,14 +84,15 @@ impl Emulators {
         })
     }
 
-    /// `environment`, changed so that the service uses the emulators and stays on loopback unless told otherwise.
-    pub fn environment(&self, mut environment: Environment) -> Environment {
-        let people = self.cognito.people_client_id();
+    /// Returns `environment` with the emulators as the service's peers and with defaults for development, such as
+    /// listeners on loopback.
+    pub(crate) fn environment(&self, mut environment: Environment) -> Environment {
+        let public_client = self.cognito.public_client_id();
         for (name, value) in [
             ("COGNITO_USER_POOL_IDS", self.cognito.pool_id()),
             (
                 "COGNITO_CLIENT_IDS",
-                &format!("{},{people}", self.cognito.client().id),
+                &format!("{},{public_client}", self.cognito.client().id),
             ),
             ("COGNITO_ENDPOINT", &self.cognito.endpoint()),
             ("COGNITO_JWKS_ENDPOINT", &self.cognito.endpoint()),
@@ -117,16 +100,16 @@ impl Emulators {
         ] {
             environment.set(name, value);
         }
-        // No policy of a page can name an IPv6 address.
+        // A content security policy cannot contain an IPv6 address.
         if !self.cognito.endpoint().contains('[') {
             environment.set("DOCS_COGNITO_DOMAIN", self.cognito.endpoint());
-            environment.set("DOCS_CLIENT_ID", people);
+            environment.set("DOCS_CLIENT_ID", public_client);
         }
         for (name, value) in [
             ("HTTP_ADDR", "127.0.0.1:5000"),
             ("ADMIN_ADDR", "127.0.0.1:9090"),
             ("LOG_FORMAT", "pretty"),
-            // Nobody has to notice that this replica leaves.
+            // No load balancer needs time to remove this replica.
             ("SHUTDOWN_GRACE", "0ms"),
         ] {
             environment.set_default(name, value);
@@ -134,19 +117,20 @@ impl Emulators {
         environment
     }
 
-    /// What to try, one command a line, with a token that lasts an hour. `signs_in`: whether the page lets its readers.
-    pub fn lines_to_paste(&self, public: SocketAddr, signs_in: bool) -> String {
+    /// Returns shell commands that call the service, each on a line of its own, with a token that is valid for one
+    /// hour. `signs_in`: whether users can sign in on the page `/docs`.
+    pub(crate) fn example_commands(&self, public: SocketAddr, signs_in: bool) -> String {
         let (token, client) = (self.cognito.token(), self.cognito.client());
         let call = format!("curl -sS -w '\\n' http://{public}/v1 -H 'authorization: Bearer {token}'");
         format!(
             "\nShoutback runs at http://{public} with emulators of SHOUTCLOUD ({shoutcloud}) and Cognito ({issuer}).\n\
-             To try it in a browser{sign_in}: http://{public}/docs\n\
-             Or paste these; the token in them lasts an hour.\n\n\
+             Try it in a browser{sign_in}: http://{public}/docs\n\
+             Or run these commands. Their token is valid for one hour.\n\n\
              JSON:\n{call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\n\
              Text:\n{call} -H 'content-type: text/plain' -d 'hello, world!'\n\n\
-             A fresh token:\n\
+             A new token:\n\
              curl -sS -w '\\n' -u {id}:{secret} -d grant_type=client_credentials -d scope=shoutback/shout {endpoint}/oauth2/token\n",
-            sign_in = if signs_in { ", sign-in included" } else { "" },
+            sign_in = if signs_in { ", with sign-in" } else { "" },
             shoutcloud = self.shoutcloud.url(),
             issuer = self.cognito.issuer(),
             endpoint = self.cognito.endpoint(),
@@ -154,4 +138,21 @@ impl Emulators {
             secret = client.secret,
         )
     }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let fraction = text
+        .parse()
+        .ok()
+        .filter(|fraction| (0.0..=1.0).contains(fraction));
+    fraction.ok_or_else(|| "must be a number from 0 to 1, such as 0.1".to_owned())
+}
+
+/// Accepts loopback addresses only, because the emulators issue tokens to any caller.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text
+        .parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback());
+    address.ok_or_else(|| "must be a loopback address, such as 127.0.0.1:5001".to_owned())
 }

@@ -18,7 +18,6 @@
 //! | [`outbound`] | what every call that leaves the process has in common |
 //! | [`json`] | strict reading of objects that somebody else wrote |
 //! | [`lifecycle`] | signals, and how far a stop has come |
-//! | `dev` | emulators of SHOUTCLOUD and Cognito, and `shoutback dev`; only with the feature of that name |
 //!
 //! # The way of a request
 //!
@@ -31,8 +30,6 @@
 pub mod app;
 pub mod auth;
 pub mod config;
-#[cfg(feature = "dev")]
-pub mod dev;
 pub mod http;
 pub mod json;
 pub mod lifecycle;

@@ -1,5 +1,8 @@
 //! The process: arguments, configuration, log, application, signals, exit code.
 
+#[cfg(feature = "dev")]
+mod dev;
+
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -29,7 +32,7 @@ enum Command {
     Serve,
     /// Run the service with emulators of SHOUTCLOUD and Cognito on this machine
     #[cfg(feature = "dev")]
-    Dev(shoutback::dev::Arguments),
+    Dev(dev::Arguments),
     /// Check the configuration: every problem is printed; exit code 0 or 2
     CheckConfig,
     /// Ask the admin port whether this replica is ready: exit code 0 or 1
@@ -57,7 +60,7 @@ enum Failure {
     Unhealthy(String),
     #[cfg(feature = "dev")]
     #[error(transparent)]
-    Dev(#[from] shoutback::dev::Error),
+    Dev(#[from] dev::Error),
 }
 
 impl Failure {
@@ -117,14 +120,12 @@ fn serve() -> Result<(), Failure> {
 }
 
 #[cfg(feature = "dev")]
-fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
+fn dev(arguments: &dev::Arguments) -> Result<(), Failure> {
     use std::sync::Arc;
-
-    use shoutback::dev::Emulators;
 
     let runtime = tokio::runtime::Runtime::new()?;
     // They live until the service ends.
-    let emulators = Arc::new(runtime.block_on(Emulators::start(arguments))?);
+    let emulators = Arc::new(runtime.block_on(dev::Emulators::start(arguments))?);
     let announced = Arc::clone(&emulators);
     let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
     let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
@@ -135,7 +136,7 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
         async { Ok(Application::bind(&loaded.config).await?) },
         move |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
-            print(announced.lines_to_paste(reachable(addresses.public), signs_in))
+            print(announced.example_commands(reachable(addresses.public), signs_in))
         },
     )
 }

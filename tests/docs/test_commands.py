@@ -69,6 +69,7 @@ EXECUTED = {
     'make drill ARGS="--cause d --answer d"': By("drill", "tests/observe/test_drill.py", '"--answer"'),
     "cargo test --features dev --test it keys::": By("service", "scripts/check", "cargo test"),
     "cargo test --features dev --lib config::": By("service", "scripts/check", "cargo test"),
+    "cargo test --package shoutback-emulators": By("service", "scripts/check", "cargo test"),
     "ELASTICSEARCH_URL=https://elasticsearch:9200 ELASTICSEARCH_API_KEY=ID:KEY ./load": By("search", "tests/observability/search", "elasticsearch/load"),
     "KIBANA_URL=https://kibana:5601 ELASTICSEARCH_API_KEY=ID:KEY ./load": By("search", "tests/observability/search", "kibana/load"),
     "otelcol-shoutback --config config.yaml --config aws.yaml --config otlp.yaml": By("collector", "tests/harness/collector.py", "--config"),
@@ -144,7 +145,7 @@ def development(tmp_path_factory):
     ports = {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "ARGS": "--shoutcloud-addr 127.0.0.1:0 --cognito-addr 127.0.0.1:0"}
     # Through `env -C`, since make looks where it stands; in a session of its own, so that all of it is ended.
     with Process(["setsid", "env", "-C", TOP, "make", "dev"], log, inherited | ports) as process:
-        process.until("it prints its lines", lambda: re.search(r"^A fresh token:\n.*\n", process.printed(), re.M), within=600)
+        process.until("it prints its lines", lambda: re.search(r"^A new token:\n.*\n", process.printed(), re.M), within=600)
         yield process.printed()
         os.killpg(process.pid, signal.SIGTERM)
         process.child.wait(timeout=30)
@@ -164,7 +165,7 @@ def shell(command):
 def test_make_dev_prints_lines_that_work(development):
     assert shell(pasted(development, "JSON")).strip() == '{"data":"!DLROW ,OLLEH"}'
     assert shell(pasted(development, "Text")).strip() == "!DLROW ,OLLEH"
-    fresh = re.search(r'"access_token":"([^"]+)"', shell(pasted(development, "A fresh token")))[1]
+    fresh = re.search(r'"access_token":"([^"]+)"', shell(pasted(development, "A new token")))[1]
     again = re.sub(r"Bearer [^']+", f"Bearer {fresh}", pasted(development, "JSON"))
     assert shell(again).strip() == '{"data":"!DLROW ,OLLEH"}'
     # As the README shows it.

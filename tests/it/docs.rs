@@ -74,7 +74,7 @@ async fn a_browser_may_load_and_call_nothing_but_this_service() {
 #[tokio::test]
 async fn with_a_domain_it_may_call_that_too() {
     // Only the application knows its client, so one that is known before comes first.
-    let cognito = shoutback::dev::cognito::Emulator::start(loopback().await, "us-east-2_TestPool1");
+    let cognito = shoutback_emulators::cognito::Emulator::start(loopback().await, "us-east-2_TestPool1");
     let cognito = cognito.expect("an emulator");
     let id = cognito.client().id.clone();
     let variables = [

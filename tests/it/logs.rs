@@ -9,7 +9,7 @@ mod streams;
 
 use std::net::SocketAddr;
 
-use shoutback::dev::shoutcloud::{Behaviour, Emulator};
+use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
 use crate::process::child::Process;
 use crate::support::{client, loopback, raw};

@@ -12,7 +12,7 @@ use rcgen::{
     date_time_ymd,
 };
 use serde_json::{Value, json};
-use shoutback::dev::shoutcloud::{Behaviour, Emulator};
+use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;

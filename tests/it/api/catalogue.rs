@@ -105,7 +105,7 @@ async fn of_client_and_quota() -> Vec<Seen> {
         send("too-often", of_person("a", "hi")).await,
     ];
     app.shoutcloud
-        .set_behaviour(shoutback::dev::shoutcloud::Behaviour {
+        .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });

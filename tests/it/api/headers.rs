@@ -190,7 +190,7 @@ async fn server_timing_names_what_took_time() {
         assert_eq!(timed(response.headers()), names, "{case}");
     }
     app.shoutcloud
-        .set_behaviour(shoutback::dev::shoutcloud::Behaviour {
+        .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });

@@ -188,7 +188,7 @@ async fn what_the_upstream_would_have_answered_is_what_is_answered() {
     let theirs = send(app.shout(text)).await;
     assert_eq!(cache_status(&theirs), "shoutback; fwd=bypass");
     app.shoutcloud
-        .set_behaviour(shoutback::dev::shoutcloud::Behaviour {
+        .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });

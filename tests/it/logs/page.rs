@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shoutback::dev::shoutcloud::Behaviour;
+use shoutback_emulators::shoutcloud::Behaviour;
 use tempfile::TempDir;
 
 use super::panics::lines_of_a_panic;

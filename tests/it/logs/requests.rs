@@ -1,8 +1,8 @@
 //! The line of a request.
 
 use serde_json::{Value, json};
-use shoutback::dev::cognito;
-use shoutback::dev::shoutcloud::Behaviour;
+use shoutback_emulators::cognito;
+use shoutback_emulators::shoutcloud::Behaviour;
 
 use super::{NO_UPSTREAM, serve, shoutcloud};
 use crate::api::wire::Connection;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use shoutback::dev::cognito;
+use shoutback_emulators::cognito;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use shoutback::dev::shoutcloud::{Behaviour, Emulator};
+use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
 use super::child::{Process, readiness};
 use crate::support::{client, loopback, raw, until};

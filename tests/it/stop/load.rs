@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shoutback::dev::shoutcloud::{Behaviour, Emulator};
+use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 use tokio::task::JoinSet;
 
 use super::process::serve;

@@ -126,7 +126,7 @@ async fn endless_answers_are_cut_off_with_502() {
 async fn the_emulator_is_asked_once_for_a_shout_that_it_refuses_to_give() {
     let app = App::start(&ONE_CALL).await;
     app.shoutcloud
-        .set_behaviour(shoutback::dev::shoutcloud::Behaviour {
+        .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });

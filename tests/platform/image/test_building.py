@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # What scripts/image runs beside the tools that build.
 COMMANDS = ["bash", "cut", "date", "dirname", "find", "git", "head", "sed", "sort", "tail"]
 
-INPUTS = ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "build.rs"]
+INPUTS = ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "build.rs", "emulators/Cargo.toml"]
 
 WORKS = 'echo "$(basename "$0") $*" >>"$RECORD"'
 NO_ENGINE = 'echo "Cannot connect to the Docker daemon" >&2; exit 1'
@@ -37,8 +37,8 @@ def test_the_compiler_is_the_pinned_one():
 def test_only_what_the_build_reads_reaches_it(tmp_path):
     context = tmp_path / "context"
     (context / "src/http").mkdir(parents=True)
-    wanted = ["Cargo.lock", "Cargo.toml", "build.rs", "src/http/docs.rs", "src/main.rs"]
-    planted = [".env", ".git/config", ".cargo/credentials.toml", "Dockerfile", "key.pem", "target/release/shoutback", "tests/src/a.rs"]
+    wanted = ["Cargo.lock", "Cargo.toml", "build.rs", "emulators/Cargo.toml", "src/http/docs.rs", "src/main.rs"]
+    planted = [".env", ".git/config", ".cargo/credentials.toml", "Dockerfile", "emulators/src/lib.rs", "key.pem", "target/release/shoutback", "tests/src/a.rs"]
     for name in wanted + planted:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).touch()
@@ -73,7 +73,8 @@ class Checkout:
         self.bin.mkdir()
         shutil.copy(ROOT / "scripts/image", self.root / "scripts")
         for name in INPUTS:
-            shutil.copy(ROOT / name, self.root)
+            (self.root / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, self.root / name)
         (self.root / "src/main.rs").write_text("fn main() {}\n")
         for command in COMMANDS:
             (self.bin / command).symlink_to(shutil.which(command))

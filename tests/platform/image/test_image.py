@@ -111,7 +111,7 @@ def test_it_trusts_the_authorities_of_its_distribution(files):
 
 def test_its_binary_holds_no_emulator_and_no_symbols(files):
     binary = (files / "shoutback").read_bytes()
-    # 20-features proves that this marks one.
+    # The suite `features` proves that this string is in a binary with the emulators.
     assert b"/_emulator/" not in binary
     sections = subprocess.run(["readelf", "--sections", "--wide", files / "shoutback"], capture_output=True, text=True, check=True)
     assert ".symtab" not in sections.stdout

@@ -210,12 +210,12 @@ def test_images_that_run_are_named_once(tmp_path):
 
 
 def test_coverage_is_a_row_for_each_part():
-    def file(name, covered, count):
-        return {"filename": f"/x/src/{name}", "summary": {"lines": {"covered": covered, "count": count}}}
+    def file(name, covered, count, package="/x"):
+        return {"filename": f"{package}/src/{name}", "summary": {"lines": {"covered": covered, "count": count}}}
 
-    files = [file("auth.rs", 5, 10), file("auth/jwks.rs", 10, 10), file("main.rs", 0, 0), {"filename": "/x/tests/a.rs", "summary": {}}]
+    files = [file("auth.rs", 5, 10), file("auth/jwks.rs", 10, 10), file("main.rs", 0, 0), file("auth.rs", 1, 4, "/x/emulators"), file("lib.rs", 4, 4, "/x/emulators"), {"filename": "/x/tests/a.rs", "summary": {}}]
     done = run("coverage-table", stdin=json.dumps({"data": [{"files": files}]}))
-    assert "| auth | 20 | 75.0 % |" in done.stdout and "| **all** | 20 | 75.0 % |" in done.stdout and "tests" not in done.stdout.partition("\n---")[2].partition("run by tests")[2]
+    assert "| auth | 20 | 75.0 % |" in done.stdout and "| emulators | 8 | 62.5 % |" in done.stdout and "| **all** | 28 | 71.4 % |" in done.stdout and "tests" not in done.stdout.partition("\n---")[2].partition("run by tests")[2]
     assert run("coverage-table", stdin='{"data": [{"files": []}]}').returncode != 0
 
 

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::pool::Pool;
-use crate::dev::server;
+use crate::server;
 
 pub(super) async fn jwks(State(pool): State<Arc<Pool>>, Path(id): Path<String>) -> Response {
     if id != pool.id {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_discovery_document_leads_to_the_keys_and_the_token_endpoint() {
+    async fn the_discovery_document_points_to_the_keys_and_the_token_endpoint() {
         let emulator = start().await;
         let url = format!("{}/.well-known/openid-configuration", emulator.issuer());
         let (status, document) = get_json(&url).await;

@@ -1,4 +1,5 @@
-//! How the emulator behaves, and `/_emulator/behaviour`, by which that is changed while it runs and its calls are counted.
+//! The emulator's behaviour, and `/_emulator/behaviour`, which shows and changes it at run time and reports the number
+//! of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,14 +12,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::dev::server;
+use crate::server;
 
-/// How well the emulated server does.
+/// Delay and failure rate of the emulated server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Behaviour {
-    /// Time between the last byte of a request and its answer.
+    /// Time between the last byte of a request and its response.
     pub delay: Duration,
-    /// Share of the calls, 0 to 1, that are answered with 503.
+    /// Fraction of the calls, from 0 to 1, whose response is a 503.
     pub failure_rate: f64,
 }
 
@@ -34,26 +35,26 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
     )
 }
 
-pub(super) async fn change(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    match Change::parse(&body) {
-        Ok(change) => {
-            shared.behaviour.send_modify(|behaviour| change.apply(behaviour));
+pub(super) async fn update(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match Update::parse(&body) {
+        Ok(update) => {
+            shared.behaviour.send_modify(|behaviour| update.apply(behaviour));
             show(State(shared)).await
         }
         Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
     }
 }
 
-/// What a `PUT /_emulator/behaviour` asks for; a member that is left out stays as it was.
+/// The body of `PUT /_emulator/behaviour`. An absent member leaves its setting unchanged.
 #[derive(Debug, Default)]
-struct Change {
+struct Update {
     delay: Option<Duration>,
     failure_rate: Option<f64>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum ChangeError {
-    #[error("The body must be a JSON object with no other members than `delay` and `failure_rate`.")]
+enum UpdateError {
+    #[error("The body must be a JSON object with no members other than `delay` and `failure_rate`.")]
     Shape,
     #[error("`delay` must be a duration in a string, such as \"200ms\", \"2s\" or \"0s\".")]
     Delay,
@@ -61,27 +62,27 @@ enum ChangeError {
     FailureRate,
 }
 
-impl Change {
-    fn parse(body: &[u8]) -> Result<Change, ChangeError> {
+impl Update {
+    fn parse(body: &[u8]) -> Result<Update, UpdateError> {
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-            return Err(ChangeError::Shape);
+            return Err(UpdateError::Shape);
         };
-        let mut change = Change::default();
+        let mut update = Update::default();
         for (name, value) in &members {
             match name.as_str() {
                 "delay" => {
-                    let text = value.as_str().ok_or(ChangeError::Delay)?;
-                    let delay = humantime::parse_duration(text).map_err(|_| ChangeError::Delay)?;
-                    change.delay = Some(delay);
+                    let text = value.as_str().ok_or(UpdateError::Delay)?;
+                    let delay = humantime::parse_duration(text).map_err(|_| UpdateError::Delay)?;
+                    update.delay = Some(delay);
                 }
                 "failure_rate" => {
                     let rate = value.as_f64().filter(|rate| (0.0..=1.0).contains(rate));
-                    change.failure_rate = Some(rate.ok_or(ChangeError::FailureRate)?);
+                    update.failure_rate = Some(rate.ok_or(UpdateError::FailureRate)?);
                 }
-                _ => return Err(ChangeError::Shape),
+                _ => return Err(UpdateError::Shape),
             }
         }
-        Ok(change)
+        Ok(update)
     }
 
     fn apply(&self, behaviour: &mut Behaviour) {
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn changes_its_behaviour_over_http() {
+    async fn behaviour_is_changed_over_http() {
         let emulator = start(Behaviour::default()).await;
         let url = emulator.url().replace("/V1/SHOUT", "/_emulator/behaviour");
         let put = async |body: &'static str| {
@@ -112,17 +113,17 @@ mod tests {
             json!({ "delay": "200ms", "failure_rate": 1.0, "calls": 0 })
         );
 
-        for (bad, said) in [
+        for (body, message) in [
             (r#"{"delay":200}"#, "duration"),
             (r#"{"delay":"soon"}"#, "duration"),
             (r#"{"failure_rate":1.1,"delay":"1s"}"#, "from 0 to 1"),
             (r#"{"failure_rate":"10%"}"#, "from 0 to 1"),
-            (r#"{"rate":0.5}"#, "no other members"),
+            (r#"{"rate":0.5}"#, "no members other"),
             ("[]", "JSON object"),
         ] {
-            let (status, answer) = put(bad).await;
-            assert_eq!(status, 400, "{bad}");
-            assert!(answer.contains(said), "{bad}: {answer}");
+            let (status, response) = put(body).await;
+            assert_eq!(status, 400, "{body}");
+            assert!(response.contains(message), "{body}: {response}");
         }
         let unchanged = *emulator.shared.behaviour.borrow();
         assert_eq!(unchanged.delay, Duration::from_millis(200));

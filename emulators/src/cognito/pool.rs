@@ -1,4 +1,4 @@
-//! The emulated pool itself: its client, its keys and the tokens it issues.
+//! The emulated user pool: its app clients, its keys and the tokens it issues.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value, json};
 
+use super::grants::{Grant, GrantStore};
 use super::keys::{KeyError, KeyRing, SigningKey};
-use super::people::{Desk, Grant};
+use super::random;
 
-/// The one scope of the pool's resource server, and of its client.
+/// The only scope of the pool's resource server.
 pub(super) const SCOPE: &str = "shoutback/shout";
 
-/// What the client for people may ask for.
-pub(super) const PEOPLES_SCOPES: [&str; 2] = ["openid", SCOPE];
+/// The scopes that the public client may request.
+pub(super) const USER_SCOPES: [&str; 2] = ["openid", SCOPE];
 
-/// How long tokens are good for: what Cognito gives unless configured otherwise.
+/// Lifetime of access and ID tokens, Cognito's default.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The machine client that tokens are issued to.
+/// The confidential client, to which the client credentials grant issues tokens.
 #[derive(Clone)]
 pub struct Client {
     /// The `client_id`.
@@ -44,25 +44,25 @@ pub(super) struct Pool {
     pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) client: Client,
-    /// A public client: it has no secret.
-    pub(super) people_client_id: String,
-    pub(super) desk: Desk,
+    /// The client with which users sign in; it has no secret.
+    pub(super) public_client_id: String,
+    pub(super) grants: GrantStore,
     pub(super) keys: ArcSwap<KeyRing>,
     pub(super) jwks_fetches: AtomicU64,
 }
 
 impl Pool {
-    /// A pool with a new key, which takes some 100 ms of the calling thread, and new clients.
+    /// Creates a pool with new clients and a new key, which blocks the calling thread for about 100 ms.
     pub(super) fn new(id: &str, endpoint: String) -> Result<Pool, KeyError> {
         Ok(Pool {
             id: id.to_owned(),
             endpoint,
             client: Client {
-                id: random_name(26),
-                secret: random_name(52),
+                id: random::alphanumeric(26),
+                secret: random::alphanumeric(52),
             },
-            people_client_id: random_name(26),
-            desk: Desk::default(),
+            public_client_id: random::alphanumeric(26),
+            grants: GrantStore::default(),
             keys: ArcSwap::from_pointee(KeyRing::new(SigningKey::generate()?)),
             jwks_fetches: AtomicU64::new(0),
         })
@@ -72,6 +72,7 @@ impl Pool {
         format!("{}/{}", self.endpoint, self.id)
     }
 
+    /// Issues an access token of the confidential client.
     pub(super) fn token(&self) -> String {
         self.sign(&self.claims())
     }
@@ -91,39 +92,39 @@ impl Pool {
         claims
     }
 
-    /// An access token of a person's.
-    pub(super) fn persons_token(&self, grant: &Grant) -> String {
-        let mut claims = self.persons_claims(grant);
+    /// Issues an access token of a user.
+    pub(super) fn user_access_token(&self, grant: &Grant) -> String {
+        let mut claims = self.user_claims(grant);
         for (name, value) in [
             ("token_use", json!("access")),
             ("scope", json!(grant.scopes.join(" "))),
             ("version", json!(2)),
-            ("client_id", json!(self.people_client_id)),
-            ("username", json!(grant.person.username)),
+            ("client_id", json!(self.public_client_id)),
+            ("username", json!(grant.user.username)),
         ] {
             claims.insert(name.to_owned(), value);
         }
         self.sign(&claims)
     }
 
-    /// An ID token, which says who somebody is and opens nothing.
+    /// Issues an ID token of a user, which no API accepts.
     pub(super) fn id_token(&self, grant: &Grant) -> String {
-        let mut claims = self.persons_claims(grant);
+        let mut claims = self.user_claims(grant);
         for (name, value) in [
             ("token_use", json!("id")),
-            ("aud", json!(self.people_client_id)),
-            ("cognito:username", json!(grant.person.username)),
+            ("aud", json!(self.public_client_id)),
+            ("cognito:username", json!(grant.user.username)),
         ] {
             claims.insert(name.to_owned(), value);
         }
         self.sign(&claims)
     }
 
-    fn persons_claims(&self, grant: &Grant) -> Map<String, Value> {
+    fn user_claims(&self, grant: &Grant) -> Map<String, Value> {
         let mut claims = self.common_claims(grant.signed_in_at);
-        claims.insert("sub".to_owned(), json!(grant.person.sub));
-        if !grant.person.groups.is_empty() {
-            claims.insert("cognito:groups".to_owned(), json!(grant.person.groups));
+        claims.insert("sub".to_owned(), json!(grant.user.sub));
+        if !grant.user.groups.is_empty() {
+            claims.insert("cognito:groups".to_owned(), json!(grant.user.groups));
         }
         claims
     }
@@ -148,7 +149,7 @@ impl Pool {
         self.keys.load().current().sign(claims)
     }
 
-    /// Rotates the keys and returns the new one's `kid`.
+    /// Rotates the keys and returns the `kid` of the new one.
     pub(super) fn rotate(&self, keep_old: bool) -> Result<String, KeyError> {
         let key = Arc::new(SigningKey::generate()?);
         self.keys.rcu(|ring| ring.rotated(key.clone(), keep_old));
@@ -156,16 +157,8 @@ impl Pool {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since the Unix epoch.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
-}
-
-/// Lower-case letters and digits, as Cognito makes the ids and secrets of clients of.
-pub(super) fn random_name(length: usize) -> String {
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut random = rand::rng();
-    let letters = std::iter::repeat_with(|| ALPHABET.choose(&mut random)).flatten();
-    letters.take(length).copied().map(char::from).collect()
 }

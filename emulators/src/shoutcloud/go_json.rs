@@ -1,8 +1,8 @@
-//! JSON as Go's `encoding/json` reads and writes it, for the one type SHOUTCLOUD knows.
+//! JSON as Go's `encoding/json` parses and writes it, for the one type of SHOUTCLOUD's API.
 //!
-//! Go is more lenient than `serde_json`: only the first value of the body is looked at; `null` leaves a field as it was;
-//! names match whatever their case; of a name given twice the last one counts; each byte that is not UTF-8, and each lone
-//! surrogate, is read as U+FFFD. It escapes more: `<`, `>`, `&`, U+2028 and U+2029.
+//! Go is more lenient than `serde_json`: it parses only the first value of the body; `null` leaves a field unchanged;
+//! member names match in any case; the last of duplicate members wins; each byte that is not UTF-8, and each lone
+//! surrogate, becomes U+FFFD. It escapes more characters: `<`, `>`, `&`, U+2028 and U+2029.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-/// The text to shout: empty where the body names none, an error where Go's decoder would give one.
+/// Returns the member `INPUT` of a request: empty if it is absent. Fails where Go's decoder fails.
 pub(super) fn decode(body: &[u8]) -> Result<String, serde_json::Error> {
     let body = replace_invalid_utf8(body);
-    // A first pass over the whole value, because strings read as bytes (below) are let through with raw control characters.
+    // A first pass over the whole value, because `GoString` (below) accepts raw control characters in strings.
     IgnoredAny::deserialize(&mut serde_json::Deserializer::from_str(&body))?;
     let request = Option::<Request>::deserialize(&mut serde_json::Deserializer::from_str(&body))?;
     Ok(request.unwrap_or_default().input)
 }
 
-/// The answer, byte for byte as `json.Marshal` escapes it.
+/// Returns the response, byte for byte as `json.Marshal` escapes it.
 pub(super) fn encode(input: &str, output: &str) -> String {
     let plain = json!({ "INPUT": input, "OUTPUT": output }).to_string();
     let mut escaped = String::with_capacity(plain.len());
@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
                     request.input = input;
                 }
             } else if name.eq_ignore_ascii_case("OUTPUT") {
-                // Overwritten by the server, but a field of its type all the same: another type is an error.
+                // A field of Go's type, which the server overwrites: a value of another type is an error.
                 map.next_value::<Option<GoString>>()?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
     }
 }
 
-/// A JSON string in which lone surrogates became U+FFFD.
+/// A JSON string whose lone surrogates are replaced by U+FFFD.
 struct GoString(String);
 
 impl<'de> Deserialize<'de> for GoString {
@@ -103,7 +103,7 @@ impl Visitor<'_> for GoStringVisitor {
         let mut text = String::with_capacity(wtf8.len());
         for chunk in wtf8.utf8_chunks() {
             text.push_str(chunk.valid());
-            // 0xED begins a surrogate; its two other bytes come as chunks of their own.
+            // 0xED is the first byte of a surrogate; its other two bytes are chunks of their own.
             if chunk.invalid().first() == Some(&0xED) {
                 text.push(char::REPLACEMENT_CHARACTER);
             }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_go_reads() {
+    fn accepts_what_go_accepts() {
         for (body, input) in [
             (&br#"{"INPUT":"hello"}"#[..], "hello"),
             (br#"{}"#, ""),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_go_refuses() {
+    fn rejects_what_go_rejects() {
         for body in [
             &b""[..],
             b"{",

@@ -1,8 +1,8 @@
-//! What both emulators stand on: an HTTP/1.1 server that lives exactly as long as its handle.
+//! The HTTP/1.1 server of both emulators, which runs exactly as long as its handle lives.
 //!
-//! Unlike `axum::serve` (which this build of axum lacks: it comes without axum's own HTTP features), the connections belong
-//! to the server's task. When the handle is dropped, kept-alive connections are cut too, so a test that drops an emulator
-//! sees an outage and not a peer that goes on answering on pooled connections.
+//! Unlike with `axum::serve` (which this build of axum lacks: it comes without axum's own HTTP features), the
+//! connections belong to the server's task. Dropping the handle closes idle keep-alive connections too, so a test that
+//! drops an emulator sees an outage, and not a peer that continues to respond on pooled connections.
 
 use std::io;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long accepting rests after an error such as "too many open files", which would otherwise recur at once.
+/// Pause after an error of `accept` such as "too many open files", which would otherwise recur at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// `http://host:port` under which `listener` can be called from this machine.
-pub(in crate::dev) fn origin(listener: &TcpListener) -> io::Result<String> {
+/// Returns the origin, `http://host:port`, at which this machine reaches `listener`.
+pub(crate) fn origin(listener: &TcpListener) -> io::Result<String> {
     let address = listener.local_addr()?;
     if address.ip().is_unspecified() {
         return Ok(format!("http://127.0.0.1:{}", address.port()));
@@ -31,14 +31,14 @@ pub(in crate::dev) fn origin(listener: &TcpListener) -> io::Result<String> {
     Ok(format!("http://{address}"))
 }
 
-/// Serves `router` on `listener` until the handle is dropped. An error outside of a Tokio runtime.
-pub(in crate::dev) fn spawn(listener: TcpListener, router: Router) -> io::Result<AbortOnDropHandle<()>> {
+/// Serves `router` on `listener` until the handle is dropped. Fails outside of a Tokio runtime.
+pub(crate) fn spawn(listener: TcpListener, router: Router) -> io::Result<AbortOnDropHandle<()>> {
     let runtime = Handle::try_current().map_err(io::Error::other)?;
     Ok(AbortOnDropHandle::new(runtime.spawn(accept(listener, router))))
 }
 
-/// `body` as an `application/json` response.
-pub(in crate::dev) fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+/// Builds an `application/json` response.
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response

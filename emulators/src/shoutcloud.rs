@@ -1,20 +1,22 @@
-//! An emulator of SHOUTCLOUD, which capitalises text.
+//! An emulator of SHOUTCLOUD, which upper-cases text.
 //!
-//! `POST /V1/SHOUT` with `content-type: application/json` and `{"INPUT":"…"}` answers `{"INPUT":"…","OUTPUT":"…"}`. The
-//! peculiarities of the real server, which is written in Go, are kept, since a client is only worth testing against them:
+//! The response to `POST /V1/SHOUT` with `content-type: application/json` and `{"INPUT":"…"}` is
+//! `{"INPUT":"…","OUTPUT":"…"}`.
+//! The emulator reproduces the quirks of the real server, which is written in Go:
 //!
-//! - the content type is compared as a string: `application/json; charset=utf-8` gets 400;
-//! - capitals follow Unicode's *simple* mapping ([`simple_uppercase`]): `ß` and `ﬁ` stay as they are;
-//! - JSON is read and written as Go's `encoding/json` does: a missing `INPUT` is empty text, `<>&` are escaped;
-//! - bodies of any size are read; other methods get 405 and other paths 404, in plain text or with no body at all.
+//! - The content type is compared as a string: `application/json; charset=utf-8` gets 400.
+//! - Upper case follows Unicode's *simple* mapping: `ß` and `ﬁ` are unchanged.
+//! - JSON is parsed and written as Go's `encoding/json` does: a missing `INPUT` is empty text, `<>&` are escaped.
+//! - Bodies of any size are read; other methods get 405 and other paths 404, in plain text or with no body at all.
 //!
-//! It differs from the real server where tests need it to: it can be told to be slow and to fail ([`Behaviour`]), from
-//! Rust or by `PUT /_emulator/behaviour`, and it counts its calls. It knows Rust's version of Unicode, a newer one than
-//! the real server's, so a few letters of late additions get capitals here only. Go's redirect of untidy paths
-//! (`//V1/SHOUT`) is a 404 here.
+//! It differs from the real server where tests need it to: its delay and failure rate are configurable
+//! ([`Behaviour`]), from Rust or by `PUT /_emulator/behaviour`, and it counts its calls. It has Rust's version of
+//! Unicode, which is newer than the real server's, so only the emulator upper-cases a few recently added letters. Go
+//! redirects untidy paths (`//V1/SHOUT`); the emulator responds with 404.
 
 mod behaviour;
 mod go_json;
+mod uppercase;
 
 use std::io;
 use std::sync::Arc;
@@ -30,12 +32,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::server;
-use crate::shout::simple_uppercase;
+use crate::server;
 
 pub use self::behaviour::Behaviour;
+use self::uppercase::to_upper;
 
-/// A running emulator. Dropping it stops the server, open connections included.
+/// A running emulator. Dropping it stops the server and closes its connections.
 #[derive(Debug)]
 pub struct Emulator {
     origin: String,
@@ -44,7 +46,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Serves on `listener`, which should be a loopback one: nobody is asked who they are.
+    /// Serves on `listener`, which should be on loopback: callers are not authenticated.
     pub fn start(listener: TcpListener, behaviour: Behaviour) -> io::Result<Emulator> {
         let origin = server::origin(&listener)?;
         let shared = Arc::new(Shared {
@@ -59,17 +61,17 @@ impl Emulator {
         })
     }
 
-    /// The address to shout at, `http://127.0.0.1:PORT/V1/SHOUT`.
+    /// Returns the URL of the API, `http://127.0.0.1:PORT/V1/SHOUT`.
     pub fn url(&self) -> String {
         format!("{}/V1/SHOUT", self.origin)
     }
 
-    /// Requests that have arrived at [`url`](Self::url) so far, failed, refused and abandoned ones included.
+    /// Returns the number of requests to [`url`](Self::url) so far, including failed, rejected and cancelled ones.
     pub fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
     }
 
-    /// Changes the behaviour for requests that arrive from now on.
+    /// Changes the behaviour for requests that arrive after this call.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.shared.behaviour.send_replace(behaviour);
     }
@@ -86,7 +88,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/V1/SHOUT", any(shout))
         .route(
             "/_emulator/behaviour",
-            get(behaviour::show).put(behaviour::change),
+            get(behaviour::show).put(behaviour::update),
         )
         .fallback(|| async { go_error(StatusCode::NOT_FOUND, "404 page not found\n") })
         .with_state(shared)
@@ -111,14 +113,14 @@ async fn shout(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let input = body.ok().and_then(|body| go_json::decode(&body).ok());
     match input {
         Some(input) if is_json => {
-            let answer = go_json::encode(&input, &simple_uppercase(&input));
-            ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
+            let body = go_json::encode(&input, &to_upper(&input));
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         _ => go_error(StatusCode::BAD_REQUEST, "Bad Request\n"),
     }
 }
 
-/// A refusal as Go's `http.Error` writes it.
+/// Builds an error response as Go's `http.Error` does.
 fn go_error(status: StatusCode, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn capitalises_and_says_so_in_json() {
+    async fn upper_cases_and_responds_in_json() {
         let emulator = start(Behaviour::default()).await;
         let request = client()
             .post(emulator.url())
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wants_exactly_its_content_type() {
+    async fn accepts_exactly_one_content_type() {
         let emulator = start(Behaviour::default()).await;
         for other in [
             "application/json; charset=utf-8",
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn takes_a_missing_input_for_empty_and_refuses_malformed_json() {
+    async fn treats_a_missing_input_as_empty_and_rejects_malformed_json() {
         let emulator = start(Behaviour::default()).await;
         let empty = r#"{"INPUT":"","OUTPUT":""}"#.to_owned();
         assert_eq!(shout(&emulator, "{}").await, (200, empty));
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_other_methods_and_paths() {
+    async fn rejects_other_methods_and_paths() {
         let emulator = start(Behaviour::default()).await;
         let wrong_method = client().get(emulator.url()).send().await.unwrap();
         assert_eq!(wrong_method.status(), 405);
@@ -204,25 +206,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn knows_no_size_limit() {
+    async fn has_no_size_limit() {
         let emulator = start(Behaviour::default()).await;
         let text = "a".repeat(3 << 20);
-        let (status, answer) = shout(&emulator, &format!(r#"{{"INPUT":"{text}"}}"#)).await;
+        let (status, body) = shout(&emulator, &format!(r#"{{"INPUT":"{text}"}}"#)).await;
         assert_eq!(status, 200);
-        assert!(answer.len() > 6 << 20);
+        assert!(body.len() > 6 << 20);
     }
 
     #[tokio::test]
-    async fn counts_every_call_and_fails_after_the_delay_when_told_to() {
+    async fn counts_every_call_and_fails_after_the_configured_delay() {
         let delay = Duration::from_millis(80);
         let emulator = start(Behaviour {
             delay,
             failure_rate: 1.0,
         })
         .await;
-        let begun = Instant::now();
+        let started = Instant::now();
         assert_eq!(shout(&emulator, r#"{"INPUT":"a"}"#).await.0, 503);
-        assert!(begun.elapsed() >= delay);
+        assert!(started.elapsed() >= delay);
         emulator.set_behaviour(Behaviour::default());
         assert_eq!(shout(&emulator, r#"{"INPUT":"a"}"#).await.0, 200);
         assert_eq!(shout(&emulator, "not JSON").await.0, 400);
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stops_when_dropped_and_cuts_kept_alive_connections() {
+    async fn stops_when_dropped_and_closes_keep_alive_connections() {
         let emulator = start(Behaviour::default()).await;
         let url = emulator.url();
         let client = client();
@@ -242,6 +244,6 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("still answering");
+        panic!("still responding");
     }
 }

@@ -10,7 +10,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
-/// Why there is no new key.
+/// Why no key could be generated.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
     #[error("no RSA key could be generated")]
@@ -21,7 +21,7 @@ pub(super) enum KeyError {
     Unusable(#[from] jsonwebtoken::errors::Error),
 }
 
-/// An RSA-2048 key and its name.
+/// An RSA-2048 key with its `kid`.
 #[derive(Debug)]
 pub(super) struct SigningKey {
     kid: String,
@@ -30,7 +30,7 @@ pub(super) struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key. Takes some 100 ms of the calling thread.
+    /// Generates a key, which blocks the calling thread for about 100 ms.
     pub(super) fn generate() -> Result<SigningKey, KeyError> {
         let pkcs8: Pkcs8V1Der<'static> = KeyPair::generate(KeySize::Rsa2048)?.as_der()?;
         let pkcs1 = pkcs1_of(pkcs8.as_ref()).ok_or(KeyError::Encoding)?;
@@ -46,7 +46,7 @@ impl SigningKey {
         &self.kid
     }
 
-    /// `claims` as a token with the header `{"kid":…,"alg":"RS256"}`: Cognito's has no `typ`.
+    /// Signs `claims` as a token with the header `{"kid":…,"alg":"RS256"}`: Cognito sends no `typ`.
     pub(super) fn sign(&self, claims: &Map<String, Value>) -> String {
         let mut header = Header::new(Algorithm::RS256);
         header.typ = None;
@@ -56,7 +56,7 @@ impl SigningKey {
     }
 }
 
-/// The key that signs and the older ones that are still published.
+/// The signing key and the older keys that are still published.
 #[derive(Clone, Debug)]
 pub(super) struct KeyRing {
     current: Arc<SigningKey>,
@@ -75,7 +75,8 @@ impl KeyRing {
         &self.current
     }
 
-    /// This ring with `key` as the one that signs; the one before it is kept among the published or revoked.
+    /// Returns this ring with `key` as its signing key. The previous one remains published if `keep_old`, and is
+    /// revoked otherwise.
     pub(super) fn rotated(&self, key: Arc<SigningKey>, keep_old: bool) -> KeyRing {
         let mut older = self.older.clone();
         if keep_old {
@@ -84,7 +85,7 @@ impl KeyRing {
         KeyRing { current: key, older }
     }
 
-    /// The public keys, the current one first.
+    /// Returns the public keys, the current one first.
     pub(super) fn published(&self) -> JwkSet {
         let all = std::iter::once(&self.current).chain(&self.older);
         JwkSet {
@@ -97,8 +98,8 @@ const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-/// The PKCS#1 `RSAPrivateKey` inside a PKCS#8 `PrivateKeyInfo`: aws-lc-rs writes only the latter, jsonwebtoken reads only
-/// the former.
+/// Returns the PKCS#1 `RSAPrivateKey` inside a PKCS#8 `PrivateKeyInfo`: aws-lc-rs writes only the latter, jsonwebtoken
+/// reads only the former.
 fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
     let (info, _) = der_element(SEQUENCE, pkcs8)?;
     let (_version, rest) = der_element(INTEGER, info)?;
@@ -107,7 +108,7 @@ fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
     Some(key)
 }
 
-/// The content of the element with this tag at the start of `der`, and what follows it.
+/// Returns the content of the element with this tag at the start of `der`, and the rest of `der`.
 fn der_element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[found, length], rest) = der.split_first_chunk()?;
     if found != tag {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_expected_der_is_refused() {
+    fn unexpected_der_is_rejected() {
         for der in [
             &[][..],
             &[INTEGER],
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_says_its_name_but_never_itself() {
+    fn debug_output_shows_the_kid_and_not_the_key() {
         let key = SigningKey::generate().unwrap();
         let shown = format!("{key:?}");
         assert!(shown.contains(key.kid()) && shown.contains("redacted"));
