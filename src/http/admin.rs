@@ -38,7 +38,10 @@ impl Readiness {
             .drain
             .has_begun()
             .then(|| "draining: the process is stopping".to_owned());
-        let awaited = self.verifier.iter().flat_map(|verifier| verifier.awaited());
+        let awaited = self
+            .verifier
+            .iter()
+            .flat_map(|verifier| verifier.pools_without_keys());
         draining
             .into_iter()
             .chain(awaited.map(|issuer| format!("keys of {issuer} are not loaded yet")))

@@ -66,7 +66,7 @@ fn take_quota(state: &Public, context: &Context, principal: &Principal) -> Resul
     let left = format!(
         "\"client\";r={};t={}",
         decision.remaining,
-        whole_seconds(decision.full_in)
+        whole_seconds(decision.reset_after)
     );
     let policy = format!(
         "\"client\";q={};w={}",
@@ -75,7 +75,7 @@ fn take_quota(state: &Public, context: &Context, principal: &Principal) -> Resul
     );
     let [left, policy] = [left, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
     context.took_quota(RateLimit { left, policy });
-    match decision.wait {
+    match decision.retry_after {
         None => Ok(()),
         Some(wait) => {
             state.metrics.rate_limited(&principal.client_id);
