@@ -1,8 +1,8 @@
 //! Passes commit, build time and compiler version to `src/version.rs`.
 //!
-//! `SHOUTBACK_COMMIT` and `SHOUTBACK_BUILD_TIME` (RFC 3339) or `SOURCE_DATE_EPOCH` override git and the clock, for images
-//! that are built outside a checkout and for reproducible builds. The build time has its own variable because a change of
-//! `SOURCE_DATE_EPOCH` rebuilds every C library.
+//! `SHOUTBACK_COMMIT` and `SHOUTBACK_BUILD_TIME` (RFC 3339) or `SOURCE_DATE_EPOCH` override git and the clock, for
+//! images that are built outside a checkout and for reproducible builds. The build time has its own variable because a
+//! change of `SOURCE_DATE_EPOCH` rebuilds every C library.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,9 +1,9 @@
 //! Strict parser for one JSON object, used for all input from outside: request bodies, tokens, key sets and upstream
 //! responses.
 //!
-//! serde's derive accepts an array for a struct and detects a duplicate name only among the fields it knows. Here only an
-//! object is accepted, and every duplicate name in it is rejected: RFC 8259 section 4 leaves their meaning open, and two
-//! parsers that choose different values let an attacker bypass a check. Nested objects are not checked for duplicates.
+//! serde's derive accepts an array for a struct and detects a duplicate name only among the fields it knows. Here only
+//! an object is accepted, and every duplicate name in it is rejected: RFC 8259 section 4 leaves their meaning open, and
+//! two parsers that choose different values let an attacker bypass a check. Nested objects may have duplicates.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -119,8 +119,8 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
 #[derive(PartialEq, Eq, Hash, serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Returns whether `json` has an unpaired `\uD800`–`\uDFFF` escape. It must be valid JSON, in which a backslash is always
-/// inside a string and starts an escape.
+/// Returns whether `json` has an unpaired `\uD800`–`\uDFFF` escape. It must be valid JSON, in which a backslash is
+/// always inside a string and starts an escape.
 fn has_lone_surrogate(json: &str) -> bool {
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {

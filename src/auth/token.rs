@@ -1,5 +1,5 @@
-//! Parses the `authorization` header and its token: compact serialization (RFC 7515 section 7.1), stricter than the RFC.
-//! Does not verify the signature.
+//! Parses the `authorization` header and its token: compact serialization (RFC 7515 section 7.1), stricter than the
+//! RFC. Does not verify the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
