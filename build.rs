@@ -1,10 +1,12 @@
-//! Tells the binary which build it is. `SHOUTBACK_COMMIT` and `SHOUTBACK_BUILD_TIME` (RFC 3339) or `SOURCE_DATE_EPOCH`
-//! override what git and the clock say, so that an image built outside a checkout knows its commit and a build can be
-//! reproduced. The time has a name of its own because a change of `SOURCE_DATE_EPOCH` has every library in C built again.
+//! Passes commit, build time and compiler version to `src/version.rs`.
+//!
+//! `SHOUTBACK_COMMIT` and `SHOUTBACK_BUILD_TIME` (RFC 3339) or `SOURCE_DATE_EPOCH` override git and the clock, for
+//! images that are built outside a checkout and for reproducible builds. The build time has its own variable because a
+//! change of `SOURCE_DATE_EPOCH` rebuilds every C library.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a build script has no configuration but the environment"
+    reason = "a build script is configured by environment variables only"
 )]
 
 use std::env;
@@ -16,11 +18,11 @@ fn main() {
     println!("cargo::rerun-if-env-changed=SHOUTBACK_COMMIT");
     println!("cargo::rerun-if-env-changed=SHOUTBACK_BUILD_TIME");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // The log of HEAD grows with every commit, whatever branch it is on. A path that does not exist would rebuild each time.
-    let log =
+    // The reflog of HEAD changes with every commit on any branch. With a missing path each build would be a rebuild.
+    let reflog =
         output("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|path| Path::new(path).exists());
-    if let Some(log) = log {
-        println!("cargo::rerun-if-changed={log}");
+    if let Some(reflog) = reflog {
+        println!("cargo::rerun-if-changed={reflog}");
     }
     println!("cargo::rerun-if-changed=build.rs");
     let commit = env::var("SHOUTBACK_COMMIT")
@@ -36,27 +38,28 @@ fn main() {
         "cargo::rustc-env=SHOUTBACK_RUSTC={}",
         output(&rustc, &["--version"]).as_deref().unwrap_or("unknown")
     );
-    let fixed = |name, parse: fn(&str) -> Option<SystemTime>| {
+    let override_from = |name, parse: fn(&str) -> Option<SystemTime>| {
         let text = env::var(name).ok().filter(|text| !text.is_empty())?;
         let time = parse(&text);
         if time.is_none() {
-            println!("cargo::error={name} is no time: {text}");
+            println!("cargo::error={name} is not a valid time: {text}");
         }
         time
     };
-    let built = fixed("SHOUTBACK_BUILD_TIME", |text| humantime::parse_rfc3339(text).ok())
-        .or_else(|| fixed("SOURCE_DATE_EPOCH", seconds))
+    let build_time = override_from("SHOUTBACK_BUILD_TIME", |text| humantime::parse_rfc3339(text).ok())
+        .or_else(|| override_from("SOURCE_DATE_EPOCH", parse_epoch_seconds))
         .unwrap_or_else(SystemTime::now);
     println!(
         "cargo::rustc-env=SHOUTBACK_BUILD_TIME={}",
-        humantime::format_rfc3339_seconds(built)
+        humantime::format_rfc3339_seconds(build_time)
     );
 }
 
-fn seconds(text: &str) -> Option<SystemTime> {
+fn parse_epoch_seconds(text: &str) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(text.parse().ok()?))
 }
 
+/// Returns the trimmed output of a command that succeeds and prints anything.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

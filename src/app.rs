@@ -12,7 +12,7 @@ use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Refusal, Verifier};
+use crate::auth::{AuthError, Verifier};
 use crate::config::{self, Auth, Config};
 use crate::http::server::{self, Server, Times};
 use crate::http::{self, Page, Parts, Public, Readiness};
@@ -84,7 +84,11 @@ impl Application {
             Auth::Cognito(cognito) => (Some(cognito), cognito.client_ids.as_slice()),
             Auth::Disabled => (None, &[][..]),
         };
-        let metrics = Arc::new(Metrics::new(client_ids, &Refusal::REASONS, &http::SHOUT_FAILURES));
+        let metrics = Arc::new(Metrics::new(
+            client_ids,
+            &AuthError::REASONS,
+            &http::SHOUT_FAILURES,
+        ));
         http::register_series(&metrics);
         let (tracing, exports) = Tracing::new(&config.otel, &metrics.spans)?;
         let verifier = verifier
@@ -105,7 +109,7 @@ impl Application {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
         }
         if let Some(quotas) = &quotas {
-            background.spawn("quota upkeep", Arc::clone(quotas).forget_idle());
+            background.spawn("quota upkeep", Arc::clone(quotas).evict_idle());
         }
 
         let public = http::public_routes(Public::from(Parts {

@@ -1,13 +1,16 @@
-//! Who may call: Amazon Cognito access tokens. Knows nothing of HTTP servers.
+//! Authentication and authorization with Amazon Cognito access tokens. Does not depend on the HTTP server.
 //!
-//! `token` takes a token apart, `jwks` reads key sets, `pool` keeps a pool's keys fresh, `claims` checks what a token says,
-//! `memory` remembers accepted tokens, and `verifier` asks them in the contract's order.
+//! - `verifier` runs all checks, in the order that `docs/api.md` documents.
+//! - `token` parses the header and the token without trusting them.
+//! - `key_source` fetches the keys of a user pool and refreshes them; `jwks` parses them.
+//! - `claims` checks the claims once the signature is verified.
+//! - `token_cache` caches verified tokens.
 
 mod claims;
 mod jwks;
-mod memory;
-mod pool;
+mod key_source;
 pub mod token;
+mod token_cache;
 mod verifier;
 
 use std::sync::Arc;
@@ -15,77 +18,95 @@ use std::time::Duration;
 
 pub use self::verifier::Verifier;
 
-/// Who a request comes from.
+/// The authenticated sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// The app client.
     pub client_id: Arc<str>,
-    /// The person, where the token belongs to one.
-    pub person: Option<Arc<str>>,
+    /// The user (`sub`), if the token belongs to one.
+    pub subject: Option<Arc<str>>,
 }
 
 impl Principal {
-    /// Everybody, when authentication is disabled.
+    /// Returns the principal of all requests when authentication is disabled.
     pub fn anonymous() -> Self {
         Self {
             client_id: "anonymous".into(),
-            person: None,
+            subject: None,
         }
     }
 }
 
-/// Why a request is not let in. The text goes to the caller, so it holds nothing of the token.
+/// Why a request is not authenticated or authorized. The message is sent to the client and holds nothing of the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Nothing that is meant as a bearer token was sent.
-    #[error("this request needs an access token: send `authorization: Bearer <token>`")]
+pub enum AuthError {
+    /// No `authorization` header with the scheme `Bearer`.
+    #[error("an access token is required: send `authorization: Bearer <token>`")]
     Missing,
-    /// More than one `authorization` header, or one that is not `Bearer`, one space and a token.
+    /// Several `authorization` headers, or one that is not `Bearer`, one space and a token.
     #[error("send exactly one `authorization` header: `Bearer`, one space and a token of at most 8 KiB")]
     MalformedHeader,
-    /// Not a JWT as Cognito makes them.
+    /// Not a JWT as Cognito issues it.
     #[error("the token is malformed: send the access token as Amazon Cognito issued it")]
     MalformedToken,
-    /// Another `alg` than RS256, a missing `kid`, or `crit`.
-    #[error("the token's header is not acceptable: `alg` has to be RS256 with a `kid` and without `crit`")]
+    /// An `alg` other than RS256, no `kid`, or `crit`.
+    #[error("the token's header is not supported: `alg` must be RS256, with a `kid` and without `crit`")]
     UnacceptableHeader,
-    /// Not one of our pools.
-    #[error("the token comes from a user pool that is not accepted here")]
+    /// `iss` is not a configured pool.
+    #[error("the token was issued by a user pool that is not accepted")]
     UnknownIssuer,
-    /// The pool has no such key.
-    #[error("the token's key is not one of its pool's: get a new token")]
+    /// The key set of the pool does not have the key.
+    #[error("the token's key is not in the key set of its user pool: get a new token")]
     UnknownKey,
-    /// Signed by somebody else.
-    #[error("the token's signature does not hold: get a new token")]
+    /// The key did not sign the token.
+    #[error("the token's signature is invalid: get a new token")]
     BadSignature,
-    /// An ID token, say.
+    /// For example an ID token.
     #[error("the token is not an access token: send the access token, not the ID token")]
     NotAnAccessToken,
     /// A client that is not in `COGNITO_CLIENT_IDS`.
-    #[error("the token was issued to an app client that is not accepted here")]
+    #[error("the token was issued to an app client that is not accepted")]
     UnknownClient,
     /// `exp` has passed or is not a number.
     #[error("the token has expired: get a new one")]
     Expired,
-    /// `nbf` is to come or is not a number.
+    /// `nbf` is in the future or is not a number.
     #[error("the token is not valid yet")]
     NotYetValid,
     /// One of `AUTH_REQUIRED_SCOPES` is missing.
-    #[error("the token lacks a scope that is required here: {0}")]
+    #[error("the token lacks a required scope: {0}")]
     MissingScope(String),
     /// None of `AUTH_ALLOWED_GROUPS`.
-    #[error("the token's user is in none of the groups that are allowed here")]
+    #[error("the token's user is in none of the allowed groups")]
     MissingGroup,
-    /// The key is unknown and the key set cannot be had.
-    #[error("the token cannot be checked: its pool's keys cannot be fetched; try again later")]
+    /// The key is unknown and the key set is unavailable.
+    #[error("the token cannot be verified: the keys of its user pool are unavailable; try again later")]
     KeysUnavailable {
-        /// When the keys may be asked for again.
+        /// Time until the keys may be fetched again.
         retry_after: Duration,
     },
 }
 
-impl Refusal {
-    /// The reason as a metric's label.
+impl AuthError {
+    /// All values of [`AuthError::reason`].
+    pub const REASONS: [&'static str; 14] = [
+        "missing",
+        "malformed_header",
+        "malformed_token",
+        "unacceptable_header",
+        "unknown_issuer",
+        "unknown_key",
+        "bad_signature",
+        "not_an_access_token",
+        "unknown_client",
+        "expired",
+        "not_yet_valid",
+        "missing_scope",
+        "missing_group",
+        "keys_unavailable",
+    ];
+
+    /// Returns the reason as the value of a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -104,73 +125,51 @@ impl Refusal {
             Self::KeysUnavailable { .. } => "keys_unavailable",
         }
     }
-
-    /// Every reason there is.
-    pub const REASONS: [&'static str; 14] = [
-        "missing",
-        "malformed_header",
-        "malformed_token",
-        "unacceptable_header",
-        "unknown_issuer",
-        "unknown_key",
-        "bad_signature",
-        "not_an_access_token",
-        "unknown_client",
-        "expired",
-        "not_yet_valid",
-        "missing_scope",
-        "missing_group",
-        "keys_unavailable",
-    ];
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::AuthError;
 
     #[test]
     fn every_reason_is_listed() {
-        use Refusal as R;
+        use AuthError as E;
         let all = [
-            R::Missing,
-            R::MalformedHeader,
-            R::MalformedToken,
-            R::UnacceptableHeader,
-            R::UnknownIssuer,
-            R::UnknownKey,
-            R::BadSignature,
-            R::NotAnAccessToken,
-            R::UnknownClient,
-            R::Expired,
-            R::NotYetValid,
-            R::MissingScope(String::new()),
-            R::MissingGroup,
-            R::KeysUnavailable {
+            E::Missing,
+            E::MalformedHeader,
+            E::MalformedToken,
+            E::UnacceptableHeader,
+            E::UnknownIssuer,
+            E::UnknownKey,
+            E::BadSignature,
+            E::NotAnAccessToken,
+            E::UnknownClient,
+            E::Expired,
+            E::NotYetValid,
+            E::MissingScope(String::new()),
+            E::MissingGroup,
+            E::KeysUnavailable {
                 retry_after: std::time::Duration::ZERO,
             },
         ];
-        for refusal in &all {
-            // Whoever adds a variant is stopped here, and adds it to `all` too.
-            match refusal {
-                R::Missing | R::MalformedHeader | R::MalformedToken | R::UnacceptableHeader => {}
-                R::UnknownIssuer | R::UnknownKey | R::BadSignature | R::NotAnAccessToken => {}
-                R::UnknownClient | R::Expired | R::NotYetValid | R::MissingScope(_) => {}
-                R::MissingGroup | R::KeysUnavailable { .. } => {}
+        for error in &all {
+            // Does not compile when a variant is missing here; add a new one to `all`, too.
+            match error {
+                E::Missing | E::MalformedHeader | E::MalformedToken | E::UnacceptableHeader => {}
+                E::UnknownIssuer | E::UnknownKey | E::BadSignature | E::NotAnAccessToken => {}
+                E::UnknownClient | E::Expired | E::NotYetValid | E::MissingScope(_) => {}
+                E::MissingGroup | E::KeysUnavailable { .. } => {}
             }
-            assert!(
-                Refusal::REASONS.contains(&refusal.reason()),
-                "{}",
-                refusal.reason()
-            );
+            assert!(AuthError::REASONS.contains(&error.reason()), "{}", error.reason());
         }
-        assert_eq!(all.len(), Refusal::REASONS.len());
+        assert_eq!(all.len(), AuthError::REASONS.len());
     }
 
     #[test]
-    fn the_page_has_every_reason() {
-        let page = include_str!("../docs/metrics.md");
-        for reason in Refusal::REASONS {
-            assert!(page.contains(&format!("`{reason}`")), "{reason}");
+    fn every_reason_is_documented() {
+        let docs = include_str!("../docs/metrics.md");
+        for reason in AuthError::REASONS {
+            assert!(docs.contains(&format!("`{reason}`")), "{reason}");
         }
     }
 }

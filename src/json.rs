@@ -1,9 +1,9 @@
-//! Strict reading of one JSON object.
+//! Strict parser for one JSON object, used for all input from outside: request bodies, tokens, key sets and upstream
+//! responses.
 //!
-//! Tokens, request bodies, key sets and the upstream's answers are all objects that somebody else wrote. serde's derive
-//! would take an array for a struct and notices a repeated name only among the fields it knows; here an object is an
-//! object, and no name occurs in it twice (RFC 8259 section 4 leaves the meaning of a repeated name open, and two
-//! readers that choose differently are a way around a check).
+//! serde's derive accepts an array for a struct and detects a duplicate name only among the fields it knows. Here only
+//! an object is accepted, and every duplicate name in it is rejected: RFC 8259 section 4 leaves their meaning open, and
+//! two parsers that choose different values let an attacker bypass a check. Nested objects may have duplicates.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,62 +13,62 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// Why a text is not an object as it is wanted here. Shows a place, never a piece of the text.
+/// Why a text was rejected. The message holds at most a position, never a part of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// RFC 8259 section 8.1: JSON is UTF-8.
-    #[error("it is not UTF-8")]
+pub enum ParseError {
+    /// JSON must be UTF-8 (RFC 8259 section 8.1).
+    #[error("not valid UTF-8")]
     NotUtf8,
-    /// The text breaks off or breaks the grammar.
-    #[error("it is not valid JSON at line {line}, column {column}")]
+    /// The text is incomplete or violates the grammar.
+    #[error("invalid JSON at line {line}, column {column}")]
     Syntax {
         /// Counted from 1.
         line: usize,
         /// Counted from 1, in bytes.
         column: usize,
     },
-    /// An array, a string, a number, …
-    #[error("it is not a JSON object")]
+    /// The text is an array, a string, a number or another value.
+    #[error("not a JSON object")]
     NotAnObject,
-    /// The same name twice in the object.
-    #[error("a name occurs in it twice")]
-    RepeatedName,
-    /// `\ud800` without its other half (RFC 8259 section 8.2).
-    #[error("it has an escaped surrogate without its other half")]
+    /// Two members of the object have the same name.
+    #[error("duplicate member name")]
+    DuplicateName,
+    /// A `\ud800` escape without the second half of its pair (RFC 8259 section 8.2).
+    #[error("unpaired surrogate in an escape sequence")]
     LoneSurrogate,
 }
 
-/// Reads `text` as one object and returns the values of the `wanted` names, in their order; other members are checked
-/// for their grammar and otherwise ignored.
+/// Parses `text` as one object and returns the values of the `wanted` names, in their order. Of other members only the
+/// syntax is checked.
 ///
 /// ```
 /// let [data] = shoutback::json::members(br#"{"data":"hi","more":[1,2]}"#, ["data"])?;
 /// assert_eq!(data, Some("hi".into()));
 /// assert!(shoutback::json::members(br#"["hi"]"#, ["data"]).is_err());
 /// assert!(shoutback::json::members(br#"{"data":"hi","data":"ho"}"#, ["data"]).is_err());
-/// # Ok::<(), shoutback::json::Malformed>(())
+/// # Ok::<(), shoutback::json::ParseError>(())
 /// ```
-pub fn members<const N: usize>(text: &[u8], wanted: [&str; N]) -> Result<[Option<Value>; N], Malformed> {
-    let text = std::str::from_utf8(text).map_err(|_| Malformed::NotUtf8)?;
-    let repeated = Cell::new(false);
+pub fn members<const N: usize>(text: &[u8], wanted: [&str; N]) -> Result<[Option<Value>; N], ParseError> {
+    let text = std::str::from_utf8(text).map_err(|_| ParseError::NotUtf8)?;
+    let found_duplicate = Cell::new(false);
     let mut reader = serde_json::Deserializer::from_str(text);
     let found = Members {
         wanted,
-        repeated: &repeated,
+        found_duplicate: &found_duplicate,
     }
     .deserialize(&mut reader)
     .and_then(|found| reader.end().map(|()| found))
     .map_err(|error| match error.classify() {
-        serde_json::error::Category::Data if repeated.get() => Malformed::RepeatedName,
-        serde_json::error::Category::Data => Malformed::NotAnObject,
-        _ => Malformed::Syntax {
+        serde_json::error::Category::Data if found_duplicate.get() => ParseError::DuplicateName,
+        serde_json::error::Category::Data => ParseError::NotAnObject,
+        _ => ParseError::Syntax {
             line: error.line(),
             column: error.column(),
         },
     })?;
-    // serde_json checks the strings that it builds, not those that it skips.
+    // serde_json checks surrogates only in strings that it builds, not in those that it skips.
     if has_lone_surrogate(text) {
-        Err(Malformed::LoneSurrogate)
+        Err(ParseError::LoneSurrogate)
     } else {
         Ok(found)
     }
@@ -76,7 +76,7 @@ pub fn members<const N: usize>(text: &[u8], wanted: [&str; N]) -> Result<[Option
 
 struct Members<'a, const N: usize> {
     wanted: [&'a str; N],
-    repeated: &'a Cell<bool>,
+    found_duplicate: &'a Cell<bool>,
 }
 
 impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
@@ -107,39 +107,20 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
                 None => _ = map.next_value::<IgnoredAny>()?,
             }
             if !seen.insert(name) {
-                self.repeated.set(true);
-                return Err(A::Error::custom("repeated name"));
+                self.found_duplicate.set(true);
+                return Err(A::Error::custom("duplicate name"));
             }
         }
         Ok(found)
     }
 }
 
-/// A member's name, borrowed unless an escape had to be undone.
-#[derive(PartialEq, Eq, Hash)]
-struct Name<'de>(Cow<'de, str>);
+/// A member's name, borrowed unless it has escapes. A bare `Cow` would always be owned.
+#[derive(PartialEq, Eq, Hash, serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> serde::Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-/// Whether a `\uD800`–`\uDFFF` escape stands alone in `json`, which must have been parsed: a backslash is then always
-/// inside a string and always starts an escape.
+/// Returns whether `json` has an unpaired `\uD800`–`\uDFFF` escape. It must be valid JSON, in which a backslash is
+/// always inside a string and starts an escape.
 fn has_lone_surrogate(json: &str) -> bool {
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
@@ -159,25 +140,25 @@ fn has_lone_surrogate(json: &str) -> bool {
     false
 }
 
-/// The UTF-16 code unit of an escape, given what follows its backslash.
+/// Returns the UTF-16 code unit of an escape; `escape` is the text after its backslash.
 fn code_unit(escape: &str) -> Option<u16> {
     u16::from_str_radix(escape.strip_prefix('u')?.get(..4)?, 16).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Malformed, has_lone_surrogate, members};
+    use super::{ParseError, has_lone_surrogate, members};
 
-    fn data(text: &str) -> Result<Option<serde_json::Value>, Malformed> {
+    fn data(text: &str) -> Result<Option<serde_json::Value>, ParseError> {
         members(text.as_bytes(), ["data"]).map(|[data]| data)
     }
 
     #[test]
-    fn an_object_and_nothing_else() {
+    fn only_a_single_object_is_accepted() {
         assert_eq!(data(r#" {"data":"x"} "#), Ok(Some("x".into())));
         assert_eq!(data("{}"), Ok(None));
         for text in [r#"["x"]"#, r#""x""#, "1", "null", "true"] {
-            assert_eq!(data(text), Err(Malformed::NotAnObject), "{text}");
+            assert_eq!(data(text), Err(ParseError::NotAnObject), "{text}");
         }
         for text in [
             "",
@@ -188,34 +169,34 @@ mod tests {
             "\u{feff}{}",
             "{'data':1}",
         ] {
-            assert!(matches!(data(text), Err(Malformed::Syntax { .. })), "{text}");
+            assert!(matches!(data(text), Err(ParseError::Syntax { .. })), "{text}");
         }
     }
 
     #[test]
-    fn no_name_twice_however_it_is_written() {
+    fn duplicate_names_are_rejected_even_if_escaped() {
         for text in [
             r#"{"data":"x","data":"x"}"#,
             r#"{"other":1,"other":2,"data":"x"}"#,
             r#"{"data":"x","d\u0061ta":"y"}"#,
         ] {
-            assert_eq!(data(text), Err(Malformed::RepeatedName), "{text}");
+            assert_eq!(data(text), Err(ParseError::DuplicateName), "{text}");
         }
         assert!(
             data(r#"{"data":"x","other":{"a":1,"a":2}}"#).is_ok(),
-            "another object's names are its own"
+            "duplicates in nested objects are not detected"
         );
     }
 
     #[test]
-    fn surrogates_come_in_pairs_in_ignored_members_too() {
+    fn unpaired_surrogates_are_rejected_in_ignored_members_too() {
         assert_eq!(data(r#"{"data":"\ud83d\ude00"}"#), Ok(Some("😀".into())));
         for text in [
             r#"{"data":"x","other":"\ud800"}"#,
             r#"{"data":"x","other":"\udc00\ud800"}"#,
             r#"{"data":"x","other":"\ud800\n\udc00"}"#,
         ] {
-            assert_eq!(data(text), Err(Malformed::LoneSurrogate), "{text}");
+            assert_eq!(data(text), Err(ParseError::LoneSurrogate), "{text}");
         }
         assert!(data(r#"{"data":"\ud800"}"#).is_err());
         assert!(
@@ -226,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_read_or_refused_without_overflow() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let deep = format!(
             r#"{{"other":{}{},"data":"x"}}"#,
             "[".repeat(30_000),
@@ -238,7 +219,10 @@ mod tests {
     }
 
     #[test]
-    fn bad_utf8_is_named() {
-        assert_eq!(members(b"{\"data\":\"\xff\"}", ["data"]), Err(Malformed::NotUtf8));
+    fn invalid_utf8_is_rejected() {
+        assert_eq!(
+            members(b"{\"data\":\"\xff\"}", ["data"]),
+            Err(ParseError::NotUtf8)
+        );
     }
 }

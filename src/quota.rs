@@ -1,6 +1,6 @@
-//! How often one client may call: a token bucket a client, and a person where the token belongs to one.
+//! Rate limits: one token bucket per client, or per client and user if the token belongs to a user.
 //!
-//! Counted on this replica alone: a shared counter would put a network round trip and one more outage into every request.
+//! Each replica counts on its own: a shared counter would add a network round trip and a dependency to every request.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use crate::config::RateLimit;
 
 type Buckets = RateLimiter<Principal, DashMapStateStore<Principal>, DefaultClock, StateInformationMiddleware>;
 
-/// How often a bucket that is full again is forgotten.
-const SWEEP: Duration = Duration::from_secs(60);
+/// How often full buckets are evicted, to free memory.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Every client's quota.
+/// The token buckets of all principals.
 pub struct Quotas {
     buckets: Buckets,
     replenish_one: Duration,
     burst: NonZeroU32,
 }
 
-/// What the quota says to one request.
+/// Result of taking a request from a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// `None` if the request may go on, else how long to wait.
-    pub wait: Option<Duration>,
-    /// Requests that may follow at once.
+    /// `None` if the request is within the quota, else the time until the bucket has a token again.
+    pub retry_after: Option<Duration>,
+    /// Number of requests that the principal may still send at once.
     pub remaining: u32,
-    /// Until the bucket is full again, if nothing follows.
-    pub full_in: Duration,
+    /// Time until the bucket is full again, without further requests.
+    pub reset_after: Duration,
 }
 
 impl Quotas {
-    /// Full buckets for everybody.
+    /// Creates quotas with full buckets.
     pub fn new(config: &RateLimit) -> Self {
         let quota = Quota::with_period(config.replenish_one)
-            .expect("a rate has a number of requests and a time above zero")
+            .expect("the configuration accepts only rates whose period is above zero")
             .allow_burst(config.burst);
         Self {
             buckets: RateLimiter::dashmap(quota).with_middleware(),
@@ -50,34 +50,34 @@ impl Quotas {
         }
     }
 
-    /// Takes one request out of the bucket of `principal`.
+    /// Takes one token from the bucket of `principal`.
     pub fn take(&self, principal: &Principal) -> Decision {
-        let (wait, remaining) = match self.buckets.check_key(principal) {
+        let (retry_after, remaining) = match self.buckets.check_key(principal) {
             Ok(snapshot) => (None, snapshot.remaining_burst_capacity()),
             Err(not_until) => (Some(not_until.wait_time_from(DefaultClock::default().now())), 0),
         };
         Decision {
-            wait,
+            retry_after,
             remaining,
-            full_in: self.replenish_one * (self.burst.get() - remaining),
+            reset_after: self.replenish_one * (self.burst.get() - remaining),
         }
     }
 
-    /// Requests that a quiet client may make at once.
+    /// Returns the size of a bucket.
     pub fn burst(&self) -> u32 {
         self.burst.get()
     }
 
-    /// Time in which an empty bucket fills.
+    /// Returns the time in which an empty bucket fills.
     pub fn window(&self) -> Duration {
         self.replenish_one * self.burst.get()
     }
 
-    /// Forgets full buckets, again and again, until dropped.
-    pub async fn forget_idle(self: Arc<Self>) {
-        let mut sweep = tokio::time::interval(SWEEP);
+    /// Evicts full buckets periodically until dropped.
+    pub async fn evict_idle(self: Arc<Self>) {
+        let mut eviction = tokio::time::interval(EVICTION_INTERVAL);
         loop {
-            sweep.tick().await;
+            eviction.tick().await;
             self.buckets.retain_recent();
             self.buckets.shrink_to_fit();
         }
@@ -92,41 +92,41 @@ mod tests {
     use crate::auth::Principal;
     use crate::config::RateLimit;
 
-    fn principal(client: &str, person: Option<&str>) -> Principal {
+    fn principal(client: &str, subject: Option<&str>) -> Principal {
         Principal {
             client_id: client.into(),
-            person: person.map(Into::into),
+            subject: subject.map(Into::into),
         }
     }
 
     #[test]
-    fn every_client_and_every_person_has_a_bucket_of_its_own() {
+    fn each_client_and_each_user_has_a_separate_bucket() {
         let hour = Duration::from_secs(3600);
         let quotas = Quotas::new(&RateLimit {
             replenish_one: hour,
             burst: 2.try_into().expect("above zero"),
         });
         assert_eq!(quotas.window(), 2 * hour);
-        let everybody = [
+        let principals = [
             principal("a", None),
             principal("b", None),
             principal("a", Some("ada")),
             principal("a", Some("bob")),
         ];
-        for principal in &everybody {
+        for principal in &principals {
             let first = quotas.take(principal);
             assert_eq!(
-                (first.wait, first.remaining, first.full_in),
+                (first.retry_after, first.remaining, first.reset_after),
                 (None, 1, hour),
                 "{principal:?}"
             );
             assert_eq!(quotas.take(principal).remaining, 0, "{principal:?}");
             let third = quotas.take(principal);
             assert!(
-                third.wait.is_some_and(|wait| wait <= hour),
+                third.retry_after.is_some_and(|wait| wait <= hour),
                 "{principal:?}: {third:?}"
             );
-            assert_eq!(third.full_in, 2 * hour, "{principal:?}");
+            assert_eq!(third.reset_after, 2 * hour, "{principal:?}");
         }
     }
 }

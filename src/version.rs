@@ -1,10 +1,10 @@
-//! Which build this is; `build.rs` at the top finds it out.
+//! Version and build information, set by `build.rs`.
 
 /// The version in `Cargo.toml`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The full git commit SHA, or `unknown` for a build outside a checkout.
 pub const COMMIT: &str = env!("SHOUTBACK_COMMIT");
-/// When it was built: RFC 3339, UTC.
+/// The build time: RFC 3339, UTC.
 pub const TIME: &str = env!("SHOUTBACK_BUILD_TIME");
-/// The compiler.
+/// The version of the compiler.
 pub const RUSTC: &str = env!("SHOUTBACK_RUSTC");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use shoutback::app::Application;
-use shoutback::auth::{Principal, Refusal, Verifier};
+use shoutback::auth::{AuthError, Principal, Verifier};
 use shoutback::config::{Auth, Config, Environment};
 use shoutback::shout::{Caching, Cause, Shouter};
 use shoutback::shoutcloud::{self, Shoutcloud};
@@ -83,17 +83,17 @@ impl Verifying {
         let Auth::Cognito(cognito) = &config.auth else {
             unreachable!("it is what is configured")
         };
-        let metrics = Metrics::new(&cognito.client_ids, &Refusal::REASONS, &[]);
+        let metrics = Metrics::new(&cognito.client_ids, &AuthError::REASONS, &[]);
         let verifier = Arc::new(Verifier::new(cognito, &metrics, &Tracing::off()).expect("a client"));
         tokio::spawn(Arc::clone(&verifier).keep_fresh());
         tokio::time::sleep(PAUSE).await;
-        while verifier.awaited().next().is_some() {
+        while verifier.pools_without_keys().next().is_some() {
             tokio::time::sleep(PAUSE).await;
         }
         Self(verifier)
     }
 
-    pub fn verify(&self, headers: &HeaderMap) -> impl Future<Output = Result<Principal, Refusal>> {
+    pub fn verify(&self, headers: &HeaderMap) -> impl Future<Output = Result<Principal, AuthError>> {
         self.0.verify(headers)
     }
 }

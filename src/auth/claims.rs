@@ -1,11 +1,11 @@
-//! What a token says, once its signature holds.
+//! Checks the claims of a token whose signature is valid.
 
 use serde_json::Value;
 
-use super::{Principal, Refusal};
-use crate::json::{self, Malformed};
+use super::{AuthError, Principal};
+use crate::json::{self, ParseError};
 
-/// The claims that are looked at, as they stand in the token.
+/// The claims that the checks need, with their types unchecked.
 #[derive(Debug)]
 pub struct Claims {
     pub(super) iss: Option<Value>,
@@ -19,7 +19,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, ParseError> {
         const NAMES: [&str; 8] = [
             "iss",
             "token_use",
@@ -44,46 +44,46 @@ impl Claims {
     }
 }
 
-/// What a token has to say to be accepted.
+/// What the claims of an accepted token must contain.
 #[derive(Debug, Clone)]
-pub(super) struct Rules {
+pub(super) struct ClaimsPolicy {
     pub(super) client_ids: Vec<String>,
     pub(super) required_scopes: Vec<String>,
-    /// Empty: no group is asked for.
+    /// Empty if no group is required.
     pub(super) allowed_groups: Vec<String>,
-    /// Seconds.
+    /// In seconds.
     pub(super) leeway: f64,
 }
 
-/// A token that may be believed until `exp`.
+/// The result of a successful check.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Accepted {
+pub(super) struct VerifiedClaims {
     pub(super) principal: Principal,
     /// Seconds since 1970.
     pub(super) exp: f64,
 }
 
-impl Rules {
+impl ClaimsPolicy {
     /// Checks `claims` at `now`, in seconds since 1970.
-    pub(super) fn check(&self, claims: &Claims, now: f64) -> Result<Accepted, Refusal> {
+    pub(super) fn check(&self, claims: &Claims, now: f64) -> Result<VerifiedClaims, AuthError> {
         if text(&claims.token_use) != Some("access") {
-            return Err(Refusal::NotAnAccessToken);
+            return Err(AuthError::NotAnAccessToken);
         }
         let client_id = text(&claims.client_id)
             .filter(|id| self.client_ids.iter().any(|allowed| allowed == id))
-            .ok_or(Refusal::UnknownClient)?;
+            .ok_or(AuthError::UnknownClient)?;
         let exp = claims
             .exp
             .as_ref()
             .and_then(number)
             .filter(|exp| now < exp + self.leeway)
-            .ok_or(Refusal::Expired)?;
+            .ok_or(AuthError::Expired)?;
         if claims
             .nbf
             .as_ref()
             .is_some_and(|nbf| number(nbf).is_none_or(|nbf| nbf > now + self.leeway))
         {
-            return Err(Refusal::NotYetValid);
+            return Err(AuthError::NotYetValid);
         }
         self.check_scopes(text(&claims.scope).unwrap_or_default())?;
         self.check_groups(
@@ -93,26 +93,26 @@ impl Rules {
                 .and_then(Value::as_array)
                 .map_or(&[], Vec::as_slice),
         )?;
-        // A machine's token has its client's id as `sub`.
-        let person = text(&claims.sub).filter(|sub| *sub != client_id).map(Into::into);
-        Ok(Accepted {
+        // In a token of the client credentials grant `sub` is the client id.
+        let subject = text(&claims.sub).filter(|sub| *sub != client_id).map(Into::into);
+        Ok(VerifiedClaims {
             principal: Principal {
                 client_id: client_id.into(),
-                person,
+                subject,
             },
             exp,
         })
     }
 
-    fn check_scopes(&self, granted: &str) -> Result<(), Refusal> {
+    fn check_scopes(&self, granted: &str) -> Result<(), AuthError> {
         let missing = self
             .required_scopes
             .iter()
             .find(|required| !granted.split(' ').any(|scope| scope == **required));
-        missing.map_or(Ok(()), |scope| Err(Refusal::MissingScope(scope.clone())))
+        missing.map_or(Ok(()), |scope| Err(AuthError::MissingScope(scope.clone())))
     }
 
-    fn check_groups(&self, groups: &[Value]) -> Result<(), Refusal> {
+    fn check_groups(&self, groups: &[Value]) -> Result<(), AuthError> {
         let is_allowed = |group: &Value| {
             self.allowed_groups
                 .iter()
@@ -121,7 +121,7 @@ impl Rules {
         if self.allowed_groups.is_empty() || groups.iter().any(is_allowed) {
             Ok(())
         } else {
-            Err(Refusal::MissingGroup)
+            Err(AuthError::MissingGroup)
         }
     }
 }
@@ -138,12 +138,12 @@ fn number(value: &Value) -> Option<f64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Claims, Refusal, Rules};
+    use super::{AuthError, Claims, ClaimsPolicy};
 
     const NOW: f64 = 1_800_000_000.0;
 
-    fn check(change: &[(&str, Value)]) -> Result<super::Accepted, Refusal> {
-        let rules = Rules {
+    fn check(change: &[(&str, Value)]) -> Result<super::VerifiedClaims, AuthError> {
+        let policy = ClaimsPolicy {
             client_ids: vec!["app".into(), "other".into()],
             required_scopes: vec!["shoutback/shout".into()],
             allowed_groups: vec!["loud".into(), "louder".into()],
@@ -156,25 +156,25 @@ mod tests {
         for (name, value) in change {
             claims[name] = value.clone();
         }
-        rules.check(
+        policy.check(
             &Claims::parse(claims.to_string().as_bytes()).expect("an object"),
             NOW,
         )
     }
 
     #[test]
-    fn a_machine_and_a_person() {
-        let machine = check(&[]).expect("accepted");
+    fn subject_is_present_only_for_users() {
+        let client = check(&[]).expect("accepted");
         assert_eq!(
-            (&*machine.principal.client_id, machine.principal.person),
+            (&*client.principal.client_id, client.principal.subject),
             ("app", None)
         );
-        let person = check(&[("sub", json!("ada"))]).expect("accepted");
-        assert_eq!(person.principal.person.as_deref(), Some("ada"));
+        let user = check(&[("sub", json!("ada"))]).expect("accepted");
+        assert_eq!(user.principal.subject.as_deref(), Some("ada"));
     }
 
     #[test]
-    fn times_to_the_second_and_below() {
+    fn exp_and_nbf_are_checked_with_leeway() {
         for (exp, accepted) in [
             (NOW - 29.0, true),
             (NOW - 29.999, true),
@@ -193,23 +193,27 @@ mod tests {
             assert_eq!(check(&[("nbf", json!(nbf))]).is_ok(), accepted, "{nbf}");
         }
         for exp in [json!(null), json!("1900000000"), json!([NOW + 1.0]), json!(true)] {
-            assert_eq!(check(&[("exp", exp.clone())]), Err(Refusal::Expired), "{exp}");
-            assert_eq!(check(&[("nbf", exp.clone())]), Err(Refusal::NotYetValid), "{exp}");
+            assert_eq!(check(&[("exp", exp.clone())]), Err(AuthError::Expired), "{exp}");
+            assert_eq!(
+                check(&[("nbf", exp.clone())]),
+                Err(AuthError::NotYetValid),
+                "{exp}"
+            );
         }
     }
 
     #[test]
-    fn every_claim_has_its_refusal() {
-        for (name, values, refusal) in [
+    fn each_invalid_claim_has_its_error() {
+        for (name, values, error) in [
             (
                 "token_use",
                 [json!("id"), json!("Access"), json!(["access"]), json!(null)],
-                Refusal::NotAnAccessToken,
+                AuthError::NotAnAccessToken,
             ),
             (
                 "client_id",
                 [json!("App"), json!("third"), json!(["app"]), json!(null)],
-                Refusal::UnknownClient,
+                AuthError::UnknownClient,
             ),
             (
                 "scope",
@@ -219,18 +223,18 @@ mod tests {
                     json!(["shoutback/shout"]),
                     json!(null),
                 ],
-                Refusal::MissingScope("shoutback/shout".into()),
+                AuthError::MissingScope("shoutback/shout".into()),
             ),
             (
                 "cognito:groups",
                 [json!([]), json!("loud"), json!(["Loud"]), json!({"loud": true})],
-                Refusal::MissingGroup,
+                AuthError::MissingGroup,
             ),
         ] {
             for value in values {
                 assert_eq!(
                     check(&[(name, value.clone())]),
-                    Err(refusal.clone()),
+                    Err(error.clone()),
                     "{name}: {value}"
                 );
             }

@@ -1,4 +1,4 @@
-//! Reads key sets (RFC 7517). A bad key is skipped, never the set.
+//! Parses key sets (RFC 7517). An unusable key is skipped, and the rest of the set is used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// The keys of a pool, by `kid`.
+/// The usable keys of a pool, by `kid`.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: HashMap<String, Arc<Key>>,
-    /// How many keys of the set were left out.
+    /// Number of entries that were skipped.
     pub(super) skipped: usize,
 }
 
 /// One RSA public key.
 pub(super) struct Key {
     key: DecodingKey,
-    /// SHA-256 of the modulus: tells two keys with the same `kid` apart.
+    /// SHA-256 of the modulus, which distinguishes two keys with the same `kid`.
     pub(super) fingerprint: [u8; 32],
 }
 
@@ -32,20 +32,20 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Not a key set: not JSON, or without a list of keys.
+/// The text is not a JSON object with a list of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a key set")]
-pub(super) struct NotAKeySet;
+pub(super) struct InvalidKeySet;
 
 impl KeySet {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, NotAKeySet> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, InvalidKeySet> {
         let Ok([Some(Value::Array(entries))]) = json::members(text, ["keys"]) else {
-            return Err(NotAKeySet);
+            return Err(InvalidKeySet);
         };
         let mut set = Self::default();
         for entry in &entries {
             match entry.as_object().and_then(Key::parse) {
-                // Of two keys with one `kid` the first counts, or the order of a set would decide who may sign.
+                // A later entry must not replace a key with the same `kid`.
                 Some((kid, key)) if !set.keys.contains_key(&kid) => _ = set.keys.insert(kid, Arc::new(key)),
                 _ => set.skipped += 1,
             }
@@ -66,7 +66,7 @@ impl Key {
     fn parse(jwk: &Map<String, Value>) -> Option<(String, Self)> {
         let is_or_absent =
             |name, wanted: &str| jwk.get(name).is_none_or(|value| value.as_str() == Some(wanted));
-        let usable = jwk.get("kty")?.as_str() == Some("RSA")
+        let is_rs256 = jwk.get("kty")?.as_str() == Some("RSA")
             && is_or_absent("use", "sig")
             && is_or_absent("alg", "RS256");
         let kid = jwk.get("kid")?.as_str().filter(|kid| !kid.is_empty())?;
@@ -79,17 +79,17 @@ impl Key {
         let (modulus, exponent) = (integer("n")?, integer("e")?);
         let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
         let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
-        // Exponents in use are 3 and 65537; 1 would make every signature its own message.
-        let sound = (2048..=8192).contains(&bits)
+        // Usual exponents are 3 and 65537. With 1 a signature can be forged without the private key.
+        let is_sound = (2048..=8192).contains(&bits)
             && is_odd(&modulus)
             && is_odd(&exponent)
             && exponent.len() <= 4
             && exponent != [1];
-        (usable && sound).then(|| {
+        (is_rs256 && is_sound).then(|| {
             let fingerprint = digest(&SHA256, &modulus)
                 .as_ref()
                 .try_into()
-                .expect("SHA-256 has 32 bytes");
+                .expect("a SHA-256 digest has 32 bytes");
             (
                 kid.to_owned(),
                 Self {
@@ -100,7 +100,7 @@ impl Key {
         })
     }
 
-    /// Whether `signature` (base64url) is this key's RS256 signature of `message`.
+    /// Returns whether `signature` (base64url) is this key's RS256 signature of `message`.
     pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, Algorithm::RS256)
             .unwrap_or(false)
@@ -113,7 +113,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
 
-    use super::{KeySet, NotAKeySet};
+    use super::{InvalidKeySet, KeySet};
 
     fn modulus(bits: usize) -> String {
         let mut bytes = vec![0xff; bits / 8];
@@ -132,19 +132,19 @@ mod tests {
         key
     }
 
-    fn usable(change: &[(&str, Value)]) -> bool {
+    fn is_usable(change: &[(&str, Value)]) -> bool {
         let set = KeySet::parse(json!({"keys": [key(change)]}).to_string().as_bytes()).expect("a set");
         assert_eq!(set.skipped + set.len(), 1);
         set.len() == 1
     }
 
     #[test]
-    fn sizes_kinds_and_uses() {
+    fn key_size_type_use_and_exponent_are_checked() {
         for bits in [2048, 2056, 3072, 4096, 8192] {
-            assert!(usable(&[("n", json!(modulus(bits)))]), "{bits}");
+            assert!(is_usable(&[("n", json!(modulus(bits)))]), "{bits}");
         }
         for bits in [8, 1024, 2040, 2047, 8193, 8200] {
-            assert!(!usable(&[("n", json!(modulus(bits)))]), "{bits}");
+            assert!(!is_usable(&[("n", json!(modulus(bits)))]), "{bits}");
         }
         for (name, value) in [
             ("kty", json!("EC")),
@@ -162,34 +162,34 @@ mod tests {
             ("e", json!("")),
             ("e", json!("AQAAAAAB")),
         ] {
-            assert!(!usable(&[(name, value.clone())]), "{name}: {value}");
+            assert!(!is_usable(&[(name, value.clone())]), "{name}: {value}");
         }
     }
 
     #[test]
-    fn use_and_alg_may_be_left_out() {
-        let mut bare = key(&[]);
-        let members = bare.as_object_mut().expect("an object");
+    fn use_and_alg_are_optional() {
+        let mut minimal = key(&[]);
+        let members = minimal.as_object_mut().expect("an object");
         members.remove("use");
         members.remove("alg");
-        let set = KeySet::parse(json!({"keys": [bare]}).to_string().as_bytes()).expect("a set");
+        let set = KeySet::parse(json!({"keys": [minimal]}).to_string().as_bytes()).expect("a set");
         assert!(set.find("k").is_some());
     }
 
     #[test]
-    fn bad_keys_are_skipped_and_the_first_of_a_kid_counts() {
+    fn unusable_keys_and_duplicate_kids_are_skipped() {
         let other = key(&[("n", json!(modulus(4096)))]);
         let set =
             json!({"keys": [1, null, "x", {}, key(&[]), other, key(&[("kid", json!("l"))])]}).to_string();
         let set = KeySet::parse(set.as_bytes()).expect("a set");
         assert_eq!((set.len(), set.skipped), (2, 5));
-        let alone = KeySet::parse(json!({"keys": [key(&[])]}).to_string().as_bytes()).expect("a set");
+        let single = KeySet::parse(json!({"keys": [key(&[])]}).to_string().as_bytes()).expect("a set");
         let fingerprint = |set: &KeySet| set.find("k").expect("a key").fingerprint;
-        assert_eq!(fingerprint(&set), fingerprint(&alone));
+        assert_eq!(fingerprint(&set), fingerprint(&single));
     }
 
     #[test]
-    fn what_is_not_a_set() {
+    fn invalid_key_sets_are_rejected() {
         for text in [
             "",
             "[]",
@@ -198,8 +198,17 @@ mod tests {
             r#"{"keys":[],"keys":[]}"#,
             "<html>",
         ] {
-            assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(NotAKeySet), "{text}");
+            assert_eq!(
+                KeySet::parse(text.as_bytes()).err(),
+                Some(InvalidKeySet),
+                "{text}"
+            );
         }
-        assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect("empty is a set").len(), 0);
+        assert_eq!(
+            KeySet::parse(br#"{"keys":[]}"#)
+                .expect("an empty set is valid")
+                .len(),
+            0
+        );
     }
 }

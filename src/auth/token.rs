@@ -1,4 +1,5 @@
-//! Takes a token apart: the compact serialization of RFC 7515 section 7.1, more strictly than the RFC asks for.
+//! Parses the `authorization` header and its token: compact serialization (RFC 7515 section 7.1), stricter than the
+//! RFC. Does not verify the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,61 +7,61 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use super::Refusal;
+use super::AuthError;
 use super::claims::Claims;
 use crate::json;
 
-/// Tokens of Cognito have one to three KiB; a longer one costs its sender a refusal and us no parsing.
+/// Cognito's tokens have one to three KiB. A longer one is rejected before it is parsed.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The longest `kid` that is looked up.
+/// Length limit of a `kid`.
 const MAX_KID_CHARS: usize = 256;
 
-/// The token of the one `authorization` header.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+/// Returns the bearer token of the only `authorization` header.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::Missing)?;
+    let value = values.next().ok_or(AuthError::Missing)?;
     if values.next().is_some() {
-        return Err(Refusal::MalformedHeader);
+        return Err(AuthError::MalformedHeader);
     }
-    let value = value.to_str().map_err(|_| Refusal::MalformedHeader)?;
+    let value = value.to_str().map_err(|_| AuthError::MalformedHeader)?;
     let (scheme, token) = value.split_at(value.find([' ', '\t']).unwrap_or(value.len()));
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(Refusal::Missing);
+        return Err(AuthError::Missing);
     }
     let token = token
         .strip_prefix(' ')
         .filter(|token| !token.is_empty() && !token.starts_with([' ', '\t']));
     token
         .filter(|token| token.len() <= MAX_TOKEN_BYTES)
-        .ok_or(Refusal::MalformedHeader)
+        .ok_or(AuthError::MalformedHeader)
 }
 
-/// A token whose form is right and whose signature is yet to be verified: nothing in it may be believed.
+/// A well-formed token whose signature is not verified yet: do not trust its content.
 #[derive(Debug)]
 pub struct Unverified<'a> {
-    /// Which key it claims to be signed with.
+    /// Id of the key that the token claims to be signed with.
     pub kid: String,
-    /// What was signed.
+    /// The signed part: header and claims, encoded.
     pub message: &'a str,
     /// The signature, still encoded.
     pub signature: &'a str,
-    /// What it says.
+    /// The claims, unchecked.
     pub claims: Claims,
 }
 
 impl<'a> Unverified<'a> {
-    /// Parses `token`.
-    pub fn parse(token: &'a str) -> Result<Self, Refusal> {
-        let (message, signature) = token.rsplit_once('.').ok_or(Refusal::MalformedToken)?;
-        let (header, claims) = message.split_once('.').ok_or(Refusal::MalformedToken)?;
+    /// Parses a token in compact serialization.
+    pub fn parse(token: &'a str) -> Result<Self, AuthError> {
+        let (message, signature) = token.rsplit_once('.').ok_or(AuthError::MalformedToken)?;
+        let (header, claims) = message.split_once('.').ok_or(AuthError::MalformedToken)?;
         let header = decode(header)?;
         let claims = decode(claims)?;
-        // Decoded only to refuse padding and stray bits; the signature check decodes it again.
+        // Decoded only to reject padding and stray bits; the signature check decodes it again.
         decode(signature)?;
         let [alg, kid, crit] =
-            json::members(&header, ["alg", "kid", "crit"]).map_err(|_| Refusal::MalformedToken)?;
-        let claims = Claims::parse(&claims).map_err(|_| Refusal::MalformedToken)?;
+            json::members(&header, ["alg", "kid", "crit"]).map_err(|_| AuthError::MalformedToken)?;
+        let claims = Claims::parse(&claims).map_err(|_| AuthError::MalformedToken)?;
         match (alg, kid, crit) {
             (Some(Value::String(alg)), Some(Value::String(kid)), None)
                 if alg == "RS256" && (1..=MAX_KID_CHARS).contains(&kid.chars().count()) =>
@@ -72,14 +73,16 @@ impl<'a> Unverified<'a> {
                     claims,
                 })
             }
-            _ => Err(Refusal::UnacceptableHeader),
+            _ => Err(AuthError::UnacceptableHeader),
         }
     }
 }
 
-/// Without padding and without stray bits in the last character: else one token could be written in several ways.
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
+/// Decodes base64url. Rejects padding and stray bits in the last character, so that a token has only one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| AuthError::MalformedToken)
 }
 
 #[cfg(test)]
@@ -89,7 +92,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::{Refusal, Unverified, bearer};
+    use super::{AuthError, Unverified, bearer};
 
     fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_bearer_header() {
+    fn exactly_one_bearer_header_is_accepted() {
         for value in ["Bearer abc", "bearer abc", "BEARER abc"] {
             assert_eq!(bearer(&headers(&[value])), Ok("abc"), "{value}");
         }
@@ -120,7 +123,7 @@ mod tests {
             &["Bearerabc"],
             &["Token abc"],
         ] {
-            assert_eq!(bearer(&headers(values)), Err(Refusal::Missing), "{values:?}");
+            assert_eq!(bearer(&headers(values)), Err(AuthError::Missing), "{values:?}");
         }
         for values in [
             &["Bearer "][..],
@@ -132,7 +135,7 @@ mod tests {
         ] {
             assert_eq!(
                 bearer(&headers(values)),
-                Err(Refusal::MalformedHeader),
+                Err(AuthError::MalformedHeader),
                 "{values:?}"
             );
         }
@@ -141,21 +144,21 @@ mod tests {
             "authorization",
             HeaderValue::from_bytes(b"Bearer \xe9").expect("opaque bytes are allowed"),
         );
-        assert_eq!(bearer(&latin), Err(Refusal::MalformedHeader));
+        assert_eq!(bearer(&latin), Err(AuthError::MalformedHeader));
     }
 
     #[test]
-    fn a_token_has_at_most_eight_kib() {
+    fn tokens_over_8_kib_are_rejected() {
         let longest = "a".repeat(8192);
         assert!(bearer(&headers(&[&format!("Bearer {longest}")])).is_ok());
         assert_eq!(
             bearer(&headers(&[&format!("Bearer {longest}a")])),
-            Err(Refusal::MalformedHeader)
+            Err(AuthError::MalformedHeader)
         );
     }
 
     #[test]
-    fn header_rules() {
+    fn token_header_is_checked() {
         let header = |header: &str| Unverified::parse(&token(header, "{}")).map(|token| token.kid);
         assert_eq!(header(r#"{"alg":"RS256","kid":"k"}"#), Ok("k".to_owned()));
         assert_eq!(
@@ -172,15 +175,15 @@ mod tests {
             r#"{"alg":"RS256","kid":"k","crit":null}"#,
             &format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(257)),
         ] {
-            assert_eq!(header(text), Err(Refusal::UnacceptableHeader), "{text}");
+            assert_eq!(header(text), Err(AuthError::UnacceptableHeader), "{text}");
         }
         for text in [r#"["RS256"]"#, r#"{"alg":"RS256","kid":"k","kid":"k"}"#, "", "{"] {
-            assert_eq!(header(text), Err(Refusal::MalformedToken), "{text}");
+            assert_eq!(header(text), Err(AuthError::MalformedToken), "{text}");
         }
     }
 
     #[test]
-    fn three_parts_in_one_spelling() {
+    fn parts_padding_and_stray_bits_are_checked() {
         let good = token(r#"{"alg":"RS256","kid":"k"}"#, "{}");
         assert!(Unverified::parse(&good).is_ok());
         let stray_bits = format!("{}h", &good[..good.len() - 1]);
@@ -194,7 +197,7 @@ mod tests {
         ] {
             assert_eq!(
                 Unverified::parse(&text).err(),
-                Some(Refusal::MalformedToken),
+                Some(AuthError::MalformedToken),
                 "{text}"
             );
         }
@@ -204,12 +207,12 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_text_panics(text in any::<String>(), header in any::<String>(), claims in any::<String>()) {
+        fn parsing_never_panics(text in any::<String>(), header in any::<String>(), claims in any::<String>()) {
             let _ = (Unverified::parse(&text), Unverified::parse(&token(&header, &claims)));
         }
 
         #[test]
-        fn a_parsed_token_is_only_ever_rs256(alg in "[A-Za-z0-9]{0,6}") {
+        fn only_rs256_is_accepted(alg in "[A-Za-z0-9]{0,6}") {
             let token = token(&format!(r#"{{"alg":"{alg}","kid":"k"}}"#), "{}");
             assert_eq!(Unverified::parse(&token).is_ok(), alg == "RS256");
         }

@@ -1,4 +1,4 @@
-//! Asks everything that has to hold of a token, in the contract's order.
+//! Runs all checks of a token, in the order that `docs/api.md` documents.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,132 +6,136 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use tokio::time::interval;
 
-use super::claims::Rules;
-use super::memory::{Memory, Remembered};
-use super::pool::{NoKey, Pool, Watched};
+use super::claims::ClaimsPolicy;
+use super::key_source::{KeyError, KeySource, Telemetry};
 use super::token::{Unverified, bearer};
-use super::{Principal, Refusal};
+use super::token_cache::{CachedToken, TokenCache};
+use super::{AuthError, Principal};
 use crate::config::Cognito;
 use crate::outbound;
 use crate::telemetry::metrics::{AuthMetrics, Metrics};
 use crate::telemetry::trace::Tracing;
 
-/// How often remembered tokens that no longer hold are dropped; they are refused from the first moment all the same.
-const SWEEP: Duration = Duration::from_secs(60);
+/// How often invalid tokens are evicted from the cache, to free memory; a look-up never returns one in between.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Decides whether a token is let in.
+/// Authenticates and authorizes requests by their access tokens.
 pub struct Verifier {
-    pools: Vec<Arc<Pool>>,
-    rules: Rules,
-    memory: Memory,
-    refresh: Duration,
+    key_sources: Vec<Arc<KeySource>>,
+    policy: ClaimsPolicy,
+    token_cache: TokenCache,
+    refresh_interval: Duration,
     metrics: AuthMetrics,
 }
 
 impl Verifier {
-    /// A verifier that knows no key until [`Verifier::keep_fresh`] runs.
+    /// Creates a verifier without keys; [`Verifier::keep_fresh`] has to run to fetch them.
     pub fn new(config: &Cognito, metrics: &Metrics, tracing: &Tracing) -> Result<Self, reqwest::Error> {
         let http = outbound::client().build()?;
-        let pools = config
+        let key_sources = config
             .pools
             .iter()
             .map(|pool| {
-                let watched = Watched {
+                let telemetry = Telemetry {
                     metrics: metrics.keys(&pool.id),
                     tracing: tracing.clone(),
                 };
-                Pool::new(pool, http.clone(), config.max_stale, watched)
+                KeySource::new(pool, http.clone(), config.max_stale, telemetry)
             })
             .collect();
         Ok(Self {
-            pools,
-            rules: Rules {
+            key_sources,
+            policy: ClaimsPolicy {
                 client_ids: config.client_ids.clone(),
                 required_scopes: config.required_scopes.clone(),
                 allowed_groups: config.allowed_groups.clone(),
                 leeway: config.leeway.as_secs_f64(),
             },
-            memory: Memory::new(),
-            refresh: config.refresh,
+            token_cache: TokenCache::new(),
+            refresh_interval: config.refresh,
             metrics: metrics.auth.clone(),
         })
     }
 
-    /// Fetches every pool's keys, again and again, until dropped; ends only by a fault.
+    /// Refreshes the keys of all pools and evicts invalid tokens until dropped. Returns only if a refresh task panics.
     pub async fn keep_fresh(self: Arc<Self>) {
         let mut tasks = tokio::task::JoinSet::new();
-        for pool in &self.pools {
-            tasks.spawn(Arc::clone(pool).keep_fresh(self.refresh));
+        for source in &self.key_sources {
+            tasks.spawn(Arc::clone(source).keep_fresh(self.refresh_interval));
         }
-        let mut sweep = interval(SWEEP);
+        let mut eviction = interval(EVICTION_INTERVAL);
         loop {
             tokio::select! {
-                _ = sweep.tick() => self.memory.forget_stale(&self.pools, now()),
-                // They end by a panic alone, of which whoever runs this should hear.
+                _ = eviction.tick() => self.token_cache.evict_invalid(&self.key_sources, now()),
+                // Only a panic ends a refresh task. Returning reports it to the caller.
                 _ = tasks.join_next() => return,
             }
         }
     }
 
-    /// Issuers of which no key was ever loaded yet.
-    pub fn awaited(&self) -> impl Iterator<Item = &str> {
-        self.pools
+    /// Returns the issuers of the pools whose keys were never loaded.
+    pub fn pools_without_keys(&self) -> impl Iterator<Item = &str> {
+        self.key_sources
             .iter()
-            .filter(|pool| !pool.had_keys())
-            .map(|pool| pool.issuer.as_str())
+            .filter(|source| !source.had_keys())
+            .map(|source| source.issuer.as_str())
     }
 
-    /// The scopes that a token needs, as a challenge names them.
+    /// Returns the scopes that a token needs, for the `scope` parameter of a `www-authenticate` challenge.
     pub fn required_scopes(&self) -> &[String] {
-        &self.rules.required_scopes
+        &self.policy.required_scopes
     }
 
-    /// Lets the sender of `headers` in, or says why not.
-    pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    /// Authenticates the sender of a request by its headers and counts the outcome.
+    pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let verified = self.verify_uncounted(headers).await;
-        self.metrics.decided(verified.as_ref().err().map(Refusal::reason));
+        self.metrics
+            .decided(verified.as_ref().err().map(AuthError::reason));
         verified
     }
 
-    async fn verify_uncounted(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    async fn verify_uncounted(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let token = bearer(headers)?;
-        let digest = Memory::digest(token);
-        if let Some(principal) = self.memory.recall(&digest, &self.pools, now()) {
+        let digest = TokenCache::digest(token);
+        if let Some(principal) = self.token_cache.get(&digest, &self.key_sources, now()) {
             self.metrics.remembered.increment(1);
             return Ok(principal);
         }
         self.metrics.not_remembered.increment(1);
         let token = Unverified::parse(token)?;
         let issuer = token.claims.iss.as_ref().and_then(serde_json::Value::as_str);
-        let (index, pool) = self
-            .pools
+        let (index, source) = self
+            .key_sources
             .iter()
             .enumerate()
-            .find(|(_, pool)| Some(pool.issuer.as_str()) == issuer)
-            .ok_or(Refusal::UnknownIssuer)?;
-        let key = pool.key(&token.kid).await.map_err(|no_key| match no_key {
-            NoKey::Unknown => Refusal::UnknownKey,
-            NoKey::Unavailable { retry_after } => Refusal::KeysUnavailable { retry_after },
-        })?;
+            .find(|(_, source)| Some(source.issuer.as_str()) == issuer)
+            .ok_or(AuthError::UnknownIssuer)?;
+        let key = source
+            .key_or_fetch(&token.kid)
+            .await
+            .map_err(|error| match error {
+                KeyError::Unknown => AuthError::UnknownKey,
+                KeyError::Unavailable { retry_after } => AuthError::KeysUnavailable { retry_after },
+            })?;
         if !key.verifies(token.message, token.signature) {
-            return Err(Refusal::BadSignature);
+            return Err(AuthError::BadSignature);
         }
-        let accepted = self.rules.check(&token.claims, now())?;
-        self.memory.remember(
+        let verified = self.policy.check(&token.claims, now())?;
+        self.token_cache.insert(
             digest,
-            Remembered {
-                principal: accepted.principal.clone(),
-                exp: accepted.exp,
-                pool: index,
+            CachedToken {
+                principal: verified.principal.clone(),
+                exp: verified.exp,
+                key_source: index,
                 kid: token.kid,
                 fingerprint: key.fingerprint,
             },
         );
-        Ok(accepted.principal)
+        Ok(verified.principal)
     }
 }
 
-/// Seconds since 1970.
+/// Returns seconds since 1970.
 fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

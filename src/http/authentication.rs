@@ -99,7 +99,7 @@ fn take_quota(
     let limit = format!(
         "\"client\";r={};t={}",
         decision.remaining,
-        ceil_seconds(decision.full_in)
+        ceil_seconds(decision.reset_after)
     );
     let policy = format!(
         "\"client\";q={};w={}",
@@ -108,7 +108,7 @@ fn take_quota(
     );
     let [limit, policy] = [limit, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
     *headers = Some(RateLimitHeaders { limit, policy });
-    match decision.wait {
+    match decision.retry_after {
         None => Ok(()),
         Some(wait) => {
             state.metrics.rate_limited(&principal.client_id);

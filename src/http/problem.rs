@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 pub use self::kind::Kind;
 
-use crate::auth::Refusal;
+use crate::auth::AuthError;
 use crate::{shout, shoutcloud};
 
 /// An error on its way to the caller. As a response it is empty until `render` knows the request's id.
@@ -105,13 +105,13 @@ impl Problem {
     }
 
     /// 401, 403 or 503, with its challenge (RFC 6750 section 3).
-    pub fn of_refusal(refusal: &Refusal, required_scopes: &[String]) -> Self {
+    pub fn of_refusal(refusal: &AuthError, required_scopes: &[String]) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::KeysUnavailable { retry_after } => {
+            AuthError::KeysUnavailable { retry_after } => {
                 Self::new(Kind::KeysUnavailable, detail).retry_after(*retry_after)
             }
-            Refusal::MissingScope(_) | Refusal::MissingGroup => {
+            AuthError::MissingScope(_) | AuthError::MissingGroup => {
                 let scope = match required_scopes {
                     [] => String::new(),
                     scopes => format!(", scope=\"{}\"", scopes.join(" ")),
@@ -122,7 +122,7 @@ impl Problem {
                 Self::new(Kind::Forbidden, detail).with(WWW_AUTHENTICATE, challenge)
             }
             // No error code where no token was sent (RFC 6750 section 3.1).
-            Refusal::Missing => Self::new(Kind::Unauthenticated, detail)
+            AuthError::Missing => Self::new(Kind::Unauthenticated, detail)
                 .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             _ => Self::new(Kind::Unauthenticated, detail).with(
                 WWW_AUTHENTICATE,

@@ -10,7 +10,7 @@ mod staleness;
 mod unknown_kid;
 
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use crate::support::key_server::KeyServer;
 use crate::support::rsa::PrivateKey;
@@ -44,7 +44,7 @@ fn token_of_other_pool(app: &App, key: &PrivateKey, kid: &str) -> String {
     key.token(kid, &changed(app.cognito.claims(), &[("iss", json!(issuer))]))
 }
 
-async fn assert_refused(app: &App, token: &str, refusal: &Refusal) {
+async fn assert_refused(app: &App, token: &str, refusal: &AuthError) {
     let response = app.shout_with(token, "hi").send().await.expect("an answer");
     let problem = assert_problem(response, 401, "unauthenticated").await;
     assert_eq!(problem["detail"], refusal.to_string());

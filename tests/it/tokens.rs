@@ -13,7 +13,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::EcdsaKeyPair;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use crate::support::jwt::{compact, with_last};
 use crate::support::key_server::{Answer, KeyServer};
@@ -78,19 +78,19 @@ impl Gate {
         assert_eq!(self.app.shoutcloud.calls(), calls + 1, "{case}");
     }
 
-    async fn refuses(&self, refusal: &Refusal, case: &str, token: &str) {
+    async fn refuses(&self, refusal: &AuthError, case: &str, token: &str) {
         self.refuses_request(refusal, case, self.app.shout_with(token, case))
             .await;
     }
 
-    async fn refuses_request(&self, refusal: &Refusal, case: &str, request: RequestBuilder) {
+    async fn refuses_request(&self, refusal: &AuthError, case: &str, request: RequestBuilder) {
         let calls = self.app.shoutcloud.calls();
         let response = request.send().await.expect("an answer");
         let (status, name, challenge) = match refusal {
-            Refusal::MissingScope(_) | Refusal::MissingGroup => {
+            AuthError::MissingScope(_) | AuthError::MissingGroup => {
                 (403, "forbidden", "Bearer error=\"insufficient_scope\"")
             }
-            Refusal::Missing => (401, "unauthenticated", "Bearer"),
+            AuthError::Missing => (401, "unauthenticated", "Bearer"),
             _ => (401, "unauthenticated", "Bearer error=\"invalid_token\""),
         };
         assert_eq!(response.status(), status, "{case}");
@@ -112,7 +112,7 @@ impl Gate {
     /// All of these for the same reason; a good token gets in before and after.
     async fn refuses_all<N: Into<String>>(
         &self,
-        refusal: &Refusal,
+        refusal: &AuthError,
         cases: impl IntoIterator<Item = (N, String)>,
     ) {
         self.accepts("a good token before", &self.good()).await;

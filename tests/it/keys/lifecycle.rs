@@ -1,6 +1,6 @@
 //! Keys that come, go and change while the application runs.
 
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{OFTEN, app_with, assert_refused, hits, token};
 use crate::support::key_server::{Answer, KeyServer};
@@ -20,7 +20,7 @@ async fn rotation_is_picked_up_without_a_restart() {
     for (key, kid) in [(&ADA, "ada"), (&BOB, "bob")] {
         assert_eq!(app.status_with(&token(&app, key, kid)).await, 200, "{kid}");
         let swapped = if kid == "ada" { "bob" } else { "ada" };
-        assert_refused(&app, &token(&app, key, swapped), &Refusal::BadSignature).await;
+        assert_refused(&app, &token(&app, key, swapped), &AuthError::BadSignature).await;
     }
     assert_eq!(keys.requests(), 2, "a known key costs no fetch");
     assert_eq!(app.metric("shoutback_jwks_keys", &[]).await, 2.0);
@@ -33,7 +33,7 @@ async fn the_emulators_rotation_is_picked_up_too() {
     assert_eq!(app.status_with(&first).await, 200);
     app.cognito.rotate(false);
     assert_eq!(app.status_with(&app.cognito.token()).await, 200);
-    assert_refused(&app, &first, &Refusal::UnknownKey).await;
+    assert_refused(&app, &first, &AuthError::UnknownKey).await;
     assert_eq!(app.cognito.jwks_fetches(), 2);
 }
 
@@ -51,7 +51,7 @@ async fn a_revoked_key_takes_its_remembered_tokens_along() {
         app.status_with(&revoked).await == 401
     })
     .await;
-    assert_refused(&app, &revoked, &Refusal::UnknownKey).await;
+    assert_refused(&app, &revoked, &AuthError::UnknownKey).await;
     assert_eq!(app.status_with(&kept).await, 200);
 
     keys.set(Answer::keys([]));
@@ -69,13 +69,13 @@ async fn a_modulus_that_changes_under_its_kid_takes_its_remembered_tokens_along(
         assert_eq!(app.status_with(&old).await, 200);
     }
     assert_eq!(hits(&app).await, 1.0);
-    assert_refused(&app, &new, &Refusal::BadSignature).await;
+    assert_refused(&app, &new, &AuthError::BadSignature).await;
     keys.set(Answer::keys([BOB.jwk("key")]));
     until("the key has changed", async || app.status_with(&old).await == 401).await;
-    assert_refused(&app, &old, &Refusal::BadSignature).await;
+    assert_refused(&app, &old, &AuthError::BadSignature).await;
     assert_eq!(app.status_with(&new).await, 200);
 
     keys.set(Answer::keys([ADA.jwk("key")]));
     until("the old key is back", async || app.status_with(&old).await == 200).await;
-    assert_refused(&app, &new, &Refusal::BadSignature).await;
+    assert_refused(&app, &new, &AuthError::BadSignature).await;
 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{app_with, assert_refused, hits, token};
 use crate::support::key_server::{Answer, KeyServer};
@@ -49,5 +49,5 @@ async fn a_remembered_token_is_refused_once_it_has_expired() {
         app.status_with(&short_lived).await == 401
     })
     .await;
-    assert_refused(&app, &short_lived, &Refusal::Expired).await;
+    assert_refused(&app, &short_lived, &AuthError::Expired).await;
 }

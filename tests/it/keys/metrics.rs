@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{OFTEN, app_with, outcomes, refreshes, unready_app_with, until_a_fetch_has_failed};
 use crate::support::jwt::compact;
@@ -15,7 +15,7 @@ use crate::support::{changed, until};
 async fn every_decision_is_counted_under_its_reason() {
     let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_ALLOWED_GROUPS", "loud")]).await;
-    for outcome in Refusal::REASONS.into_iter().chain(["accepted"]) {
+    for outcome in AuthError::REASONS.into_iter().chain(["accepted"]) {
         assert_eq!(outcomes(&app, outcome).await, 0.0, "{outcome}");
     }
     let metrics = app.admin("/metrics").await.text().await.expect("UTF-8");
@@ -23,7 +23,11 @@ async fn every_decision_is_counted_under_its_reason() {
         .lines()
         .filter(|line| line.starts_with("shoutback_auth_total{"))
         .count();
-    assert_eq!(series, Refusal::REASONS.len() + 1, "every series starts at zero");
+    assert_eq!(
+        series,
+        AuthError::REASONS.len() + 1,
+        "every series starts at zero"
+    );
 
     let good = changed(app.cognito.claims(), &[("cognito:groups", json!(["loud"]))]);
     let with = |name, value: Value| ADA.token("ada", &changed(good.clone(), &[(name, value)]));

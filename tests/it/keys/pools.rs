@@ -1,7 +1,7 @@
 //! Two pools in one application share nothing.
 
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{OTHER_POOL, app_with, assert_refused, assert_unavailable, token, token_of_other_pool};
 use crate::support::key_server::{Answer, KeyServer};
@@ -20,12 +20,12 @@ async fn pools_that_share_a_kid_share_nothing_else() {
             app.status_with(&token_of_other_pool(&app, &BOB, "key")).await,
             200
         );
-        assert_refused(&app, &token(&app, &BOB, "key"), &Refusal::BadSignature).await;
+        assert_refused(&app, &token(&app, &BOB, "key"), &AuthError::BadSignature).await;
         let crossed = token_of_other_pool(&app, &ADA, "key");
-        assert_refused(&app, &crossed, &Refusal::BadSignature).await;
+        assert_refused(&app, &crossed, &AuthError::BadSignature).await;
     }
 
-    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &Refusal::UnknownKey).await;
+    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
     assert_eq!((keys.requests(), keys.requests_for(OTHER_POOL)), (2, 1));
     keys.set_for(OTHER_POOL, Answer::keys([MALLORY.jwk("new")]));
     assert_eq!(
@@ -49,13 +49,13 @@ async fn an_outage_of_one_pool_is_not_the_others() {
     keys.set(Answer::of(500, "{}"));
     assert_unavailable(&app, &token(&app, &MALLORY, "stranger")).await;
     let stranger = token_of_other_pool(&app, &MALLORY, "stranger");
-    assert_refused(&app, &stranger, &Refusal::UnknownKey).await;
+    assert_refused(&app, &stranger, &AuthError::UnknownKey).await;
     let elsewhere = changed(app.cognito.claims(), &[("iss", json!(keys.url()))]);
     let fetches = keys.requests_for_all();
     assert_refused(
         &app,
         &MALLORY.token("stranger", &elsewhere),
-        &Refusal::UnknownIssuer,
+        &AuthError::UnknownIssuer,
     )
     .await;
     assert_eq!(keys.requests_for_all(), fetches);

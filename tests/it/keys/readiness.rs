@@ -1,7 +1,7 @@
 //! Ready once every pool's keys were loaded, and from then on.
 
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{
     OFTEN, OTHER_POOL, assert_refused, assert_unavailable, refreshes, token, token_of_other_pool,
@@ -79,7 +79,7 @@ async fn a_set_without_a_usable_key_makes_nobody_ready() {
         until_a_fetch_has_succeeded(&app).await;
         assert_eq!(reasons(&app).await.0, 503);
         // The pool was asked and has no such key.
-        assert_refused(&app, &token(&app, &ADA, "ada"), &Refusal::UnknownKey).await;
+        assert_refused(&app, &token(&app, &ADA, "ada"), &AuthError::UnknownKey).await;
         keys.set(Answer::keys([ADA.jwk("ada")]));
         app.until_ready().await;
         keys.set(Answer::keys([]));

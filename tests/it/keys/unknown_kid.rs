@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -140,19 +140,19 @@ async fn an_unknown_kid_is_unavailable_while_the_key_server_is_down_and_unknown_
     for _ in 0..3 {
         assert_unavailable(&app, &token(&app, &MALLORY, "stranger")).await;
     }
-    assert_refused(&app, &token(&app, &MALLORY, "ada"), &Refusal::BadSignature).await;
+    assert_refused(&app, &token(&app, &MALLORY, "ada"), &AuthError::BadSignature).await;
     assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
 
     keys.set(Answer::keys([ADA.jwk("ada")]));
     until_a_fetch_has_succeeded(&app).await;
-    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &Refusal::UnknownKey).await;
+    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
 }
 
 #[tokio::test]
 async fn an_unknown_kid_bars_the_next_fetch_for_a_while_and_then_no_longer() {
     let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
-    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &Refusal::UnknownKey).await;
+    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
     assert_eq!(keys.requests(), 2);
     keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     let (known, new) = (token(&app, &ADA, "ada"), token(&app, &BOB, "bob"));

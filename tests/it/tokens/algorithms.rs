@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, KID, ecdsa, sign};
 use crate::support::jwt::{b64, compact};
@@ -55,10 +55,10 @@ async fn a_token_without_a_signature_is_refused_however_none_is_spelt() {
         compact(&without, gate.claims(), |_| vec![]),
     ));
     cases.push(("no alg, signed".to_owned(), sign(&without, gate.claims())));
-    gate.refuses_all(&Refusal::UnacceptableHeader, cases).await;
+    gate.refuses_all(&AuthError::UnacceptableHeader, cases).await;
 
     let unsigned = compact(HEADER, gate.claims(), |_| vec![]);
-    gate.refuses(&Refusal::BadSignature, "RS256 unsigned", &unsigned)
+    gate.refuses(&AuthError::BadSignature, "RS256 unsigned", &unsigned)
         .await;
 }
 
@@ -122,8 +122,8 @@ async fn a_public_key_is_nobodys_shared_secret() {
             ));
         }
     }
-    gate.refuses_all(&Refusal::UnacceptableHeader, honest).await;
-    gate.refuses_all(&Refusal::BadSignature, disguised).await;
+    gate.refuses_all(&AuthError::UnacceptableHeader, honest).await;
+    gate.refuses_all(&AuthError::BadSignature, disguised).await;
 }
 
 #[tokio::test]
@@ -140,17 +140,17 @@ async fn the_pools_own_key_counts_with_rs256_alone() {
         })
     };
     gate.refuses_all(
-        &Refusal::UnacceptableHeader,
+        &AuthError::UnacceptableHeader,
         encodings.map(|(alg, encoding)| (alg, signed(alg, encoding))),
     )
     .await;
     gate.refuses_all(
-        &Refusal::UnacceptableHeader,
+        &AuthError::UnacceptableHeader,
         encodings.map(|(alg, _)| (format!("RS256 called {alg}"), signed(alg, &RSA_PKCS1_SHA256))),
     )
     .await;
     gate.refuses_all(
-        &Refusal::BadSignature,
+        &AuthError::BadSignature,
         encodings.map(|(alg, encoding)| (format!("{alg} called RS256"), signed("RS256", encoding))),
     )
     .await;
@@ -161,8 +161,8 @@ async fn the_pools_own_key_counts_with_rs256_alone() {
             ecdsa(&elliptic, message)
         })
     };
-    gate.refuses(&Refusal::UnacceptableHeader, "ES256", &es256("ES256"))
+    gate.refuses(&AuthError::UnacceptableHeader, "ES256", &es256("ES256"))
         .await;
-    gate.refuses(&Refusal::BadSignature, "ES256 called RS256", &es256("RS256"))
+    gate.refuses(&AuthError::BadSignature, "ES256 called RS256", &es256("RS256"))
         .await;
 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, sign};
 use crate::support::POOL_ID;
@@ -24,11 +24,11 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
     let client = &gate.app.cognito.client().id;
     let text = |value: &str| json!(value).to_string();
     let one_of = |value: &str| json!([value]).to_string();
-    let no_scope = Refusal::MissingScope("shoutback/shout".to_owned());
-    let table: [(&str, &Refusal, Vec<String>); 7] = [
+    let no_scope = AuthError::MissingScope("shoutback/shout".to_owned());
+    let table: [(&str, &AuthError, Vec<String>); 7] = [
         (
             "iss",
-            &Refusal::UnknownIssuer,
+            &AuthError::UnknownIssuer,
             vec![
                 one_of(&issuer),
                 text(&format!("{issuer}/")),
@@ -45,7 +45,7 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         ),
         (
             "token_use",
-            &Refusal::NotAnAccessToken,
+            &AuthError::NotAnAccessToken,
             vec![
                 one_of("access"),
                 text("id"),
@@ -56,7 +56,7 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         ),
         (
             "client_id",
-            &Refusal::UnknownClient,
+            &AuthError::UnknownClient,
             vec![
                 one_of(client),
                 text("other"),
@@ -67,7 +67,7 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         ),
         (
             "exp",
-            &Refusal::Expired,
+            &AuthError::Expired,
             vec![
                 text("4000000000"),
                 "[4000000000]".to_owned(),
@@ -78,7 +78,7 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         ),
         (
             "nbf",
-            &Refusal::NotYetValid,
+            &AuthError::NotYetValid,
             vec![
                 text("0"),
                 "[0]".to_owned(),
@@ -104,7 +104,7 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         ),
         (
             "cognito:groups",
-            &Refusal::MissingGroup,
+            &AuthError::MissingGroup,
             vec![
                 text("loud"),
                 text("quiet loud"),
@@ -134,11 +134,11 @@ async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
         }
     }
     for (name, refusal) in [
-        ("iss", &Refusal::UnknownIssuer),
-        ("token_use", &Refusal::NotAnAccessToken),
-        ("client_id", &Refusal::UnknownClient),
+        ("iss", &AuthError::UnknownIssuer),
+        ("token_use", &AuthError::NotAnAccessToken),
+        ("client_id", &AuthError::UnknownClient),
         ("scope", &no_scope),
-        ("cognito:groups", &Refusal::MissingGroup),
+        ("cognito:groups", &AuthError::MissingGroup),
     ] {
         let mut claims = object.clone();
         claims[name] = json!(1);
@@ -166,7 +166,7 @@ async fn the_right_of_another_client_is_no_right_of_this_one() {
     }
     for client in ["first,second", "third", &gate.app.cognito.client().id] {
         let claims = gate.claims_with(&[("client_id", json!(client)), ("aud", json!("first"))]);
-        gate.refuses(&Refusal::UnknownClient, client, &sign(HEADER, claims))
+        gate.refuses(&AuthError::UnknownClient, client, &sign(HEADER, claims))
             .await;
     }
 }
@@ -180,7 +180,7 @@ async fn the_leeway_ends_to_the_second() {
         let with = |name, value: i64| sign(HEADER, gate.claims_with(&[(name, json!(value))]));
         for late in [0, 1, 60, 4_000_000_000] {
             let case = format!("{late} s late by a leeway of {leeway}");
-            gate.refuses(&Refusal::Expired, &case, &with("exp", now() - seconds - late))
+            gate.refuses(&AuthError::Expired, &case, &with("exp", now() - seconds - late))
                 .await;
         }
         let case = format!("a minute left of a leeway of {leeway}");
@@ -188,7 +188,7 @@ async fn the_leeway_ends_to_the_second() {
         for early in [60, 4_000_000_000] {
             let case = format!("{early} s early by a leeway of {leeway}");
             gate.refuses(
-                &Refusal::NotYetValid,
+                &AuthError::NotYetValid,
                 &case,
                 &with("nbf", now() + seconds + early),
             )
@@ -234,7 +234,7 @@ async fn scopes_have_to_be_there_all_of_them_and_groups_one() {
         ("a/readwrite", "a/read"),
         ("", "a/read"),
     ] {
-        let refusal = Refusal::MissingScope(missing.to_owned());
+        let refusal = AuthError::MissingScope(missing.to_owned());
         let token = with(scope, &["loud"]);
         gate.refuses(&refusal, &format!("scope {scope}"), &token).await;
         let response = gate
@@ -248,7 +248,7 @@ async fn scopes_have_to_be_there_all_of_them_and_groups_one() {
             "Bearer error=\"insufficient_scope\", scope=\"a/read a/write\""
         );
     }
-    gate.refuses(&Refusal::MissingGroup, "no group", &with("a/read a/write", &[]))
+    gate.refuses(&AuthError::MissingGroup, "no group", &with("a/read a/write", &[]))
         .await;
 
     let open = Gate::open(&[("AUTH_REQUIRED_SCOPES", "")]).await;

@@ -1,7 +1,7 @@
 //! The form: three parts in base64url, JSON objects in UTF-8, no name twice, no critical extension.
 
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, sign};
 use crate::support::jwt::{b64, seal, with_first, with_last};
@@ -23,7 +23,7 @@ async fn critical_extensions_are_refused_all_of_them() {
         let header = with_last(HEADER, &format!(r#""crit":{crit},"b64":true,"x":1"#));
         (format!("crit {crit}"), sign(header, gate.claims()))
     });
-    gate.refuses_all(&Refusal::UnacceptableHeader, cases).await;
+    gate.refuses_all(&AuthError::UnacceptableHeader, cases).await;
     let unknown = with_last(HEADER, r#""typ":"JWT","x":[1,{"y":null}]"#);
     gate.accepts("unknown header members", &sign(unknown, gate.claims()))
         .await;
@@ -87,7 +87,7 @@ async fn no_name_occurs_twice() {
             ));
         }
     }
-    gate.refuses_all(&Refusal::MalformedToken, cases).await;
+    gate.refuses_all(&AuthError::MalformedToken, cases).await;
     gate.accepts("each of them once", &sign(HEADER, claims)).await;
 }
 
@@ -161,7 +161,7 @@ async fn header_and_claims_are_json_objects_in_utf_8() {
         let claims = gate.claims_with_text("exp", exp);
         cases.push((format!("exp {exp}"), sign(HEADER, claims)));
     }
-    gate.refuses_all(&Refusal::MalformedToken, cases).await;
+    gate.refuses_all(&AuthError::MalformedToken, cases).await;
 
     let spaced = format!(" \r\n\t{HEADER}\n");
     let odd = with_last(&claims, r#""x":"\ud83d\ude00 é 😀","y":[{"x":1},{"x":1}]"#);
@@ -238,7 +238,7 @@ async fn a_part_has_one_spelling_in_base64url() {
             cases.push((format!("signature {how}"), format!("{message}{}", bend(&sound))));
         }
     }
-    gate.refuses_all(&Refusal::MalformedToken, cases).await;
+    gate.refuses_all(&AuthError::MalformedToken, cases).await;
 }
 
 #[tokio::test]
@@ -281,9 +281,9 @@ async fn a_token_has_three_parts() {
         ("two tokens", format!("{good},{good}")),
         ("two tokens with a space", format!("{good} {good}")),
     ];
-    gate.refuses_all(&Refusal::MalformedToken, cases).await;
+    gate.refuses_all(&AuthError::MalformedToken, cases).await;
     gate.refuses_all(
-        &Refusal::BadSignature,
+        &AuthError::BadSignature,
         [
             ("no signature", format!("{header}.{claims}.")),
             ("the signature of another token", {

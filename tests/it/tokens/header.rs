@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, sign};
 use crate::support::jwt::with_last;
@@ -32,11 +32,11 @@ async fn a_token_of_8_kib_is_accepted_and_one_byte_more_is_not() {
     gate.accepts("8192 bytes", &of_length(8192)).await;
     for length in [8193, 8194, 8200] {
         let case = format!("{length} bytes");
-        gate.refuses(&Refusal::MalformedHeader, &case, &of_length(length))
+        gate.refuses(&AuthError::MalformedHeader, &case, &of_length(length))
             .await;
     }
     let longest = "a".repeat(60_000);
-    gate.refuses(&Refusal::MalformedHeader, "60,000 bytes", &longest)
+    gate.refuses(&AuthError::MalformedHeader, "60,000 bytes", &longest)
         .await;
 }
 
@@ -74,7 +74,7 @@ async fn exactly_one_authorization_header_brings_a_token() {
         &format!("\"Bearer\" {good}"),
     ] {
         let case = format!("{value:.12}");
-        gate.refuses_request(&Refusal::Missing, &case, request(&[value]))
+        gate.refuses_request(&AuthError::Missing, &case, request(&[value]))
             .await;
     }
     let bearer = format!("Bearer {good}");
@@ -89,7 +89,7 @@ async fn exactly_one_authorization_header_brings_a_token() {
         &["", &bearer],
     ] {
         let case = format!("{values:.12?}");
-        gate.refuses_request(&Refusal::MalformedHeader, &case, request(values))
+        gate.refuses_request(&AuthError::MalformedHeader, &case, request(values))
             .await;
     }
     for value in [
@@ -99,17 +99,17 @@ async fn exactly_one_authorization_header_brings_a_token() {
         format!("Bearer {bearer}, {bearer}"),
     ] {
         let case = format!("{value:.16}");
-        gate.refuses_request(&Refusal::MalformedToken, &case, request(&[&value]))
+        gate.refuses_request(&AuthError::MalformedToken, &case, request(&[&value]))
             .await;
     }
     let opaque = reqwest::header::HeaderValue::from_bytes(b"Bearer \xe9.\xe9.\xe9").expect("opaque bytes");
     gate.refuses_request(
-        &Refusal::MalformedHeader,
+        &AuthError::MalformedHeader,
         "bytes that are not ASCII",
         gate.app.post().header("authorization", opaque),
     )
     .await;
-    gate.refuses_request(&Refusal::Missing, "no header", request(&[]))
+    gate.refuses_request(&AuthError::Missing, "no header", request(&[]))
         .await;
 }
 
@@ -136,7 +136,7 @@ async fn a_token_elsewhere_than_in_its_header_is_none() {
             format!("access_token={good}"),
             good.clone(),
         ] {
-            gate.refuses_request(&Refusal::Missing, name, url("").header(name, value))
+            gate.refuses_request(&AuthError::Missing, name, url("").header(name, value))
                 .await;
         }
     }
@@ -144,18 +144,19 @@ async fn a_token_elsewhere_than_in_its_header_is_none() {
         format!("?access_token={good}"),
         format!("?authorization=Bearer%20{good}"),
     ] {
-        gate.refuses_request(&Refusal::Missing, "in the query", url(&query))
+        gate.refuses_request(&AuthError::Missing, "in the query", url(&query))
             .await;
     }
     let form = url("")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(format!("access_token={good}"));
-    gate.refuses_request(&Refusal::Missing, "in a form", form).await;
+    gate.refuses_request(&AuthError::Missing, "in a form", form).await;
     let body = gate
         .app
         .post()
         .header("content-type", "application/json")
         .body(json!({"data": "hi", "access_token": good}).to_string());
-    gate.refuses_request(&Refusal::Missing, "in the body", body).await;
+    gate.refuses_request(&AuthError::Missing, "in the body", body)
+        .await;
     gate.accepts("in its header", &good).await;
 }

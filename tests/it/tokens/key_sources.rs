@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, KID, ecdsa, encode, sha256_info, sign};
 use crate::support::jwt::{b64, compact, with_last};
@@ -96,7 +96,7 @@ async fn keys_of_the_wrong_kind_size_or_use_are_skipped_and_the_good_ones_of_the
         MALLORY.token("1", &gate.app.cognito.claims()),
     ));
     assert_eq!(forged.len(), 24);
-    gate.refuses_all(&Refusal::UnknownKey, forged).await;
+    gate.refuses_all(&AuthError::UnknownKey, forged).await;
     for (kid, key) in [("3072 bits", &long), ("bare", &BOB)] {
         gate.accepts(kid, &key.token(kid, &gate.app.cognito.claims()))
             .await;
@@ -120,7 +120,7 @@ async fn keys_that_a_token_brings_along_count_for_nothing() {
         ("x5u", json!(jwks_url)),
         ("jwks", json!({"keys": [MALLORY.jwk(KID)]})),
     ];
-    for (kid, refusal) in [(KID, Refusal::BadSignature), ("mallory", Refusal::UnknownKey)] {
+    for (kid, refusal) in [(KID, AuthError::BadSignature), ("mallory", AuthError::UnknownKey)] {
         let cases = brought.clone().map(|(name, value)| {
             let mut header = json!({"kid": kid, "alg": "RS256"});
             header[name] = value;
@@ -136,7 +136,7 @@ async fn keys_that_a_token_brings_along_count_for_nothing() {
         with_last(&gate.claims(), &format!(r#""jwk":{}"#, MALLORY.jwk(KID))),
         |message| MALLORY.rs256(message),
     );
-    gate.refuses(&Refusal::BadSignature, "jwk among the claims", &claimed)
+    gate.refuses(&AuthError::BadSignature, "jwk among the claims", &claimed)
         .await;
     assert_eq!(
         attackers.requests_for_all(),
@@ -174,7 +174,7 @@ async fn a_kid_is_a_string_of_1_to_256_characters_and_nothing_but_a_name() {
     .map(|kid| (format!("kid {kid:.20}"), signed(kid)))
     .collect();
     cases.push(("no kid".to_owned(), sign(r#"{"alg":"RS256"}"#, gate.claims())));
-    gate.refuses_all(&Refusal::UnacceptableHeader, cases).await;
+    gate.refuses_all(&AuthError::UnacceptableHeader, cases).await;
 
     let strangers = [
         r#""../../../../dev/null""#,
@@ -194,7 +194,7 @@ async fn a_kid_is_a_string_of_1_to_256_characters_and_nothing_but_a_name() {
         r#""1""#,
     ];
     gate.refuses_all(
-        &Refusal::UnknownKey,
+        &AuthError::UnknownKey,
         strangers.map(|kid| (format!("kid {}", kid.escape_debug()), signed(kid))),
     )
     .await;

@@ -1,7 +1,7 @@
 //! The order of the checks, and that a refused token stays refused.
 
 use serde_json::{Value, json};
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, sign};
 use crate::support::jwt::compact;
@@ -12,7 +12,7 @@ async fn a_refused_token_is_refused_again_and_never_remembered() {
     let gate = Gate::open(&[]).await;
     let forged = compact(HEADER, gate.claims(), |message| MALLORY.rs256(message));
     for _ in 0..3 {
-        gate.refuses(&Refusal::BadSignature, "forged", &forged).await;
+        gate.refuses(&AuthError::BadSignature, "forged", &forged).await;
     }
     let hits = gate
         .app
@@ -24,14 +24,14 @@ async fn a_refused_token_is_refused_again_and_never_remembered() {
     let (rest, signature) = good.rsplit_once('.').expect("three parts");
     let spliced = format!("{rest}.{}", forged.rsplit('.').next().expect("three parts"));
     gate.refuses(
-        &Refusal::BadSignature,
+        &AuthError::BadSignature,
         "a remembered token with another signature",
         &spliced,
     )
     .await;
     let spaced = format!("{rest}. {signature}");
     gate.refuses(
-        &Refusal::MalformedToken,
+        &AuthError::MalformedToken,
         "a remembered token spelt otherwise",
         &spaced,
     )
@@ -54,37 +54,37 @@ async fn checks_come_in_the_contracts_order() {
     let stranger = r#"{"kid":"stranger","alg":"RS256"}"#;
     let mallory = |header: &str, claims: String| compact(header, claims, |message| MALLORY.rs256(message));
     gate.refuses(
-        &Refusal::UnacceptableHeader,
+        &AuthError::UnacceptableHeader,
         "header before issuer",
         &mallory(r#"{"kid":"stranger","alg":"RS512"}"#, claims(&all)),
     )
     .await;
     gate.refuses(
-        &Refusal::UnknownIssuer,
+        &AuthError::UnknownIssuer,
         "issuer before key",
         &mallory(stranger, claims(&all)),
     )
     .await;
     assert_eq!(gate.keys.requests(), 1, "an unknown issuer buys no fetch");
     gate.refuses(
-        &Refusal::UnknownKey,
+        &AuthError::UnknownKey,
         "key before signature",
         &mallory(stranger, claims(&all[1..])),
     )
     .await;
     assert_eq!(gate.keys.requests(), 2, "an unknown key does");
     gate.refuses(
-        &Refusal::BadSignature,
+        &AuthError::BadSignature,
         "signature before claims",
         &mallory(HEADER, claims(&all[1..])),
     )
     .await;
     for (from, refusal) in [
-        (1, Refusal::NotAnAccessToken),
-        (2, Refusal::UnknownClient),
-        (3, Refusal::Expired),
-        (4, Refusal::NotYetValid),
-        (5, Refusal::MissingScope("shoutback/shout".to_owned())),
+        (1, AuthError::NotAnAccessToken),
+        (2, AuthError::UnknownClient),
+        (3, AuthError::Expired),
+        (4, AuthError::NotYetValid),
+        (5, AuthError::MissingScope("shoutback/shout".to_owned())),
     ] {
         let case = format!("{refusal:?} before what follows");
         gate.refuses(&refusal, &case, &sign(HEADER, claims(&all[from..])))

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{self, digest};
 use num_bigint::BigUint;
 use serde_json::json;
-use shoutback::auth::Refusal;
+use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, SHA256_INFO, encode, padded, sha256, sha256_info};
 use crate::support::jwt::b64;
@@ -183,7 +183,7 @@ async fn only_the_one_right_padding_makes_a_signature() {
         .into_iter()
         .map(|(case, encoded)| (case, signed(&encoded)))
         .collect::<Vec<_>>();
-    gate.refuses_all(&Refusal::BadSignature, cases).await;
+    gate.refuses_all(&AuthError::BadSignature, cases).await;
 }
 
 #[tokio::test]
@@ -255,5 +255,5 @@ async fn a_signature_is_one_number_below_the_modulus_with_as_many_bytes() {
         "the modulus added, one byte more",
         token(&message, &shifted(&sound)),
     ));
-    gate.refuses_all(&Refusal::BadSignature, cases).await;
+    gate.refuses_all(&AuthError::BadSignature, cases).await;
 }

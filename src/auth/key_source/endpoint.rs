@@ -1,4 +1,4 @@
-//! Asks where a pool's keys are published, once, in a span.
+//! Fetches a pool's key set from its JWKS endpoint: one request, in a client span.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::outbound::{self, ReadError};
 use crate::telemetry::trace::{Span, Tracing};
 
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// Cognito's sets have two keys, under 1 KiB.
+/// Cognito's key sets have two keys and less than 1 KiB.
 const MAX_SET_BYTES: usize = 256 * 1024;
 
 pub(super) struct Endpoint {
@@ -26,29 +26,29 @@ pub(super) enum FetchError {
     Read(#[from] ReadError),
     #[error("status {0}")]
     Status(http::StatusCode),
-    #[error("no answer within {FETCH_TIMEOUT:?}")]
+    #[error("no response within {FETCH_TIMEOUT:?}")]
     Timeout,
-    #[error("the answer is not a key set")]
-    NotAKeySet,
+    #[error("the response is not a key set")]
+    InvalidKeySet,
 }
 
 impl FetchError {
-    /// As `error.type` has it.
-    fn name(&self) -> &'static str {
+    /// Returns the value of the span attribute `error.type`.
+    fn error_type(&self) -> &'static str {
         match self {
             Self::Read(ReadError::TooLong { .. }) => "too_long",
             Self::Read(ReadError::Transport(_)) => "connection",
             Self::Status(_) => "unexpected_status",
             Self::Timeout => "timeout",
-            Self::NotAKeySet => "not_a_key_set",
+            Self::InvalidKeySet => "not_a_key_set",
         }
     }
 }
 
 impl Endpoint {
     pub(super) async fn fetch(&self, tracing: &Tracing) -> Result<KeySet, FetchError> {
-        let span = self.span(tracing);
-        let fetched = timeout(FETCH_TIMEOUT, self.ask())
+        let span = self.begin_span(tracing);
+        let fetched = timeout(FETCH_TIMEOUT, self.request_key_set())
             .await
             .unwrap_or(Err(FetchError::Timeout));
         match &fetched {
@@ -60,13 +60,13 @@ impl Endpoint {
                 if let FetchError::Status(status) = error {
                     span.set(|| [("http.response.status_code", i64::from(status.as_u16()).into())]);
                 }
-                span.fail(error.name());
+                span.fail(error.error_type());
             }
         }
         fetched
     }
 
-    async fn ask(&self) -> Result<KeySet, FetchError> {
+    async fn request_key_set(&self) -> Result<KeySet, FetchError> {
         let response = self
             .http
             .get(&self.jwks_url)
@@ -77,11 +77,11 @@ impl Endpoint {
             return Err(FetchError::Status(response.status()));
         }
         let body = outbound::read(response, MAX_SET_BYTES).await?;
-        KeySet::parse(&body).map_err(|_| FetchError::NotAKeySet)
+        KeySet::parse(&body).map_err(|_| FetchError::InvalidKeySet)
     }
 
-    /// The span of a request for the set. Its URL holds no key: an endpoint has neither user nor query.
-    fn span(&self, tracing: &Tracing) -> Span {
+    /// Begins the client span. Its URL holds no secret: the configuration accepts neither user info nor a query.
+    fn begin_span(&self, tracing: &Tracing) -> Span {
         let span = Context::map_current(|trace| tracing.begin("GET", SpanKind::Client, trace));
         if let Ok(url) = Url::parse(&self.jwks_url) {
             span.set(|| {
