@@ -164,7 +164,7 @@ impl Pool {
             Some(landing) => {
                 let span = Context::map_current(|trace| self.span(trace));
                 if let Some(begun_by) = flight.begun_by() {
-                    span.waits_for(begun_by);
+                    span.add_link(begun_by);
                 }
                 (landing, span)
             }
@@ -191,11 +191,11 @@ impl Pool {
     fn span(&self, parent: &Context) -> Span {
         self.watched
             .tracing
-            .begin("fetch keys", SpanKind::Internal, parent)
+            .start_span("fetch keys", SpanKind::Internal, parent)
     }
 
     fn start(self: &Arc<Self>, flight: &mut Flight, waiting: &Span) -> Landing {
-        let (outcome, landing) = flight.begin(waiting.ids());
+        let (outcome, landing) = flight.begin(waiting.span_context());
         let trace = waiting.context().clone();
         let pool = Arc::clone(self);
         let fetch = async move {
@@ -211,7 +211,7 @@ impl Pool {
         match self.endpoint.fetch(&self.watched.tracing).await {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                self.watched.metrics.refreshed(keys.len(), now);
+                self.watched.metrics.record_refresh(keys.len(), now);
                 if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
@@ -232,7 +232,7 @@ impl Pool {
                 true
             }
             Err(error) => {
-                self.watched.metrics.refresh_failed();
+                self.watched.metrics.record_refresh_failure();
                 tracing::warn!(
                     event.action = "key-refresh",
                     event.kind = "event",

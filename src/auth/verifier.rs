@@ -89,7 +89,8 @@ impl Verifier {
     /// Lets the sender of `headers` in, or says why not.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let verified = self.verify_uncounted(headers).await;
-        self.metrics.decided(verified.as_ref().err().map(Refusal::reason));
+        self.metrics
+            .record_decision(verified.as_ref().err().map(Refusal::reason));
         verified
     }
 
@@ -97,10 +98,10 @@ impl Verifier {
         let token = bearer(headers)?;
         let digest = Memory::digest(token);
         if let Some(principal) = self.memory.recall(&digest, &self.pools, now()) {
-            self.metrics.remembered.increment(1);
+            self.metrics.cache_hits.increment(1);
             return Ok(principal);
         }
-        self.metrics.not_remembered.increment(1);
+        self.metrics.cache_misses.increment(1);
         let token = Unverified::parse(token)?;
         let issuer = token.claims.iss.as_ref().and_then(serde_json::Value::as_str);
         let (index, pool) = self

@@ -78,7 +78,7 @@ fn take_quota(state: &Public, context: &Context, principal: &Principal) -> Resul
     match decision.wait {
         None => Ok(()),
         Some(wait) => {
-            state.metrics.rate_limited(&principal.client_id);
+            state.metrics.record_rate_limited(&principal.client_id);
             Err(Problem::rate_limited(wait))
         }
     }

@@ -41,7 +41,7 @@ pub(super) async fn shout(
         caching,
         deadline,
     } = asked;
-    let account = state.metrics.shouts.open(&client);
+    let account = state.metrics.shouts.start(&client);
     match state.shouter.shout(&client, text, caching, deadline).await {
         Ok(shout) => {
             account.succeeded(shout.source.name());

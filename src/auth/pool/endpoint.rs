@@ -53,12 +53,14 @@ impl Endpoint {
             .unwrap_or(Err(FetchError::Timeout));
         match &fetched {
             Ok(_) => {
-                span.set(|| [("http.response.status_code", 200.into())]);
+                span.set_attributes(|| [("http.response.status_code", 200.into())]);
                 span.end();
             }
             Err(error) => {
                 if let FetchError::Status(status) = error {
-                    span.set(|| [("http.response.status_code", i64::from(status.as_u16()).into())]);
+                    span.set_attributes(|| {
+                        [("http.response.status_code", i64::from(status.as_u16()).into())]
+                    });
                 }
                 span.fail(error.name());
             }
@@ -82,9 +84,9 @@ impl Endpoint {
 
     /// The span of a request for the set. Its URL holds no key: an endpoint has neither user nor query.
     fn span(&self, tracing: &Tracing) -> Span {
-        let span = Context::map_current(|trace| tracing.begin("GET", SpanKind::Client, trace));
+        let span = Context::map_current(|trace| tracing.start_span("GET", SpanKind::Client, trace));
         if let Ok(url) = Url::parse(&self.jwks_url) {
-            span.set(|| {
+            span.set_attributes(|| {
                 [
                     ("http.request.method", "GET".into()),
                     (

@@ -11,7 +11,7 @@ use super::super::Public;
 use super::super::context::Context;
 use super::super::problem::{self, Kind, Problem};
 use super::trace;
-use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
+use crate::telemetry::metrics::{GaugeGuard, HttpLabels, HttpMetrics, Metrics};
 use crate::telemetry::trace::{CANCELLED, Span};
 
 pub(in super::super) fn account(
@@ -35,7 +35,7 @@ struct Account {
     version: Version,
     /// Until it has ended.
     span: Option<Span>,
-    _active: OneMore,
+    _active: GaugeGuard,
 }
 
 impl Account {
@@ -73,7 +73,7 @@ impl Drop for Account {
             self.metrics.overloaded.increment(1);
         }
         // A line has the ids of the trace in which it is written.
-        let in_trace = self.span.as_ref().map(Span::enter);
+        let in_trace = self.span.as_ref().map(Span::attach);
         self.log(duration);
         drop(in_trace);
         if let Some(span) = self.span.take() {
@@ -152,7 +152,7 @@ pub(in super::super) fn register_series(metrics: &HttpMetrics) {
         } else {
             "POST"
         };
-        metrics.expect(HttpLabels {
+        metrics.preregister(HttpLabels {
             method,
             route,
             status: Some(kind.status().as_u16()),
@@ -174,7 +174,7 @@ pub(in super::super) fn register_series(metrics: &HttpMetrics) {
         ("GET", "/docs/page.js", Some(304), ""),
         ("GET", "/openapi.json", Some(200), ""),
     ] {
-        metrics.expect(HttpLabels {
+        metrics.preregister(HttpLabels {
             method,
             route,
             status,

@@ -20,14 +20,14 @@ pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> 
     let is_known = method == request.method().as_str();
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let named = if is_known { method } else { "HTTP" };
-    let parent = tracing.incoming(request.headers());
+    let parent = tracing.extract(request.headers());
     let span = match route {
         // The one that counts needs no text of its own.
-        Some("/v1") if method == "POST" => tracing.begin("POST /v1", SpanKind::Server, &parent),
-        Some(route) => tracing.begin(format!("{named} {route}"), SpanKind::Server, &parent),
-        None => tracing.begin(named, SpanKind::Server, &parent),
+        Some("/v1") if method == "POST" => tracing.start_span("POST /v1", SpanKind::Server, &parent),
+        Some(route) => tracing.start_span(format!("{named} {route}"), SpanKind::Server, &parent),
+        None => tracing.start_span(named, SpanKind::Server, &parent),
     };
-    span.set(|| {
+    span.set_attributes(|| {
         [
             ("http.request.method", method.into()),
             // TLS ends in front of the service.
@@ -39,7 +39,7 @@ pub(super) fn begin(tracing: &Tracing, context: &Context, request: &Request) -> 
     });
     if let Some(route) = route {
         // No route has a part that varies; paths and methods that are not ours are whatever somebody sent.
-        span.set(|| {
+        span.set_attributes(|| {
             [
                 ("http.route", route.to_owned().into()),
                 ("url.path", route.to_owned().into()),
@@ -61,20 +61,20 @@ fn version(version: Version) -> Value {
 /// Ends the span of a request. What the client is to blame for is no failure of ours.
 pub(super) fn end(span: Span, context: &Context, status: Option<u16>, error_type: &'static str) {
     if let Some(principal) = context.principal() {
-        span.set(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
+        span.set_attributes(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
     }
     if let Some(source) = context.source() {
-        span.set(|| [("shoutback.source", source.into())]);
+        span.set_attributes(|| [("shoutback.source", source.into())]);
     }
     if let Some(status) = status {
-        span.set(|| [("http.response.status_code", i64::from(status).into())]);
+        span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
     }
     let is_ours = status.is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
     match error_type {
         "" => span.end(),
         CANCELLED => drop(span),
         _ if is_ours => span.fail(error_type),
-        _ => span.refuse(error_type),
+        _ => span.reject(error_type),
     }
 }
 
