@@ -21,7 +21,7 @@ use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace::{NoExporter, Tracing};
+use crate::telemetry::trace::{ExporterBuildError, Tracing};
 
 /// For a connection without a complete request, once the process stops.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub enum StartError {
     Client(#[from] reqwest::Error),
     /// What spans would be sent by.
     #[error("cannot build an exporter of spans: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
-    Exporter(#[from] NoExporter),
+    Exporter(#[from] ExporterBuildError),
 }
 
 /// Why a stop was not a clean one.
@@ -100,8 +100,8 @@ impl Application {
         let readiness = Readiness::new(verifier.clone(), drain.clone());
 
         let mut background = Background::default();
-        background.spawn_dispensable("metrics upkeep", Arc::clone(&metrics).keep_up());
-        background.spawn_dispensable("runtime metrics", metrics.watch_runtime());
+        background.spawn_dispensable("metrics upkeep", Arc::clone(&metrics).run_upkeep());
+        background.spawn_dispensable("runtime metrics", metrics.report_runtime());
         if let Some(exports) = exports {
             background.spawn_dispensable("span export", exports.run());
         }

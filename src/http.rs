@@ -100,7 +100,7 @@ mod tests {
         let metrics = Metrics::new(&[], &[], &[]);
         Public::from(Parts {
             shouter: Shouter::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::off()).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
                 metrics.cache.clone(),
@@ -108,7 +108,7 @@ mod tests {
             verifier: None,
             quotas: None,
             metrics: metrics.into(),
-            tracing: Tracing::off(),
+            tracing: Tracing::disabled(),
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),

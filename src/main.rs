@@ -158,7 +158,7 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let application = bind.await?;
-        application.metrics().log.count(telemetry.dropped_lines());
+        application.metrics().log.observe(telemetry.dropped_lines());
         let addresses = Addresses {
             public: application.public_addr()?,
             admin: application.admin_addr()?,

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 use crate::telemetry::metrics::CacheMetrics;
-use crate::telemetry::trace::waits_for;
+use crate::telemetry::trace::add_link;
 
 pub use self::answer::{Caching, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
@@ -181,7 +181,7 @@ impl Shouter {
             let (mut flight, joined) = match self.0.flights.board(key, fresh, call) {
                 Boarding::Started(flight) => (flight, false),
                 Boarding::Joined(flight) => {
-                    Context::map_current(|trace| waits_for(trace, &flight.begun_by));
+                    Context::map_current(|trace| add_link(trace, &flight.begun_by));
                     (flight, true)
                 }
                 Boarding::Unneeded(shout) => {

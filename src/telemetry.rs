@@ -1,4 +1,6 @@
-//! What can be seen of the service.
+//! Logs, metrics and traces.
+//!
+//! Dependencies point one way: `log` uses `trace` and `metrics`, `trace` uses `metrics`.
 
 pub mod log;
 pub mod metrics;
@@ -7,40 +9,43 @@ pub mod trace;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use self::log::{Dropped, Guard, Identity, OpenError, Stream};
+use self::log::{FlushGuard, Identity, OpenError, Stream};
+use self::metrics::DroppedLines;
 use crate::config::{Config, Otel};
 
-/// What is running for the sake of being seen. Dropped, it writes what is still waiting to be.
+/// Telemetry guard: flushes the log on drop.
 pub struct Telemetry {
-    log: Guard,
+    log: FlushGuard,
 }
 
 impl Telemetry {
-    /// Counts the log lines that were lost.
-    pub fn dropped_lines(&self) -> Dropped {
+    /// Returns the count of dropped log lines.
+    pub fn dropped_lines(&self) -> DroppedLines {
         self.log.dropped()
     }
 }
 
-/// Everything that this process says goes where `config` wants it from now on; lines for people or collectors to `stream`.
+/// Installs the global `tracing` subscriber, which logs to `stream` and to the file that `config` names, and the panic hook.
 pub fn init(config: &Config, stream: Stream) -> Result<Telemetry, OpenError> {
-    let (lines, log) = log::layer(&config.log, &identity(&config.otel), stream)?;
-    log::log_panics();
-    // A second call changes nothing: whoever was first decides.
-    _ = tracing_subscriber::registry().with(lines).try_init();
+    let (layer, log) = log::layer(&config.log, &identity(&config.otel), stream)?;
+    log::install_panic_hook();
+    // An error means that a subscriber is already installed: it stays.
+    _ = tracing_subscriber::registry().with(layer).try_init();
     Ok(Telemetry { log })
 }
 
-/// Who speaks, as the traces have it.
+/// Returns the identity for log lines, from the resource attributes of the traces.
 fn identity(config: &Otel) -> Identity {
-    let said = |name: &str| {
-        let mut said = config.resource.iter().rev();
-        said.find(|(said, _)| *said == name)
+    // The last value of an attribute wins, as in the resource.
+    let attribute = |name: &str| {
+        let mut attributes = config.resource.iter().rev();
+        attributes
+            .find(|(attribute, _)| *attribute == name)
             .map(|(_, value)| value.clone())
     };
     Identity {
-        name: said("service.name").unwrap_or_else(|| Identity::default().name),
-        environment: said("deployment.environment.name"),
-        node: said("service.instance.id").or_else(|| said("k8s.pod.name")),
+        name: attribute("service.name").unwrap_or_else(|| Identity::default().name),
+        environment: attribute("deployment.environment.name"),
+        node: attribute("service.instance.id").or_else(|| attribute("k8s.pod.name")),
     }
 }

@@ -84,7 +84,7 @@ impl Verifying {
             unreachable!("it is what is configured")
         };
         let metrics = Metrics::new(&cognito.client_ids, &AuthError::REASONS, &[]);
-        let verifier = Arc::new(Verifier::new(cognito, &metrics, &Tracing::off()).expect("a client"));
+        let verifier = Arc::new(Verifier::new(cognito, &metrics, &Tracing::disabled()).expect("a client"));
         tokio::spawn(Arc::clone(&verifier).keep_fresh());
         tokio::time::sleep(PAUSE).await;
         while verifier.pools_without_keys().next().is_some() {
@@ -128,7 +128,7 @@ pub async fn broken_circuit() -> Shouter {
 
 fn over(config: &Config) -> Shouter {
     let metrics = Metrics::new(&[], &[], &[]);
-    let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::off()).expect("a client");
+    let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client");
     Shouter::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
 }
 

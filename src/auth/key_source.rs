@@ -165,7 +165,7 @@ impl KeySource {
             Some(receiver) => {
                 let span = Context::map_current(|trace| self.begin_span(trace));
                 if let Some(leader_span) = state.leader_span() {
-                    span.waits_for(leader_span);
+                    span.add_link(leader_span);
                 }
                 (receiver, span)
             }
@@ -192,7 +192,7 @@ impl KeySource {
     fn begin_span(&self, parent: &Context) -> Span {
         self.telemetry
             .tracing
-            .begin("fetch keys", SpanKind::Internal, parent)
+            .start_span("fetch keys", SpanKind::Internal, parent)
     }
 
     fn start_fetch(self: &Arc<Self>, state: &mut FetchState, leader_span: &Span) -> FetchResultReceiver {
@@ -212,7 +212,7 @@ impl KeySource {
         match self.endpoint.fetch(&self.telemetry.tracing).await {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                self.telemetry.metrics.refreshed(keys.len(), now);
+                self.telemetry.metrics.record_refresh(keys.len(), now);
                 if keys.skipped > 0 || keys.len() == 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
@@ -233,7 +233,7 @@ impl KeySource {
                 true
             }
             Err(error) => {
-                self.telemetry.metrics.refresh_failed();
+                self.telemetry.metrics.record_refresh_failure();
                 tracing::warn!(
                     event.action = "key-refresh",
                     event.kind = "event",

@@ -90,7 +90,7 @@ impl Verifier {
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let verified = self.verify_uncounted(headers).await;
         self.metrics
-            .decided(verified.as_ref().err().map(AuthError::reason));
+            .record_decision(verified.as_ref().err().map(AuthError::reason));
         verified
     }
 
@@ -98,10 +98,10 @@ impl Verifier {
         let token = bearer(headers)?;
         let digest = TokenCache::digest(token);
         if let Some(principal) = self.token_cache.get(&digest, &self.key_sources, now()) {
-            self.metrics.remembered.increment(1);
+            self.metrics.cache_hits.increment(1);
             return Ok(principal);
         }
-        self.metrics.not_remembered.increment(1);
+        self.metrics.cache_misses.increment(1);
         let token = Unverified::parse(token)?;
         let issuer = token.claims.iss.as_ref().and_then(serde_json::Value::as_str);
         let (index, source) = self

@@ -111,7 +111,7 @@ fn take_quota(
     match decision.retry_after {
         None => Ok(()),
         Some(wait) => {
-            state.metrics.rate_limited(&principal.client_id);
+            state.metrics.record_rate_limited(&principal.client_id);
             Err(Problem::rate_limited(wait))
         }
     }

@@ -160,7 +160,7 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
         })
     });
     for (method, route, status, error_type) in problems.chain(responses) {
-        metrics.expect(HttpLabels {
+        metrics.preregister(HttpLabels {
             method,
             route,
             status,

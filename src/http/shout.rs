@@ -36,7 +36,7 @@ pub(super) async fn shout(
         cache_mode,
         deadline,
     } = request;
-    let record = state.metrics.shouts.open(&client);
+    let record = state.metrics.shouts.start(&client);
     match state.shout_service.shout(&client, text, cache_mode, deadline).await {
         Ok(shout) => {
             let source = shout.source.name();

@@ -105,7 +105,7 @@ struct Stage {
 impl Stage {
     fn set(config: &config::Shout) -> Self {
         let script = Script::default();
-        let shouter = Shouter::over(Box::new(script.clone()), PATIENCE, config, CacheMetrics::unseen());
+        let shouter = Shouter::over(Box::new(script.clone()), PATIENCE, config, CacheMetrics::noop());
         Self { script, shouter }
     }
 

@@ -52,7 +52,7 @@ impl Middleware for Attempt {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let account = self.metrics.attempt();
+        let account = self.metrics.start_attempt();
         if let Some(progress) = extensions.get::<Progress>() {
             progress.attempting();
         }
@@ -83,7 +83,7 @@ impl Middleware for Attempt {
         let shout = timeout_at(end, attempt).await.unwrap_or(Err(too_late));
         let labels = shout.as_ref().err().map_or(SHOUT, Error::labels);
         spans::end(span, labels);
-        account.end(labels);
+        account.finish(labels);
         let shout = shout.map_err(Failure::from)?;
         // With its URL: without one, reqwest would parse one that stands for none, each time.
         let response = http::Response::builder()

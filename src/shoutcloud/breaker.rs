@@ -72,7 +72,7 @@ impl Breaker {
     /// Called with the circuit locked: told one after the other, the gauge shows the last.
     fn tell(&self, transition: Option<Transition>) {
         if let Some(Transition { from, to }) = transition {
-            self.metrics.breaker_went(from, to);
+            self.metrics.record_transition(from, to);
             tracing::warn!(
                 event.action = "breaker",
                 event.kind = "event",

@@ -41,7 +41,7 @@ impl Middleware for HonourRetryAfter {
             sleep_until(instant).await;
         }
         if let Some(Retried(reason)) = extensions.remove() {
-            self.metrics.retried(reason);
+            self.metrics.record_retry(reason);
         }
         let mut failure = match next.run(request, extensions).await {
             Ok(response) => return Ok(response),

@@ -34,10 +34,10 @@ impl AttemptSpans {
 
     /// Begins one under the current span, and has `request` name it.
     pub(super) fn begin(&self, request: &mut Request, extensions: &mut Extensions) -> Span {
-        let span = Context::map_current(|parent| self.tracing.begin("POST", SpanKind::Client, parent));
+        let span = Context::map_current(|parent| self.tracing.start_span("POST", SpanKind::Client, parent));
         let Made(before) = extensions.get().copied().unwrap_or_default();
         extensions.insert(Made(before + 1));
-        span.set(|| {
+        span.set_attributes(|| {
             [
                 ("http.request.method", "POST".into()),
                 ("server.address", self.host.clone().into()),
@@ -46,9 +46,9 @@ impl AttemptSpans {
             ]
         });
         if before > 0 {
-            span.set(|| [("http.request.resend_count", before.into())]);
+            span.set_attributes(|| [("http.request.resend_count", before.into())]);
         }
-        self.tracing.outgoing(&span, request.headers_mut());
+        self.tracing.inject(&span, request.headers_mut());
         span
     }
 }
@@ -56,7 +56,7 @@ impl AttemptSpans {
 /// Ends one as it is counted.
 pub(super) fn end(span: Span, labels: AttemptLabels) {
     if let Some(status) = labels.status {
-        span.set(|| [("http.response.status_code", i64::from(status).into())]);
+        span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
     }
     match labels.error_type {
         "" => span.end(),

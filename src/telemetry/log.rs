@@ -1,14 +1,14 @@
-//! Log lines: one JSON object each in the names of the Elastic Common Schema, or for people.
+//! Log lines: JSON objects with the field names of the Elastic Common Schema (ECS), or human-readable text.
 //!
-//! A line is written to memory by whoever has something to say and to stdout and a file by threads of their own
-//! (`queue`), so that a slow reader, a full disk or a missing one holds up no request: what cannot be written is dropped and
-//! counted. What the fields mean, and what never gets in: `docs/logging.md`.
+//! A thread that logs only appends to a buffer; dedicated threads write to stdout and to the file (`line_queue`). A slow reader or
+//! a full disk therefore blocks no request: lines that cannot be written are dropped and counted. `docs/logging.md` documents the
+//! fields and what is never logged.
 
 mod ecs;
 mod escape;
 mod file;
+mod line_queue;
 mod pretty;
-mod queue;
 mod stream;
 
 use std::cell::Cell;
@@ -23,21 +23,21 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Log, LogFormat};
+use crate::telemetry::metrics::DroppedLines;
 
-pub use self::queue::Dropped;
 pub use self::stream::Stream;
 
-use self::ecs::Ecs;
-use self::file::Files;
-use self::pretty::Pretty;
-use self::queue::Queue;
+use self::ecs::EcsFormat;
+use self::file::RotatingFile;
+use self::line_queue::LineQueue;
+use self::pretty::PrettyFormat;
 
-/// Longer lines are dropped: no file has to hold more than this.
+/// Longer lines are dropped, so that each fits into one file.
 const MAX_LINE: usize = 16 << 10;
-/// Within the three seconds that a stop leaves for telemetry.
-const FLUSH: Duration = Duration::from_secs(1);
+/// Part of the three seconds that a shutdown reserves for telemetry.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Who speaks.
+/// The service's identity, repeated in each line.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// `service.name`.
@@ -58,10 +58,10 @@ impl Default for Identity {
     }
 }
 
-/// The log file cannot be written.
+/// The log file cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write LOG_FILE ({}): {source}; create its directory, let this user write there, or set LOG_FILE to another file",
+    "cannot write LOG_FILE ({}): {source}; create its directory, allow this user to write to it, or set LOG_FILE to another file",
     path.display()
 )]
 pub struct OpenError {
@@ -69,61 +69,63 @@ pub struct OpenError {
     source: io::Error,
 }
 
-/// The layer that turns events into lines, and what writes them.
+/// Starts the writer threads. Returns the layer that formats events as lines, and the guard that flushes them on drop.
 pub fn layer<S>(
     config: &Log,
     identity: &Identity,
     stream: Stream,
-) -> Result<(impl Layer<S> + use<S>, Guard), OpenError>
+) -> Result<(impl Layer<S> + use<S>, FlushGuard), OpenError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let dropped = Dropped::default();
+    let dropped = DroppedLines::default();
     let file = match &config.file {
         Some(path) => {
-            let files = Files::open(path.clone(), config.file_max_bytes).map_err(|source| OpenError {
-                path: path.clone(),
-                source,
-            })?;
-            Some(Queue::start("file", files, dropped.clone()))
+            let file =
+                RotatingFile::open(path.clone(), config.file_max_bytes).map_err(|source| OpenError {
+                    path: path.clone(),
+                    source,
+                })?;
+            Some(LineQueue::start("file", file, dropped.clone()))
         }
         None => None,
     };
-    let look = match config.format {
-        LogFormat::Ecs => Look::Ecs,
-        LogFormat::Pretty => Look::Pretty(Pretty {
+    let stream_format = match config.format {
+        LogFormat::Ecs => OutputFormat::Ecs,
+        LogFormat::Pretty => OutputFormat::Pretty(PrettyFormat {
             is_coloured: stream.is_terminal(),
         }),
     };
-    let stream = Queue::start(stream.name(), stream.open(), dropped.clone());
-    let guard = Guard {
+    let stream = LineQueue::start(stream.name(), stream.open(), dropped.clone());
+    let guard = FlushGuard {
         queues: [Some(stream.clone()), file.clone()]
             .into_iter()
             .flatten()
             .collect(),
         dropped,
     };
-    let lines = Lines {
-        ecs: Ecs::new(identity),
-        look,
+    let layer = LogLayer {
+        ecs: EcsFormat::new(identity),
+        stream_format,
         stream,
         file,
     };
-    // Checked when the configuration was read.
-    let wanted = EnvFilter::builder()
+    // The configuration has validated it; `info` is never used.
+    let filter = EnvFilter::builder()
         .parse(&config.filter)
         .unwrap_or_else(|_| EnvFilter::new("info"));
-    Ok((lines.with_filter(wanted.and(filter_fn(is_fit_to_log))), guard))
+    let filter = filter.and(filter_fn(is_safe_to_log));
+    Ok((layer.with_filter(filter), guard))
 }
 
-/// Whatever is asked for, libraries say no more than `info`: below that they are free to quote what is sent and received.
-/// OpenTelemetry's quote callers' headers at any level.
-fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
-    let quotes = metadata.target().starts_with("opentelemetry");
-    is_ours(metadata) || *metadata.level() <= Level::INFO && !quotes
+/// Limits libraries to `info`, whatever the configured filter, because below that they may quote what is sent and received.
+/// OpenTelemetry's crates are excluded at every level: they quote request headers.
+fn is_safe_to_log(metadata: &Metadata<'_>) -> bool {
+    let is_opentelemetry = metadata.target().starts_with("opentelemetry");
+    is_own_event(metadata) || *metadata.level() <= Level::INFO && !is_opentelemetry
 }
 
-fn is_ours(metadata: &Metadata<'_>) -> bool {
+fn is_own_event(metadata: &Metadata<'_>) -> bool {
     metadata
         .target()
         .strip_prefix(env!("CARGO_CRATE_NAME"))
@@ -140,35 +142,35 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// How lines on the stream look; in the file they are always ECS.
-enum Look {
+/// The format of lines on the stream. The file is always in ECS.
+enum OutputFormat {
     Ecs,
-    Pretty(Pretty),
+    Pretty(PrettyFormat),
 }
 
-/// The layer.
-struct Lines {
-    ecs: Ecs,
-    look: Look,
-    stream: Queue,
-    file: Option<Queue>,
+/// Formats events and pushes the lines to the queues.
+struct LogLayer {
+    ecs: EcsFormat,
+    stream_format: OutputFormat,
+    stream: LineQueue,
+    file: Option<LineQueue>,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let now = SystemTime::now();
-        // What came by the `log` crate carries its metadata in fields.
+        // Events from the `log` crate carry their metadata in fields.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        with_buffer(|line| match &self.look {
-            Look::Ecs => {
+        with_buffer(|line| match &self.stream_format {
+            OutputFormat::Ecs => {
                 self.ecs.write(line, now, metadata, event);
                 self.stream.push(line.as_bytes());
                 if let Some(file) = &self.file {
                     file.push(line.as_bytes());
                 }
             }
-            Look::Pretty(pretty) => {
+            OutputFormat::Pretty(pretty) => {
                 pretty.write(line, now, metadata, event);
                 self.stream.push(line.as_bytes());
                 if let Some(file) = &self.file {
@@ -181,7 +183,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-/// Lends an empty buffer of this thread. It is taken out meanwhile: a `Debug` that logs, or panics, gets another.
+/// Calls `write` with this thread's buffer, empty. The buffer is moved out during the call, so that a `Debug` implementation
+/// which logs gets another one.
 fn with_buffer(write: impl FnOnce(&mut String)) {
     thread_local! {
         static BUFFER: Cell<String> = const { Cell::new(String::new()) };
@@ -189,39 +192,39 @@ fn with_buffer(write: impl FnOnce(&mut String)) {
     let mut line = BUFFER.try_with(Cell::take).unwrap_or_default();
     line.clear();
     write(&mut line);
-    // A line that was much longer than most is not kept room for.
+    // Do not retain the capacity that an unusually long line needed.
     line.shrink_to(MAX_LINE);
     _ = BUFFER.try_with(|buffer| buffer.set(line));
 }
 
-/// What writes the lines. Dropped, it waits until they are written, but not for long.
-pub struct Guard {
-    queues: Vec<Queue>,
-    dropped: Dropped,
+/// Flushes the queues on drop, for [`FLUSH_TIMEOUT`] at most.
+pub struct FlushGuard {
+    queues: Vec<LineQueue>,
+    dropped: DroppedLines,
 }
 
-impl Guard {
-    /// Counts lines that were lost, whoever lost them.
-    pub fn dropped(&self) -> Dropped {
+impl FlushGuard {
+    /// Returns the count of dropped lines, of the stream and the file together.
+    pub fn dropped(&self) -> DroppedLines {
         self.dropped.clone()
     }
 }
 
-impl Drop for Guard {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
         for queue in &self.queues {
             queue.close();
         }
-        let deadline = Instant::now() + FLUSH;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
         for queue in &self.queues {
-            queue.ended_by(deadline);
+            queue.wait_until_finished(deadline);
         }
     }
 }
 
-/// Logs where a panic happened and not what it says: a message such as "byte index 1 is not a char boundary" quotes the
-/// text that it is about.
-pub fn log_panics() {
+/// Installs a panic hook that logs the location and not the message: one such as "byte index 1 is not a char boundary" quotes
+/// the text it is about.
+pub fn install_panic_hook() {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location();
         tracing::error!(
@@ -229,7 +232,7 @@ pub fn log_panics() {
             event.kind = "event",
             log.origin.file.name = location.map(panic::Location::file),
             log.origin.file.line = location.map(panic::Location::line),
-            "a panic; its message is left out, as it may quote a request"
+            "panic; the message is omitted because it may quote a request"
         );
     }));
 }

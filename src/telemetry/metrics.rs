@@ -1,16 +1,15 @@
-//! Every metric, in one struct that is handed to whoever records.
+//! All metrics, in one struct that is passed to the code that records them; there is no global recorder.
 //!
-//! Names are OpenTelemetry's stable HTTP conventions where they exist, in Prometheus' spelling. Labels are bounded, and
-//! every series is registered at zero, so that a rate over it is right from the first event on. A metric's help text is
-//! its declaration here.
+//! Names follow OpenTelemetry's stable HTTP conventions where they exist, in Prometheus' spelling. Label values are bounded, and
+//! every series is registered at zero, so that `rate()` counts the first event.
 
 mod auth;
+mod dropped_spans;
+mod histogram_cache;
 mod http;
-mod known;
-mod log;
+mod log_lines;
 mod runtime;
 mod shouts;
-mod spans;
 mod upstream;
 
 use std::collections::HashMap;
@@ -23,58 +22,58 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 use crate::version;
 
 pub use self::auth::{AuthMetrics, KeyMetrics};
+pub use self::dropped_spans::SpanMetrics;
 pub use self::http::{HttpLabels, HttpMetrics};
-pub use self::log::LogMetrics;
-pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
-pub use self::spans::SpanMetrics;
-pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
+pub use self::log_lines::{DroppedLines, LogMetrics};
+pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};
+pub use self::upstream::{AttemptLabels, GaugeGuard, UpstreamMetrics};
 
-use self::known::Known;
+use self::histogram_cache::HistogramCache;
 use self::runtime::ProcessMetrics;
 
-/// The boundaries of OpenTelemetry's HTTP conventions, and a few below them: an answer that does not wait for the
-/// upstream takes less than their first, 5 ms.
-const SECONDS: [f64; 17] = [
+/// Bucket boundaries in seconds: those of OpenTelemetry's HTTP conventions, and four below their lowest of 5 ms, because a
+/// response that does not wait for the upstream takes less.
+const BUCKETS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     10.0,
 ];
 
-/// Every metric of the process.
+/// All metrics of the process.
 pub struct Metrics {
     handle: PrometheusHandle,
     recorder: Arc<PrometheusRecorder>,
     /// Requests to the public listener.
     pub http: HttpMetrics,
-    /// Decisions about tokens.
+    /// Authentication.
     pub auth: AuthMetrics,
-    /// Spans that were not delivered.
+    /// Dropped spans.
     pub spans: SpanMetrics,
     rate_limited: HashMap<String, Counter>,
-    /// Requests refused for want of room.
+    /// Requests shed because of overload.
     pub overloaded: Counter,
-    /// Requests that reached the domain.
+    /// Authenticated requests for a shout.
     pub shouts: Arc<ShoutMetrics>,
-    /// The cache of shouts.
+    /// The shout cache.
     pub cache: CacheMetrics,
     process: ProcessMetrics,
-    /// Log lines that were lost.
+    /// Dropped log lines.
     pub log: LogMetrics,
 }
 
 impl Metrics {
-    /// Registers everything. `client_ids` are the clients that get a series of their own, all others share `other`;
-    /// `refusals` are the reasons for which a request is not let in, `failures` the problems for which there is no shout.
-    pub fn new(client_ids: &[String], refusals: &[&'static str], failures: &[&'static str]) -> Self {
+    /// Registers all metrics. Each of `client_ids` gets its own series, all other clients share `other`; `rejections` are the
+    /// reasons to reject a request's credentials, `failures` the problems that a request for a shout can end in.
+    pub fn new(client_ids: &[String], rejections: &[&'static str], failures: &[&'static str]) -> Self {
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .expect("there are boundaries")
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
+            .expect("the list of buckets is not empty")
             .build_recorder();
         let recorder = Arc::new(recorder);
-        let register = Register(&recorder);
-        register
+        let registry = Registry(&recorder);
+        registry
             .gauge(
                 "shoutback_build_info",
-                "Always 1; which build this is.",
+                "Always 1; the labels identify the build.",
                 &[
                     ("version", version::VERSION),
                     ("commit", version::COMMIT),
@@ -90,39 +89,39 @@ impl Metrics {
         };
         let rate_limited = clients()
             .map(|client| {
-                let help = "Requests refused because their client's quota was used up.";
+                let help = "Requests rejected because the client exceeded its rate limit.";
                 (
                     client.to_owned(),
-                    register.counter("shoutback_rate_limited_total", help, &[("client_id", client)]),
+                    registry.counter("shoutback_rate_limited_total", help, &[("client_id", client)]),
                 )
             })
             .collect();
         Self {
             handle: recorder.handle(),
             http: HttpMetrics::new(Arc::clone(&recorder)),
-            auth: AuthMetrics::new(&register, refusals),
-            spans: SpanMetrics::new(&register),
+            auth: AuthMetrics::new(&registry, rejections),
+            spans: SpanMetrics::new(&registry),
             rate_limited,
-            overloaded: register.counter(
+            overloaded: registry.counter(
                 "shoutback_overloaded_total",
-                "Requests refused because as many as may be were under way or waiting.",
+                "Requests shed because too many were in flight or queued.",
                 &[],
             ),
             shouts: ShoutMetrics::new(&recorder, clients(), failures).into(),
-            cache: CacheMetrics::new(&register),
+            cache: CacheMetrics::new(&registry),
             process: ProcessMetrics::new(&recorder),
-            log: LogMetrics::new(&register),
+            log: LogMetrics::new(&registry),
             recorder,
         }
     }
 
-    /// The metrics of one pool's keys.
+    /// Returns the metrics of one user pool's keys.
     pub fn keys(&self, pool: &str) -> KeyMetrics {
-        KeyMetrics::new(&Register(&self.recorder), pool)
+        KeyMetrics::new(&Registry(&self.recorder), pool)
     }
 
-    /// The metrics of the calls to SHOUTCLOUD at this host; `attempts` are the ends of attempts that get a series at once,
-    /// `reasons` those after which another is made.
+    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero, `reasons`
+    /// the retryable failures.
     pub fn upstream(
         &self,
         server_address: &str,
@@ -132,8 +131,8 @@ impl Metrics {
         UpstreamMetrics::new(&self.recorder, server_address, attempts, reasons)
     }
 
-    /// Counts a refusal for want of quota.
-    pub fn rate_limited(&self, client_id: &str) {
+    /// Counts a request that was rejected by the rate limit.
+    pub fn record_rate_limited(&self, client_id: &str) {
         let counter = self
             .rate_limited
             .get(client_id)
@@ -143,20 +142,20 @@ impl Metrics {
         }
     }
 
-    /// Everything, in Prometheus' text format.
+    /// Renders all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         self.process.collect(&self.recorder);
         self.log.update();
         self.handle.render()
     }
 
-    /// Reports on the runtime that this is called in, until dropped.
-    pub fn watch_runtime(&self) -> impl Future<Output = ()> + use<> {
-        runtime::watch_runtime(&self.recorder)
+    /// Samples the metrics of the current tokio runtime, until dropped.
+    pub fn report_runtime(&self) -> impl Future<Output = ()> + use<> {
+        runtime::report_runtime(&self.recorder)
     }
 
-    /// Folds samples into histograms, again and again, until dropped: else they pile up until somebody scrapes.
-    pub async fn keep_up(self: Arc<Self>) {
+    /// Aggregates histogram samples periodically, until dropped. Without this they accumulate until the next scrape.
+    pub async fn run_upkeep(self: Arc<Self>) {
         let mut tick = tokio::time::interval(Duration::from_secs(5));
         loop {
             tick.tick().await;
@@ -167,10 +166,10 @@ impl Metrics {
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
-/// Describes and registers series.
-struct Register<'a>(&'a PrometheusRecorder);
+/// Describes metrics and registers series.
+struct Registry<'a>(&'a PrometheusRecorder);
 
-impl Register<'_> {
+impl Registry<'_> {
     fn counter(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Counter {
         self.0
             .describe_counter(KeyName::from_const_str(name), None, help.into());
@@ -201,16 +200,16 @@ mod tests {
     use super::{AttemptLabels, HttpLabels, Metrics};
 
     #[tokio::test]
-    async fn the_page_has_every_metric_and_no_other() {
+    async fn the_docs_list_exactly_the_exported_metrics() {
         let metrics = Metrics::new(&[], &[], &[]);
-        drop(metrics.watch_runtime());
+        drop(metrics.report_runtime());
         _ = metrics.keys("us-east-2_a");
-        let shout = AttemptLabels {
+        let success = AttemptLabels {
             status: Some(200),
             error_type: "",
         };
-        _ = metrics.upstream("api.shoutcloud.io", &[shout], &["timeout"]);
-        metrics.http.expect(HttpLabels {
+        _ = metrics.upstream("api.shoutcloud.io", &[success], &["timeout"]);
+        metrics.http.preregister(HttpLabels {
             method: "GET",
             route: "/",
             status: Some(307),
@@ -221,8 +220,8 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
             .collect();
-        let page = include_str!("../../docs/metrics.md");
-        let mut documented: Vec<_> = page
+        let docs = include_str!("../../docs/metrics.md");
+        let mut documented: Vec<_> = docs
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
             .collect();
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_series_is_there_at_zero() {
+    fn series_are_exported_at_zero_before_the_first_event() {
         let metrics = Metrics::new(&["app".to_owned()], &["expired"], &["overloaded"]);
         let rendered = metrics.render();
         for series in [

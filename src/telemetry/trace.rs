@@ -1,17 +1,17 @@
-//! Traces: spans of what the service does, continued from its callers' and handed on to SHOUTCLOUD.
+//! Traces: OpenTelemetry spans that continue the client's trace and propagate it to SHOUTCLOUD.
 //!
-//! There is no global tracer: [`Tracing`] is handed to whoever begins a span, and which span is the current one goes along in
-//! OpenTelemetry's [`Context`], which [`Span::enter`] attaches. Spans are not tracing's: what `RUST_LOG` leaves out of the log
-//! is traced all the same, and a request that is not recorded costs two random numbers.
+//! There is no global tracer: [`Tracing`] is passed to the code that starts spans. The current span is part of OpenTelemetry's
+//! [`Context`], which [`Span::attach`] makes current. Spans are not those of the `tracing` crate: `RUST_LOG` filters the log only,
+//! and a request that is not recorded costs two random numbers.
 //!
-//! Spans that are recorded wait in a bounded queue (`queue`), from which a task sends them (`export`). Nobody waits for that
-//! but [`Tracing::flush`], at the end of the process and not for long.
+//! Ended spans are put into a bounded queue (`span_queue`), from which a task exports them (`export`). Only [`Tracing::flush`]
+//! waits for that, for a bounded time when the process shuts down.
 
 mod export;
 mod otlp;
 mod propagation;
-mod queue;
 mod sampling;
+mod span_queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,212 +30,218 @@ use crate::config::Otel;
 use crate::telemetry::metrics::SpanMetrics;
 use crate::version;
 
-pub use self::export::Exports;
-pub use self::otlp::NoExporter;
+pub use self::export::ExportTask;
+pub use self::otlp::ExporterBuildError;
 
-use self::propagation::Propagation;
-use self::queue::Queue;
-use self::sampling::Unrecorded;
+use self::propagation::Propagators;
+use self::sampling::NonRecordingTracer;
+use self::span_queue::SpanQueue;
 
-/// What stands in `error.type` of a span whose work was given up before it had ended.
+/// The `error.type` of a span that was dropped before it ended.
 pub const CANCELLED: &str = "cancelled";
 
-/// Begins spans. Cheap to clone.
+/// Starts spans and propagates their context. Cheap to clone.
 #[derive(Clone)]
 pub struct Tracing(Arc<Inner>);
 
 struct Inner {
-    propagation: Propagation,
-    spans: Spans,
-    queue: Option<Queue>,
+    propagators: Propagators,
+    tracer: Tracer,
+    queue: Option<SpanQueue>,
 }
 
-/// What becomes of a span.
-enum Spans {
-    /// It is recorded and exported, if its trace is sampled.
-    Recorded(Box<SdkTracer>),
-    /// Its ids are made and handed on: there is nowhere to export it to.
-    Unrecorded(Unrecorded),
-    /// It is the caller's.
-    Off,
+/// The source of spans.
+enum Tracer {
+    /// Records spans of sampled traces for export.
+    Sdk(Box<SdkTracer>),
+    /// Generates and propagates ids only, because no exporter is configured.
+    NonRecording(NonRecordingTracer),
+    /// Starts no spans. The client's context is propagated unchanged.
+    Disabled,
 }
 
 impl Tracing {
-    /// Traces as `config` says, and what sends them, which has to run as long as the process does.
-    pub fn new(config: &Otel, metrics: &SpanMetrics) -> Result<(Self, Option<Exports>), NoExporter> {
+    /// Builds tracing as configured, and the task that exports spans, which must run until the process exits.
+    pub fn new(
+        config: &Otel,
+        metrics: &SpanMetrics,
+    ) -> Result<(Self, Option<ExportTask>), ExporterBuildError> {
         let sampler = sampling::sampler(config.sampler);
-        let (spans, queue, exports) = match &config.exporter {
-            _ if config.disabled => (Spans::Off, None, None),
-            None => (Spans::Unrecorded(Unrecorded::new(sampler)), None, None),
+        let (tracer, queue, export_task) = match &config.exporter {
+            _ if config.disabled => (Tracer::Disabled, None, None),
+            None => {
+                let tracer = NonRecordingTracer::new(sampler);
+                (Tracer::NonRecording(tracer), None, None)
+            }
             Some(exporter) => {
                 let resource = resource(config);
-                let (queue, exports) = export::start(exporter, &resource, metrics)?;
+                let (queue, export_task) = export::new(exporter, &resource, metrics)?;
                 let provider = SdkTracerProvider::builder()
                     .with_sampler(sampler)
                     .with_resource(resource)
                     .with_span_processor(queue.clone())
                     .build();
                 let tracer = Box::new(provider.tracer("shoutback"));
-                (Spans::Recorded(tracer), Some(queue), Some(exports))
+                (Tracer::Sdk(tracer), Some(queue), Some(export_task))
             }
         };
-        let propagation = Propagation::new(&config.propagators);
+        let propagators = Propagators::new(&config.propagators);
         let inner = Inner {
-            propagation,
-            spans,
+            propagators,
+            tracer,
             queue,
         };
-        Ok((Self(Arc::new(inner)), exports))
+        Ok((Self(Arc::new(inner)), export_task))
     }
 
-    /// Neither begins nor continues a trace.
-    pub fn off() -> Self {
+    /// Returns tracing that starts no spans and propagates no context.
+    pub fn disabled() -> Self {
         Self(Arc::new(Inner {
-            propagation: Propagation::new(&[]),
-            spans: Spans::Off,
+            propagators: Propagators::new(&[]),
+            tracer: Tracer::Disabled,
             queue: None,
         }))
     }
 
-    /// The caller's trace, as `headers` name it; else the beginning of a new one.
-    pub fn incoming(&self, headers: &HeaderMap) -> Context {
-        self.0.propagation.extract(headers)
+    /// Extracts the client's trace context from `headers`. Returns an empty context, which starts a new trace, if there is none.
+    pub fn extract(&self, headers: &HeaderMap) -> Context {
+        self.0.propagators.extract(headers)
     }
 
-    /// Adds what names the trace of `span` to `headers`.
-    pub fn outgoing(&self, span: &Span, headers: &mut HeaderMap) {
-        self.0.propagation.inject(&span.context, headers);
+    /// Injects the trace context of `span` into `headers`.
+    pub fn inject(&self, span: &Span, headers: &mut HeaderMap) {
+        self.0.propagators.inject(&span.context, headers);
     }
 
-    /// Begins a span in the trace of `parent`.
-    pub fn begin(&self, name: impl Into<Name>, kind: SpanKind, parent: &Context) -> Span {
-        let Name(name) = name.into();
-        let context = match &self.0.spans {
-            Spans::Recorded(tracer) => {
+    /// Starts a span as a child of the span of `parent`, or as the root of a new trace.
+    pub fn start_span(&self, name: impl Into<SpanName>, kind: SpanKind, parent: &Context) -> Span {
+        let SpanName(name) = name.into();
+        let context = match &self.0.tracer {
+            Tracer::Sdk(tracer) => {
                 let span = tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), parent);
                 parent.with_span(span)
             }
-            Spans::Unrecorded(unrecorded) => {
-                parent.with_remote_span_context(unrecorded.begin(&name, &kind, parent))
+            Tracer::NonRecording(tracer) => {
+                parent.with_remote_span_context(tracer.start(&name, &kind, parent))
             }
-            Spans::Off => parent.clone(),
+            Tracer::Disabled => parent.clone(),
         };
         Span {
             context,
-            is_over: false,
+            is_ended: false,
         }
     }
 
-    /// Sends what is waiting, but no longer than `patience`; whether all of it was sent.
-    pub async fn flush(&self, patience: Duration) -> bool {
+    /// Exports all queued spans. Returns whether that finished within `timeout`.
+    pub async fn flush(&self, timeout: Duration) -> bool {
         match &self.0.queue {
-            Some(queue) => tokio::time::timeout(patience, queue.flush()).await.is_ok(),
+            Some(queue) => tokio::time::timeout(timeout, queue.flush()).await.is_ok(),
             None => true,
         }
     }
 }
 
 /// The name of a span.
-pub struct Name(std::borrow::Cow<'static, str>);
+pub struct SpanName(std::borrow::Cow<'static, str>);
 
-impl From<&'static str> for Name {
+impl From<&'static str> for SpanName {
     fn from(name: &'static str) -> Self {
         Self(name.into())
     }
 }
 
-impl From<String> for Name {
+impl From<String> for SpanName {
     fn from(name: String) -> Self {
         Self(name.into())
     }
 }
 
-/// A span under way. It ends when it is dropped: as cancelled, unless its end was told.
+/// A started span. It ends on drop: as cancelled, unless it was ended explicitly.
 pub struct Span {
     context: Context,
-    is_over: bool,
+    is_ended: bool,
 }
 
 impl Span {
-    /// One of no trace.
-    pub fn none() -> Self {
+    /// Returns a span that belongs to no trace.
+    pub fn noop() -> Self {
         Self {
             context: Context::new(),
-            is_over: false,
+            is_ended: false,
         }
     }
 
-    /// The context in which it is the current span.
+    /// Returns the context in which this is the current span.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Its ids, which are invalid if it is of no trace.
-    pub fn ids(&self) -> SpanContext {
+    /// Returns the trace and span ids, which are invalid if the span belongs to no trace.
+    pub fn span_context(&self) -> SpanContext {
         self.context.span().span_context().clone()
     }
 
-    /// Whether anybody will see its attributes.
+    /// Returns whether attributes are recorded.
     pub fn is_recording(&self) -> bool {
         self.context.span().is_recording()
     }
 
-    /// Sets attributes, which are only computed if the span is recorded.
-    pub fn set<const N: usize>(&self, attributes: impl FnOnce() -> [(&'static str, Value); N]) {
+    /// Sets attributes. They are computed only if the span is recording.
+    pub fn set_attributes<const N: usize>(&self, attributes: impl FnOnce() -> [(&'static str, Value); N]) {
         if self.is_recording() {
             let attributes = attributes().map(|(name, value)| KeyValue::new(name, value));
             self.context.span().set_attributes(attributes);
         }
     }
 
-    /// Points to a span of another trace, or elsewhere in this one, on which this one waits.
-    pub fn waits_for(&self, other: &SpanContext) {
-        waits_for(&self.context, other);
+    /// Links to another span, on whose work this one waits.
+    pub fn add_link(&self, other: &SpanContext) {
+        add_link(&self.context, other);
     }
 
-    /// Makes it the current one until the guard is dropped.
-    pub fn enter(&self) -> ContextGuard {
+    /// Makes this the current span until the guard is dropped.
+    pub fn attach(&self) -> ContextGuard {
         self.context.clone().attach()
     }
 
-    /// It ended well.
+    /// Ends the span without an error.
     pub fn end(mut self) {
-        self.is_over = true;
+        self.is_ended = true;
     }
 
-    /// It ended in what is somebody else's fault: `error_type` is told, and the status left as it is.
-    pub fn refuse(mut self, error_type: &'static str) {
-        self.set(|| [("error.type", error_type.into())]);
-        self.is_over = true;
+    /// Ends the span with an error that the client caused: `error.type` is set and the status stays unset.
+    pub fn reject(mut self, error_type: &'static str) {
+        self.set_attributes(|| [("error.type", error_type.into())]);
+        self.is_ended = true;
     }
 
-    /// It failed.
+    /// Ends the span with status Error.
     pub fn fail(self, error_type: &'static str) {
         if self.is_recording() {
             self.context.span().set_status(Status::error(""));
         }
-        self.refuse(error_type);
+        self.reject(error_type);
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.set(|| [("error.type", CANCELLED.into())]);
+        if !self.is_ended {
+            self.set_attributes(|| [("error.type", CANCELLED.into())]);
         }
         self.context.span().end();
     }
 }
 
-/// Has the current span of `context` point to another on which it waits.
-pub fn waits_for(context: &Context, other: &SpanContext) {
+/// Links the current span of `context` to another, on whose work it waits.
+pub fn add_link(context: &Context, other: &SpanContext) {
     let span = context.span();
     if other.is_valid() && span.is_recording() {
         span.add_link(other.clone(), Vec::new());
     }
 }
 
-/// The ids of the current trace and span; `None` outside of any.
+/// Returns the ids of the current trace and span, if there is one.
 pub fn current_ids() -> Option<(TraceId, SpanId)> {
     Context::map_current(|context| {
         let span = context.span();
@@ -244,19 +250,19 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// What the process says of itself. What was configured goes before what is known.
+/// Returns the resource attributes. Configured ones override the detected ones.
 fn resource(config: &Otel) -> Resource {
-    let known = [
+    let detected = [
         ("service.version", version::VERSION.to_owned()),
         ("vcs.ref.head.revision", version::COMMIT.to_owned()),
         ("service.instance.id", uuid::Uuid::now_v7().to_string()),
     ];
-    let known = known.map(|(name, value)| KeyValue::new(name, value));
+    let detected = detected.map(|(name, value)| KeyValue::new(name, value));
     let configured = config.resource.iter();
     let configured = configured.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attributes(known)
+        .with_attributes(detected)
         .with_attributes(configured)
         .build()
 }

@@ -53,12 +53,14 @@ impl Endpoint {
             .unwrap_or(Err(FetchError::Timeout));
         match &fetched {
             Ok(_) => {
-                span.set(|| [("http.response.status_code", 200.into())]);
+                span.set_attributes(|| [("http.response.status_code", 200.into())]);
                 span.end();
             }
             Err(error) => {
                 if let FetchError::Status(status) = error {
-                    span.set(|| [("http.response.status_code", i64::from(status.as_u16()).into())]);
+                    span.set_attributes(|| {
+                        [("http.response.status_code", i64::from(status.as_u16()).into())]
+                    });
                 }
                 span.fail(error.error_type());
             }
@@ -82,9 +84,9 @@ impl Endpoint {
 
     /// Begins the client span. Its URL holds no secret: the configuration accepts neither user info nor a query.
     fn begin_span(&self, tracing: &Tracing) -> Span {
-        let span = Context::map_current(|trace| tracing.begin("GET", SpanKind::Client, trace));
+        let span = Context::map_current(|trace| tracing.start_span("GET", SpanKind::Client, trace));
         if let Ok(url) = Url::parse(&self.jwks_url) {
-            span.set(|| {
+            span.set_attributes(|| {
                 [
                     ("http.request.method", "GET".into()),
                     (

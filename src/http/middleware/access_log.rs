@@ -12,7 +12,7 @@ use super::super::request_context::RequestContext;
 use super::super::routes::{self, UNMATCHED};
 use super::super::state::AppState;
 use super::server_span;
-use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
+use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, GaugeGuard};
 use crate::telemetry::trace::{CANCELLED, Span};
 
 pub(in super::super) fn access_log(
@@ -36,7 +36,7 @@ struct RequestRecord {
     version: Version,
     /// `None` once it has ended.
     span: Option<Span>,
-    _active: OneMore,
+    _active: GaugeGuard,
 }
 
 impl RequestRecord {
@@ -103,7 +103,7 @@ impl Drop for RequestRecord {
             self.metrics.overloaded.increment(1);
         }
         // The log line takes its trace id and span id from the current span.
-        let entered = self.span.as_ref().map(Span::enter);
+        let entered = self.span.as_ref().map(Span::attach);
         self.log(duration);
         drop(entered);
         if let Some(span) = self.span.take() {

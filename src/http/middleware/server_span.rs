@@ -19,14 +19,14 @@ pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Reque
     let is_known = method == request.method().as_str();
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let name = if is_known { method } else { "HTTP" };
-    let parent = tracing.incoming(request.headers());
+    let parent = tracing.extract(request.headers());
     let span = match route {
         // The most frequent name is not formatted per request.
-        Some("/v1") if method == "POST" => tracing.begin("POST /v1", SpanKind::Server, &parent),
-        Some(route) => tracing.begin(format!("{name} {route}"), SpanKind::Server, &parent),
-        None => tracing.begin(name, SpanKind::Server, &parent),
+        Some("/v1") if method == "POST" => tracing.start_span("POST /v1", SpanKind::Server, &parent),
+        Some(route) => tracing.start_span(format!("{name} {route}"), SpanKind::Server, &parent),
+        None => tracing.start_span(name, SpanKind::Server, &parent),
     };
-    span.set(|| {
+    span.set_attributes(|| {
         [
             ("http.request.method", method.into()),
             // TLS is terminated in front of the service.
@@ -38,7 +38,7 @@ pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Reque
     });
     if let Some(route) = route {
         // No route has parameters, so this is the path, too. The path of an unknown route may contain a secret.
-        span.set(|| {
+        span.set_attributes(|| {
             [
                 ("http.route", route.to_owned().into()),
                 ("url.path", route.to_owned().into()),
@@ -51,20 +51,20 @@ pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Reque
 /// Ends the span of a request. A 4xx is not an error of the server (OpenTelemetry's HTTP conventions).
 pub(super) fn end(span: Span, context: &RequestContext, status: Option<u16>, error_type: &'static str) {
     if let Some(principal) = context.principal() {
-        span.set(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
+        span.set_attributes(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
     }
     if let Some(source) = context.source() {
-        span.set(|| [("shoutback.source", source.into())]);
+        span.set_attributes(|| [("shoutback.source", source.into())]);
     }
     if let Some(status) = status {
-        span.set(|| [("http.response.status_code", i64::from(status).into())]);
+        span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
     }
     let is_server_error = status.is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
     match error_type {
         "" => span.end(),
         CANCELLED => drop(span),
         _ if is_server_error => span.fail(error_type),
-        _ => span.refuse(error_type),
+        _ => span.reject(error_type),
     }
 }
 

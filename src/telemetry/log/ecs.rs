@@ -1,6 +1,6 @@
-//! A line as a JSON object in the names of the Elastic Common Schema, dotted and flat.
+//! Lines as JSON objects with the field names of the Elastic Common Schema, dotted and flat.
 //!
-//! Written straight into the line: a map of values for every request would cost more than all the rest of it.
+//! Members are written directly into the line. Building a map of values first would cost more than the rest of logging.
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
@@ -8,26 +8,26 @@ use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
 
-use super::escape::{Escaped, Into};
-use super::{Identity, is_ours, level_name};
+use super::escape::{EscapeMode, EscapingWriter};
+use super::{Identity, is_own_event, level_name};
 use crate::telemetry::trace;
 use crate::version;
 
-/// The version of the schema whose names are used.
+/// The version of the schema.
 const ECS_VERSION: &str = "8.11.0";
 
-/// Lists in the schema, of which our events have one item.
-const LISTS: [&str; 2] = ["event.category", "event.type"];
+/// Fields that are arrays in the schema; our events have one item each.
+const ARRAY_FIELDS: [&str; 2] = ["event.category", "event.type"];
 
-/// Writes events as ECS objects.
-pub(super) struct Ecs {
-    /// What every line ends in.
-    constant: String,
+/// Formats events as ECS objects.
+pub(super) struct EcsFormat {
+    /// The end of every line.
+    suffix: String,
 }
 
-impl Ecs {
+impl EcsFormat {
     pub(super) fn new(identity: &Identity) -> Self {
-        let mut constant = String::new();
+        let mut suffix = String::new();
         for (name, value) in [
             ("event.dataset", Some("shoutback.log")),
             ("service.name", Some(identity.name.as_str())),
@@ -37,15 +37,15 @@ impl Ecs {
             ("ecs.version", Some(ECS_VERSION)),
         ] {
             if let Some(value) = value {
-                member(&mut constant, name);
-                string(&mut constant, value);
+                write_key(&mut suffix, name);
+                write_string(&mut suffix, value);
             }
         }
-        constant.push_str("}\n");
-        Self { constant }
+        suffix.push_str("}\n");
+        Self { suffix }
     }
 
-    /// Appends one line, its end included.
+    /// Appends one line, including its newline.
     pub(super) fn write(
         &self,
         line: &mut String,
@@ -61,102 +61,102 @@ impl Ecs {
         if let Some((trace, span)) = trace::current_ids() {
             _ = write!(line, ",\"trace.id\":\"{trace}\",\"span.id\":\"{span}\"");
         }
-        if is_ours(metadata) {
-            event.record(&mut Members(line));
+        if is_own_event(metadata) {
+            event.record(&mut JsonVisitor(line));
         } else {
             line.push_str(",\"message\":\"");
-            event.record(&mut Words::new(line, Into::Json));
+            event.record(&mut MessageVisitor::new(line, EscapeMode::Json));
             line.push('"');
         }
-        member(line, "log.logger");
-        string(line, metadata.target());
-        line.push_str(&self.constant);
+        write_key(line, "log.logger");
+        write_string(line, metadata.target());
+        line.push_str(&self.suffix);
     }
 }
 
-fn member(line: &mut String, name: &str) {
-    // Names are our own, and need no escape.
+fn write_key(line: &mut String, name: &str) {
+    // Field names are literals in our code and need no escaping.
     line.push_str(",\"");
     line.push_str(name);
     line.push_str("\":");
 }
 
-fn string(line: &mut String, value: impl fmt::Display) {
+fn write_string(line: &mut String, value: impl fmt::Display) {
     line.push('"');
-    _ = write!(Escaped::new(line, Into::Json), "{value}");
+    _ = write!(EscapingWriter::new(line, EscapeMode::Json), "{value}");
     line.push('"');
 }
 
-/// The fields of an event of ours as an object's members.
-struct Members<'a>(&'a mut String);
+/// Writes the fields of our own events as members of the object.
+struct JsonVisitor<'a>(&'a mut String);
 
-impl Members<'_> {
-    fn number(&mut self, field: &Field, value: impl fmt::Display) {
-        member(self.0, field.name());
+impl JsonVisitor<'_> {
+    fn record_number(&mut self, field: &Field, value: impl fmt::Display) {
+        write_key(self.0, field.name());
         _ = write!(self.0, "{value}");
     }
 }
 
-impl Visit for Members<'_> {
+impl Visit for JsonVisitor<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has neither infinities nor NaN.
+        // JSON has no infinities and no NaN.
         if value.is_finite() {
-            self.number(field, value);
+            self.record_number(field, value);
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.number(field, value);
+        self.record_number(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field, value);
+        self.record_number(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.number(field, value);
+        self.record_number(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        member(self.0, field.name());
-        if LISTS.contains(&field.name()) {
+        write_key(self.0, field.name());
+        if ARRAY_FIELDS.contains(&field.name()) {
             self.0.push('[');
-            string(self.0, value);
+            write_string(self.0, value);
             self.0.push(']');
         } else {
-            string(self.0, value);
+            write_string(self.0, value);
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        member(self.0, field.name());
-        string(self.0, format_args!("{value:?}"));
+        write_key(self.0, field.name());
+        write_string(self.0, format_args!("{value:?}"));
     }
 }
 
-/// The fields of an event in one text: a library's own names would grow the index without end.
-pub(super) struct Words<'a> {
-    text: Escaped<'a>,
+/// Writes all fields of an event into one message: field names of libraries would grow the search index without bound.
+pub(super) struct MessageVisitor<'a> {
+    text: EscapingWriter<'a>,
     is_first: bool,
 }
 
-impl<'a> Words<'a> {
-    pub(super) fn new(line: &'a mut String, into: Into) -> Self {
+impl<'a> MessageVisitor<'a> {
+    pub(super) fn new(line: &'a mut String, mode: EscapeMode) -> Self {
         Self {
-            text: Escaped::new(line, into),
+            text: EscapingWriter::new(line, mode),
             is_first: true,
         }
     }
 }
 
-impl Visit for Words<'_> {
+impl Visit for MessageVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let name = field.name();
-        // Where the `log` crate's records keep what stands in the metadata already.
+        // Records of the `log` crate repeat their metadata in these fields.
         if name.starts_with("log.") {
             return;
         }

@@ -1,46 +1,49 @@
-//! Text from anywhere, made fit for a line: what ends a line somewhere or moves a cursor is written as an escape.
+//! Escaping of untrusted text for a log line: characters that end a line or move a terminal's cursor become escape sequences.
 
 use std::fmt::{self, Write};
 
-/// Of one value; what is longer is cut.
-const MAX_VALUE: usize = 2 << 10;
+/// Longer values are truncated.
+const MAX_VALUE_BYTES: usize = 2 << 10;
 
-/// Where a text goes.
+/// The syntax of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
-    /// Between the quotes of a JSON string.
+pub(super) enum EscapeMode {
+    /// The content of a JSON string.
     Json,
-    /// A line for people.
+    /// A human-readable line.
     Plain,
 }
 
-/// Escapes what is written to it, and cuts it.
-pub(super) struct Escaped<'a> {
+/// Escapes and truncates what is written to it.
+pub(super) struct EscapingWriter<'a> {
     out: &'a mut String,
-    into: Into,
-    left: usize,
+    mode: EscapeMode,
+    remaining: usize,
 }
 
-impl<'a> Escaped<'a> {
-    pub(super) fn new(out: &'a mut String, into: Into) -> Self {
-        let left = MAX_VALUE;
-        Self { out, into, left }
+impl<'a> EscapingWriter<'a> {
+    pub(super) fn new(out: &'a mut String, mode: EscapeMode) -> Self {
+        Self {
+            out,
+            mode,
+            remaining: MAX_VALUE_BYTES,
+        }
     }
 
     fn escape(&mut self, c: char) {
-        match (c, self.into) {
-            ('"' | '\\', Into::Json) => {
+        match (c, self.mode) {
+            ('"' | '\\', EscapeMode::Json) => {
                 self.out.push('\\');
                 self.out.push(c);
             }
             ('\n', _) => self.out.push_str("\\n"),
             ('\r', _) => self.out.push_str("\\r"),
             ('\t', _) => self.out.push_str("\\t"),
-            (c, Into::Json) if is_unfit(c) => {
-                // All of them stand in the basic plane.
+            (c, EscapeMode::Json) if needs_escape(c) => {
+                // All of them are in the basic multilingual plane, so four digits are enough.
                 _ = write!(self.out, "\\u{:04x}", u32::from(c));
             }
-            (c, Into::Plain) if is_unfit(c) => {
+            (c, EscapeMode::Plain) if needs_escape(c) => {
                 _ = write!(self.out, "\\u{{{:x}}}", u32::from(c));
             }
             (c, _) => self.out.push(c),
@@ -48,30 +51,34 @@ impl<'a> Escaped<'a> {
     }
 }
 
-/// Control characters, line ends of Unicode, and what makes text run backwards.
-fn is_unfit(c: char) -> bool {
+/// Returns whether `c` is a control character, a Unicode line separator, or changes the direction of text.
+fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Whether a byte begins something that has to be looked at.
-fn needs_a_look(byte: u8) -> bool {
+/// Returns whether `byte` may start a character to escape.
+fn is_special(byte: u8) -> bool {
     !(0x20..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\')
 }
 
-impl Write for Escaped<'_> {
+impl Write for EscapingWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Ok(());
         }
-        let (mut rest, is_cut) = match text.split_at_checked(text.floor_char_boundary(self.left)) {
-            Some((kept, cut)) => (kept, !cut.is_empty()),
+        let (mut rest, is_truncated) = match text.split_at_checked(text.floor_char_boundary(self.remaining)) {
+            Some((head, tail)) => (head, !tail.is_empty()),
             None => (text, false),
         };
-        self.left = if is_cut { 0 } else { self.left - rest.len() };
+        self.remaining = if is_truncated {
+            0
+        } else {
+            self.remaining - rest.len()
+        };
         while let Some((plain, special)) = rest
             .bytes()
-            .position(needs_a_look)
+            .position(is_special)
             .and_then(|at| rest.split_at_checked(at))
         {
             self.out.push_str(plain);
@@ -82,7 +89,7 @@ impl Write for Escaped<'_> {
             rest = chars.as_str();
         }
         self.out.push_str(rest);
-        if is_cut {
+        if is_truncated {
             self.out.push('…');
         }
         Ok(())
@@ -95,16 +102,18 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Escaped, Into, MAX_VALUE, is_unfit};
+    use super::{EscapeMode, EscapingWriter, MAX_VALUE_BYTES, needs_escape};
 
-    fn escaped(text: &str, into: Into) -> String {
+    fn escaped(text: &str, mode: EscapeMode) -> String {
         let mut out = String::new();
-        Escaped::new(&mut out, into).write_str(text).expect("no error");
+        EscapingWriter::new(&mut out, mode)
+            .write_str(text)
+            .expect("no error");
         out
     }
 
     #[test]
-    fn what_could_end_a_line_or_move_a_cursor_is_escaped() {
+    fn escapes_line_ends_and_control_characters() {
         for (text, json, plain) in [
             ("a b", "a b", "a b"),
             ("\"\\", "\\\"\\\\", "\"\\"),
@@ -114,26 +123,29 @@ mod tests {
             ("\u{2028}\u{202e}", "\\u2028\\u202e", "\\u{2028}\\u{202e}"),
             ("é👪", "é👪", "é👪"),
         ] {
-            assert_eq!(escaped(text, Into::Json), json, "{text:?}");
-            assert_eq!(escaped(text, Into::Plain), plain, "{text:?}");
+            assert_eq!(escaped(text, EscapeMode::Json), json, "{text:?}");
+            assert_eq!(escaped(text, EscapeMode::Plain), plain, "{text:?}");
         }
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let long = format!("a{}", "é".repeat(MAX_VALUE));
-        let cut = escaped(&long, Into::Plain);
-        assert!(cut.len() <= MAX_VALUE + "…".len() && cut.ends_with("é…"), "{cut}");
-        let exact = "x".repeat(MAX_VALUE);
-        assert_eq!(escaped(&exact, Into::Plain), exact);
+    fn truncates_long_values_at_a_character_boundary() {
+        let long = format!("a{}", "é".repeat(MAX_VALUE_BYTES));
+        let truncated = escaped(&long, EscapeMode::Plain);
+        assert!(
+            truncated.len() <= MAX_VALUE_BYTES + "…".len() && truncated.ends_with("é…"),
+            "{truncated}"
+        );
+        let exact = "x".repeat(MAX_VALUE_BYTES);
+        assert_eq!(escaped(&exact, EscapeMode::Plain), exact);
         let mut out = String::new();
-        let mut pieces = Escaped::new(&mut out, Into::Plain);
-        for _ in 0..=MAX_VALUE {
+        let mut pieces = EscapingWriter::new(&mut out, EscapeMode::Plain);
+        for _ in 0..=MAX_VALUE_BYTES {
             pieces.write_str("xy").expect("no error");
         }
         assert_eq!(
             out.len(),
-            MAX_VALUE + if out.ends_with('…') { "…".len() } else { 0 }
+            MAX_VALUE_BYTES + if out.ends_with('…') { "…".len() } else { 0 }
         );
     }
 
@@ -141,16 +153,16 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn json_reads_back_what_was_written(text in any::<String>()) {
-            let json = escaped(&text, Into::Json);
-            prop_assert!(!json.chars().any(is_unfit), "{json:?}");
+        fn json_parses_back_to_the_original(text in any::<String>()) {
+            let json = escaped(&text, EscapeMode::Json);
+            prop_assert!(!json.chars().any(needs_escape), "{json:?}");
             let read: String = serde_json::from_str(&format!("\"{json}\"")).expect("a JSON string");
             prop_assert_eq!(read, text);
         }
 
         #[test]
-        fn a_plain_text_is_one_line(text in any::<String>()) {
-            prop_assert!(!escaped(&text, Into::Plain).chars().any(is_unfit));
+        fn plain_text_stays_on_one_line(text in any::<String>()) {
+            prop_assert!(!escaped(&text, EscapeMode::Plain).chars().any(needs_escape));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The log file, and the older ones beside it: `name`, `name.1` and so on, the highest number the oldest.
+//! The log file and its rotated predecessors: `name`, `name.1` and so on; the highest number is the oldest.
 //!
-//! All of them together stay under the limit at every moment, whatever was there before. A line is never split over two
-//! files, and a file that is full is renamed, so that whoever follows it by its inode reads it to its end. What is on the
-//! disk is asked anew for every write: somebody may have removed, truncated or moved files meanwhile.
+//! Their total size stays below the limit at all times, also when an earlier run left larger files. A line is never split across
+//! two files. A full file is renamed, so that a collector which follows the inode reads it to its end. Every write checks the files
+//! on disk again, because other processes may remove, truncate or move them.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -10,36 +10,36 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use super::MAX_LINE;
-use super::queue::{Lost, Sink, count};
+use super::line_queue::{Sink, WriteError, count_lines};
 
-/// When the limit is reached, a fourth of what is kept goes.
+/// At the limit the oldest file is removed: a quarter of the log.
 const FILES: u32 = 4;
-/// A file takes at least one line of any length.
+/// Each file holds at least one line of any length.
 const MIN_BYTES: u64 = FILES as u64 * MAX_LINE as u64;
-/// Of a file that is made: for this user, and a collector in its group.
-const MODE: u32 = 0o640;
+/// Permissions of new files: read and write for this user, read for a collector in its group.
+const FILE_MODE: u32 = 0o640;
 
-/// The files.
-pub(super) struct Files {
+/// A log file that is rotated by size.
+pub(super) struct RotatingFile {
     path: PathBuf,
-    max: u64,
+    max_bytes: u64,
     current: Option<File>,
 }
 
-impl Files {
-    /// Opens the newest, or makes it.
-    pub(super) fn open(path: PathBuf, max: u64) -> io::Result<Self> {
-        let mut files = Self {
+impl RotatingFile {
+    /// Opens or creates the current file.
+    pub(super) fn open(path: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        let mut file = Self {
             path,
-            max: max.max(MIN_BYTES),
+            max_bytes: max_bytes.max(MIN_BYTES),
             current: None,
         };
-        files.current()?;
-        Ok(files)
+        file.current()?;
+        Ok(file)
     }
 
-    /// The one that is `age` files old.
-    fn path(&self, age: u32) -> PathBuf {
+    /// Returns the path of the file after `age` rotations.
+    fn path_at(&self, age: u32) -> PathBuf {
         match age {
             0 => self.path.clone(),
             age => {
@@ -50,12 +50,12 @@ impl Files {
         }
     }
 
-    /// The newest and its length.
+    /// Returns the current file and its length. Reopens it if the path now leads to another file.
     fn current(&mut self) -> io::Result<(&mut File, u64)> {
-        let found = existing(fs::metadata(&self.path))?;
-        // A device such as /dev/stdout must not be renamed.
+        let found = if_exists(fs::metadata(&self.path))?;
+        // A device such as /dev/stdout must not be renamed by a rotation.
         if found.as_ref().is_some_and(|found| !found.is_file()) {
-            return Err(io::Error::other("not a file"));
+            return Err(io::Error::other("not a regular file"));
         }
         let same = |open: &Metadata| {
             let is_same = |found: &Metadata| (found.dev(), found.ino()) == (open.dev(), open.ino());
@@ -65,9 +65,9 @@ impl Files {
             Some(file) if same(&file.metadata()?) => file,
             _ => {
                 let mut options = OpenOptions::new();
-                options.read(true).append(true).create(true).mode(MODE);
+                options.read(true).append(true).create(true).mode(FILE_MODE);
                 let file = options.open(&self.path)?;
-                if is_torn(&file)? {
+                if ends_in_partial_line(&file)? {
                     self.rotate()?;
                     options.open(&self.path)?
                 } else {
@@ -79,61 +79,61 @@ impl Files {
         Ok((self.current.insert(file), length))
     }
 
-    /// Makes the newest the second newest and so on, up to the first number that is not taken; if all are, the oldest goes.
+    /// Renames each file to the next number, up to the first unused one. Removes the oldest if all are used.
     fn rotate(&mut self) -> io::Result<()> {
         self.current = None;
         let mut age = 0;
-        while age < FILES && existing(fs::symlink_metadata(self.path(age)))?.is_some() {
+        while age < FILES && if_exists(fs::symlink_metadata(self.path_at(age)))?.is_some() {
             age += 1;
         }
         if age == FILES {
             age -= 1;
-            fs::remove_file(self.path(age))?;
+            fs::remove_file(self.path_at(age))?;
         }
         while age > 0 {
-            fs::rename(self.path(age - 1), self.path(age))?;
+            fs::rename(self.path_at(age - 1), self.path_at(age))?;
             age -= 1;
         }
         Ok(())
     }
 
-    /// Removes the oldest until `more` bytes fit under the limit.
-    fn make_room(&self, more: u64) -> io::Result<()> {
+    /// Removes the oldest files until `additional` bytes fit below the limit.
+    fn remove_oldest(&self, additional: u64) -> io::Result<()> {
         let mut lengths = Vec::new();
         for age in 0..FILES {
-            let found = existing(fs::metadata(self.path(age)))?;
+            let found = if_exists(fs::metadata(self.path_at(age)))?;
             lengths.push(found.map(|found| found.len()));
         }
         let mut total: u64 = lengths.iter().flatten().sum();
         for (age, length) in (0..FILES).zip(lengths).skip(1).rev() {
-            if let Some(length) = length.filter(|_| total + more > self.max) {
-                fs::remove_file(self.path(age))?;
+            if let Some(length) = length.filter(|_| total + additional > self.max_bytes) {
+                fs::remove_file(self.path_at(age))?;
                 total -= length;
             }
         }
         Ok(())
     }
 
-    /// Writes `lines`, and leaves in them what it could not.
+    /// Writes `lines`. On an error `lines` is the part that was not written.
     fn append(&mut self, lines: &mut &[u8]) -> io::Result<()> {
-        let share = self.max / u64::from(FILES);
+        let max_file_bytes = self.max_bytes / u64::from(FILES);
         while !lines.is_empty() {
             let (_, length) = self.current()?;
-            let room = usize::try_from(share.saturating_sub(length)).unwrap_or(usize::MAX);
-            let Some((chunk, rest)) = whole_lines(lines, room) else {
+            let available = usize::try_from(max_file_bytes.saturating_sub(length)).unwrap_or(usize::MAX);
+            let Some((chunk, rest)) = split_whole_lines(lines, available) else {
                 if length == 0 {
-                    return Err(io::Error::other("a line is longer than a file may be"));
+                    return Err(io::Error::other("the line exceeds the maximum size of a file"));
                 }
                 self.rotate()?;
                 continue;
             };
-            self.make_room(chunk.len() as u64)?;
+            self.remove_oldest(chunk.len() as u64)?;
             let Some(file) = &mut self.current else {
                 continue;
             };
             if let Err((written, error)) = write_all(file, chunk) {
-                // A part of a line would spoil the next one.
-                let whole = whole_lines(chunk, written).map_or(0, |(whole, _)| whole.len());
+                // Remove a partial line: the next line would be appended to it.
+                let whole = split_whole_lines(chunk, written).map_or(0, |(whole, _)| whole.len());
                 _ = file.set_len(length + whole as u64);
                 *lines = lines.split_at_checked(whole).map_or(&[], |(_, rest)| rest);
                 return Err(error);
@@ -144,28 +144,28 @@ impl Files {
     }
 }
 
-impl Sink for Files {
-    fn write(&mut self, mut lines: &[u8]) -> Result<(), Lost> {
+impl Sink for RotatingFile {
+    fn write(&mut self, mut lines: &[u8]) -> Result<(), WriteError> {
         self.append(&mut lines).map_err(|error| {
             self.current = None;
-            Lost {
-                lines: count(lines),
+            WriteError {
+                lines: count_lines(lines),
                 error,
             }
         })
     }
 }
 
-/// `None` if there is nothing.
-fn existing(found: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
+/// Maps "not found" to `None`.
+fn if_exists(found: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match found {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         found => found.map(Some),
     }
 }
 
-/// Whether the last line has no end: whoever wrote it was killed.
-fn is_torn(file: &File) -> io::Result<bool> {
+/// Returns whether the last line lacks its newline, because the process that wrote it was killed.
+fn ends_in_partial_line(file: &File) -> io::Result<bool> {
     let Some(last) = file.metadata()?.len().checked_sub(1) else {
         return Ok(false);
     };
@@ -174,14 +174,14 @@ fn is_torn(file: &File) -> io::Result<bool> {
     Ok(byte != *b"\n")
 }
 
-/// As many whole lines as `room` bytes hold, and the rest; `None` if that is not one.
-fn whole_lines(lines: &[u8], room: usize) -> Option<(&[u8], &[u8])> {
-    let (within, _) = lines.split_at_checked(room.min(lines.len()))?;
+/// Splits off as many whole lines as fit into `max_bytes`; `None` if not even one does.
+fn split_whole_lines(lines: &[u8], max_bytes: usize) -> Option<(&[u8], &[u8])> {
+    let (within, _) = lines.split_at_checked(max_bytes.min(lines.len()))?;
     let end = within.iter().rposition(|byte| *byte == b'\n')?;
     lines.split_at_checked(end + 1)
 }
 
-/// How many bytes were written goes with the error.
+/// Writes all of `bytes`. An error comes with the number of bytes written before it.
 fn write_all(file: &mut File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut left = bytes;
     while !left.is_empty() {

@@ -1,4 +1,4 @@
-//! A line for people: time, level, and what happened.
+//! Human-readable lines: time, level, message and fields.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
@@ -6,19 +6,19 @@ use std::time::{Duration, SystemTime};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 
-use super::escape::{Escaped, Into};
+use super::escape::{EscapeMode, EscapingWriter};
 use super::level_name;
 
-/// Writes events for people.
-pub(super) struct Pretty {
+/// Formats events as human-readable lines.
+pub(super) struct PrettyFormat {
     pub(super) is_coloured: bool,
 }
 
 const DIM: &str = "\u{1b}[2m";
-const PLAIN: &str = "\u{1b}[0m";
+const RESET: &str = "\u{1b}[0m";
 
-impl Pretty {
-    /// Appends one line, its end included.
+impl PrettyFormat {
+    /// Appends one line, including its newline.
     pub(super) fn write(
         &self,
         line: &mut String,
@@ -26,18 +26,18 @@ impl Pretty {
         metadata: &Metadata<'_>,
         event: &Event<'_>,
     ) {
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut fields = FieldCollector::default();
+        event.record(&mut fields);
         let level = *metadata.level();
         self.in_colour(line, DIM, humantime::format_rfc3339_millis(now));
         line.push(' ');
         let name = level_name(level);
         self.in_colour(line, colour(level), format_args!("{name:>5}"));
-        if said.value("event.action") == Some("request") {
-            write_request(line, &said);
+        if fields.value("event.action") == Some("request") {
+            write_request(line, &fields);
         } else {
-            _ = write!(line, " {}", said.value("message").unwrap_or_default());
-            for (name, value) in &said.0 {
+            _ = write!(line, " {}", fields.value("message").unwrap_or_default());
+            for (name, value) in &fields.0 {
                 if !matches!(*name, "message" | "event.action" | "event.kind") && !name.starts_with("log.") {
                     line.push(' ');
                     self.in_colour(line, DIM, format_args!("{name}="));
@@ -50,7 +50,7 @@ impl Pretty {
 
     fn in_colour(&self, line: &mut String, colour: &str, text: impl fmt::Display) {
         _ = if self.is_coloured {
-            write!(line, "{colour}{text}{PLAIN}")
+            write!(line, "{colour}{text}{RESET}")
         } else {
             write!(line, "{text}")
         };
@@ -66,48 +66,50 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-/// `POST /v1 200 1.2 ms ada cache 0192…`: what is not known is left out.
-fn write_request(line: &mut String, said: &Said) {
+/// Writes `POST /v1 200 1.2 ms ada cache 0192…`, without the fields that the event lacks.
+fn write_request(line: &mut String, fields: &FieldCollector) {
     for name in [
         "http.request.method",
         "shoutback.route",
         "http.response.status_code",
         "error.type",
     ] {
-        if let Some(value) = said.value(name) {
+        if let Some(value) = fields.value(name) {
             _ = write!(line, " {value}");
         }
     }
-    let took = said.value("event.duration").and_then(|value| value.parse().ok());
-    if let Some(took) = took.map(Duration::from_nanos) {
-        _ = write!(line, " {:.1} ms", took.as_secs_f64() * 1e3);
+    let duration = fields
+        .value("event.duration")
+        .and_then(|value| value.parse().ok());
+    if let Some(duration) = duration.map(Duration::from_nanos) {
+        _ = write!(line, " {:.1} ms", duration.as_secs_f64() * 1e3);
     }
     for name in ["client.user.id", "shoutback.source", "http.request.id"] {
-        if let Some(value) = said.value(name) {
+        if let Some(value) = fields.value(name) {
             _ = write!(line, " {value}");
         }
     }
 }
 
-/// An event's fields, escaped.
+/// Collects the fields of an event, escaped.
 #[derive(Default)]
-struct Said(Vec<(&'static str, String)>);
+struct FieldCollector(Vec<(&'static str, String)>);
 
-impl Said {
+impl FieldCollector {
     fn value(&self, name: &str) -> Option<&str> {
-        let field = self.0.iter().find(|(known, _)| *known == name);
+        let field = self.0.iter().find(|(field, _)| *field == name);
         field.map(|(_, value)| value.as_str())
     }
 }
 
-impl Visit for Said {
+impl Visit for FieldCollector {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        _ = write!(Escaped::new(&mut text, Into::Plain), "{value:?}");
+        _ = write!(EscapingWriter::new(&mut text, EscapeMode::Plain), "{value:?}");
         self.0.push((field.name(), text));
     }
 }

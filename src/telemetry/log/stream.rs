@@ -1,4 +1,4 @@
-//! Standard output, or standard error.
+//! Standard output and standard error as log sinks.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -6,17 +6,17 @@ use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::Duration;
 
-use super::queue::{Lost, Sink, count};
+use super::line_queue::{Sink, WriteError, count_lines};
 
-/// Before a pipe that never blocks, and is full, is tried again.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Delay before retrying a write to a full pipe in non-blocking mode.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// Where lines go.
+/// The standard stream to log to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// Where a container's log is collected.
+    /// For services: container runtimes collect it.
     Stdout,
-    /// Where they do not get in the way of what a command prints.
+    /// For commands that print their result on stdout.
     Stderr,
 }
 
@@ -35,26 +35,26 @@ impl Stream {
         }
     }
 
-    /// A descriptor of its own: a write that hangs holds no lock that others need to print.
-    pub(super) fn open(self) -> Pipe {
+    /// Duplicates the file descriptor, so that a blocked write does not hold the lock that `print!` needs.
+    pub(super) fn open(self) -> StdStream {
         let descriptor = match self {
             Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
             Self::Stderr => io::stderr().as_fd().try_clone_to_owned(),
         };
         let file = descriptor.map(File::from);
-        Pipe { stream: self, file }
+        StdStream { stream: self, file }
     }
 }
 
-/// An open stream.
-pub(super) struct Pipe {
+/// An open standard stream.
+pub(super) struct StdStream {
     stream: Stream,
     file: io::Result<File>,
 }
 
-impl Pipe {
-    /// Writes `lines`, and leaves in them what it could not.
-    fn drain(&mut self, lines: &mut &[u8]) -> io::Result<()> {
+impl StdStream {
+    /// Writes `lines`. On an error `lines` is the part that was not written.
+    fn write_lines(&mut self, lines: &mut &[u8]) -> io::Result<()> {
         let file = self
             .file
             .as_mut()
@@ -64,8 +64,8 @@ impl Pipe {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => *lines = lines.split_at_checked(written).map_or(&[], |(_, rest)| rest),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Somebody we share it with has made it so.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(PAUSE),
+                // Another process that shares the pipe has made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(RETRY_DELAY),
                 Err(error) => return Err(error),
             }
         }
@@ -73,20 +73,20 @@ impl Pipe {
     }
 }
 
-impl Sink for Pipe {
-    fn write(&mut self, mut lines: &[u8]) -> Result<(), Lost> {
-        self.drain(&mut lines).map_err(|error| Lost {
-            lines: count(lines),
+impl Sink for StdStream {
+    fn write(&mut self, mut lines: &[u8]) -> Result<(), WriteError> {
+        self.write_lines(&mut lines).map_err(|error| WriteError {
+            lines: count_lines(lines),
             error,
         })
     }
 
-    fn failing(&mut self, error: &io::Error) {
-        // Without LOG_FILE, nobody would learn it from the log.
+    fn on_failing(&mut self, error: &io::Error) {
+        // Without LOG_FILE the operator would not learn of it from the log.
         if self.stream == Stream::Stdout {
             _ = writeln!(
                 io::stderr(),
-                "shoutback: stdout cannot be written ({error}): log lines are dropped"
+                "shoutback: cannot write to stdout ({error}); dropping log lines"
             );
         }
     }

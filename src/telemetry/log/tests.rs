@@ -1,4 +1,4 @@
-//! What events become.
+//! The lines that events are formatted as.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -9,15 +9,15 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use super::{Ecs, EnvFilter, Identity, Pretty, filter_fn, is_fit_to_log};
+use super::{EcsFormat, EnvFilter, Identity, PrettyFormat, filter_fn, is_safe_to_log};
 
-/// Keeps lines.
-struct Kept<W> {
+/// A layer that collects lines.
+struct CollectingLayer<W> {
     lines: Arc<Mutex<String>>,
     write: W,
 }
 
-impl<S: Subscriber, W> Layer<S> for Kept<W>
+impl<S: Subscriber, W> Layer<S> for CollectingLayer<W>
 where
     W: Fn(&mut String, &Metadata<'_>, &Event<'_>) + 'static,
 {
@@ -30,27 +30,27 @@ where
     }
 }
 
-/// What `write` makes of what `say` says at `RUST_LOG=trace`.
-fn written(
+/// Returns the lines that `write` formats from the events of `emit`, at `RUST_LOG=trace`.
+fn formatted(
     write: impl Fn(&mut String, &Metadata<'_>, &Event<'_>) + Send + Sync + 'static,
-    say: impl FnOnce(),
+    emit: impl FnOnce(),
 ) -> String {
     let lines = Arc::new(Mutex::new(String::new()));
-    let kept = Kept {
+    let layer = CollectingLayer {
         lines: Arc::clone(&lines),
         write,
     };
-    let wanted = EnvFilter::new("trace").and(filter_fn(is_fit_to_log));
-    let subscriber = tracing_subscriber::registry().with(kept.with_filter(wanted));
-    tracing::subscriber::with_default(subscriber, say);
+    let filter = EnvFilter::new("trace").and(filter_fn(is_safe_to_log));
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    tracing::subscriber::with_default(subscriber, emit);
     lines.lock().expect("not poisoned").clone()
 }
 
-fn ecs(identity: &Identity, say: impl FnOnce()) -> Vec<Value> {
-    let ecs = Ecs::new(identity);
-    let lines = written(
+fn ecs(identity: &Identity, emit: impl FnOnce()) -> Vec<Value> {
+    let ecs = EcsFormat::new(identity);
+    let lines = formatted(
         move |line, metadata, event| ecs.write(line, UNIX_EPOCH, metadata, event),
-        say,
+        emit,
     );
     assert!(lines.is_empty() || lines.ends_with('\n'), "{lines:?}");
     lines
@@ -59,16 +59,16 @@ fn ecs(identity: &Identity, say: impl FnOnce()) -> Vec<Value> {
         .collect()
 }
 
-fn pretty(is_coloured: bool, say: impl FnOnce()) -> String {
-    let pretty = Pretty { is_coloured };
-    written(
+fn pretty(is_coloured: bool, emit: impl FnOnce()) -> String {
+    let pretty = PrettyFormat { is_coloured };
+    formatted(
         move |line, metadata, event| pretty.write(line, UNIX_EPOCH, metadata, event),
-        say,
+        emit,
     )
 }
 
 #[test]
-fn an_event_is_an_object_of_its_fields_and_what_every_line_says() {
+fn an_event_becomes_an_object_of_its_fields_and_the_identity() {
     let identity = Identity {
         name: "a \"name\"".to_owned(),
         environment: Some("staging".to_owned()),
@@ -81,7 +81,7 @@ fn an_event_is_an_object_of_its_fields_and_what_every_line_says() {
             "event.type" = "access",
             number = 7_u64,
             negative = -7,
-            share = 0.5,
+            ratio = 0.5,
             nonsense = f64::NAN,
             yes = true,
             nothing = None::<u64>,
@@ -99,7 +99,7 @@ fn an_event_is_an_object_of_its_fields_and_what_every_line_says() {
         "event.type": ["access"],
         "number": 7,
         "negative": -7,
-        "share": 0.5,
+        "ratio": 0.5,
         "yes": true,
         "shown": "shown",
         "log.logger": "shoutback::telemetry::log::tests",
@@ -114,11 +114,11 @@ fn an_event_is_an_object_of_its_fields_and_what_every_line_says() {
 }
 
 #[test]
-fn a_library_has_a_message_and_no_fields() {
+fn fields_of_library_events_go_into_the_message() {
     let lines = ecs(&Identity::default(), || {
-        tracing::info!(target: "hyper", action = "theirs", peer = ?"a\nb", "said {}", 1);
+        tracing::info!(target: "hyper", action = "connect", peer = ?"a\nb", "said {}", 1);
     });
-    assert_eq!(lines[0]["message"], "said 1 action=theirs peer=\"a\\nb\"");
+    assert_eq!(lines[0]["message"], "said 1 action=connect peer=\"a\\nb\"");
     assert_eq!(lines[0]["log.logger"], "hyper");
     assert!(
         lines[0].get("action").is_none() && lines[0].get("peer").is_none(),
@@ -127,24 +127,24 @@ fn a_library_has_a_message_and_no_fields() {
 }
 
 #[test]
-fn libraries_say_no_more_than_info_whatever_is_asked_for() {
+fn libraries_log_at_most_info_at_any_filter() {
     let lines = ecs(&Identity::default(), || {
-        tracing::trace!("ours");
-        tracing::trace!(target: "shoutback", "ours");
-        tracing::debug!(target: "hyper::proto", "theirs, with headers");
-        tracing::trace!(target: "shoutbackward", "theirs");
-        tracing::info!(target: "hyper::proto", "theirs");
+        tracing::trace!("own");
+        tracing::trace!(target: "shoutback", "own");
+        tracing::debug!(target: "hyper::proto", "library, with headers");
+        tracing::trace!(target: "shoutbackward", "library");
+        tracing::info!(target: "hyper::proto", "library");
     });
-    let said: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
-    assert_eq!(said, ["ours", "ours", "theirs"]);
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(messages, ["own", "own", "library"]);
 }
 
-/// What somebody might send to end a line, forge another, or move a cursor.
+/// Input that tries to end the line, forge another, and move the cursor.
 const HOSTILE: &str = "a\n{\"message\":\"forged\"}\r\u{2028}\u{2029}\u{85}\0\u{1b}[2J\u{202e}\",\"log.level\":\"error\",\"x\":\"";
 
 #[test]
-fn nothing_that_is_logged_leaves_its_line() {
-    let say = || {
+fn hostile_values_stay_on_their_line() {
+    let emit = || {
         tracing::info!(text = HOSTILE, shown = %HOSTILE, "said {HOSTILE}");
         tracing::info!(target: "library", text = HOSTILE, "said {HOSTILE}");
         tracing::info!(
@@ -156,19 +156,19 @@ fn nothing_that_is_logged_leaves_its_line() {
         let bytes = [&b"\xff\n"[..], HOSTILE.as_bytes()].concat();
         tracing::info!(lossy = %String::from_utf8_lossy(&bytes), debug = ?bytes, "bytes");
     };
-    let lines = ecs(&Identity::default(), say);
+    let lines = ecs(&Identity::default(), emit);
     assert_eq!(lines.len(), 4);
     assert!(lines.iter().all(|line| line["log.level"] == "info"), "{lines:#?}");
     assert_eq!(lines[0]["text"], HOSTILE);
     assert_eq!(lines[0]["message"], format!("said {HOSTILE}"));
-    let lines = pretty(false, say);
+    let lines = pretty(false, emit);
     let ends =
         |c: char| c == '\u{1b}' || c == '\r' || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{202e}');
     assert!(lines.lines().count() == 4 && !lines.contains(ends), "{lines:?}");
 }
 
 #[test]
-fn a_request_is_one_readable_line() {
+fn pretty_formats_a_request_as_one_summary_line() {
     let request = || {
         tracing::info!(
             event.action = "request",
@@ -205,30 +205,30 @@ fn a_request_is_one_readable_line() {
 }
 
 #[test]
-fn another_event_is_its_message_and_its_fields() {
-    let say = || tracing::error!(event.action = "breaker", shoutback.breaker.to = "open", "it went");
+fn pretty_formats_other_events_as_message_and_fields() {
+    let emit = || tracing::error!(event.action = "breaker", shoutback.breaker.to = "open", "it went");
     assert_eq!(
-        pretty(false, say),
+        pretty(false, emit),
         "1970-01-01T00:00:00.000Z error it went shoutback.breaker.to=open\n"
     );
-    let coloured = pretty(true, say);
+    let coloured = pretty(true, emit);
     assert!(coloured.contains("\u{1b}[31merror\u{1b}[0m"), "{coloured:?}");
 }
 
 #[test]
-fn who_logs_while_a_line_is_made_gets_a_line_too() {
-    struct Talks;
+fn logging_while_formatting_a_line_gets_another_buffer() {
+    struct Nested;
 
-    impl fmt::Debug for Talks {
+    impl fmt::Debug for Nested {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             super::with_buffer(|line| assert!(line.is_empty()));
-            f.write_str("talks")
+            f.write_str("nested")
         }
     }
 
     super::with_buffer(|line| {
-        _ = fmt::Write::write_fmt(line, format_args!("{Talks:?}"));
-        assert_eq!(line, "talks");
+        _ = fmt::Write::write_fmt(line, format_args!("{Nested:?}"));
+        assert_eq!(line, "nested");
     });
     super::with_buffer(|line| assert!(line.is_empty()));
 }

@@ -1,4 +1,4 @@
-//! Tokens, and the keys that verify them.
+//! Authentication and the keys that verify tokens.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,52 +6,52 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 
-use super::Register;
+use super::Registry;
 
-/// Decisions about tokens.
+/// Metrics of authentication.
 #[derive(Clone)]
 pub struct AuthMetrics {
     accepted: Counter,
-    refused: Arc<HashMap<&'static str, Counter>>,
-    /// Tokens that needed no signature check.
-    pub remembered: Counter,
-    /// Tokens that were looked up in vain.
-    pub not_remembered: Counter,
+    rejected: Arc<HashMap<&'static str, Counter>>,
+    /// Tokens found in the token cache, which skips the signature check.
+    pub cache_hits: Counter,
+    /// Tokens not found in the token cache.
+    pub cache_misses: Counter,
 }
 
 impl AuthMetrics {
-    pub(super) fn new(register: &Register<'_>, refusals: &[&'static str]) -> Self {
+    pub(super) fn new(registry: &Registry<'_>, rejections: &[&'static str]) -> Self {
         let decisions = |outcome| {
-            let help = "Decisions about requests' tokens: accepted, or the reason of the refusal.";
-            register.counter("shoutback_auth_total", help, &[("outcome", outcome)])
+            let help = "Authentication decisions: accepted, or the reason for the rejection.";
+            registry.counter("shoutback_auth_total", help, &[("outcome", outcome)])
         };
-        let look_ups = |result| {
-            let help = "Look-ups of tokens that were accepted before.";
-            register.counter("shoutback_token_cache_total", help, &[("result", result)])
+        let lookups = |result| {
+            let help = "Lookups in the cache of verified tokens.";
+            registry.counter("shoutback_token_cache_total", help, &[("result", result)])
         };
         Self {
             accepted: decisions("accepted"),
-            refused: Arc::new(
-                refusals
+            rejected: Arc::new(
+                rejections
                     .iter()
                     .map(|reason| (*reason, decisions(reason)))
                     .collect(),
             ),
-            remembered: look_ups("hit"),
-            not_remembered: look_ups("miss"),
+            cache_hits: lookups("hit"),
+            cache_misses: lookups("miss"),
         }
     }
 
-    /// Counts a decision: `None` for a request that was let in.
-    pub fn decided(&self, refusal: Option<&str>) {
-        let counter = refusal.map_or(Some(&self.accepted), |reason| self.refused.get(reason));
+    /// Counts a decision; `rejection` is `None` for an accepted request.
+    pub fn record_decision(&self, rejection: Option<&str>) {
+        let counter = rejection.map_or(Some(&self.accepted), |reason| self.rejected.get(reason));
         if let Some(counter) = counter {
             counter.increment(1);
         }
     }
 }
 
-/// One pool's keys.
+/// Metrics of one user pool's keys.
 pub struct KeyMetrics {
     succeeded: Counter,
     failed: Counter,
@@ -60,10 +60,10 @@ pub struct KeyMetrics {
 }
 
 impl KeyMetrics {
-    pub(super) fn new(register: &Register<'_>, pool: &str) -> Self {
+    pub(super) fn new(registry: &Registry<'_>, pool: &str) -> Self {
         let refreshes = |outcome| {
-            let help = "Fetches of a pool's key set.";
-            register.counter(
+            let help = "Fetches of a user pool's key set, by outcome.";
+            registry.counter(
                 "shoutback_jwks_refresh_total",
                 help,
                 &[("pool", pool), ("outcome", outcome)],
@@ -72,28 +72,28 @@ impl KeyMetrics {
         Self {
             succeeded: refreshes("success"),
             failed: refreshes("failure"),
-            last_success: register.gauge(
+            last_success: registry.gauge(
                 "shoutback_jwks_last_success_timestamp_seconds",
-                "When a pool's key set was last fetched, in seconds since 1970; 0 if never.",
+                "Unix time of the last successful fetch of a user pool's key set; 0 if there was none.",
                 &[("pool", pool)],
             ),
-            keys: register.gauge(
+            keys: registry.gauge(
                 "shoutback_jwks_keys",
-                "Usable keys in a pool's key set.",
+                "Usable keys in a user pool's key set.",
                 &[("pool", pool)],
             ),
         }
     }
 
-    /// A set of `keys` usable keys was fetched at `now`, since 1970.
-    pub fn refreshed(&self, keys: usize, now: Duration) {
+    /// Records a fetch at `now` (time since the Unix epoch) of a set with `keys` usable keys.
+    pub fn record_refresh(&self, keys: usize, now: Duration) {
         self.succeeded.increment(1);
         self.last_success.set(now.as_secs_f64());
         self.keys.set(keys as f64);
     }
 
-    /// A fetch failed.
-    pub fn refresh_failed(&self) {
+    /// Records a failed fetch.
+    pub fn record_refresh_failure(&self) {
         self.failed.increment(1);
     }
 }

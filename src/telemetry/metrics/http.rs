@@ -7,45 +7,45 @@ use std::time::Duration;
 use metrics::{Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{Known, METADATA, OneMore, Register};
+use super::{GaugeGuard, HistogramCache, METADATA, Registry};
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 
-/// A request's labels.
+/// The labels of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HttpLabels {
     /// A known method, or `_OTHER`.
     pub method: &'static str,
     /// The matched route, or `unmatched`; never a raw path.
     pub route: &'static str,
-    /// The status of the answer; `None` if the client went away before there was one.
+    /// The response status; `None` if the client disconnected before the response.
     pub status: Option<u16>,
-    /// The name of the problem; empty if there was none.
+    /// The problem's name; empty if there was no error.
     pub error_type: &'static str,
 }
 
-/// Requests to the public listener.
+/// Metrics of requests to the public listener.
 pub struct HttpMetrics {
     recorder: Arc<PrometheusRecorder>,
-    durations: Known<HttpLabels>,
+    durations: HistogramCache<HttpLabels>,
     active: HashMap<&'static str, Gauge>,
 }
 
 impl HttpMetrics {
-    /// The methods that have a name of their own in a label.
+    /// The known methods, and `_OTHER` for all others.
     const METHODS: [&'static str; 10] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER",
     ];
 
     pub(super) fn new(recorder: Arc<PrometheusRecorder>) -> Self {
-        let register = Register(&recorder);
+        let registry = Registry(&recorder);
         let active = Self::METHODS
             .into_iter()
             .map(|method| {
-                let help = "Requests that are being served.";
+                let help = "Requests in flight on the public listener.";
                 (
                     method,
-                    register.gauge(
+                    registry.gauge(
                         "http_server_active_requests",
                         help,
                         &[("http_request_method", method)],
@@ -56,26 +56,26 @@ impl HttpMetrics {
         recorder.describe_histogram(
             KeyName::from_const_str(SERVER_DURATION),
             Some(Unit::Seconds),
-            "Duration of requests, from the end of their head until the answer is ready.".into(),
+            "Duration of requests, from the end of the request headers until the response is ready.".into(),
         );
         Self {
             recorder,
-            durations: Known::default(),
+            durations: HistogramCache::default(),
             active,
         }
     }
 
-    /// Registers a series at zero.
-    pub fn expect(&self, labels: HttpLabels) {
+    /// Registers a series, so that it is exported at zero.
+    pub fn preregister(&self, labels: HttpLabels) {
         drop(self.duration(labels));
     }
 
-    /// Records a request that is over.
+    /// Records a finished request.
     pub fn record(&self, labels: HttpLabels, duration: Duration) {
         self.duration(labels).record(duration);
     }
 
-    /// The label of `method`.
+    /// Returns the label value of `method`.
     pub fn method_label(method: &::http::Method) -> &'static str {
         Self::METHODS
             .into_iter()
@@ -83,17 +83,18 @@ impl HttpMetrics {
             .unwrap_or("_OTHER")
     }
 
-    /// Counts a request as active until the guard is dropped.
-    pub fn active(&self, method: &'static str) -> OneMore {
+    /// Counts a request as in flight until the guard is dropped.
+    pub fn active(&self, method: &'static str) -> GaugeGuard {
         let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
-        OneMore::on(&gauge)
+        GaugeGuard::increment(&gauge)
     }
 
     fn duration(&self, labels: HttpLabels) -> Histogram {
-        self.durations.get(labels, || self.register(labels))
+        self.durations
+            .get_or_register(labels, || self.register_histogram(labels))
     }
 
-    fn register(&self, labels: HttpLabels) -> Histogram {
+    fn register_histogram(&self, labels: HttpLabels) -> Histogram {
         let status = labels
             .status
             .map_or_else(String::new, |status| status.to_string());

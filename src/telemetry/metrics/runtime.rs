@@ -1,4 +1,4 @@
-//! The process as the operating system sees it, and tokio's runtime. Names and help are those of the crates that know how.
+//! Metrics of the process and of the tokio runtime. Their names and help texts are those of metrics-process and tokio-metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use metrics_process::Collector;
 use tokio_metrics::RuntimeMetricsReporterBuilder;
 
-/// What the runtime did is read this often: Prometheus asks every 15 s at most places, and more often at some.
+/// How often the runtime's metrics are sampled: more often than the usual scrape interval of 15 s.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Figures of the process, which are read when somebody scrapes.
+/// Metrics of the process, read at each scrape.
 pub(super) struct ProcessMetrics(Collector);
 
 impl ProcessMetrics {
@@ -25,8 +25,8 @@ impl ProcessMetrics {
     }
 }
 
-/// Reports on the runtime that this is called in, again and again, until dropped.
-pub(super) fn watch_runtime(recorder: &Arc<PrometheusRecorder>) -> impl Future<Output = ()> + use<> {
+/// Samples the metrics of the current runtime every [`INTERVAL`], until dropped.
+pub(super) fn report_runtime(recorder: &Arc<PrometheusRecorder>) -> impl Future<Output = ()> + use<> {
     let reporter = metrics::with_local_recorder(recorder, || {
         RuntimeMetricsReporterBuilder::default()
             .with_interval(INTERVAL)

@@ -1,4 +1,4 @@
-//! What became of the requests that reached the domain, and how often the cache spared a call.
+//! Requests for a shout, and the shout cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,56 +8,61 @@ use std::time::Instant;
 use metrics::{Counter, Gauge, Histogram, KeyName, Recorder as _, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{METADATA, Register, key};
+use super::{METADATA, Registry, key};
 
 const DURATION: &str = "shoutback_shout_duration_seconds";
 const PANICKED: &str = "internal-error";
 const CANCELLED: &str = "cancelled";
 const NO_SOURCE: &str = "none";
 
-/// How a request for a shout can end, and with whose help.
-type End = (&'static str, &'static str);
+/// The labels `outcome` and `source`.
+type Outcome = (&'static str, &'static str);
 
-/// Requests that reached the domain.
+/// Metrics of authenticated requests for a shout.
 pub struct ShoutMetrics {
-    clients: HashMap<String, HashMap<End, Counter>>,
+    clients: HashMap<String, HashMap<Outcome, Counter>>,
     durations: HashMap<&'static str, Histogram>,
 }
 
 impl ShoutMetrics {
-    /// What stands in `outcome` for a shout.
+    /// The `outcome` of a successful request.
     const SUCCESS: &'static str = "success";
     const SOURCES: [&'static str; 6] = ["upstream", "cache", "coalesced", "stale", "fallback", NO_SOURCE];
-    /// Of a call that failed: one's own, or that of somebody else.
-    const FAILING: [&'static str; 2] = ["upstream", "coalesced"];
+    /// The sources of a failure: the request's own call, or a coalesced one.
+    const FAILURE_SOURCES: [&'static str; 2] = ["upstream", "coalesced"];
 
-    /// `failures` are the names of the problems that the domain can end in.
+    /// `failures` are the names of the problems that a request for a shout can end in.
     pub(super) fn new<'a>(
         recorder: &PrometheusRecorder,
         clients: impl Iterator<Item = &'a str>,
         failures: &[&'static str],
     ) -> Self {
-        let register = Register(recorder);
-        let ends: Vec<End> = Self::SOURCES
+        let registry = Registry(recorder);
+        let outcomes: Vec<Outcome> = Self::SOURCES
             .into_iter()
             .map(|source| (Self::SUCCESS, source))
             .chain(
                 failures
                     .iter()
-                    .flat_map(|failure| Self::FAILING.map(|source| (*failure, source))),
+                    .flat_map(|failure| Self::FAILURE_SOURCES.map(|source| (*failure, source))),
             )
             .chain([(CANCELLED, NO_SOURCE)])
             .collect();
-        let count = |client: &str, (outcome, source): End| {
-            let help = "Requests for a shout: whose, how they ended, and where the answer came from.";
+        let counter = |client: &str, (outcome, source): Outcome| {
+            let help = "Requests for a shout, by client, outcome and source of the response.";
             let labels = [("client_id", client), ("outcome", outcome), ("source", source)];
-            register.counter("shoutback_shouts_total", help, &labels)
+            registry.counter("shoutback_shouts_total", help, &labels)
         };
-        let of_client = |client: &str| ends.iter().map(|end| (*end, count(client, *end))).collect();
+        let of_client = |client: &str| {
+            outcomes
+                .iter()
+                .map(|outcome| (*outcome, counter(client, *outcome)))
+                .collect()
+        };
         recorder.describe_histogram(
             KeyName::from_const_str(DURATION),
             Some(Unit::Seconds),
-            "Time that the domain took for an answer, whatever it was, by where that came from.".into(),
+            "Time to produce a shout or fail, by source of the response.".into(),
         );
         let duration = |source| recorder.register_histogram(&key(DURATION, &[("source", source)]), &METADATA);
         Self {
@@ -68,75 +73,75 @@ impl ShoutMetrics {
         }
     }
 
-    /// A request for a shout begins.
-    pub fn open(self: &Arc<Self>, client_id: &Arc<str>) -> ShoutAccount {
-        ShoutAccount {
+    /// Starts the record of a request.
+    pub fn start(self: &Arc<Self>, client_id: &Arc<str>) -> ShoutRecord {
+        ShoutRecord {
             metrics: Arc::clone(self),
             client_id: Arc::clone(client_id),
-            began: Instant::now(),
-            end: None,
+            started: Instant::now(),
+            outcome: None,
         }
     }
 }
 
-/// A request for a shout; recorded when it is dropped, as cancelled unless its end was told.
-pub struct ShoutAccount {
+/// A request for a shout. Recorded on drop: as cancelled (or an internal error during a panic), unless it succeeded or failed.
+pub struct ShoutRecord {
     metrics: Arc<ShoutMetrics>,
     client_id: Arc<str>,
-    began: Instant,
-    end: Option<End>,
+    started: Instant,
+    outcome: Option<Outcome>,
 }
 
-impl ShoutAccount {
-    /// There is a shout, from `source`.
+impl ShoutRecord {
+    /// Records a success from `source`.
     pub fn succeeded(mut self, source: &'static str) {
-        self.end = Some((ShoutMetrics::SUCCESS, source));
+        self.outcome = Some((ShoutMetrics::SUCCESS, source));
     }
 
-    /// There is none; `problem` is what the caller is told, `source` whose call it was that failed.
+    /// Records a failure: the `problem` sent to the client, and whose call failed (`source`).
     pub fn failed(mut self, problem: &'static str, source: &'static str) {
-        self.end = Some((problem, source));
+        self.outcome = Some((problem, source));
     }
 }
 
-impl Drop for ShoutAccount {
+impl Drop for ShoutRecord {
     fn drop(&mut self) {
         let clients = &self.metrics.clients;
         let client = clients.get(&*self.client_id).or_else(|| clients.get("other"));
-        let end = match self.end {
-            Some(end) => end,
+        let outcome = match self.outcome {
+            Some(outcome) => outcome,
             None if panicking() => (PANICKED, "upstream"),
             None => (CANCELLED, NO_SOURCE),
         };
-        if let Some(counter) = client.and_then(|ends| ends.get(&end)) {
+        if let Some(counter) = client.and_then(|outcomes| outcomes.get(&outcome)) {
             counter.increment(1);
         }
-        let source = self.end.map(|(_, source)| source);
+        let source = self.outcome.map(|(_, source)| source);
         if let Some(duration) = source.and_then(|source| self.metrics.durations.get(source)) {
-            duration.record(self.began.elapsed());
+            duration.record(self.started.elapsed());
         }
     }
 }
 
-/// The cache of shouts.
+/// Metrics of the shout cache.
 #[derive(Clone)]
 pub struct CacheMetrics {
-    /// Answered from it.
+    /// A fresh entry was found.
     pub hit: Counter,
-    /// It had an answer that was too old.
+    /// A stale entry was found.
     pub stale: Counter,
-    /// It had none.
+    /// No entry was found.
     pub miss: Counter,
-    /// It was not asked, because the caller did not want that or there is none.
+    /// The cache was not used: the client bypassed it or it is disabled.
     pub bypass: Counter,
-    /// What its entries take.
+    /// The size of all entries.
     pub bytes: Gauge,
 }
 
 impl CacheMetrics {
-    /// Metrics that nobody reads.
+    /// Returns metrics that record nothing.
     #[cfg(test)]
-    pub(crate) fn unseen() -> Self {
+    pub(crate) fn noop() -> Self {
         Self {
             hit: Counter::noop(),
             stale: Counter::noop(),
@@ -146,19 +151,19 @@ impl CacheMetrics {
         }
     }
 
-    pub(super) fn new(register: &Register<'_>) -> Self {
+    pub(super) fn new(registry: &Registry<'_>) -> Self {
         let requests = |result| {
-            let help = "Look-ups in the cache of shouts.";
-            register.counter("shoutback_cache_requests_total", help, &[("result", result)])
+            let help = "Lookups in the shout cache, by result.";
+            registry.counter("shoutback_cache_requests_total", help, &[("result", result)])
         };
         Self {
             hit: requests("hit"),
             stale: requests("stale"),
             miss: requests("miss"),
             bypass: requests("bypass"),
-            bytes: register.gauge(
+            bytes: registry.gauge(
                 "shoutback_cache_bytes",
-                "What the entries of the cache of shouts take.",
+                "Size of the shout cache's entries in bytes.",
                 &[],
             ),
         }

@@ -1,4 +1,4 @@
-//! Calls to SHOUTCLOUD: attempts, retries and their budget, the breaker, who is under way and who waits.
+//! Calls to SHOUTCLOUD: attempts, retries and their budget, the circuit breaker, calls in flight and queued.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,42 +7,42 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{Known, METADATA, Register};
+use super::{HistogramCache, METADATA, Registry};
 
 const CLIENT_DURATION: &str = "http_client_request_duration_seconds";
 
-/// What stands in `error_type` for an attempt that was given up before it had ended.
+/// The `error_type` of an attempt that was dropped before it finished.
 const CANCELLED: &str = "cancelled";
 
-/// How an attempt ended.
+/// The labels of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptLabels {
-    /// The status of the answer, if there was one.
+    /// The response status, if there was a response.
     pub status: Option<u16>,
-    /// Empty if it was a shout.
+    /// The kind of failure; empty for a success.
     pub error_type: &'static str,
 }
 
-/// Calls to SHOUTCLOUD.
+/// Metrics of calls to SHOUTCLOUD.
 pub struct UpstreamMetrics {
     recorder: Arc<PrometheusRecorder>,
-    durations: Known<AttemptLabels>,
+    durations: HistogramCache<AttemptLabels>,
     server_address: String,
     retries: HashMap<&'static str, Counter>,
-    /// Retries that can be paid.
+    /// Retries that the budget allows now.
     pub budget: Gauge,
     state: HashMap<&'static str, Gauge>,
     transitions: HashMap<(&'static str, &'static str), Counter>,
-    /// Calls that are under way, their waits between attempts included.
+    /// Calls in flight, including their backoff between attempts.
     pub in_flight: Gauge,
-    /// Calls that wait for one of those to end.
+    /// Calls waiting for the bulkhead's limit.
     pub queued: Gauge,
 }
 
 impl UpstreamMetrics {
-    /// The states of the breaker.
+    /// The states of the circuit breaker.
     const STATES: [&'static str; 3] = ["closed", "open", "half_open"];
-    /// How it can change.
+    /// Its possible transitions.
     const TRANSITIONS: [(&'static str, &'static str); 4] = [
         ("closed", "open"),
         ("open", "half_open"),
@@ -50,67 +50,68 @@ impl UpstreamMetrics {
         ("half_open", "closed"),
     ];
 
-    /// `attempts` are the ends of attempts that are expected, `reasons` those after which another is made.
+    /// `attempts` are the label sets to register at zero, `reasons` the retryable failures.
     pub(super) fn new(
         recorder: &Arc<PrometheusRecorder>,
         server_address: &str,
         attempts: &[AttemptLabels],
         reasons: &[&'static str],
     ) -> Self {
-        let register = Register(recorder);
+        let registry = Registry(recorder);
         recorder.describe_histogram(
             KeyName::from_const_str(CLIENT_DURATION),
             Some(Unit::Seconds),
-            "Duration of attempts to call SHOUTCLOUD, from connecting to the last byte of the answer.".into(),
+            "Duration of attempts to call SHOUTCLOUD, from connecting to the last byte of the response."
+                .into(),
         );
         let retries = |reason| {
-            let help = "Attempts made because the one before ended so.";
-            register.counter("shoutback_upstream_retries_total", help, &[("reason", reason)])
+            let help = "Retries of calls to SHOUTCLOUD, by the failure of the previous attempt.";
+            registry.counter("shoutback_upstream_retries_total", help, &[("reason", reason)])
         };
         let state = |state| {
-            let help = "1 for the state that the circuit breaker is in, 0 for the others.";
-            register.gauge("shoutback_breaker_state", help, &[("state", state)])
+            let help = "State of the circuit breaker: 1 for the current state, 0 for the others.";
+            registry.gauge("shoutback_breaker_state", help, &[("state", state)])
         };
         let transition = |(from, to)| {
-            let help = "Changes of the circuit breaker's state.";
+            let help = "State transitions of the circuit breaker.";
             let labels = [("from", from), ("to", to)];
-            register.counter("shoutback_breaker_transitions_total", help, &labels)
+            registry.counter("shoutback_breaker_transitions_total", help, &labels)
         };
         let metrics = Self {
             recorder: Arc::clone(recorder),
-            durations: Known::default(),
+            durations: HistogramCache::default(),
             server_address: server_address.to_owned(),
             retries: reasons.iter().map(|reason| (*reason, retries(reason))).collect(),
-            budget: register.gauge(
+            budget: registry.gauge(
                 "shoutback_retry_budget_remaining",
-                "Retries that can be paid; each call adds a part of one.",
+                "Retries that the retry budget allows now; each call adds a fraction of one.",
                 &[],
             ),
             state: Self::STATES.map(|name| (name, state(name))).into(),
             transitions: Self::TRANSITIONS.map(|pair| (pair, transition(pair))).into(),
-            in_flight: register.gauge(
+            in_flight: registry.gauge(
                 "shoutback_upstream_in_flight",
-                "Calls to SHOUTCLOUD that are under way, their waits between attempts included.",
+                "Calls to SHOUTCLOUD in flight, including their backoff between attempts.",
                 &[],
             ),
-            queued: register.gauge(
+            queued: registry.gauge(
                 "shoutback_upstream_queued",
-                "Calls to SHOUTCLOUD that wait for one under way to end.",
+                "Calls to SHOUTCLOUD waiting for the concurrency limit.",
                 &[],
             ),
         };
-        metrics.breaker_is("closed");
+        metrics.set_state("closed");
         for labels in attempts {
             drop(metrics.duration(*labels));
         }
         metrics
     }
 
-    /// An attempt begins.
-    pub fn attempt(self: &Arc<Self>) -> AttemptAccount {
-        AttemptAccount {
+    /// Starts the record of an attempt.
+    pub fn start_attempt(self: &Arc<Self>) -> AttemptRecord {
+        AttemptRecord {
             metrics: Arc::clone(self),
-            began: Instant::now(),
+            started: Instant::now(),
             labels: AttemptLabels {
                 status: None,
                 error_type: CANCELLED,
@@ -118,32 +119,33 @@ impl UpstreamMetrics {
         }
     }
 
-    /// Another attempt is made, because the one before ended so.
-    pub fn retried(&self, reason: &str) {
+    /// Counts a retry; `reason` is the failure of the previous attempt.
+    pub fn record_retry(&self, reason: &str) {
         if let Some(counter) = self.retries.get(reason) {
             counter.increment(1);
         }
     }
 
-    /// The breaker goes from one state to another.
-    pub fn breaker_went(&self, from: &'static str, to: &'static str) {
+    /// Counts a transition of the circuit breaker and updates its state.
+    pub fn record_transition(&self, from: &'static str, to: &'static str) {
         if let Some(counter) = self.transitions.get(&(from, to)) {
             counter.increment(1);
         }
-        self.breaker_is(to);
+        self.set_state(to);
     }
 
-    fn breaker_is(&self, current: &str) {
+    fn set_state(&self, current: &str) {
         for (name, gauge) in &self.state {
             gauge.set(if *name == current { 1.0 } else { 0.0 });
         }
     }
 
     fn duration(&self, labels: AttemptLabels) -> Histogram {
-        self.durations.get(labels, || self.register(labels))
+        self.durations
+            .get_or_register(labels, || self.register_histogram(labels))
     }
 
-    fn register(&self, labels: AttemptLabels) -> Histogram {
+    fn register_histogram(&self, labels: AttemptLabels) -> Histogram {
         let status = labels
             .status
             .map_or_else(String::new, |status| status.to_string());
@@ -157,39 +159,39 @@ impl UpstreamMetrics {
     }
 }
 
-/// An attempt under way; recorded when it is dropped, as cancelled unless its end was told.
-pub struct AttemptAccount {
+/// An attempt in progress. Recorded on drop: as cancelled, unless [`AttemptRecord::finish`] was called.
+pub struct AttemptRecord {
     metrics: Arc<UpstreamMetrics>,
-    began: Instant,
+    started: Instant,
     labels: AttemptLabels,
 }
 
-impl AttemptAccount {
-    /// It ended so.
-    pub fn end(mut self, labels: AttemptLabels) {
+impl AttemptRecord {
+    /// Records the attempt with `labels`.
+    pub fn finish(mut self, labels: AttemptLabels) {
         self.labels = labels;
     }
 }
 
-impl Drop for AttemptAccount {
+impl Drop for AttemptRecord {
     fn drop(&mut self) {
-        let took: Duration = self.began.elapsed();
-        self.metrics.duration(self.labels).record(took);
+        let elapsed: Duration = self.started.elapsed();
+        self.metrics.duration(self.labels).record(elapsed);
     }
 }
 
-/// One more on a gauge, until this is dropped.
-pub struct OneMore(Gauge);
+/// Increments a gauge and decrements it on drop.
+pub struct GaugeGuard(Gauge);
 
-impl OneMore {
-    /// Counts from now on.
-    pub fn on(gauge: &Gauge) -> Self {
+impl GaugeGuard {
+    /// Increments `gauge` until the guard is dropped.
+    pub fn increment(gauge: &Gauge) -> Self {
         gauge.increment(1.0);
         Self(gauge.clone())
     }
 }
 
-impl Drop for OneMore {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }

@@ -1,107 +1,108 @@
-//! Sends what waits in the queue, in batches, one after the other.
+//! Exports queued spans in batches, one at a time.
 
 use std::time::Duration;
 
 use opentelemetry_sdk::Resource;
 use tokio::time::sleep;
 
-use super::otlp::{NoExporter, Otlp};
-use super::queue::{Queue, Waiting};
+use super::otlp::{CollectorClient, ExporterBuildError};
+use super::span_queue::{SpanQueue, SpanReceiver};
 use crate::config::Exporter;
 use crate::telemetry::metrics::SpanMetrics;
 
-/// The sender of spans: [`Exports::run`] has to run for as long as there are any.
-pub struct Exports {
-    waiting: Waiting,
-    collector: Otlp,
-    batch: usize,
+/// Exports spans while [`ExportTask::run`] runs.
+pub struct ExportTask {
+    queue: SpanReceiver,
+    collector: CollectorClient,
+    batch_size: usize,
     delay: Duration,
     metrics: SpanMetrics,
-    /// Whether the last batch was not delivered: of those that follow each other only the first is logged.
+    /// Whether the last batch failed or was rejected in part. Only the first of consecutive failures is logged.
     is_failing: bool,
 }
 
-pub(super) fn start(
+pub(super) fn new(
     config: &Exporter,
     resource: &Resource,
     metrics: &SpanMetrics,
-) -> Result<(Queue, Exports), NoExporter> {
-    let (queue, waiting) = Queue::new(config.max_queue_size, config.max_batch_size, metrics.clone());
-    let collector = Otlp::new(config, resource, &waiting.signals.last_call)?;
-    let exports = Exports {
-        waiting,
+) -> Result<(SpanQueue, ExportTask), ExporterBuildError> {
+    let (queue, receiver) = SpanQueue::new(config.max_queue_size, config.max_batch_size, metrics.clone());
+    let collector = CollectorClient::new(config, resource, &receiver.signals.flush_requested)?;
+    let task = ExportTask {
+        queue: receiver,
         collector,
-        batch: config.max_batch_size,
+        batch_size: config.max_batch_size,
         delay: config.schedule_delay,
         metrics: metrics.clone(),
         is_failing: false,
     };
-    Ok((queue, exports))
+    Ok((queue, task))
 }
 
-impl Exports {
-    /// Sends spans until it is dropped.
+impl ExportTask {
+    /// Exports spans until dropped.
     pub async fn run(mut self) {
-        let signals = std::sync::Arc::clone(&self.waiting.signals);
+        let signals = std::sync::Arc::clone(&self.queue.signals);
         loop {
-            let waiting = tokio::select! {
+            let queued = tokio::select! {
                 biased;
-                () = signals.last_call.cancelled(), if !signals.is_over.is_cancelled() => {
-                    self.send_first(self.waiting.spans.len()).await;
-                    signals.is_over.cancel();
+                () = signals.flush_requested.cancelled(), if !signals.flushed.is_cancelled() => {
+                    self.export_first(self.queue.spans.len()).await;
+                    signals.flushed.cancel();
                     continue;
                 }
-                () = signals.batch_is_full.notified() => {
-                    let waiting = self.waiting.spans.len();
-                    waiting - waiting % self.batch
+                () = signals.batch_full.notified() => {
+                    let queued = self.queue.spans.len();
+                    queued - queued % self.batch_size
                 }
-                () = sleep(self.delay) => self.waiting.spans.len(),
+                () = sleep(self.delay) => self.queue.spans.len(),
             };
-            self.send_first(waiting).await;
+            self.export_first(queued).await;
         }
     }
 
-    /// Sends so many of those that wait. Who comes meanwhile waits for the next time.
-    async fn send_first(&mut self, mut left: usize) {
-        while left > 0 {
+    /// Exports the first `remaining` queued spans. Spans that are queued meanwhile are left for the next call.
+    async fn export_first(&mut self, mut remaining: usize) {
+        while remaining > 0 {
             let mut batch = Vec::new();
-            let number = self
-                .waiting
+            let count = self
+                .queue
                 .spans
-                .recv_many(&mut batch, left.min(self.batch))
+                .recv_many(&mut batch, remaining.min(self.batch_size))
                 .await;
-            if number == 0 {
+            if count == 0 {
                 return;
             }
-            left = left.saturating_sub(number);
-            let delivered = self.collector.deliver(batch).await;
-            self.account(number as u64, delivered);
+            remaining = remaining.saturating_sub(count);
+            let outcome = self.collector.export(batch).await;
+            self.record(count as u64, outcome);
         }
     }
 
-    fn account(&mut self, spans: u64, delivered: Result<u64, String>) {
-        let was_failing = std::mem::replace(&mut self.is_failing, !matches!(delivered, Ok(0)));
-        let dropped = match &delivered {
-            Ok(refused) => spans.min(*refused),
+    /// Counts the dropped spans of a batch and logs when export starts to fail or works again.
+    fn record(&mut self, spans: u64, outcome: Result<u64, String>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, !matches!(outcome, Ok(0)));
+        let dropped = match &outcome {
+            Ok(rejected) => spans.min(*rejected),
             Err(_) => spans,
         };
         self.metrics.export_failed.increment(dropped);
-        match delivered {
+        match outcome {
             Err(failure) if !was_failing => tracing::warn!(
                 event.action = "traces",
                 event.kind = "event",
                 error.message = failure,
-                "spans cannot be delivered and are dropped; so are further ones, which are counted and not logged"
+                "cannot export spans; dropping them (further failures are counted, not logged)"
             ),
-            Ok(refused) if refused > 0 && !was_failing => tracing::warn!(
+            Ok(rejected) if rejected > 0 && !was_failing => tracing::warn!(
                 event.action = "traces",
                 event.kind = "event",
-                "the collector refuses spans; so it may further ones, which are counted and not logged"
+                "the collector rejected spans (further rejections are counted, not logged)"
             ),
             Ok(0) if was_failing => tracing::info!(
                 event.action = "traces",
                 event.kind = "event",
-                "spans are delivered again"
+                "span export works again"
             ),
             _ => {}
         }

@@ -1,7 +1,7 @@
-//! OpenTelemetry's own exporter, held to what `config` says.
+//! The OTLP exporter of OpenTelemetry, limited to our configuration.
 //!
-//! Whatever is handed over, opentelemetry-otlp reads the environment when it is built (docs/dependencies.md). Endpoint, protocol
-//! and timeout of ours go before; headers of the environment go before ours, so ours are put in their place at each try.
+//! opentelemetry-otlp also reads environment variables when it is built (docs/dependencies.md). Our endpoint, protocol and timeout
+//! override them, but our headers do not, so the client replaces the headers of each attempt.
 
 use std::error::Error;
 use std::fmt;
@@ -14,8 +14,8 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
-    ExporterBuildError, Protocol as Encoding, RetryPolicy, SpanExporter, WithExportConfig as _,
-    WithHttpConfig as _, WithTonicConfig as _,
+    Protocol as Encoding, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+    WithTonicConfig as _,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
@@ -29,58 +29,58 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use crate::config::{Exporter, Protocol};
 use crate::outbound::{self, ReadError};
 
-/// Between two tries, doubled each time. The longest is what the end of the process may have to wait for.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Replicas that lost their collector together must not come back together.
-const JITTER: Duration = Duration::from_millis(250);
-/// An answer says how many spans were refused, and why.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// Exponential backoff between attempts. A shutdown may have to wait for the maximum.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Prevents replicas that lost their collector at the same time from retrying at the same time.
+const MAX_JITTER: Duration = Duration::from_millis(250);
+/// A response states how many spans were rejected, and why.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Why there is no exporter.
+/// The exporter cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub enum NoExporter {
-    /// Of HTTP.
+pub enum ExporterBuildError {
+    /// The HTTP client is at fault.
     #[error(transparent)]
     Client(#[from] reqwest::Error),
-    /// Of gRPC.
+    /// The gRPC channel is at fault.
     #[error("{0}{cause}", cause = .0.source().map(|cause| format!(": {cause}")).unwrap_or_default())]
     Channel(#[from] tonic::transport::Error),
-    /// Of either.
+    /// opentelemetry-otlp rejects the settings.
     #[error(transparent)]
-    Exporter(#[from] ExporterBuildError),
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// A collector. One batch at a time.
-pub(super) struct Otlp {
+/// A client of the collector that exports one batch at a time.
+pub(super) struct CollectorClient {
     exporter: SpanExporter,
-    tries: Arc<Tries>,
+    attempts: Arc<ExportAttempts>,
     timeout: Duration,
 }
 
-impl Otlp {
+impl CollectorClient {
     pub(super) fn new(
         config: &Exporter,
         resource: &Resource,
-        last_call: &CancellationToken,
-    ) -> Result<Self, NoExporter> {
-        let tries = Arc::new(Tries {
+        flush_requested: &CancellationToken,
+    ) -> Result<Self, ExporterBuildError> {
+        let attempts = Arc::new(ExportAttempts {
             batch: Mutex::default(),
-            last_call: last_call.clone(),
+            flush_requested: flush_requested.clone(),
         });
         let retries = RetryPolicy::recommended()
             .with_max_retries(usize::MAX)
-            .with_initial_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT)
-            .with_max_jitter(JITTER);
-        // The exporter's timeout is that of all tries; each one's is its transport's.
+            .with_initial_delay(INITIAL_BACKOFF)
+            .with_max_delay(MAX_BACKOFF)
+            .with_max_jitter(MAX_JITTER);
+        // The exporter's timeout limits all attempts together; each attempt is limited by its transport's.
         let mut exporter = match config.protocol {
             Protocol::Http => SpanExporter::builder()
                 .with_http()
-                .with_http_client(Client {
+                .with_http_client(OtlpHttpClient {
                     client: outbound::client().timeout(config.timeout).build()?,
                     headers: config.headers.clone(),
-                    tries: Arc::clone(&tries),
+                    attempts: Arc::clone(&attempts),
                 })
                 .with_protocol(Encoding::HttpBinary)
                 .with_endpoint(config.endpoint.as_str())
@@ -90,7 +90,7 @@ impl Otlp {
             Protocol::Grpc => SpanExporter::builder()
                 .with_tonic()
                 .with_channel(channel(config)?)
-                .with_interceptor(interceptor(config.headers.clone(), Arc::clone(&tries)))
+                .with_interceptor(interceptor(config.headers.clone(), Arc::clone(&attempts)))
                 .with_protocol(Encoding::Grpc)
                 .with_endpoint(config.endpoint.as_str())
                 .with_timeout(config.export_timeout)
@@ -100,90 +100,92 @@ impl Otlp {
         exporter.set_resource(resource);
         Ok(Self {
             exporter,
-            tries,
+            attempts,
             timeout: config.export_timeout,
         })
     }
 
-    /// Sends a batch until it has arrived, cannot arrive, or is too late; returns how many of its spans were refused, or why
-    /// it has not arrived, which says nothing of headers or of what the collector said.
-    pub(super) async fn deliver(&self, spans: Vec<SpanData>) -> Result<u64, String> {
-        *self.tries.batch() = Batch::default();
+    /// Exports a batch, with retries until the export timeout. Returns how many of its spans were rejected, or the cause of the
+    /// failure, which quotes neither headers nor the collector's response.
+    pub(super) async fn export(&self, spans: Vec<SpanData>) -> Result<u64, String> {
+        *self.attempts.batch() = Batch::default();
         let exported = timeout(self.timeout, self.exporter.export(spans)).await;
-        let batch = std::mem::take(&mut *self.tries.batch());
+        let batch = std::mem::take(&mut *self.attempts.batch());
         match exported {
-            Ok(Ok(())) => Ok(batch.refused),
-            Ok(Err(error)) => Err(batch.failure.unwrap_or_else(|| bare(&error.to_string()))),
-            Err(_) => Err(batch.failure.unwrap_or_else(|| "no answer in time".to_owned())),
+            Ok(Ok(())) => Ok(batch.rejected),
+            Ok(Err(error)) => Err(batch.failure.unwrap_or_else(|| redacted(&error.to_string()))),
+            Err(_) => Err(batch
+                .failure
+                .unwrap_or_else(|| "no response within the export timeout".to_owned())),
         }
     }
 }
 
-/// The exporter's text up to gRPC's code: what follows may quote the peer.
-fn bare(text: &str) -> String {
-    tracing::debug!(error.message = text, "spans cannot be delivered");
+/// Reduces an error of the exporter to its gRPC code, because the rest may quote the collector.
+fn redacted(text: &str) -> String {
+    tracing::debug!(error.message = text, "cannot export spans");
     const CODE: &str = "gRPC code: ";
     let code = text.split_once(CODE).map(|(_, code)| code);
     let code = code.and_then(|code| code.split(':').next());
-    code.map_or_else(|| "no answer".to_owned(), |code| format!("gRPC status {code}"))
+    code.map_or_else(|| "no response".to_owned(), |code| format!("gRPC status {code}"))
 }
 
-/// What is known of the batch that is being sent beyond what the exporter says.
+/// The state of the current batch that the exporter does not report.
 #[derive(Debug)]
-struct Tries {
+struct ExportAttempts {
     batch: Mutex<Batch>,
-    last_call: CancellationToken,
+    flush_requested: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct Batch {
-    was_tried: bool,
-    refused: u64,
+    was_attempted: bool,
+    rejected: u64,
     failure: Option<String>,
 }
 
-impl Tries {
+impl ExportAttempts {
     fn batch(&self) -> MutexGuard<'_, Batch> {
-        self.batch.lock().expect("nobody panics with it")
+        self.batch.lock().expect("no code panics while it holds the lock")
     }
 
-    /// Whether the batch may be tried now: after the last call, nothing is tried twice.
-    fn begin(&self) -> bool {
+    /// Starts an attempt. Returns false if it must not be made: there are no retries during shutdown.
+    fn start(&self) -> bool {
         let mut batch = self.batch();
-        let again = std::mem::replace(&mut batch.was_tried, true);
-        !again || !self.last_call.is_cancelled()
+        let is_retry = std::mem::replace(&mut batch.was_attempted, true);
+        !is_retry || !self.flush_requested.is_cancelled()
     }
 
-    fn failed(&self, why: impl fmt::Display) {
-        self.batch().failure = Some(why.to_string());
+    fn record_failure(&self, cause: impl fmt::Display) {
+        self.batch().failure = Some(cause.to_string());
     }
 }
 
-/// The exporter's way out by HTTP.
-struct Client {
+/// The exporter's HTTP transport.
+struct OtlpHttpClient {
     client: reqwest::Client,
     headers: HeaderMap,
-    tries: Arc<Tries>,
+    attempts: Arc<ExportAttempts>,
 }
 
 #[async_trait]
-impl HttpClient for Client {
+impl HttpClient for OtlpHttpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        if !self.tries.begin() {
-            // An error would be tried again.
+        if !self.attempts.start() {
+            // The exporter would retry after an error, and does not after a 410.
             return Ok(empty(StatusCode::GONE, HeaderMap::new()));
         }
         match self.send(request).await {
-            Ok(answer) => Ok(answer),
+            Ok(response) => Ok(response),
             Err(error) => {
-                self.tries.failed(&error);
+                self.attempts.record_failure(&error);
                 Err(error.into())
             }
         }
     }
 }
 
-impl Client {
+impl OtlpHttpClient {
     async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, ReadError> {
         let mut headers = self.headers.clone();
         for name in [CONTENT_TYPE, USER_AGENT] {
@@ -193,37 +195,39 @@ impl Client {
         }
         *request.headers_mut() = headers;
         let request = request.try_into().map_err(reqwest::Error::without_url)?;
-        let answer = self.client.execute(request).await;
-        // Without the URL, whose query may hold a key.
-        let answer = answer.map_err(reqwest::Error::without_url)?;
-        let status = answer.status();
+        let response = self.client.execute(request).await;
+        // Without the URL, whose query may contain a key.
+        let response = response.map_err(reqwest::Error::without_url)?;
+        let status = response.status();
         if !status.is_success() {
-            self.tries.failed(format_args!("status {status}"));
-            return Ok(empty(status, answer.headers().clone()));
+            self.attempts.record_failure(format_args!("status {status}"));
+            return Ok(empty(status, response.headers().clone()));
         }
-        let body = outbound::read(answer, LONGEST_ANSWER).await?;
-        // The spans have arrived, whatever is said of them.
-        let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
-        let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
-        self.tries.batch().refused = u64::try_from(refused).unwrap_or(0);
+        let body = outbound::read(response, MAX_RESPONSE_BYTES).await?;
+        // The status says that the spans have arrived, so an unreadable body is no failure.
+        let response = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+        let rejected = response
+            .partial_success
+            .map_or(0, |partial| partial.rejected_spans);
+        self.attempts.batch().rejected = u64::try_from(rejected).unwrap_or(0);
         Ok(empty(status, HeaderMap::new()))
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for OtlpHttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Client")
+        f.write_str("OtlpHttpClient")
     }
 }
 
 fn empty(status: StatusCode, headers: HeaderMap) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    answer
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
-/// The exporter's way out by gRPC. It knows no proxies.
+/// Builds the exporter's gRPC transport, which uses no proxy.
 fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.to_string())?
         .connect_timeout(config.timeout)
@@ -234,13 +238,16 @@ fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
     Ok(endpoint.connect_lazy())
 }
 
-/// Runs before each try.
-fn interceptor(headers: HeaderMap, tries: Arc<Tries>) -> impl tonic::service::Interceptor + Clone {
+/// Returns the interceptor of gRPC requests, which runs before each attempt.
+fn interceptor(
+    headers: HeaderMap,
+    attempts: Arc<ExportAttempts>,
+) -> impl tonic::service::Interceptor + Clone {
     move |mut request: tonic::Request<()>| {
-        if !tries.begin() {
-            tries.failed("no answer before the end of the process");
-            // Not tried again.
-            return Err(tonic::Status::failed_precondition("the last call"));
+        if !attempts.start() {
+            attempts.record_failure("no response before the process exited");
+            // The exporter does not retry after this status.
+            return Err(tonic::Status::failed_precondition("shutting down"));
         }
         *request.metadata_mut() = MetadataMap::from_headers(headers.clone());
         Ok(request)

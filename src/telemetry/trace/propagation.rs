@@ -1,7 +1,7 @@
-//! The headers that a trace comes in and goes out with.
+//! Propagation of trace context in HTTP headers.
 //!
-//! The libraries' propagators read them; here stands what these let through: a `traceparent` that is not exactly what W3C's
-//! Trace Context asks for begins a new trace, and so do two of them.
+//! The propagators of the OpenTelemetry crates parse the headers. This module rejects what they accept too leniently: a `traceparent`
+//! that W3C Trace Context does not allow starts a new trace, and so does a repeated one.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -15,53 +15,53 @@ const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const XRAY: &str = "x-amzn-trace-id";
 
-/// The least that everybody has to hand on, says Trace Context; more would wait in memory with every span.
-const LONGEST_STATE: usize = 512;
+/// The length up to which values should be propagated according to W3C Trace Context. Longer ones are ignored, because each span stores them.
+const MAX_STATE_BYTES: usize = 512;
 
-type Format = dyn TextMapPropagator + Send + Sync;
+type DynPropagator = dyn TextMapPropagator + Send + Sync;
 
-pub(super) struct Propagation(Vec<Box<Format>>);
+pub(super) struct Propagators(Vec<Box<DynPropagator>>);
 
-impl Propagation {
-    pub(super) fn new(formats: &[Propagator]) -> Self {
-        let formats = formats.iter().map(|format| -> Box<Format> {
-            match format {
+impl Propagators {
+    pub(super) fn new(configured: &[Propagator]) -> Self {
+        let propagators = configured.iter().map(|propagator| -> Box<DynPropagator> {
+            match propagator {
                 Propagator::TraceContext => Box::new(TraceContextPropagator::new()),
                 Propagator::Baggage => Box::new(BaggagePropagator::new()),
                 Propagator::XRay => Box::new(XrayPropagator::new()),
             }
         });
-        Self(formats.collect())
+        Self(propagators.collect())
     }
 
     pub(super) fn extract(&self, headers: &HeaderMap) -> Context {
-        let headers = Incoming(headers);
-        self.0.iter().fold(Context::new(), |context, format| {
-            format.extract_with_context(&context, &headers)
+        let headers = HeaderExtractor(headers);
+        self.0.iter().fold(Context::new(), |context, propagator| {
+            propagator.extract_with_context(&context, &headers)
         })
     }
 
     pub(super) fn inject(&self, context: &Context, headers: &mut HeaderMap) {
-        for format in &self.0 {
-            format.inject_context(context, &mut Outgoing(headers));
+        for propagator in &self.0 {
+            propagator.inject_context(context, &mut HeaderInjector(headers));
         }
     }
 }
 
-struct Incoming<'a>(&'a HeaderMap);
+struct HeaderExtractor<'a>(&'a HeaderMap);
 
-impl Extractor for Incoming<'_> {
+impl Extractor for HeaderExtractor<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         let mut values = self.0.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
         let is_only = values.next().is_none();
-        let is_good = match name {
-            TRACEPARENT => is_only && is_traceparent(value),
-            TRACESTATE => is_only && value.len() <= LONGEST_STATE,
-            XRAY => is_only && value.len() <= LONGEST_STATE && names_a_span(value),
+        let is_valid = match name {
+            TRACEPARENT => is_only && is_valid_traceparent(value),
+            TRACESTATE => is_only && value.len() <= MAX_STATE_BYTES,
+            XRAY => is_only && value.len() <= MAX_STATE_BYTES && has_root_and_parent(value),
             _ => is_only,
         };
-        is_good.then_some(value)
+        is_valid.then_some(value)
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -69,30 +69,34 @@ impl Extractor for Incoming<'_> {
     }
 }
 
-/// Whether it has the parts that version 0 has, each in full length and lower case. Later versions may have more.
-fn is_traceparent(value: &str) -> bool {
+/// Returns whether `value` has the four fields of version 00 in full length and lower case. Later versions may have more.
+fn is_valid_traceparent(value: &str) -> bool {
     let lengths = [2, 32, 16, 2];
-    let parts: Vec<_> = value.split('-').collect();
-    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_of_its_version = parts.first() != Some(&"00") || parts.len() == lengths.len();
-    is_of_its_version
-        && parts.len() >= lengths.len()
-        && parts
+    let fields: Vec<_> = value.split('-').collect();
+    let is_hex = |field: &str| {
+        field
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let has_valid_count = fields.first() != Some(&"00") || fields.len() == lengths.len();
+    has_valid_count
+        && fields.len() >= lengths.len()
+        && fields
             .iter()
             .zip(lengths)
-            .all(|(part, length)| part.len() == length && is_hex(part))
+            .all(|(field, length)| field.len() == length && is_hex(field))
 }
 
-/// Whether a header of X-Ray's says which span called. That of a load balancer that traces nothing itself has a root alone: taken
-/// for a trace, it would hide the one that another header names.
-fn names_a_span(value: &str) -> bool {
-    let has = |name| value.split(';').any(|part| part.trim().starts_with(name));
+/// Returns whether an X-Ray header names the calling span. Load balancers send a root without a parent; accepted as a context,
+/// it would hide that of another header.
+fn has_root_and_parent(value: &str) -> bool {
+    let has = |name| value.split(';').any(|field| field.trim().starts_with(name));
     has("Root=") && has("Parent=")
 }
 
-struct Outgoing<'a>(&'a mut HeaderMap);
+struct HeaderInjector<'a>(&'a mut HeaderMap);
 
-impl Injector for Outgoing<'_> {
+impl Injector for HeaderInjector<'_> {
     fn set(&mut self, name: &str, value: String) {
         if value.is_empty() {
             return;
@@ -110,10 +114,10 @@ mod tests {
     use http::HeaderMap;
     use opentelemetry::trace::TraceContextExt as _;
 
-    use super::Propagation;
+    use super::Propagators;
     use crate::config::Propagator::{self, Baggage, TraceContext, XRay};
 
-    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn headers(sent: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -123,25 +127,25 @@ mod tests {
         headers
     }
 
-    /// What goes out if that came in, without a span of ours in between.
-    fn through(formats: &[Propagator], sent: &[(&'static str, &str)]) -> HeaderMap {
-        let propagation = Propagation::new(formats);
+    /// Returns the headers injected for the context extracted from `sent`.
+    fn round_trip(propagators: &[Propagator], sent: &[(&'static str, &str)]) -> HeaderMap {
+        let propagators = Propagators::new(propagators);
         let mut out = HeaderMap::new();
-        propagation.inject(&propagation.extract(&headers(sent)), &mut out);
+        propagators.inject(&propagators.extract(&headers(sent)), &mut out);
         out
     }
 
     #[test]
-    fn what_comes_in_goes_out() {
-        for (formats, sent) in [
-            (&[TraceContext][..], &[("traceparent", GOOD)][..]),
+    fn injects_the_extracted_context() {
+        for (propagators, sent) in [
+            (&[TraceContext][..], &[("traceparent", VALID)][..]),
             (
                 &[TraceContext],
-                &[("traceparent", GOOD), ("tracestate", "a=1,b=2")],
+                &[("traceparent", VALID), ("tracestate", "a=1,b=2")],
             ),
             (
                 &[TraceContext, Baggage],
-                &[("traceparent", GOOD), ("baggage", "a=1")],
+                &[("traceparent", VALID), ("baggage", "a=1")],
             ),
             (
                 &[XRay],
@@ -152,11 +156,11 @@ mod tests {
             ),
             (&[], &[]),
         ] {
-            assert_eq!(through(formats, sent), headers(sent), "{sent:?}");
+            assert_eq!(round_trip(propagators, sent), headers(sent), "{sent:?}");
         }
-        assert!(through(&[XRay], &[("traceparent", GOOD)]).is_empty());
-        assert!(through(&[], &[("traceparent", GOOD), ("baggage", "a=1")]).is_empty());
-        let both = through(&[TraceContext, XRay], &[("traceparent", GOOD)]);
+        assert!(round_trip(&[XRay], &[("traceparent", VALID)]).is_empty());
+        assert!(round_trip(&[], &[("traceparent", VALID), ("baggage", "a=1")]).is_empty());
+        let both = round_trip(&[TraceContext, XRay], &[("traceparent", VALID)]);
         assert!(
             both.contains_key("traceparent") && both.contains_key("x-amzn-trace-id"),
             "{both:?}"
@@ -164,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_traceparent_is_none() {
-        for bad in [
+    fn ignores_an_invalid_or_repeated_traceparent() {
+        for invalid in [
             "",
             "nonsense",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -179,44 +183,43 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
-            let context = Propagation::new(&[TraceContext]).extract(&headers(&[("traceparent", bad)]));
-            assert!(!context.span().span_context().is_valid(), "{bad}");
+            let context = Propagators::new(&[TraceContext]).extract(&headers(&[("traceparent", invalid)]));
+            assert!(!context.span().span_context().is_valid(), "{invalid}");
         }
-        assert!(through(&[TraceContext], &[("traceparent", GOOD), ("traceparent", GOOD)]).is_empty());
+        assert!(round_trip(&[TraceContext], &[("traceparent", VALID), ("traceparent", VALID)]).is_empty());
     }
 
     #[test]
-    fn a_long_tracestate_is_left_behind() {
+    fn ignores_a_long_tracestate() {
         let long = format!("a={}", "x".repeat(600));
-        let out = through(&[TraceContext], &[("traceparent", GOOD), ("tracestate", &long)]);
-        assert_eq!(out, headers(&[("traceparent", GOOD)]));
+        let out = round_trip(&[TraceContext], &[("traceparent", VALID), ("tracestate", &long)]);
+        assert_eq!(out, headers(&[("traceparent", VALID)]));
     }
 
     #[test]
-    fn a_header_of_x_ray_that_names_no_span_or_is_too_long_is_none() {
+    fn ignores_an_x_ray_header_without_parent_or_too_long() {
         let root = "Root=1-0af76519-16cd43dd8448eb211c80319c";
         let long = format!(
             "{root};Parent=b7ad6b7169203331;Sampled=1;Self={}",
             "x".repeat(600)
         );
-        for bad in [root, "Parent=b7ad6b7169203331", &long, "nonsense"] {
-            assert!(through(&[XRay], &[("x-amzn-trace-id", bad)]).is_empty(), "{bad}");
-            let beside = [("traceparent", GOOD), ("x-amzn-trace-id", bad)];
-            let out = through(&[TraceContext, XRay], &beside);
-            assert_eq!(
-                out.get("traceparent").expect("the one that is good"),
-                GOOD,
-                "{bad}"
+        for invalid in [root, "Parent=b7ad6b7169203331", &long, "nonsense"] {
+            assert!(
+                round_trip(&[XRay], &[("x-amzn-trace-id", invalid)]).is_empty(),
+                "{invalid}"
             );
+            let both = [("traceparent", VALID), ("x-amzn-trace-id", invalid)];
+            let out = round_trip(&[TraceContext, XRay], &both);
+            assert_eq!(out.get("traceparent").expect("the valid one"), VALID, "{invalid}");
         }
     }
 
     #[test]
-    fn a_later_version_is_continued_as_ours() {
-        let later = GOOD.replacen("00", "cc", 1) + "-what-the-future-will-be-like";
+    fn continues_a_later_version_as_version_00() {
+        let later = VALID.replacen("00", "cc", 1) + "-what-the-future-will-be-like";
         assert_eq!(
-            through(&[TraceContext], &[("traceparent", &later)]),
-            headers(&[("traceparent", GOOD)])
+            round_trip(&[TraceContext], &[("traceparent", &later)]),
+            headers(&[("traceparent", VALID)])
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Which traces are recorded, and the ids of those that are not.
+//! The sampler, and a tracer that records nothing.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceFlags};
@@ -8,8 +8,9 @@ use opentelemetry_sdk::trace::{
 
 use crate::config;
 
+/// Builds the configured sampler.
 pub(super) fn sampler(config: config::Sampler) -> Sampler {
-    let share = if config.ratio >= 1.0 {
+    let root = if config.ratio >= 1.0 {
         Sampler::AlwaysOn
     } else if config.ratio <= 0.0 {
         Sampler::AlwaysOff
@@ -17,20 +18,20 @@ pub(super) fn sampler(config: config::Sampler) -> Sampler {
         Sampler::TraceIdRatioBased(config.ratio)
     };
     if config.parent_based {
-        Sampler::ParentBased(Box::new(share))
+        Sampler::ParentBased(Box::new(root))
     } else {
-        share
+        root
     }
 }
 
-/// Decides about spans as the SDK does, and records none: their ids go on, and what was decided, so that SHOUTCLOUD and the log
-/// see one trace where the service itself exports nothing.
-pub(super) struct Unrecorded {
+/// Samples spans as the SDK does, but records none. Their ids and the sampling decision are propagated, so that SHOUTCLOUD and the
+/// log share a trace although the service exports nothing.
+pub(super) struct NonRecordingTracer {
     sampler: Sampler,
     ids: RandomIdGenerator,
 }
 
-impl Unrecorded {
+impl NonRecordingTracer {
     pub(super) fn new(sampler: Sampler) -> Self {
         Self {
             sampler,
@@ -38,20 +39,21 @@ impl Unrecorded {
         }
     }
 
-    pub(super) fn begin(&self, name: &str, kind: &SpanKind, parent: &Context) -> SpanContext {
-        let caller = parent.span();
-        let caller = Some(caller.span_context()).filter(|ids| ids.is_valid());
-        let trace = caller.map_or_else(|| self.ids.new_trace_id(), SpanContext::trace_id);
-        let decided = self
+    /// Generates the ids of a child of the span of `parent`.
+    pub(super) fn start(&self, name: &str, kind: &SpanKind, parent: &Context) -> SpanContext {
+        let parent_span = parent.span();
+        let parent_ids = Some(parent_span.span_context()).filter(|ids| ids.is_valid());
+        let trace_id = parent_ids.map_or_else(|| self.ids.new_trace_id(), SpanContext::trace_id);
+        let result = self
             .sampler
-            .should_sample(Some(parent), trace, name, kind, &[], &[]);
-        let sampled = decided.decision == SamplingDecision::RecordAndSample;
+            .should_sample(Some(parent), trace_id, name, kind, &[], &[]);
+        let sampled = result.decision == SamplingDecision::RecordAndSample;
         SpanContext::new(
-            trace,
+            trace_id,
             self.ids.new_span_id(),
             TraceFlags::default().with_sampled(sampled),
             false,
-            decided.trace_state,
+            result.trace_state,
         )
     }
 }

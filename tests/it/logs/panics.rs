@@ -22,7 +22,7 @@ fn child() {
         ..Identity::default()
     };
     let (lines, _guard) = log::layer(&config.log, &identity, Stream::Stdout).expect("stdout");
-    log::log_panics();
+    log::install_panic_hook();
     tracing_subscriber::registry().with(lines).init();
     panic!("{SECRET}");
 }

@@ -156,7 +156,7 @@ async fn a_pipe_that_is_closed_is_told_on_stderr_once_and_ends_nothing() {
     let (code, stderr) = service.ended().await;
     assert_eq!(code, Some(0));
     assert!(
-        stderr.lines().count() == 1 && stderr.contains("stdout cannot be written"),
+        stderr.lines().count() == 1 && stderr.contains("cannot write to stdout"),
         "{stderr}"
     );
 }
