@@ -196,7 +196,7 @@ impl KeySource {
     }
 
     fn start_fetch(self: &Arc<Self>, state: &mut FetchState, leader_span: &Span) -> FetchResultReceiver {
-        let (sender, receiver) = state.start(leader_span.ids());
+        let (sender, receiver) = state.start(leader_span.span_context());
         let trace = leader_span.context().clone();
         let source = Arc::clone(self);
         let fetch = async move {
