@@ -105,7 +105,7 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Failure> {
-    let loaded = Config::load(&Environment::of_process())?;
+    let loaded = Config::load(&Environment::from_process())?;
     // Dropped last: until then there is something to say.
     let telemetry = telemetry::init(&loaded.config, Stream::Stdout)?;
     warn_of(&loaded);
@@ -126,7 +126,7 @@ fn dev(arguments: &shoutback::dev::Arguments) -> Result<(), Failure> {
     // They live until the service ends.
     let emulators = Arc::new(runtime.block_on(Emulators::start(arguments))?);
     let announced = Arc::clone(&emulators);
-    let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
+    let loaded = Config::load(&emulators.environment(Environment::from_process()))?;
     let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
     warn_of(&loaded);
     let signs_in = loaded.config.sign_in.is_some() && matches!(loaded.config.auth, Auth::Cognito(_));
@@ -211,7 +211,7 @@ fn warn_of(loaded: &Loaded) {
 }
 
 fn check_config() -> Result<(), Failure> {
-    match Config::load(&Environment::of_process()) {
+    match Config::load(&Environment::from_process()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 print(format_args!("warning: {warning}"))?;
@@ -226,7 +226,7 @@ fn check_config() -> Result<(), Failure> {
 }
 
 fn healthcheck() -> Result<(), Failure> {
-    let address = Config::admin_addr(&Environment::of_process())
+    let address = Config::admin_addr(&Environment::from_process())
         .map_err(|problem| Failure::Unhealthy(problem.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -292,7 +292,7 @@ fn variables() -> String {
         _ = write!(
             text,
             "\n  {} [{}]\n      {}\n      Accepts {}.\n",
-            variable.name, variable.default, variable.meaning, variable.accepts
+            variable.name, variable.default, variable.description, variable.accepts
         );
     }
     text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration, 1 anything else.");
