@@ -107,7 +107,7 @@ pub fn public_routes(state: Public) -> Router {
         .route("/docs", get(docs::page).fallback(page_method))
         .route("/openapi.json", get(docs::openapi_json).fallback(page_method));
     for asset in docs::ASSETS {
-        let answer = get(async move |request: HeaderMap| asset.answer(&request));
+        let answer = get(async move |request: HeaderMap| asset.respond(&request));
         pages = pages.route(asset.path, answer.fallback(page_method));
     }
     let not_found = || async {

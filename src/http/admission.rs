@@ -49,7 +49,7 @@ async fn authenticate(state: &Public, context: &Context, headers: &HeaderMap) ->
             let asked = Instant::now();
             let verified = verifier.verify(headers).await;
             context.authenticated(asked.elapsed());
-            verified.map_err(|refusal| Problem::of_refusal(&refusal, verifier.required_scopes()))?
+            verified.map_err(|refusal| Problem::from_auth_error(&refusal, verifier.required_scopes()))?
         }
     };
     context.let_in(principal.clone());

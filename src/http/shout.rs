@@ -15,7 +15,7 @@ use super::Public;
 use super::admission::Caller;
 use super::caching::{self, CACHE_STATUS};
 use super::context::Context;
-use super::media::Form;
+use super::media::Format;
 use super::problem::{Kind, Problem};
 use crate::lifecycle::Drain;
 use crate::shout::Caching;
@@ -51,9 +51,9 @@ pub(super) async fn shout(
             context.shouted(shout.source.name());
             let headers = [
                 (CONTENT_TYPE, wanted.content_type()),
-                (CACHE_STATUS, caching::status_of(shout.source)),
+                (CACHE_STATUS, caching::cache_status(shout.source)),
             ];
-            Ok((headers, wanted.write(&shout.text)))
+            Ok((headers, wanted.encode(&shout.text)))
         }
         Err(error) => {
             context.called_upstream(error.upstream, error.attempts);
@@ -65,12 +65,12 @@ pub(super) async fn shout(
                 error.message = %error,
                 "no shout"
             );
-            let status = caching::status_of_error(&error);
+            let status = caching::cache_status_of_error(&error);
             let source = error.source_name();
             context.shouted(source);
             let problem = Problem::from(error);
             account.failed(problem.kind().name(), source);
-            Err(problem.with(CACHE_STATUS, status))
+            Err(problem.with_header(CACHE_STATUS, status))
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) async fn shout(
 /// What a request asks for, its body read; nothing else of it is kept while it waits.
 pub(super) struct Asked {
     text: String,
-    wanted: Form,
+    wanted: Format,
     caching: Caching,
     deadline: Instant,
 }
@@ -88,9 +88,9 @@ impl FromRequest<Public> for Asked {
 
     async fn from_request(request: Request, state: &Public) -> Result<Self, Problem> {
         let context = Context::of(request.extensions())?;
-        let sent = Form::of_body(request.headers())?;
-        let wanted = sent.of_answer(request.headers())?;
-        let caching = caching::asked_for(request.headers());
+        let sent = Format::from_content_type(request.headers())?;
+        let wanted = sent.negotiate(request.headers())?;
+        let caching = caching::cache_mode(request.headers());
         let deadline = context.arrived() + state.request_timeout;
         let may_close = request.version() <= Version::HTTP_11;
         let body = read_body(request.into_body(), state.max_body_bytes, deadline, &state.drain)
@@ -103,7 +103,7 @@ impl FromRequest<Public> for Asked {
                 }
             })?;
         Ok(Self {
-            text: sent.read(body)?,
+            text: sent.decode(body)?,
             wanted,
             caching,
             deadline,
@@ -126,7 +126,7 @@ impl NoBody {
     /// HTTP/1.1 has no other way to tell a client to stop sending.
     fn closing(self) -> Problem {
         let problem = Problem::from(self);
-        problem.with(CONNECTION, HeaderValue::from_static("close"))
+        problem.with_header(CONNECTION, HeaderValue::from_static("close"))
     }
 }
 
