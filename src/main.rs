@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Failure> {
-    let loaded = Config::load(&Environment::of_process())?;
+    let loaded = Config::load(&Environment::from_process())?;
     // Dropped last: until then there is something to say.
     let telemetry = telemetry::init(&loaded.config, Stream::Stdout)?;
     warn_of(&loaded);
@@ -127,7 +127,7 @@ fn dev(arguments: &dev::Arguments) -> Result<(), Failure> {
     // They live until the service ends.
     let emulators = Arc::new(runtime.block_on(dev::Emulators::start(arguments))?);
     let announced = Arc::clone(&emulators);
-    let loaded = Config::load(&emulators.environment(Environment::of_process()))?;
+    let loaded = Config::load(&emulators.environment(Environment::from_process()))?;
     let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
     warn_of(&loaded);
     let signs_in = loaded.config.sign_in.is_some() && matches!(loaded.config.auth, Auth::Cognito(_));
@@ -212,7 +212,7 @@ fn warn_of(loaded: &Loaded) {
 }
 
 fn check_config() -> Result<(), Failure> {
-    match Config::load(&Environment::of_process()) {
+    match Config::load(&Environment::from_process()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 print(format_args!("warning: {warning}"))?;
@@ -227,7 +227,7 @@ fn check_config() -> Result<(), Failure> {
 }
 
 fn healthcheck() -> Result<(), Failure> {
-    let address = Config::admin_addr(&Environment::of_process())
+    let address = Config::admin_addr(&Environment::from_process())
         .map_err(|problem| Failure::Unhealthy(problem.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -293,7 +293,7 @@ fn variables() -> String {
         _ = write!(
             text,
             "\n  {} [{}]\n      {}\n      Accepts {}.\n",
-            variable.name, variable.default, variable.meaning, variable.accepts
+            variable.name, variable.default, variable.description, variable.accepts
         );
     }
     text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration, 1 anything else.");

@@ -1,48 +1,48 @@
-//! Who may call, and how often.
+//! Authentication and rate limiting of clients.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{count, duration, list, one_of, rate_or_off};
 use super::reader::Reader;
 use super::url::endpoint;
+use super::value_parser::{count, duration, list, one_of, rate_or_off};
 
-/// Who may call.
+/// How requests are authenticated.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// Holders of a Cognito access token.
+    /// By a Cognito access token.
     Cognito(Cognito),
-    /// Everybody, as the client `anonymous`.
+    /// Not at all: every request belongs to the client `anonymous`.
     Disabled,
 }
 
 /// Which Cognito access tokens are accepted.
 #[derive(Debug, Clone)]
 pub struct Cognito {
-    /// The pools whose tokens are accepted.
+    /// User pools whose tokens are accepted.
     pub pools: Vec<Pool>,
-    /// The app clients whose tokens are accepted.
+    /// App clients whose tokens are accepted.
     pub client_ids: Vec<String>,
-    /// Time between two fetches of a pool's keys.
+    /// Interval between two fetches of a pool's key set.
     pub refresh: Duration,
-    /// How long known keys survive without a successful fetch.
+    /// How long keys are used after the last successful fetch.
     pub max_stale: Duration,
-    /// Scopes a token must have, all of them.
+    /// Scopes that a token must have; all are required.
     pub required_scopes: Vec<String>,
-    /// Groups of which a token must have one; empty: no group is asked for.
+    /// Groups of which a token must have at least one; if empty, no group is required.
     pub allowed_groups: Vec<String>,
-    /// How far the pool's clock and ours may differ.
+    /// Tolerated clock difference between Cognito and this host.
     pub leeway: Duration,
 }
 
 /// One Cognito user pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
-    /// Such as `us-east-2_AbCdEfGhI`.
+    /// The pool id, such as `us-east-2_AbCdEfGhI`.
     pub id: String,
-    /// What its tokens carry as `iss`.
+    /// The `iss` of its tokens.
     pub issuer: String,
-    /// Where its keys are published.
+    /// The URL of its key set.
     pub jwks_url: String,
 }
 
@@ -58,10 +58,10 @@ impl Auth {
             "AUTH_MODE",
             "cognito",
             one_of(&[("cognito", Mode::Cognito), ("disabled", Mode::Disabled)]),
-            "Who may call: holders of a Cognito access token, or (disabled) everybody, as the client `anonymous`.",
+            "How requests are authenticated: by a Cognito access token (cognito), or not at all, as the client `anonymous` (disabled).",
         );
-        // Whoever misspelt `disabled` is not to be asked for pools.
-        let needed = matches!(mode, Mode::Cognito) && reader.is_readable("AUTH_MODE");
+        // With a misspelt `disabled`, missing pools are not worth reporting.
+        let needed = matches!(mode, Mode::Cognito) && reader.is_valid("AUTH_MODE");
         let cognito = Cognito::read(reader, needed);
         match mode {
             Mode::Cognito => Self::Cognito(cognito),
@@ -76,25 +76,25 @@ impl Cognito {
             "COGNITO_USER_POOL_IDS",
             needed,
             list(false, "user pool ids such as us-east-2_AbCdEfGhI", is_pool_id),
-            "The user pools whose access tokens are accepted; the region is read from the id.",
+            "User pools whose access tokens are accepted; the AWS region is part of the id.",
         );
         let client_ids = reader.required(
             "COGNITO_CLIENT_IDS",
             needed,
             list(false, "app client ids", is_client_id),
-            "The app clients whose access tokens are accepted.",
+            "App clients whose access tokens are accepted.",
         );
         let issuers = reader.optional(
             "COGNITO_ENDPOINT",
             "AWS's",
             endpoint(),
-            "Where the pools are, if not at AWS: a pool's issuer is this, a slash and the pool's id.",
+            "Base URL of Cognito, if not AWS's: the issuer of a pool is {this}/{pool id}.",
         );
         let keys = reader.optional(
             "COGNITO_JWKS_ENDPOINT",
             "COGNITO_ENDPOINT",
             endpoint(),
-            "Where the pools' keys are fetched, if not at the issuer: {this}/{pool id}/.well-known/jwks.json.",
+            "Base URL of the key server, if not the issuer: key sets are fetched from {this}/{pool id}/.well-known/jwks.json.",
         );
         let pools = pool_ids
             .unwrap_or_default()
@@ -118,36 +118,36 @@ impl Cognito {
                 "COGNITO_JWKS_REFRESH",
                 "10m",
                 duration("100ms", "24h"),
-                "Time between two fetches of a pool's keys: while they can be fetched, a revoked key works no longer than this.",
+                "Interval between two fetches of a pool's key set; while fetches succeed, a revoked key is accepted for at most this long.",
             ),
             max_stale: reader.value(
                 "COGNITO_JWKS_MAX_STALE",
                 "24h",
                 duration("100ms", "30d"),
-                "How long known keys are used while the key server cannot be reached.",
+                "How long keys are used after the last successful fetch, if the key server is unavailable.",
             ),
             required_scopes: reader.value(
                 "AUTH_REQUIRED_SCOPES",
                 "shoutback/shout",
                 list(true, "scopes", is_scope),
-                "Scopes a token must have, all of them.",
+                "Scopes that a token must have; all are required.",
             ),
             allowed_groups: reader
                 .optional(
                     "AUTH_ALLOWED_GROUPS",
                     "none",
                     list(true, "group names", |group| (1..=128).contains(&group.len())),
-                    "Groups of which a token must have one in `cognito:groups`; none: no group is asked for.",
+                    "Groups of which a token must have at least one in `cognito:groups`; if empty, no group is required.",
                 )
                 .unwrap_or_default(),
             leeway: reader.value(
                 "AUTH_CLOCK_LEEWAY",
                 "30s",
                 duration("0ms", "5m"),
-                "How far the pool's clock and this machine's may differ when `exp` and `nbf` are checked.",
+                "Tolerated clock difference between Cognito and this host when `exp` and `nbf` are checked.",
             ),
         };
-        reader.contradiction(
+        reader.conflict(
             ["COGNITO_JWKS_MAX_STALE", "COGNITO_JWKS_REFRESH"],
             cognito.max_stale < cognito.refresh,
             "must not be shorter than COGNITO_JWKS_REFRESH, or keys expire before they are fetched again",
@@ -156,7 +156,7 @@ impl Cognito {
     }
 }
 
-/// AWS's endpoint of the region in a pool's id; China is a partition with a domain of its own.
+/// Returns AWS's endpoint in the region of `pool_id`. China is a partition with its own domain.
 fn aws_endpoint(pool_id: &str) -> String {
     let region = pool_id.split_once('_').map_or(pool_id, |(region, _)| region);
     let suffix = if region.starts_with("cn-") {
@@ -167,7 +167,7 @@ fn aws_endpoint(pool_id: &str) -> String {
     format!("https://cognito-idp.{region}.{suffix}")
 }
 
-/// AWS's own pattern is `[\w-]+_[0-9a-zA-Z]+`, at most 55 characters.
+/// Returns whether `id` can be a pool id. AWS's pattern is `[\w-]+_[0-9a-zA-Z]+`, at most 55 characters.
 fn is_pool_id(id: &str) -> bool {
     let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     id.len() <= 55
@@ -180,15 +180,15 @@ fn is_pool_id(id: &str) -> bool {
 }
 
 pub(super) fn is_client_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.chars().all(is_word)
+    (1..=128).contains(&id.len()) && id.chars().all(is_client_id_char)
 }
 
-/// AWS's pattern of an app client's id is `[\w+]+`; a hyphen is let in for emulators that use UUIDs.
-fn is_word(c: char) -> bool {
+/// AWS's pattern for app client ids is `[\w+]+`. Hyphens are accepted too, for emulators that use UUIDs.
+fn is_client_id_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-')
 }
 
-/// A `scope-token` of RFC 6749 section 3.3.
+/// Returns whether `scope` is a `scope-token` (RFC 6749 section 3.3).
 fn is_scope(scope: &str) -> bool {
     !scope.is_empty()
         && scope
@@ -196,12 +196,12 @@ fn is_scope(scope: &str) -> bool {
             .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
-/// How often one client may call: a token bucket.
+/// A token bucket per client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Time after which one more request is allowed.
+    /// Interval at which one request is added to the bucket.
     pub replenish_one: Duration,
-    /// Requests a client that was quiet may make at once.
+    /// Capacity of the bucket.
     pub burst: NonZeroU32,
 }
 
@@ -211,13 +211,13 @@ impl RateLimit {
             "RATE_LIMIT_PER_CLIENT",
             "100/s",
             rate_or_off(),
-            "Lasting rate of one client on one replica: by client id, and by person where the token belongs to one.",
+            "Sustained request rate per client and replica; per client id and user if the token belongs to a user.",
         );
         let burst = reader.value(
             "RATE_LIMIT_BURST",
             "200",
             count(1_000_000),
-            "Requests that a client which was quiet may make at once.",
+            "Maximum burst of requests per client and replica.",
         );
         rate.map(|rate| Self {
             replenish_one: rate.every / rate.number.get(),

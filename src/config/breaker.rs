@@ -1,27 +1,27 @@
-//! The circuit breaker of the calls to SHOUTCLOUD.
+//! The circuit breaker for calls to SHOUTCLOUD.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{Share, count, duration, share};
 use super::reader::Reader;
+use super::value_parser::{Ratio, count, duration, ratio};
 
-/// When SHOUTCLOUD is not called any more, and when again.
+/// When the circuit breaker opens and closes.
 #[derive(Debug, Clone)]
 pub struct Breaker {
-    /// How long an attempt counts.
+    /// Length of the sliding window of attempts.
     pub window: Duration,
-    /// So many attempts have to count before they are judged.
+    /// Minimum number of attempts in the window before the rates apply.
     pub min_calls: NonZeroU32,
-    /// Opens it.
-    pub failure_rate: Share,
-    /// An attempt of this duration is slow; `None` turns the slow rule off.
+    /// Ratio of failed attempts that opens the breaker.
+    pub failure_rate: Ratio,
+    /// Attempts of at least this duration are slow; `None` disables the slow-call rule.
     pub slow_call: Option<Duration>,
-    /// Opens it.
-    pub slow_rate: Share,
-    /// How long it stays open, give or take a tenth.
+    /// Ratio of slow attempts that opens the breaker.
+    pub slow_rate: Ratio,
+    /// How long the breaker stays open, plus or minus 10 %.
     pub open_for: Duration,
-    /// So many attempts at a time find out whether it may close, and so many have to succeed.
+    /// Maximum number of concurrent probes while half-open, and the number of successes that closes the breaker.
     pub probes: NonZeroU32,
 }
 
@@ -32,29 +32,29 @@ impl Breaker {
             "BREAKER_WINDOW",
             "30s",
             duration("100ms", "1h"),
-            "How long an attempt counts for the circuit breaker.",
+            "Length of the circuit breaker's sliding window of attempts.",
         );
         let min_calls = reader.value(
             "BREAKER_MIN_CALLS",
             "20",
             count(1_000_000_000),
-            "So many attempts have to count before the breaker judges them.",
+            "Minimum number of attempts in the window before the failure rate and slow rate apply.",
         );
         let failure_rate = reader.value(
             "BREAKER_FAILURE_RATE",
             "50%",
-            share("0.1%", "100%"),
-            "Share of failed attempts that opens the breaker.",
+            ratio("0.1%", "100%"),
+            "Ratio of failed attempts that opens the breaker.",
         );
         let slow_call = reader
             .optional(
                 "BREAKER_SLOW_CALL",
                 "2s",
                 duration("1ms", "10m"),
-                "An attempt that takes this long is slow. SHOUTCLOUD_ATTEMPT_TIMEOUT itself turns the rule off, and is the \
-                 default where that is shorter.",
+                "Attempts that take at least this long are slow. A value equal to SHOUTCLOUD_ATTEMPT_TIMEOUT disables the rule, \
+                 and is the default if that timeout is shorter than 2s.",
             )
-            // A default contradicts nothing.
+            // The default must not conflict with a shorter SHOUTCLOUD_ATTEMPT_TIMEOUT.
             .unwrap_or(DEFAULT_SLOW_CALL.min(attempt_timeout));
         let breaker = Self {
             window,
@@ -64,23 +64,23 @@ impl Breaker {
             slow_rate: reader.value(
                 "BREAKER_SLOW_RATE",
                 "80%",
-                share("0.1%", "100%"),
-                "Share of slow attempts that opens the breaker.",
+                ratio("0.1%", "100%"),
+                "Ratio of slow attempts that opens the breaker.",
             ),
             open_for: reader.value(
                 "BREAKER_OPEN_FOR",
                 "10s",
                 duration("10ms", "1h"),
-                "How long, give or take a tenth, no attempt is made once the breaker has opened.",
+                "How long the breaker stays open, plus or minus 10 %; no attempt is made meanwhile.",
             ),
             probes: reader.value(
                 "BREAKER_PROBES",
                 "5",
                 count(1_000_000),
-                "So many attempts at a time are let through then, and so many have to succeed to close it.",
+                "Maximum number of concurrent probes while the breaker is half-open, and the number of successes that closes it.",
             ),
         };
-        reader.contradiction(
+        reader.conflict(
             ["BREAKER_SLOW_CALL", "SHOUTCLOUD_ATTEMPT_TIMEOUT"],
             slow_call > attempt_timeout,
             "must not be longer than SHOUTCLOUD_ATTEMPT_TIMEOUT, or no attempt is ever slow",

@@ -1,49 +1,49 @@
-//! The page `/docs`: where its readers sign in.
+//! The page `/docs`: sign-in by Cognito.
 
 use super::auth::{Auth, is_client_id};
-use super::form::Form;
 use super::reader::Reader;
-use super::url::{bare_url, is_loopback};
+use super::url::{is_loopback, parse_url};
+use super::value_parser::ValueParser;
 
-/// Where readers of `/docs` sign in, and as whose users.
+/// The Cognito domain and app client with which users sign in on `/docs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
-    /// The origin of the pool's hosted pages, such as `https://shoutback.auth.eu-central-1.amazoncognito.com`.
+    /// The origin of the user pool's domain, such as `https://shoutback.auth.eu-central-1.amazoncognito.com`.
     pub origin: String,
-    /// A public app client: it has no secret.
+    /// A public app client, which has no secret.
     pub client_id: String,
 }
 
 impl SignIn {
-    /// `None`: readers can only paste a token.
+    /// Returns `None` if sign-in is not configured; users can then only paste a token.
     pub(super) fn read(reader: &mut Reader<'_>, auth: &Auth) -> Option<Self> {
         let origin = reader.optional(
             "DOCS_COGNITO_DOMAIN",
             "none",
-            hosted_pages(),
-            "Where readers of /docs sign in: the pool's domain. Without it they can only paste a token.",
+            cognito_domain(),
+            "Domain of the user pool, for sign-in on /docs. If it is not set, users can only paste a token.",
         );
         let client_id = reader.optional(
             "DOCS_CLIENT_ID",
             "none",
-            Form::new("an app client id", |id| is_client_id(id).then(|| id.to_owned())),
-            "The app client they sign in by: a public one, among COGNITO_CLIENT_IDS, with PKCE and the callback https://HOST/docs.",
+            ValueParser::new("an app client id", |id| is_client_id(id).then(|| id.to_owned())),
+            "App client for sign-in on /docs: a public client with PKCE and the callback URL https://HOST/docs, one of COGNITO_CLIENT_IDS.",
         );
-        reader.contradiction(
+        reader.conflict(
             ["DOCS_COGNITO_DOMAIN", "DOCS_CLIENT_ID"],
             client_id.is_some() && origin.is_none(),
-            "is required where DOCS_CLIENT_ID is set",
+            "is required if DOCS_CLIENT_ID is set",
         );
-        reader.contradiction(
+        reader.conflict(
             ["DOCS_CLIENT_ID", "DOCS_COGNITO_DOMAIN"],
             origin.is_some() && client_id.is_none(),
-            "is required where DOCS_COGNITO_DOMAIN is set",
+            "is required if DOCS_COGNITO_DOMAIN is set",
         );
         if let (Auth::Cognito(cognito), Some(id)) = (auth, &client_id) {
-            reader.contradiction(
+            reader.conflict(
                 ["DOCS_CLIENT_ID", "COGNITO_CLIENT_IDS"],
                 !cognito.client_ids.is_empty() && !cognito.client_ids.contains(id),
-                "must be one of COGNITO_CLIENT_IDS, or the tokens it gets are refused",
+                "must be one of COGNITO_CLIENT_IDS, or its tokens are rejected",
             );
         }
         Some(Self {
@@ -53,13 +53,13 @@ impl SignIn {
     }
 }
 
-/// An origin that a content security policy can name: no IPv6, for which policies have no form.
-fn hosted_pages() -> Form<String> {
-    Form::new(
+/// Accepts an origin that a content security policy can contain. IPv6 addresses are not part of its grammar.
+fn cognito_domain() -> ValueParser<String> {
+    ValueParser::new(
         "a host name such as shoutback.auth.eu-central-1.amazoncognito.com (on loopback a URL: http://127.0.0.1:5002)",
         |text| {
             if let Some(rest) = text.strip_prefix("http://") {
-                let url = bare_url(text).filter(is_loopback)?;
+                let url = parse_url(text).filter(is_loopback)?;
                 let plain = !rest.contains(['/', '?', '[']);
                 return plain.then(|| url.origin().ascii_serialization());
             }
@@ -85,11 +85,11 @@ fn is_host_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::hosted_pages;
+    use super::cognito_domain;
 
     #[test]
-    fn hosted_pages_are_on_https_or_on_this_machine() {
-        let parse = hosted_pages().parse;
+    fn the_domain_is_served_over_https_or_on_loopback() {
+        let parse = cognito_domain().parse;
         for (text, origin) in [
             (
                 "shoutback-staging.auth.eu-central-1.amazoncognito.com",

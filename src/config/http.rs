@@ -1,29 +1,29 @@
-//! Listeners, limits and times of the HTTP servers.
+//! Listeners, limits and timeouts of the HTTP servers, and graceful shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::form::{address, count, duration, size};
 use super::reader::Reader;
+use super::value_parser::{address, count, duration, size};
 
-/// Listeners and limits of the two HTTP servers.
+/// Listeners, limits and timeouts of the HTTP servers.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// The public listener.
+    /// Address of the public listener.
     pub http_addr: SocketAddr,
-    /// The listener for probes and metrics, which no ingress reaches.
+    /// Address of the admin listener for probes and metrics, which must not be reachable through the ingress.
     pub admin_addr: SocketAddr,
-    /// Bytes of a request's body.
+    /// Maximum size of a request body, in bytes.
     pub max_body_bytes: usize,
-    /// Open connections of the public listener.
+    /// Maximum number of open connections to the public listener.
     pub max_connections: usize,
-    /// Requests of the public listener that are not answered yet.
+    /// Maximum number of requests in flight on the public listener.
     pub max_requests_in_flight: usize,
-    /// From the first byte (or the start of the connection) to the end of a request's head.
+    /// Timeout for the request head, from its first byte or the start of the connection.
     pub header_read_timeout: Duration,
-    /// From the end of a request's head to its answer.
+    /// Timeout from the end of the request head to the response.
     pub request_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// How long an idle connection stays open.
     pub idle_timeout: Duration,
 }
 
@@ -40,72 +40,72 @@ impl Http {
                 "ADMIN_ADDR",
                 "0.0.0.0:9090",
                 address(),
-                "Address of the admin listener (probes, metrics, version); keep it away from the ingress.",
+                "Address of the admin listener (probes, metrics, version); do not expose it through the ingress.",
             ),
             max_body_bytes: reader.value(
                 "MAX_BODY_BYTES",
                 "64KiB",
                 size("1B", "16MiB"),
-                "Longest request body; longer ones get 413.",
+                "Maximum size of a request body; larger ones are rejected with 413.",
             ),
-            max_connections: number(
+            max_connections: limit(
                 reader,
                 "MAX_CONNECTIONS",
                 "10000",
-                "Most connections to the public listener; further ones wait to be accepted.",
+                "Maximum number of connections to the public listener; further ones wait to be accepted.",
             ),
-            max_requests_in_flight: number(
+            max_requests_in_flight: limit(
                 reader,
                 "MAX_REQUESTS_IN_FLIGHT",
                 "12000",
-                "Most requests that are handled, or whose answers are being taken, at a time; further ones get 503 overloaded.",
+                "Maximum number of requests in flight, until the client has read the response; further ones are rejected with 503 overloaded.",
             ),
             header_read_timeout: reader.value(
                 "HEADER_READ_TIMEOUT",
                 "10s",
                 duration("100ms", "5m"),
-                "Time for a request's head to arrive; then the connection is cut off.",
+                "Timeout for receiving the request head; the connection is then closed.",
             ),
             request_timeout: reader.value(
                 "REQUEST_TIMEOUT",
                 "30s",
                 duration("100ms", "10m"),
-                "Time for a whole request; a body that is not there by then gets 408.",
+                "Timeout for a whole request; if the body is still incomplete then, the response is 408.",
             ),
             idle_timeout: reader.value(
                 "IDLE_TIMEOUT",
                 "75s",
                 duration("1s", "1h"),
-                "How long an idle connection is kept, or an answer that is not taken; longer than the ingress's, which is usually 60 s.",
+                "How long a connection may be idle, or the client may take to read a response; set it longer than the ingress's idle timeout, usually 60 s.",
             ),
         };
         let (public, admin) = (http.http_addr, http.admin_addr);
         let same_ip =
             public.ip() == admin.ip() || public.ip().is_unspecified() || admin.ip().is_unspecified();
-        reader.contradiction(
+        reader.conflict(
             ["ADMIN_ADDR", "HTTP_ADDR"],
             public.port() == admin.port() && public.port() != 0 && same_ip,
-            "must be another port than HTTP_ADDR's: there are two listeners",
+            "must have a different port than HTTP_ADDR",
         );
         http
     }
 }
 
-fn number(
+fn limit(
     reader: &mut Reader<'_>,
     name: &'static str,
     default: &'static str,
-    meaning: &'static str,
+    description: &'static str,
 ) -> usize {
-    reader.value(name, default, count(1_000_000), meaning).get() as usize
+    reader.value(name, default, count(1_000_000), description).get() as usize
 }
 
-/// How the process stops.
+/// Durations of graceful shutdown.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
-    /// Unready, but serving.
+    /// How long the service is unready but keeps serving after SIGTERM.
     pub grace: Duration,
-    /// For requests in flight to finish.
+    /// How long requests in flight may take to finish after that.
     pub timeout: Duration,
 }
 
@@ -116,13 +116,13 @@ impl Lifecycle {
                 "SHUTDOWN_GRACE",
                 "5s",
                 duration("0ms", "5m"),
-                "After SIGTERM: unready but serving for so long, until every load balancer has noticed.",
+                "How long the service is unready but keeps serving after SIGTERM, so that load balancers can remove it.",
             ),
             timeout: reader.value(
                 "SHUTDOWN_TIMEOUT",
                 "25s",
                 duration("0ms", "10m"),
-                "After the grace: time for requests in flight to finish.",
+                "How long requests in flight may take to finish after SHUTDOWN_GRACE.",
             ),
         }
     }

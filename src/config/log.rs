@@ -1,31 +1,31 @@
-//! What is logged, and how.
+//! Logging: format, filter, and the log file.
 
 use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::form::{Form, one_of, size};
 use super::reader::Reader;
+use super::value_parser::{ValueParser, one_of, size};
 
-/// What is logged, and how.
+/// Settings of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// How a line looks.
+    /// Format of the lines on stdout.
     pub format: LogFormat,
-    /// Directives such as `info,shoutback::auth=debug`.
+    /// Filter directives such as `info,shoutback::auth=debug`.
     pub filter: String,
-    /// A file that gets every line too.
+    /// A file to which every line is written as well.
     pub file: Option<PathBuf>,
-    /// For that file and the older ones beside it, together.
+    /// Maximum total size of that file and its rotated predecessors.
     pub file_max_bytes: u64,
 }
 
-/// How a line looks.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line, in the names of the Elastic Common Schema.
+    /// One JSON object per line, with the field names of the Elastic Common Schema.
     Ecs,
-    /// For people.
+    /// Human-readable text.
     Pretty,
 }
 
@@ -36,43 +36,43 @@ impl Log {
                 "LOG_FORMAT",
                 "ecs",
                 one_of(&[("ecs", LogFormat::Ecs), ("pretty", LogFormat::Pretty)]),
-                "How a log line on stdout looks: JSON in the names of the Elastic Common Schema, or for people.",
+                "Format of log lines on stdout: JSON of the Elastic Common Schema (ecs), or human-readable text (pretty).",
             ),
             filter: reader.value(
                 "RUST_LOG",
                 "info",
                 filter(),
-                "What is logged: a level, and others by module. Libraries log no more than info.",
+                "Log level, optionally with other levels per module. Libraries log at most at level info.",
             ),
             file: reader.optional(
                 "LOG_FILE",
                 "none",
                 absolute_path(),
-                "A file that gets every line too, as JSON; older ones beside it end in .1 to .3.",
+                "A file to which every line is written as well, as JSON; rotated files end in .1 to .3.",
             ),
             file_max_bytes: reader.value(
                 "LOG_FILE_MAX_BYTES",
                 "64MiB",
                 size("64KiB", "64GiB"),
-                "What that file and the older ones may take together; then the oldest goes.",
+                "Maximum total size of the log file and the rotated files; beyond it the oldest is deleted.",
             ) as u64,
         }
     }
 }
 
-fn filter() -> Form<String> {
-    Form::new(
+fn filter() -> ValueParser<String> {
+    ValueParser::new(
         "tracing directives, such as info or info,shoutback::auth=debug",
         |text| {
             let valid = tracing_subscriber::EnvFilter::builder().parse(text).is_ok();
-            (valid && !text.is_empty() && text.split(',').all(says_how_much)).then(|| text.to_owned())
+            (valid && !text.is_empty() && text.split(',').all(is_valid_directive)).then(|| text.to_owned())
         },
     )
 }
 
-/// A word alone is a module of which everything is logged, and of all others nothing: a level that is misspelt, that is. And
-/// after an equals sign, nothing is everything.
-fn says_how_much(directive: &str) -> bool {
+/// Returns whether `directive` means what it looks like. `EnvFilter` reads a misspelt level as the name of a module of which
+/// everything is logged, and nothing of any other; and it reads `module=` as the level trace.
+fn is_valid_directive(directive: &str) -> bool {
     if directive.ends_with('=') {
         return false;
     }
@@ -80,9 +80,9 @@ fn says_how_much(directive: &str) -> bool {
     !is_word || directive.parse::<LevelFilter>().is_ok() || directive.starts_with("shoutback")
 }
 
-/// Relative to what would depend on who starts the process.
-fn absolute_path() -> Form<PathBuf> {
-    Form::new(
+/// Accepts an absolute path of a file. A relative one would depend on the working directory of the process.
+fn absolute_path() -> ValueParser<PathBuf> {
+    ValueParser::new(
         "an absolute path of a file, such as /var/log/shoutback/shoutback.log",
         |text| {
             let is_file = text.starts_with('/') && !text.ends_with(['/', '.']) && !text.contains('\0');
@@ -96,7 +96,7 @@ mod tests {
     use super::{absolute_path, filter};
 
     #[test]
-    fn a_misspelt_level_is_no_directive() {
+    fn a_misspelt_level_is_rejected() {
         let parse = filter().parse;
         for text in [
             "info",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_file_is_named_from_the_root() {
+    fn the_log_file_must_be_an_absolute_path() {
         let parse = absolute_path().parse;
         assert!(parse("/var/log/shoutback.log").is_some());
         for text in [

@@ -1,16 +1,18 @@
-//! Reads declared variables, collects problems and documentation.
+//! Reads variables as they are declared, and collects problems and documentation on the way.
+//!
+//! An invalid value does not stop the pass: its default takes its place until all problems are reported.
 
 use std::fmt;
 
-use super::Environment;
-use super::form::Form;
+use super::environment::Environment;
+use super::value_parser::ValueParser;
 
-/// One thing that is wrong with the configuration.
+/// A problem with one variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The variable to change.
     pub variable: &'static str,
-    /// What it accepts, or what it contradicts.
+    /// What the variable accepts, or which other variable it conflicts with.
     pub message: String,
 }
 
@@ -20,17 +22,17 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a user is told of a variable.
+/// The documentation of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Documentation {
-    /// The variable's name.
+    /// Its name.
     pub name: &'static str,
-    /// The value it has when unset, or what holds then.
+    /// Its default, or a description of what applies when it is unset.
     pub default: &'static str,
-    /// Which values can be read.
+    /// The accepted values; completes the sentence "must be …".
     pub accepts: String,
-    /// What it does.
-    pub meaning: &'static str,
+    /// What it does, for the operator.
+    pub description: &'static str,
 }
 
 /// One pass over the variables.
@@ -53,53 +55,54 @@ impl<'a> Reader<'a> {
         (self.problems, self.documentation)
     }
 
-    /// A variable with a default, which stands in for a value that cannot be read until the problems are reported.
+    /// Reads a variable with a default. The default also replaces an invalid value until the problems are reported.
     pub(super) fn value<T>(
         &mut self,
         name: &'static str,
         default: &'static str,
-        form: Form<T>,
-        meaning: &'static str,
+        parser: ValueParser<T>,
+        description: &'static str,
     ) -> T {
-        let fallback = (form.parse)(default).expect("a default is of its variable's form");
-        self.declare(name, default, form, meaning).unwrap_or(fallback)
+        let fallback = (parser.parse)(default).expect("every default is valid");
+        self.declare(name, default, parser, description)
+            .unwrap_or(fallback)
     }
 
-    /// A variable that may be left out; `default` says what holds then.
+    /// Reads an optional variable; `default` documents what applies when it is unset.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
         default: &'static str,
-        form: Form<T>,
-        meaning: &'static str,
+        parser: ValueParser<T>,
+        description: &'static str,
     ) -> Option<T> {
-        self.declare(name, default, form, meaning)
+        self.declare(name, default, parser, description)
     }
 
-    /// A variable that has to be set when `needed`.
+    /// Reads a variable that must be set if `needed`.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
         needed: bool,
-        form: Form<T>,
-        meaning: &'static str,
+        parser: ValueParser<T>,
+        description: &'static str,
     ) -> Option<T> {
-        let accepts = form.accepts.clone();
-        let value = self.declare(name, "required", form, meaning);
-        if needed && !self.environment.0.contains_key(name) {
+        let accepts = parser.accepts.clone();
+        let value = self.declare(name, "required", parser, description);
+        if needed && self.environment.get(name).is_none() {
             self.problem(name, format!("is required: set it to {accepts}"));
         }
         value
     }
 
-    /// Whether nothing is wrong with `name` so far.
-    pub(super) fn is_readable(&self, name: &str) -> bool {
+    /// Returns whether no problem with `name` has been found so far.
+    pub(super) fn is_valid(&self, name: &str) -> bool {
         !self.problems.iter().any(|problem| problem.variable == name)
     }
 
-    /// Reports that `names[0]` contradicts `names[1]`, unless one of them could not be read in the first place.
-    pub(super) fn contradiction(&mut self, names: [&'static str; 2], contradicts: bool, message: &str) {
-        if contradicts && names.into_iter().all(|name| self.is_readable(name)) {
+    /// Reports that `names[0]` conflicts with `names[1]` if `conflicts`, unless one of them is invalid itself.
+    pub(super) fn conflict(&mut self, names: [&'static str; 2], conflicts: bool, message: &str) {
+        if conflicts && names.into_iter().all(|name| self.is_valid(name)) {
             self.problem(names[0], message.to_owned());
         }
     }
@@ -108,29 +111,28 @@ impl<'a> Reader<'a> {
         &mut self,
         name: &'static str,
         default: &'static str,
-        form: Form<T>,
-        meaning: &'static str,
+        parser: ValueParser<T>,
+        description: &'static str,
     ) -> Option<T> {
         let value = self
             .environment
-            .0
             .get(name)
-            // OpenTelemetry's specification says so of its variables.
+            // OpenTelemetry's specification: an empty value counts as unset.
             .filter(|value| !(name.starts_with("OTEL_") && value.to_str().is_some_and(is_blank)))
-            .map(|value| value.to_str().and_then(|text| (form.parse)(text.trim())));
+            .map(|value| value.to_str().and_then(|text| (parser.parse)(text.trim())));
         let read = match value {
             None => None,
             Some(Some(value)) => Some(value),
             Some(None) => {
-                self.problem(name, format!("must be {}", form.accepts));
+                self.problem(name, format!("must be {}", parser.accepts));
                 None
             }
         };
         self.documentation.push(Documentation {
             name,
             default,
-            accepts: form.accepts,
-            meaning,
+            accepts: parser.accepts,
+            description,
         });
         read
     }

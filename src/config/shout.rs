@@ -1,36 +1,36 @@
-//! What is remembered of SHOUTCLOUD's answers, and what is done without one.
+//! The cache of SHOUTCLOUD's responses, and the fallback while it is unavailable.
 
 use std::time::Duration;
 
-use super::form::{duration, one_of, size};
 use super::reader::Reader;
+use super::value_parser::{duration, one_of, size};
 
-/// How a shout is had without asking the upstream.
+/// How requests are served without calling the upstream.
 #[derive(Debug, Clone)]
 pub struct Shout {
-    /// Who capitalises when the upstream cannot be had.
+    /// What happens while the upstream is unavailable.
     pub fallback: Fallback,
-    /// Answers that are kept.
+    /// The response cache.
     pub cache: Cache,
 }
 
-/// Who capitalises when SHOUTCLOUD cannot be had and no answer of it is kept.
+/// What happens if SHOUTCLOUD is unavailable and no cached response can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// Nobody: the caller is told.
+    /// The request fails.
     None,
-    /// The service itself, by the upstream's mapping.
+    /// The service upper-cases the text itself, by the upstream's mapping.
     Local,
 }
 
-/// How many answers are kept, and for how long.
+/// Capacity and lifetimes of the response cache.
 #[derive(Debug, Clone)]
 pub struct Cache {
-    /// Bytes; 0 turns storing and sharing off.
+    /// Capacity in bytes; 0 disables caching and coalescing.
     pub capacity: usize,
-    /// How long an answer is as good as a new one.
+    /// How long a response is fresh.
     pub ttl: Duration,
-    /// How much longer it is better than an error.
+    /// How long after that a stale response may replace an error (RFC 5861).
     pub stale_if_error: Duration,
 }
 
@@ -41,26 +41,26 @@ impl Shout {
                 "SHOUTCLOUD_FALLBACK",
                 "none",
                 one_of(&[("none", Fallback::None), ("local", Fallback::Local)]),
-                "What is done when SHOUTCLOUD cannot be had: answer with an error, or (local) capitalise here by its mapping.",
+                "What happens while SHOUTCLOUD is unavailable: the request fails (none), or the service upper-cases the text itself by the same mapping (local).",
             ),
             cache: Cache {
                 capacity: reader.value(
                     "CACHE_CAPACITY",
                     "32MiB",
                     size("0B", "64GiB"),
-                    "Memory for answers that are kept, each for its own client; 0 turns keeping them and sharing calls off.",
+                    "Size of the response cache, which is separate per client; 0 disables caching and coalescing.",
                 ),
                 ttl: reader.value(
                     "CACHE_TTL",
                     "1h",
                     duration("0ms", "30d"),
-                    "How long an answer that was kept is given instead of calling SHOUTCLOUD.",
+                    "How long a cached response is fresh and is served without calling SHOUTCLOUD.",
                 ),
                 stale_if_error: reader.value(
                     "CACHE_STALE_IF_ERROR",
                     "24h",
                     duration("0ms", "30d"),
-                    "How much longer it is given if SHOUTCLOUD cannot be had.",
+                    "How long after CACHE_TTL a stale response is served if SHOUTCLOUD is unavailable.",
                 ),
             },
         }

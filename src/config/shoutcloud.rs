@@ -1,33 +1,33 @@
-//! The upstream.
+//! Calls to the upstream.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::breaker::Breaker;
-use super::form::{Share, count, duration, number, share};
 use super::reader::Reader;
 use super::url::{UpstreamUrl, upstream_url};
+use super::value_parser::{Ratio, count, duration, number, ratio};
 
-/// How SHOUTCLOUD is called.
+/// Settings of calls to SHOUTCLOUD.
 #[derive(Debug, Clone)]
 pub struct Shoutcloud {
-    /// Where it is called.
+    /// The URL to call.
     pub url: UpstreamUrl,
-    /// For one attempt, its answer's body included.
+    /// Timeout of one attempt, including reading the response body.
     pub attempt_timeout: Duration,
-    /// For everything that is done for one request.
+    /// Deadline for all attempts and waits on behalf of one request.
     pub deadline: Duration,
-    /// Attempts for one call, beyond the first.
+    /// Maximum retries per call.
     pub max_retries: u32,
-    /// What a call adds to the budget for retries, of which a retry costs 1.
-    pub retry_budget: Share,
-    /// What the budget starts with, and the most it can hold.
+    /// What each call adds to the retry budget; a retry costs 1.
+    pub retry_budget: Ratio,
+    /// Initial balance and capacity of the retry budget.
     pub retry_reserve: u32,
-    /// Calls in flight.
+    /// Maximum number of calls in flight.
     pub max_concurrency: NonZeroU32,
-    /// Calls that wait for one of those to end.
+    /// Maximum number of calls waiting for a permit.
     pub max_queue: u32,
-    /// When it is left alone.
+    /// The circuit breaker.
     pub breaker: Breaker,
 }
 
@@ -37,13 +37,13 @@ impl Shoutcloud {
             "SHOUTCLOUD_URL",
             "http://api.shoutcloud.io/V1/SHOUT",
             upstream_url(),
-            "Where SHOUTCLOUD is called.",
+            "URL of SHOUTCLOUD.",
         );
         let attempt_timeout = reader.value(
             "SHOUTCLOUD_ATTEMPT_TIMEOUT",
             "2s",
             duration("1ms", "10m"),
-            "Time for one attempt, from connecting to the last byte of the answer.",
+            "Timeout of one attempt, from connecting to the last byte of the response.",
         );
         let shoutcloud = Self {
             url,
@@ -52,41 +52,41 @@ impl Shoutcloud {
                 "SHOUTCLOUD_DEADLINE",
                 "5s",
                 duration("1ms", "10m"),
-                "Time for all that is done upstream for one request; then 504.",
+                "Deadline for all attempts and waits on behalf of one request; the response is then 504.",
             ),
             max_retries: reader.value(
                 "SHOUTCLOUD_MAX_RETRIES",
                 "3",
                 number(0, 100),
-                "Attempts for one call, beyond the first.",
+                "Maximum retries per call.",
             ),
             retry_budget: reader.value(
                 "SHOUTCLOUD_RETRY_BUDGET",
                 "20%",
-                share("0%", "100%"),
-                "Retries that each call adds to the budget from which they are paid.",
+                ratio("0%", "100%"),
+                "Retries that each call adds to the retry budget, as a fraction of one.",
             ),
             retry_reserve: reader.value(
                 "SHOUTCLOUD_RETRY_RESERVE",
                 "10",
                 number(0, 1_000_000),
-                "Retries that the budget starts with, and the most it can hold; 0 turns retries off.",
+                "Initial balance and capacity of the retry budget, in retries; 0 disables retries.",
             ),
             max_concurrency: reader.value(
                 "SHOUTCLOUD_MAX_CONCURRENCY",
                 "256",
                 count(1_000_000),
-                "Calls in flight at once, their waits between attempts included.",
+                "Maximum number of concurrent calls, including their waits between attempts.",
             ),
             max_queue: reader.value(
                 "SHOUTCLOUD_MAX_QUEUE",
                 "1024",
                 number(0, 1_000_000),
-                "Calls that wait for one in flight to end; more are refused with 503 overloaded.",
+                "Maximum number of calls waiting for one in flight to end; further ones are rejected with 503 overloaded.",
             ),
             breaker: Breaker::read(reader, attempt_timeout),
         };
-        reader.contradiction(
+        reader.conflict(
             ["SHOUTCLOUD_ATTEMPT_TIMEOUT", "SHOUTCLOUD_DEADLINE"],
             shoutcloud.attempt_timeout > shoutcloud.deadline,
             "must not be longer than SHOUTCLOUD_DEADLINE, or no attempt ever times out",

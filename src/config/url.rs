@@ -1,30 +1,30 @@
-//! Addresses of other services.
+//! URLs of other services.
 
 use std::fmt;
 
 use url::{Host, Url};
 
-use super::form::Form;
+use super::value_parser::ValueParser;
 
-/// The base address of a key server or issuer, without a trailing slash. Plain `http:` only on loopback: whoever can
-/// answer for it decides who may call.
+/// The base URL of a key server or issuer, without a trailing slash. Plain `http:` is accepted on loopback only, because an
+/// attacker who can impersonate this server can forge tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint(String);
 
 impl Endpoint {
-    /// The address as it was written, without a trailing slash.
+    /// Returns the URL as the operator wrote it, without a trailing slash.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-pub(super) fn endpoint() -> Form<Endpoint> {
-    Form::new(
+pub(super) fn endpoint() -> ValueParser<Endpoint> {
+    ValueParser::new(
         "an https: URL without user, query or fragment (http: on loopback only), such as https://idp.example.com",
         |text| {
-            let url = bare_url(text).filter(|url| url.query().is_none())?;
+            let url = parse_url(text).filter(|url| url.query().is_none())?;
             let trusted = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-            // An issuer is compared byte for byte with a token's `iss`, so the text is kept as it was written.
+            // An issuer is compared byte by byte with the `iss` of a token, so the text must not be normalized.
             trusted.then(|| Endpoint(text.trim_end_matches('/').to_owned()))
         },
     )
@@ -32,18 +32,18 @@ pub(super) fn endpoint() -> Form<Endpoint> {
 
 const SHOUTCLOUD_PATH: &str = "/V1/SHOUT";
 
-/// Where SHOUTCLOUD is called. Whatever stands in its path or query may be a key, so only its origin can be printed.
+/// The URL of SHOUTCLOUD. Its path and query may contain an API key, so `Debug` prints only the origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamUrl(Url);
 
 impl UpstreamUrl {
-    /// The whole URL, to call it.
+    /// Returns the whole URL, for requests.
     pub fn to_url(&self) -> Url {
         self.0.clone()
     }
 
-    /// What a trace may tell of it: the whole, if that is SHOUTCLOUD's own path, which holds no key.
-    pub fn public(&self) -> String {
+    /// Returns the URL for traces: whole if its path is SHOUTCLOUD's default one, which contains no key, else redacted.
+    pub fn redacted(&self) -> String {
         let origin = self.0.origin().ascii_serialization();
         match (self.0.path(), self.0.query()) {
             (path @ SHOUTCLOUD_PATH, None) => format!("{origin}{path}"),
@@ -58,22 +58,23 @@ impl fmt::Debug for UpstreamUrl {
     }
 }
 
-pub(super) fn upstream_url() -> Form<UpstreamUrl> {
-    Form::new(
+pub(super) fn upstream_url() -> ValueParser<UpstreamUrl> {
+    ValueParser::new(
         "an http: or https: URL without user or fragment, such as http://api.shoutcloud.io/V1/SHOUT",
         |text| {
-            bare_url(text)
+            parse_url(text)
                 .filter(|url| matches!(url.scheme(), "http" | "https"))
                 .map(UpstreamUrl)
         },
     )
 }
 
-pub(super) fn bare_url(text: &str) -> Option<Url> {
+/// Parses a URL that has a host, and neither user information nor a fragment.
+pub(super) fn parse_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let bare =
+    let is_plain =
         url.has_host() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    bare.then_some(url)
+    is_plain.then_some(url)
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {
@@ -90,7 +91,7 @@ mod tests {
     use super::{endpoint, upstream_url};
 
     #[test]
-    fn plain_http_only_on_loopback() {
+    fn plain_http_is_accepted_on_loopback_only() {
         let parse = endpoint().parse;
         for text in [
             "https://idp.example.com",
@@ -123,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_url_cannot_print_what_may_be_a_key() {
+    fn debug_and_redacted_never_contain_an_api_key() {
         let url = (upstream_url().parse)("http://api.example.com:81/V1/SHOUT?key=s3cret").expect("a URL");
         assert_eq!(format!("{url:?}"), "http://api.example.com:81/…");
-        assert_eq!(url.public(), "http://api.example.com:81/REDACTED");
-        let usual = (upstream_url().parse)("http://api.shoutcloud.io/V1/SHOUT").expect("a URL");
-        assert_eq!(usual.public(), "http://api.shoutcloud.io/V1/SHOUT");
+        assert_eq!(url.redacted(), "http://api.example.com:81/REDACTED");
+        let default = (upstream_url().parse)("http://api.shoutcloud.io/V1/SHOUT").expect("a URL");
+        assert_eq!(default.redacted(), "http://api.shoutcloud.io/V1/SHOUT");
         assert!((upstream_url().parse)("http://user:pass@api.example.com/").is_none());
     }
 }

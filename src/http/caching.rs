@@ -1,34 +1,34 @@
-//! The cache in headers: what a caller asks of it (`cache-control`), and what the caller is told (`cache-status`, RFC 9211).
+//! The headers of the cache: `cache-control` of requests, and `cache-status` (RFC 9211) of responses.
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::shout::{self, Caching, Forward, Source};
 
-/// How the cache was involved in an answer.
+/// Documents how the cache handled a request.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Of an answer that was given before the cache could be.
+/// `cache-status` of a response that was sent before the cache was reached.
 pub(super) const NOT_REACHED: HeaderValue = HeaderValue::from_static("shoutback");
 
-/// What a request asks of the cache. Directives other than `no-store` and `no-cache` ask nothing of this one.
-pub(super) fn asked_for(headers: &HeaderMap) -> Caching {
-    let asks = |directive: &[u8]| {
+/// Returns the cache mode of a request. Directives other than `no-store` and `no-cache` are ignored.
+pub(super) fn cache_mode(headers: &HeaderMap) -> Caching {
+    let has = |directive: &[u8]| {
         headers
             .get_all(CACHE_CONTROL)
             .iter()
             .any(|value| directives(value.as_bytes()).any(|name| name.eq_ignore_ascii_case(directive)))
     };
-    if asks(b"no-store") {
+    if has(b"no-store") {
         Caching::Off
-    } else if asks(b"no-cache") {
+    } else if has(b"no-cache") {
         Caching::Anew
     } else {
         Caching::Usual
     }
 }
 
-/// The names in a list of directives, each of which may have an argument, quoted or not.
+/// Returns the names in a list of directives. Each may have an argument, quoted or not.
 fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut is_quoted = false;
     let mut is_escaped = false;
@@ -46,8 +46,8 @@ fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// `cache-status` of a shout from `source`.
-pub(super) fn status_of(source: Source) -> HeaderValue {
+/// Returns `cache-status` of a response from `source`.
+pub(super) fn cache_status(source: Source) -> HeaderValue {
     HeaderValue::from_static(match source {
         Source::Unneeded => forwarded(Forward::Bypass),
         Source::Cache => "shoutback; hit",
@@ -66,10 +66,10 @@ pub(super) fn status_of(source: Source) -> HeaderValue {
     })
 }
 
-/// `cache-status` where there is no shout.
-pub(super) fn status_of_error(error: &shout::Error) -> HeaderValue {
+/// Returns `cache-status` of a failed request.
+pub(super) fn cache_status_of_error(error: &shout::Error) -> HeaderValue {
     if error.collapsed {
-        status_of(Source::Coalesced)
+        cache_status(Source::Coalesced)
     } else {
         HeaderValue::from_static(forwarded(error.forward))
     }
@@ -89,20 +89,20 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
-    use super::{NOT_REACHED, asked_for, status_of};
+    use super::{NOT_REACHED, cache_mode, cache_status};
     use crate::shout::{Caching, Forward, Source};
 
-    fn asked(values: &[&str]) -> Caching {
+    fn mode_of(values: &[&str]) -> Caching {
         let mut headers = HeaderMap::new();
         for value in values {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
             headers.append(CACHE_CONTROL, value);
         }
-        asked_for(&headers)
+        cache_mode(&headers)
     }
 
     #[test]
-    fn directives_are_found_wherever_they_stand() {
+    fn directives_are_found_at_any_position() {
         for (values, caching) in [
             (&[][..], Caching::Usual),
             (&[""], Caching::Usual),
@@ -133,19 +133,19 @@ mod tests {
             (&[r#"x="a\", no-cache, b""#], Caching::Usual),
             (&["x=\"a, no-store"], Caching::Usual),
         ] {
-            assert_eq!(asked(values), caching, "{values:?}");
+            assert_eq!(mode_of(values), caching, "{values:?}");
         }
     }
 
     #[test]
-    fn the_page_has_words_for_each_status() {
+    fn the_page_explains_every_status() {
         let mut sources = vec![Source::Unneeded, Source::Cache, Source::Stale, Source::Coalesced];
         for forward in [Forward::Miss, Forward::Request, Forward::Bypass] {
             sources.push(Source::Fallback { forward });
             sources.extend([false, true].map(|stored| Source::Upstream { forward, stored }));
         }
         let page = include_str!("docs/page.js");
-        for status in sources.into_iter().map(status_of).chain([NOT_REACHED]) {
+        for status in sources.into_iter().map(cache_status).chain([NOT_REACHED]) {
             let status = status.to_str().expect("ASCII");
             assert!(page.contains(&format!("\n  \"{status}\": ")), "{status}");
         }
@@ -155,12 +155,12 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_stands_in_quotes_asks_for_nothing(text in "[ !#-\\[\\]-~]*", after in any::<bool>()) {
+        fn quoted_directives_are_ignored(text in "[ !#-\\[\\]-~]*", after in any::<bool>()) {
             let quoted = format!("x=\"{text}, no-cache, {text}\"");
             if after {
-                prop_assert_eq!(asked(&[&format!("{quoted}, no-cache")]), Caching::Anew);
+                prop_assert_eq!(mode_of(&[&format!("{quoted}, no-cache")]), Caching::Anew);
             } else {
-                prop_assert_eq!(asked(&[&quoted]), Caching::Usual);
+                prop_assert_eq!(mode_of(&[&quoted]), Caching::Usual);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a caller reads: the OpenAPI document and the page.
+//! The documentation that the service serves: the OpenAPI document and the page `/docs`.
 
 mod page;
 
@@ -23,14 +23,14 @@ use crate::version;
 pub use self::page::Page;
 pub(super) use self::page::{ASSETS, page};
 
-/// The OpenAPI 3.1 document. Statuses and problems come from [`Kind`], schemas from the types that are sent.
+/// Creates the OpenAPI 3.1 document. Statuses and problems come from [`Kind`], schemas from the serialized types.
 pub fn openapi() -> OpenApi {
     let mut shout = OperationBuilder::new()
         .operation_id(Some("shout"))
-        .summary(Some("Reverse a text and have it capitalised"))
+        .summary(Some("Reverse a text and convert it to upper case"))
         .description(Some(
-            "The text is reversed by extended grapheme cluster and capitalised by SHOUTCLOUD. Send JSON or text; the \
-             answer has the form that `accept` asks for, or else that of the request.",
+            "The text is reversed by extended grapheme cluster and converted to upper case by SHOUTCLOUD. Send JSON or \
+             plain text. `accept` selects the format of the response; the default is that of the request.",
         ))
         .security(SecurityRequirement::new("cognito", Vec::<String>::new()))
         .parameter(
@@ -39,7 +39,7 @@ pub fn openapi() -> OpenApi {
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some(
-                    "The request's id: 1 to 128 letters, digits and `._~:-`. One is made up where none, or another, is sent.",
+                    "The request id: 1 to 128 letters, digits and `._~:-`. One is generated if it is missing or invalid.",
                 ))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         )
@@ -49,8 +49,8 @@ pub fn openapi() -> OpenApi {
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some(
-                    "`no-cache`: a new answer, which is kept for later requests; `no-store`: one that is not kept either. \
-                     Other directives are ignored.",
+                    "`no-cache` bypasses the cache and stores the new response; `no-store` bypasses the cache and stores \
+                     nothing. Other directives are ignored.",
                 ))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         )
@@ -64,18 +64,18 @@ pub fn openapi() -> OpenApi {
         .response(
             "200",
             ResponseBuilder::new()
-                .description("The text, reversed and in capitals")
+                .description("The text, reversed and in upper case")
                 .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
                 .content("text/plain", text())
-                .header("x-request-id", header("The request's id"))
+                .header("x-request-id", header("The request id"))
                 .header("cache-status", header(CACHE_STATUS))
-                .header("server-timing", header("Milliseconds spent on `auth` and `upstream`, whichever occurred"))
-                .header("ratelimit", header("What is left of the client's quota, and seconds until it is full again"))
-                .header("ratelimit-policy", header("The client's quota, and seconds in which it fills")),
+                .header("server-timing", header("Milliseconds spent on `auth` and `upstream`, if they occurred"))
+                .header("ratelimit", header("Remaining quota of the client, and seconds until it is fully replenished"))
+                .header("ratelimit-policy", header("Quota of the client, and seconds in which it is replenished")),
         );
     let mut statuses: Vec<_> = Kind::ALL
         .into_iter()
-        .filter(|kind| on_v1(*kind))
+        .filter(|kind| is_v1_problem(*kind))
         .map(Kind::status)
         .collect();
     statuses.sort_unstable();
@@ -101,8 +101,8 @@ pub fn openapi() -> OpenApi {
         shout = shout.response(status.as_str(), response);
     }
     let allow = ResponseBuilder::new()
-        .description("The methods of this path")
-        .header("allow", header("The methods"))
+        .description("The supported methods of this path")
+        .header("allow", header("The supported methods"))
         .header("cache-status", header(CACHE_STATUS));
     let options = OperationBuilder::new()
         .operation_id(Some("methods"))
@@ -114,7 +114,7 @@ pub fn openapi() -> OpenApi {
             InfoBuilder::new()
                 .title("Shoutback")
                 .version(version::VERSION)
-                .description(Some("Takes a text, reverses it and returns it in capitals."))
+                .description(Some("Reverses a text and returns it in upper case."))
                 .license(Some(
                     License::builder()
                         .name("Apache-2.0")
@@ -143,10 +143,10 @@ pub fn openapi() -> OpenApi {
 }
 
 const CACHE_STATUS: &str =
-    "How the cache was involved (RFC 9211); the bare `shoutback` if it was not reached";
+    "How the cache handled the request (RFC 9211); only `shoutback` if it was not reached";
 
-/// What `POST /v1` can answer: all but what belongs to other paths and methods.
-fn on_v1(kind: Kind) -> bool {
+/// Returns whether `POST /v1` can respond with this kind of problem.
+fn is_v1_problem(kind: Kind) -> bool {
     !matches!(kind, Kind::NotFound | Kind::MethodNotAllowed)
 }
 
@@ -164,6 +164,7 @@ fn header(description: &str) -> utoipa::openapi::Header {
 }
 
 pub(super) async fn openapi_json() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_json().expect("the document is JSON"));
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| openapi().to_json().expect("the document serializes to JSON"));
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }

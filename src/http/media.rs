@@ -1,4 +1,7 @@
-//! The two forms of a text: what a body is (`content-type`), and what the answer should be (`accept`).
+//! The two formats of a text, JSON and plain text: of the request (`content-type`) and of the response (`accept`).
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -12,14 +15,14 @@ use utoipa::ToSchema;
 use super::problem::{Kind, Problem};
 use crate::json;
 
-/// How a text is wrapped.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Format {
     Json,
     Text,
 }
 
-/// The JSON form of a text, in a request and in an answer.
+/// The JSON format of a text, in requests and responses.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Message<'a> {
     /// The text.
@@ -27,11 +30,11 @@ pub(super) struct Message<'a> {
     data: &'a str,
 }
 
-impl Form {
+impl Format {
     const ALL: [Self; 2] = [Self::Json, Self::Text];
 
-    /// The form of a request's body.
-    pub(super) fn of_body(headers: &HeaderMap) -> Result<Self, Problem> {
+    /// Returns the format of a request body.
+    pub(super) fn from_content_type(headers: &HeaderMap) -> Result<Self, Problem> {
         let unsupported = |detail| Problem::new(Kind::UnsupportedMediaType, detail);
         let identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
         if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
@@ -52,13 +55,13 @@ impl Form {
             .and_then(|sent| {
                 Self::ALL
                     .into_iter()
-                    .find(|form| form.essence() == (sent.ty, sent.subty) && sent.suffix.is_none())
+                    .find(|format| format.essence() == (sent.ty, sent.subty) && sent.suffix.is_none())
             })
             .ok_or_else(|| unsupported("send application/json or text/plain, in UTF-8"))
     }
 
-    /// The form of the answer: the one that `accept` likes better, that of the request if it likes both as much.
-    pub(super) fn of_answer(self, headers: &HeaderMap) -> Result<Self, Problem> {
+    /// Negotiates the format of the response: the one that `accept` prefers, or that of the request if it prefers neither.
+    pub(super) fn negotiate(self, headers: &HeaderMap) -> Result<Self, Problem> {
         let values: Vec<_> = headers
             .get_all(ACCEPT)
             .iter()
@@ -69,12 +72,12 @@ impl Form {
         {
             return Ok(self);
         }
-        let weight = |form: Self| {
+        let weight = |format: Self| {
             values
                 .iter()
                 .flat_map(|value| MediaTypeList::new(value))
                 .flatten()
-                .filter_map(|range| form.matched_by(&range))
+                .filter_map(|range| format.match_range(&range))
                 // The most specific range decides (RFC 9110 section 12.5.1).
                 .max_by_key(|(specificity, _)| *specificity)
                 .map_or(0, |(_, weight)| weight)
@@ -94,8 +97,8 @@ impl Form {
         }
     }
 
-    /// How specific a range of `accept` is about this form, and its weight in thousandths; `None` if it does not match.
-    fn matched_by(self, range: &MediaType<'_>) -> Option<(u8, u16)> {
+    /// Returns the specificity of a media range and its weight in thousandths; `None` if it does not match this format.
+    fn match_range(self, range: &MediaType<'_>) -> Option<(u8, u16)> {
         let (ty, subty) = self.essence();
         let specificity = match (range.ty, range.subty) {
             (any, anything) if any == _STAR && anything == _STAR => 0,
@@ -103,11 +106,12 @@ impl Form {
             (same, identical) if (same, identical) == (ty, subty) && range.suffix.is_none() => 2,
             _ => return None,
         };
-        weight(range)
+        quality(range)
             .filter(|_| is_utf8(range))
             .map(|weight| (specificity, weight))
     }
 
+    /// Returns type and subtype.
     fn essence(self) -> (Name<'static>, Name<'static>) {
         match self {
             Self::Json => (APPLICATION, JSON),
@@ -115,7 +119,7 @@ impl Form {
         }
     }
 
-    /// The value of `content-type`.
+    /// Returns the value of `content-type`.
     pub(super) fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => "application/json",
@@ -123,8 +127,8 @@ impl Form {
         })
     }
 
-    /// The text in a body of this form.
-    pub(super) fn read(self, body: Bytes) -> Result<String, Problem> {
+    /// Extracts the text from a body of this format.
+    pub(super) fn decode(self, body: Bytes) -> Result<String, Problem> {
         let malformed = |detail| Problem::new(Kind::MalformedRequest, detail);
         match self {
             Self::Text => {
@@ -139,25 +143,25 @@ impl Form {
         }
     }
 
-    /// A body of this form.
-    pub(super) fn write(self, text: &str) -> Bytes {
+    /// Creates a body of this format.
+    pub(super) fn encode(self, text: &str) -> Bytes {
         match self {
             Self::Text => Bytes::copy_from_slice(text.as_bytes()),
             Self::Json => serde_json::to_vec(&Message { data: text })
-                .expect("a string is JSON")
+                .expect("a string serializes to JSON")
                 .into(),
         }
     }
 }
 
-/// Without `charset`, or with UTF-8 in every one of them.
+/// Returns whether every `charset`, if there is one, is UTF-8.
 fn is_utf8(media_type: &MediaType<'_>) -> bool {
     let mut charsets = media_type.params().filter(|(name, _)| *name == CHARSET);
     charsets.all(|(_, charset)| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
 }
 
-/// `q` in thousandths; `None` for one that is none, which makes its range as good as absent.
-fn weight(range: &MediaType<'_>) -> Option<u16> {
+/// Returns `q` in thousandths; `None` if it is malformed, so that its range is ignored.
+fn quality(range: &MediaType<'_>) -> Option<u16> {
     let Some((_, q)) = range
         .params()
         .find(|(name, _)| name.as_str().eq_ignore_ascii_case("q"))
@@ -171,135 +175,4 @@ fn weight(range: &MediaType<'_>) -> Option<u16> {
         .ok()
         .filter(|q| well_formed && (0.0..=1.0).contains(q))?;
     Some((q * 1000.0).round() as u16)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
-    use http::{HeaderMap, HeaderName, HeaderValue};
-    use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
-
-    use super::Form;
-
-    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(name, HeaderValue::from_str(value).expect("a header value"));
-        }
-        headers
-    }
-
-    #[test]
-    fn bodies() {
-        for (value, form) in [
-            ("application/json", Form::Json),
-            ("Application/JSON", Form::Json),
-            ("application/json; charset=utf-8", Form::Json),
-            ("application/json;charset=\"UTF-8\"", Form::Json),
-            ("application/json; profile=x", Form::Json),
-            ("text/plain", Form::Text),
-            ("text/plain;charset=UTF-8", Form::Text),
-        ] {
-            assert_eq!(
-                Form::of_body(&headers(&CONTENT_TYPE, &[value])).ok(),
-                Some(form),
-                "{value}"
-            );
-        }
-        for values in [
-            &[][..],
-            &[""],
-            &["application/json", "application/json"],
-            &["application/json, text/plain"],
-            &["application/json+x"],
-            &["application/vnd.api+json"],
-            &["text/html"],
-            &["text/*"],
-            &["*/*"],
-            &["json"],
-            &["text/plain; charset=iso-8859-1"],
-            &["text/plain; charset=utf-8; charset=utf-16"],
-            &["application/json; charset=utf-16"],
-        ] {
-            assert!(
-                Form::of_body(&headers(&CONTENT_TYPE, values)).is_err(),
-                "{values:?}"
-            );
-        }
-        let mut compressed = headers(&CONTENT_TYPE, &["text/plain"]);
-        compressed.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert!(Form::of_body(&compressed).is_err());
-        compressed.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
-        assert!(Form::of_body(&compressed).is_ok());
-    }
-
-    #[test]
-    fn answers() {
-        use Form::{Json, Text};
-        for (accept, to_json, to_text) in [
-            (&[][..], Some(Json), Some(Text)),
-            (&[""], Some(Json), Some(Text)),
-            (&["*/*"], Some(Json), Some(Text)),
-            (&["text/html, */*;q=0.1"], Some(Json), Some(Text)),
-            (&["application/json"], Some(Json), Some(Json)),
-            (&["text/plain"], Some(Text), Some(Text)),
-            (&["text/*"], Some(Text), Some(Text)),
-            (&["text/plain; charset=utf-8"], Some(Text), Some(Text)),
-            (&["TEXT/PLAIN"], Some(Text), Some(Text)),
-            (&["text/plain, application/json"], Some(Json), Some(Text)),
-            (&["text/plain", "application/json"], Some(Json), Some(Text)),
-            (
-                &["text/plain;q=0.9, application/json;q=0.8"],
-                Some(Text),
-                Some(Text),
-            ),
-            (&["application/json;q=0, */*"], Some(Text), Some(Text)),
-            (&["text/plain;Q=0, application/*"], Some(Json), Some(Json)),
-            (&["*/*, application/json;q=0.5"], Some(Text), Some(Text)),
-            (&["text/html"], None, None),
-            (&["*/*;q=0"], None, None),
-            (&["application/json;q=0, text/plain;q=0.000"], None, None),
-            (&["text/plain; charset=iso-8859-1"], None, None),
-            (&["application/json;q=nonsense"], None, None),
-            (&["application/json;q=0.12345, */*;q=0.5"], Some(Json), Some(Text)),
-            (&["nonsense"], None, None),
-            (&["application/json+x"], None, None),
-        ] {
-            let accept = headers(&ACCEPT, accept);
-            assert_eq!(
-                (Json.of_answer(&accept).ok(), Text.of_answer(&accept).ok()),
-                (to_json, to_text),
-                "{accept:?}"
-            );
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn no_header_panics(value in any::<Vec<u8>>()) {
-            if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let mut headers = HeaderMap::new();
-                headers.insert(CONTENT_TYPE, value.clone());
-                headers.insert(ACCEPT, value);
-                let _ = (Form::of_body(&headers), Form::Json.of_answer(&headers));
-            }
-        }
-
-        #[test]
-        fn what_is_written_can_be_read(text in any::<String>()) {
-            for form in Form::ALL {
-                let read = form.read(form.write(&text)).ok();
-                prop_assert_eq!(read.as_ref(), Some(&text));
-            }
-        }
-
-        #[test]
-        fn no_body_panics(body in any::<Vec<u8>>()) {
-            for form in Form::ALL {
-                let _ = form.read(body.clone().into());
-            }
-        }
-    }
 }

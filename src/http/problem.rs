@@ -1,4 +1,6 @@
-//! Problem details (RFC 9457): every error that a caller sees, and the only place where a domain error becomes a status.
+//! Problem details (RFC 9457): the error responses of the service, and the only mapping of domain errors to statuses.
+//!
+//! A problem becomes a response without a body. [`render`] adds the body once the request id is known.
 
 mod kind;
 
@@ -16,7 +18,7 @@ pub use self::kind::Kind;
 use crate::auth::AuthError;
 use crate::{shout, shoutcloud};
 
-/// An error on its way to the caller. As a response it is empty until `render` knows the request's id.
+/// An error response.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: Kind,
@@ -24,21 +26,21 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// What a problem leaves in a response for [`render`].
+/// A response extension from which [`render`] creates the body.
 #[derive(Clone)]
-struct Unrendered {
+struct PendingProblem {
     kind: Kind,
     detail: Cow<'static, str>,
 }
 
-/// The JSON of a problem.
+/// The JSON body of a problem.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
-    /// A section of `/docs` that explains this kind of problem.
+    /// The section of `/docs` that explains this kind of problem.
     #[schema(example = "/docs#unauthenticated")]
     r#type: String,
-    /// This kind of problem in a few words.
+    /// A short summary of this kind of problem.
     title: &'static str,
     /// The status of the response.
     status: u16,
@@ -49,7 +51,7 @@ pub(super) struct Body<'a> {
 }
 
 impl Problem {
-    /// A problem of `kind`; `detail` holds nothing of the upstream's text, a token, or an internal address.
+    /// Creates a problem. `detail` must not contain text of the upstream, tokens, or internal addresses.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -58,56 +60,48 @@ impl Problem {
         }
     }
 
-    /// 405 for a path that has these methods.
+    /// Creates a 405 for a path that supports the methods `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self::new(Kind::MethodNotAllowed, format!("this path answers {allow}"))
-            .with(ALLOW, HeaderValue::from_static(allow))
+        Self::new(Kind::MethodNotAllowed, format!("this path supports {allow}"))
+            .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// What kind it is.
+    /// Returns the kind of problem.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// 413.
+    /// Creates a 413.
     pub fn content_too_large(limit: usize) -> Self {
         Self::new(
             Kind::ContentTooLarge,
-            format!("the body may have at most {limit} bytes"),
+            format!("the body must not be larger than {limit} bytes"),
         )
     }
 
-    /// 429.
+    /// Creates a 429.
     pub fn rate_limited(wait: Duration) -> Self {
-        Self::new(Kind::RateLimited, "the quota of this client is used up").retry_after(wait)
+        Self::new(Kind::RateLimited, "the rate limit of this client is exceeded").retry_after(wait)
     }
 
-    /// 500.
+    /// Creates a 500.
     pub fn panicked() -> Self {
-        Self::new(Kind::InternalError, "the service failed on this request")
+        Self::new(Kind::InternalError, "the service failed to process this request")
     }
 
-    /// 503, because there is no room for the request.
+    /// Creates the 503 of a shed request.
     pub fn overloaded() -> Self {
-        Self::new(
-            Kind::Overloaded,
-            "as many requests as can be handled are under way",
-        )
-        .retry_after(Duration::ZERO)
+        Self::new(Kind::Overloaded, "the maximum number of requests is in flight").retry_after(Duration::ZERO)
     }
 
     fn upstream_unavailable(wait: Duration) -> Self {
-        Self::new(
-            Kind::UpstreamUnavailable,
-            "SHOUTCLOUD cannot be had at the moment",
-        )
-        .retry_after(wait)
+        Self::new(Kind::UpstreamUnavailable, "SHOUTCLOUD is currently unavailable").retry_after(wait)
     }
 
-    /// 401, 403 or 503, with its challenge (RFC 6750 section 3).
-    pub fn of_refusal(refusal: &AuthError, required_scopes: &[String]) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
+    /// Creates a 401, 403 or 503 with its challenge (RFC 6750 section 3).
+    pub fn from_auth_error(error: &AuthError, required_scopes: &[String]) -> Self {
+        let detail = error.to_string();
+        match error {
             AuthError::KeysUnavailable { retry_after } => {
                 Self::new(Kind::KeysUnavailable, detail).retry_after(*retry_after)
             }
@@ -119,30 +113,30 @@ impl Problem {
                 let challenge = format!("Bearer error=\"insufficient_scope\"{scope}");
                 let challenge = HeaderValue::from_str(&challenge)
                     .unwrap_or(HeaderValue::from_static("Bearer error=\"insufficient_scope\""));
-                Self::new(Kind::Forbidden, detail).with(WWW_AUTHENTICATE, challenge)
+                Self::new(Kind::Forbidden, detail).with_header(WWW_AUTHENTICATE, challenge)
             }
             // No error code where no token was sent (RFC 6750 section 3.1).
             AuthError::Missing => Self::new(Kind::Unauthenticated, detail)
-                .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            _ => Self::new(Kind::Unauthenticated, detail).with(
+                .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            _ => Self::new(Kind::Unauthenticated, detail).with_header(
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer error=\"invalid_token\""),
             ),
         }
     }
 
-    /// A header that goes with it.
+    /// Adds a header.
     #[must_use]
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// `retry-after` in whole seconds: at least 1, or a client would ask again at once; at most 60, or it would stay away
-    /// long after the trouble has passed.
+    /// Adds `retry-after` in whole seconds: at least 1, so that clients do not retry immediately, and at most 60, so that
+    /// they do not wait long after the service has recovered.
     fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs_f64().ceil().clamp(1.0, 60.0);
-        self.with(RETRY_AFTER, HeaderValue::from(seconds as u64))
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds as u64))
     }
 }
 
@@ -155,7 +149,7 @@ impl From<shout::Error> for Problem {
         match cause {
             shoutcloud::Error::NotAShout(_) => Self::new(
                 Kind::UpstreamInvalid,
-                "SHOUTCLOUD did not answer with this text in capitals",
+                "SHOUTCLOUD did not respond with this text in upper case",
             ),
             shoutcloud::Error::Unavailable { retry_after, .. } => {
                 Self::upstream_unavailable(retry_after.unwrap_or_default())
@@ -163,7 +157,7 @@ impl From<shout::Error> for Problem {
             shoutcloud::Error::BreakerOpen { left } => Self::upstream_unavailable(left),
             shoutcloud::Error::Overloaded => Self::overloaded(),
             shoutcloud::Error::DeadlinePassed => {
-                Self::new(Kind::UpstreamTimeout, "SHOUTCLOUD did not answer in time")
+                Self::new(Kind::UpstreamTimeout, "SHOUTCLOUD did not respond in time")
             }
         }
     }
@@ -173,7 +167,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
         response.headers_mut().extend(self.headers);
-        response.extensions_mut().insert(Unrendered {
+        response.extensions_mut().insert(PendingProblem {
             kind: self.kind,
             detail: self.detail,
         });
@@ -181,17 +175,17 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The kind of problem that a response is, if it is one.
+/// Returns the kind of problem of a response that is one.
 pub(super) fn kind_of(response: &Response) -> Option<Kind> {
     response
         .extensions()
-        .get::<Unrendered>()
+        .get::<PendingProblem>()
         .map(|problem| problem.kind)
 }
 
-/// Gives a response that is a problem its body; `instance` is the request's id.
+/// Adds the body to a response that is a problem; `instance` is the request id.
 pub(super) fn render(response: &mut Response, instance: &str) {
-    let Some(Unrendered { kind, detail }) = response.extensions_mut().remove() else {
+    let Some(PendingProblem { kind, detail }) = response.extensions_mut().remove() else {
         return;
     };
     let body = Body {
@@ -201,7 +195,7 @@ pub(super) fn render(response: &mut Response, instance: &str) {
         detail: &detail,
         instance,
     };
-    let json = serde_json::to_vec(&body).expect("strings and a number are JSON");
+    let json = serde_json::to_vec(&body).expect("strings and a number serialize to JSON");
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -217,7 +211,7 @@ mod tests {
     use super::Problem;
 
     #[test]
-    fn retry_after_is_between_a_second_and_a_minute() {
+    fn retry_after_is_between_1_and_60_seconds() {
         for (wait, seconds) in [
             (0, "1"),
             (1, "1"),

@@ -47,9 +47,9 @@ pub(super) async fn shout(
             });
             let headers = [
                 (CONTENT_TYPE, response_format.content_type()),
-                (CACHE_STATUS, caching::status_of(shout.source)),
+                (CACHE_STATUS, caching::cache_status(shout.source)),
             ];
-            Ok((headers, response_format.write(&shout.text)))
+            Ok((headers, response_format.encode(&shout.text)))
         }
         Err(error) => {
             // Its details are not for the caller.
@@ -65,10 +65,10 @@ pub(super) async fn shout(
                 source,
                 upstream: Some((error.upstream, error.attempts)),
             });
-            let status = caching::status_of_error(&error);
+            let status = caching::cache_status_of_error(&error);
             let problem = Problem::from(error);
             record.failed(problem.kind().name(), source);
-            Err(problem.with(CACHE_STATUS, status))
+            Err(problem.with_header(CACHE_STATUS, status))
         }
     }
 }
@@ -86,8 +86,8 @@ impl FromRequest<AppState> for ShoutRequest {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let context = RequestContext::of(request.extensions())?;
-        let body_format = Format::of_body(request.headers())?;
-        let response_format = body_format.of_response(request.headers())?;
+        let body_format = Format::from_content_type(request.headers())?;
+        let response_format = body_format.negotiate(request.headers())?;
         let cache_mode = caching::cache_mode(request.headers());
         let deadline = context.started() + state.request_timeout;
         let may_close = request.version() <= Version::HTTP_11;
@@ -95,7 +95,7 @@ impl FromRequest<AppState> for ShoutRequest {
             .await
             .map_err(|error| if may_close { error.closing() } else { error.into() })?;
         Ok(Self {
-            text: body_format.read(body)?,
+            text: body_format.decode(body)?,
             response_format,
             cache_mode,
             deadline,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::Gauge;
 
-use crate::config::Share;
+use crate::config::Ratio;
 
 const A_RETRY: u64 = 1_000_000;
 
@@ -19,7 +19,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Starts with `reserve` retries and never holds more; a call adds `a_call` of one.
-    pub(super) fn new(reserve: u32, a_call: Share, gauge: Gauge) -> Self {
+    pub(super) fn new(reserve: u32, a_call: Ratio, gauge: Gauge) -> Self {
         let most = u64::from(reserve) * A_RETRY;
         gauge.set(f64::from(reserve));
         Self {
@@ -58,9 +58,9 @@ impl Budget {
 mod tests {
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::{Budget, Gauge, Share};
+    use super::{Budget, Gauge, Ratio};
 
-    const A_FIFTH: Share = Share::of_millionths(200_000);
+    const A_FIFTH: Ratio = Ratio::from_millionths(200_000);
 
     #[test]
     fn the_reserve_is_there_at_once_and_five_calls_earn_a_retry() {

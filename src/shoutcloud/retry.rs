@@ -72,12 +72,12 @@ mod tests {
     use reqwest_retry::{RetryDecision, RetryPolicy as _};
 
     use super::{Budget, PaidBackoff};
-    use crate::config::Share;
+    use crate::config::Ratio;
 
     fn policy(max_retries: u32, reserve: u32) -> PaidBackoff {
         let budget = Arc::new(Budget::new(
             reserve,
-            Share::of_millionths(0),
+            Ratio::from_millionths(0),
             metrics::Gauge::noop(),
         ));
         PaidBackoff {

@@ -26,7 +26,7 @@ impl AttemptSpans {
         let parsed = url.to_url();
         Self {
             tracing,
-            url: url.public(),
+            url: url.redacted(),
             host: parsed.host_str().unwrap_or_default().to_owned(),
             port: parsed.port_or_known_default().unwrap_or_default().into(),
         }

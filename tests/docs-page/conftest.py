@@ -65,7 +65,7 @@ class Visit:
     def sign_in(self, username):
         self.button("Sign in").click()
         self.page.get_by_role("button", name=username).click()
-        expect(self.page.locator("#who")).to_contain_text(f"Signed in as {username}, good until")
+        expect(self.page.locator("#who")).to_contain_text(f"Signed in as {username}, valid until")
 
     def paste(self, token):
         if self.page.get_by_label("Access token").is_hidden():
@@ -74,14 +74,14 @@ class Visit:
         self.button("Use it").click()
 
     def shout(self, text):
-        self.page.get_by_label("What to shout").fill(text)
+        self.page.get_by_label("Text to shout").fill(text)
         self.button("Shout").click()
 
     def fact(self, name):
-        return self.page.locator(f"#facts dt:text-is('{name}') + dd")
+        return self.page.locator(f"#headers dt:text-is('{name}') + dd")
 
     def trouble(self):
-        return self.page.locator("#answer .trouble")
+        return self.page.locator("#response .error")
 
     def found_by_axe(self):
         """What axe-core finds wrong, and where."""

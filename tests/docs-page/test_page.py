@@ -19,34 +19,34 @@ SCHEMES = ("light", "dark")
 
 def test_signed_in_a_reader_shouts_and_sees_the_answer(visit):
     reader = visit()
-    expect(reader.page.locator("#who")).to_contain_text("Nobody is signed in")
-    reader.page.get_by_label("What to shout").fill("typed before the sign-in")
+    expect(reader.page.locator("#who")).to_contain_text("Not signed in")
+    reader.page.get_by_label("Text to shout").fill("typed before the sign-in")
     reader.sign_in("ada")
     assert reader.page.url == reader.service.public + "/docs"
-    assert reader.page.get_by_label("What to shout").input_value() == "typed before the sign-in"
+    assert reader.page.get_by_label("Text to shout").input_value() == "typed before the sign-in"
     expect(reader.page.locator("#curl")).to_contain_text('{"data":"typed before the sign-in"}')
     reader.shout("¡hé, ada! 👨‍👩‍👧")
     expect(reader.page.locator("#shouted")).to_have_text("👨‍👩‍👧 !ADA ,ÉH¡")
-    expect(reader.page.locator("#answer .verdict")).to_contain_text("200 OK")
-    expect(reader.fact("cache-status")).to_contain_text("asked for now, and kept")
-    expect(reader.fact("server-timing")).to_have_text(re.compile(r"checking the token took [\d.]+ ms, SHOUTCLOUD took"))
-    expect(reader.fact("ratelimit")).to_contain_text("more requests at once")
+    expect(reader.page.locator("#response .verdict")).to_contain_text("200 OK")
+    expect(reader.fact("cache-status")).to_contain_text("fetched and cached")
+    expect(reader.fact("server-timing")).to_have_text(re.compile(r"verifying the token took [\d.]+ ms, SHOUTCLOUD took"))
+    expect(reader.fact("ratelimit")).to_contain_text("requests remaining")
     expect(reader.fact("x-request-id")).to_have_text(re.compile(r"^[0-9a-f]{8}-[0-9a-f-]{27}$"))
     reader.button("Shout").click()
-    expect(reader.fact("cache-status")).to_contain_text("kept from earlier")
+    expect(reader.fact("cache-status")).to_contain_text("from the cache")
 
 
 def test_text_may_be_sent_the_other_form_asked_for_and_the_cache_passed_by(visit):
     reader = visit()
     reader.sign_in("alan")
-    reader.page.get_by_role("group", name="Send it as").get_by_label("Text").check()
-    reader.page.get_by_role("group", name="Answer in").get_by_label("JSON").check()
-    reader.page.get_by_label("no, ask anew").check()
+    reader.page.get_by_role("group", name="Request format").get_by_label("Text").check()
+    reader.page.get_by_role("group", name="Response format").get_by_label("JSON").check()
+    reader.page.get_by_label("bypass the cache").check()
     reader.shout("both ways")
     expect(reader.page.locator("#shouted")).to_have_text("SYAW HTOB")
-    expect(reader.page.locator("#answer")).to_contain_text('{"data":"SYAW HTOB"}')
+    expect(reader.page.locator("#response")).to_contain_text('{"data":"SYAW HTOB"}')
     expect(reader.fact("content-type")).to_have_text("application/json")
-    expect(reader.fact("cache-status")).to_contain_text("asked for anew")
+    expect(reader.fact("cache-status")).to_contain_text("cache bypassed as requested")
     line = reader.page.locator("#curl")
     for part in ("'content-type: text/plain'", "'accept: application/json'", "'cache-control: no-cache'", "'both ways'"):
         expect(line).to_contain_text(part)
@@ -63,7 +63,7 @@ def test_the_line_for_curl_does_the_same_when_pasted(visit):
     expect(reader.page.locator("#copied")).to_have_text("Copied.")
     without = reader.page.evaluate("navigator.clipboard.readText()")
     assert '"authorization: Bearer $TOKEN"' in without
-    reader.button("Copy with the token").click()
+    reader.button("Copy with token").click()
     expect(reader.button("Copied")).to_have_count(1)
     # The four examples' buttons are named by their headings.
     expect(reader.button("Copy")).to_have_count(1)
@@ -79,30 +79,30 @@ def test_without_a_token_and_with_a_bad_one_a_reader_is_told_what_to_do(visit):
     reader = visit()
     reader.button("Shout").click()
     expect(reader.trouble()).to_contain_text("Unauthenticated (401)")
-    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then shout again.")
+    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then retry.")
     reader.paste("Bearer eyJ.not.one")
-    expect(reader.page.locator("#who")).to_contain_text("does not look like one of Cognito's")
+    expect(reader.page.locator("#who")).to_contain_text("does not look like a Cognito token")
     reader.button("Shout").click()
-    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then shout again.")
+    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then retry.")
     expect(reader.button("Sign in")).to_be_visible()
     reader.page.get_by_role("link", name="About unauthenticated").click()
     expect(reader.page.locator("#unauthenticated")).to_be_in_viewport()
-    reader.button("Forget the token").click()
+    reader.button("Discard token").click()
     reader.paste("two words")
-    expect(reader.page.locator("#who")).to_contain_text("That is no token")
+    expect(reader.page.locator("#who")).to_contain_text("This is not a token")
 
 
 def test_where_copying_is_forbidden_the_text_is_selected(visit):
     reader = visit()
     reader.paste(reader.service.token())
     reader.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden')) }")
-    reader.button("Copy with the token").click()
-    expect(reader.button("Not copied, but selected")).to_be_visible()
-    expect(reader.page.locator("#copied")).to_contain_text("copy it yourself. It takes your token from the variable TOKEN.")
+    reader.button("Copy with token").click()
+    expect(reader.button("Selected, not copied")).to_be_visible()
+    expect(reader.page.locator("#copied")).to_contain_text("copy it manually. It reads the token from the environment variable TOKEN.")
     assert reader.page.locator("#copied").bounding_box()["width"] > 100
     assert reader.page.evaluate("getSelection().toString()") == reader.page.locator("#curl").text_content()
     reader.button("Copy").click()
-    expect(reader.button("Copy with the token")).to_be_visible()
+    expect(reader.button("Copy with token")).to_be_visible()
     expect(reader.page.locator("#copied")).not_to_contain_text("TOKEN")
 
 
@@ -112,24 +112,24 @@ def test_who_signed_in_long_ago_signs_in_again(visit):
     # An access token lasts an hour; this one is one no more.
     reader.page.route("**/v1", lambda route: route.continue_(headers=route.request.headers | {"authorization": "Bearer eyJ.not.one"}))
     reader.shout("typed meanwhile")
-    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then shout again.")
-    expect(reader.page.locator("#who")).to_contain_text("Signed in as ada. The service refuses this token: get a new one.")
+    expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then retry.")
+    expect(reader.page.locator("#who")).to_contain_text("Signed in as ada. The service rejected this token: get a new one.")
     expect(reader.button("Sign out")).to_be_visible()
     reader.page.unroute("**/v1")
     reader.sign_in("ada")
-    assert reader.page.get_by_label("What to shout").input_value() == "typed meanwhile"
+    assert reader.page.get_by_label("Text to shout").input_value() == "typed meanwhile"
     reader.button("Shout").click()
     expect(reader.page.locator("#shouted")).to_have_text("ELIHWNAEM DEPYT")
 
 
 def test_who_turns_back_at_the_sign_in_leaves_nothing_behind(visit):
     reader = visit()
-    reader.page.get_by_label("What to shout").fill("typed before")
+    reader.page.get_by_label("Text to shout").fill("typed before")
     reader.button("Sign in").click()
     reader.page.wait_for_url("**/login?**")
     reader.page.go_back()
     reader.page.wait_for_function("sessionStorage.length === 0")
-    assert reader.page.get_by_label("What to shout").input_value() == "typed before"
+    assert reader.page.get_by_label("Text to shout").input_value() == "typed before"
 
 
 def test_a_sign_in_that_cannot_begin_or_is_refused_says_what_to_do(visit):
@@ -152,7 +152,7 @@ def test_a_sign_in_that_cannot_begin_or_is_refused_says_what_to_do(visit):
 def test_a_pasted_token_is_taken(visit):
     reader = visit()
     reader.paste(f"authorization: Bearer {reader.service.token()}\n")
-    expect(reader.page.locator("#who")).to_contain_text(f"A token of the client {reader.service.client_id}")
+    expect(reader.page.locator("#who")).to_contain_text(f"Token of client {reader.service.client_id}")
     reader.shout("pasted")
     expect(reader.page.locator("#shouted")).to_have_text("DETSAP")
 
@@ -162,7 +162,7 @@ def test_who_lacks_the_scope_is_told_so(visit):
     reader.sign_in("grace")
     reader.button("Shout").click()
     expect(reader.trouble()).to_contain_text("Forbidden (403)")
-    expect(reader.trouble()).to_contain_text("Ask for the scope")
+    expect(reader.trouble()).to_contain_text("Request the scope")
 
 
 def test_a_used_up_quota_says_when_to_come_back(visit, tmp_path):
@@ -170,10 +170,10 @@ def test_a_used_up_quota_says_when_to_come_back(visit, tmp_path):
         reader = visit(at=service)
         reader.sign_in("ada")
         reader.shout("one")
-        expect(reader.fact("ratelimit")).to_contain_text("0 more requests at once")
+        expect(reader.fact("ratelimit")).to_contain_text("0 requests remaining")
         reader.shout("two")
         expect(reader.trouble()).to_contain_text("Rate limited (429)")
-        expect(reader.trouble()).to_contain_text("Shout again in 60 seconds.")
+        expect(reader.trouble()).to_contain_text("Retry in 60 seconds.")
         expect(reader.fact("retry-after")).to_contain_text("wait 60 s")
 
 
@@ -184,12 +184,12 @@ def test_a_failing_upstream_and_a_service_that_is_gone_are_told_apart(visit, tmp
         service.behave(failure_rate=1.0)
         reader.shout("into the void")
         expect(reader.trouble()).to_contain_text("Upstream unavailable (503)")
-        expect(reader.trouble()).to_contain_text("SHOUTCLOUD, where the capitals come from, cannot be had.")
-        expect(reader.trouble()).to_contain_text("Shout again in 1 second.")
+        expect(reader.trouble()).to_contain_text("SHOUTCLOUD, which converts the text to upper case, is unavailable.")
+        expect(reader.trouble()).to_contain_text("Retry in 1 second.")
         service.stop()
         reader.button("Shout").click()
-        expect(reader.trouble()).to_contain_text("No answer")
-        expect(reader.trouble()).to_contain_text("Are you online?")
+        expect(reader.trouble()).to_contain_text("No response")
+        expect(reader.trouble()).to_contain_text("Check that you are online")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_an_answer_of_something_between_is_not_taken_for_the_services(visit, sta
     reader = visit()
     reader.page.route("**/v1", lambda route: route.fulfill(status=status, content_type=form, body=body))
     reader.button("Shout").click()
-    expect(reader.trouble()).to_contain_text("not one of Shoutback's")
+    expect(reader.trouble()).to_contain_text("is not from Shoutback")
 
 
 def test_a_problem_without_a_section_is_shown_as_it_came(visit):
@@ -233,7 +233,7 @@ def test_everything_can_be_done_by_keyboard(visit):
         raise AssertionError(f"{name} is not to be reached")
 
     keyboard.press("Tab")
-    expect(focused).to_have_text("Skip to the content")
+    expect(focused).to_have_text("Skip to content")
     keyboard.press("Enter")
     tab_to("Sign in")
     keyboard.press("Enter")
@@ -253,7 +253,7 @@ def test_everything_can_be_done_by_keyboard(visit):
     keyboard.type("no mouse")
     keyboard.press("Control+Enter")
     expect(reader.page.locator("#shouted")).to_have_text("ESUOM ON")
-    tab_to("Copy with the token")
+    tab_to("Copy with token")
 
 
 def test_a_token_is_kept_nowhere_and_gone_after_a_reload(visit):
@@ -262,10 +262,10 @@ def test_a_token_is_kept_nowhere_and_gone_after_a_reload(visit):
     stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
     assert reader.page.evaluate(stored) == '[{},{},""]'
     reader.page.reload()
-    expect(reader.page.locator("#who")).to_contain_text("Nobody is signed in")
+    expect(reader.page.locator("#who")).to_contain_text("Not signed in")
     reader.sign_in("ada")
     reader.button("Sign out").click()
-    expect(reader.page.locator("#who")).to_contain_text("Nobody is signed in")
+    expect(reader.page.locator("#who")).to_contain_text("Not signed in")
     assert any("/logout?" in url for url in reader.requests)
     assert reader.page.url == reader.service.public + "/docs"
 
@@ -273,7 +273,7 @@ def test_a_token_is_kept_nowhere_and_gone_after_a_reload(visit):
 @pytest.mark.parametrize("query", ["code=stolen&state=made-up", "code=stolen", "error=access_denied&state=made-up"])
 def test_a_sign_in_that_began_elsewhere_is_not_used(visit, query):
     reader = visit(f"/docs?{query}")
-    expect(reader.page.locator("#who")).to_contain_text("was not begun on this page")
+    expect(reader.page.locator("#who")).to_contain_text("was not started on this page")
     assert reader.page.url == reader.service.public + "/docs"
     assert not any("/oauth2/token" in url for url in reader.requests)
 
@@ -283,7 +283,7 @@ def test_a_code_that_is_refused_is_explained(visit):
     reader.page.route("**/oauth2/token", lambda route: route.continue_(post_data=route.request.post_data + "x"))
     reader.button("Sign in").click()
     reader.page.get_by_role("button", name="ada").click()
-    expect(reader.page.locator("#who")).to_contain_text("Cognito did not give a token")
+    expect(reader.page.locator("#who")).to_contain_text("Cognito did not issue a token")
 
 
 def test_a_problems_type_leads_to_its_section(visit):
@@ -297,7 +297,7 @@ def test_a_problems_type_leads_to_its_section(visit):
 
 def test_without_javascript_it_can_be_read(visit):
     reader = visit(java_script_enabled=False)
-    expect(reader.page.get_by_text("To try it here takes JavaScript")).to_be_visible()
+    expect(reader.page.get_by_text("Trying the API on this page requires JavaScript")).to_be_visible()
     for part in ("#trial", "#send", "#token"):
         expect(reader.page.locator(part)).to_be_hidden()
     for part in ("#example-python", "#overloaded", "#call table"):
@@ -308,7 +308,7 @@ def test_where_everybody_may_call_nobody_is_asked_for_a_token(visit, tmp_path):
     with Emulators(tmp_path / "dev.log", AUTH_MODE="disabled") as service:
         reader = visit(at=service)
         expect(reader.page.locator("#token-part")).to_be_hidden()
-        expect(reader.page.get_by_text("everybody may call")).to_be_visible()
+        expect(reader.page.get_by_text("authentication is disabled")).to_be_visible()
         reader.shout("open")
         expect(reader.page.locator("#shouted")).to_have_text("NEPO")
         assert "authorization" not in reader.page.locator("#curl").text_content()

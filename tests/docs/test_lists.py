@@ -1,4 +1,4 @@
-"""What pages list is what there is, and the other way round. Variables and metrics have guards of their own in src/config.rs and
+"""What pages list is what there is, and the other way round. Variables and metrics have guards of their own in src/config/tests.rs and
 src/telemetry/metrics.rs; the chart's schema in tests/platform/chart; alerts in tests/observability/rules."""
 
 import json

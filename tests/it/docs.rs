@@ -172,7 +172,7 @@ async fn it_says_what_this_service_was_told() {
     let page = page(&app).await;
     assert!(page.contains("At most 1 MiB."), "the limit");
     assert!(
-        page.contains("with the scopes <code>shoutback/shout</code> and <code>a&amp;b</code>"),
+        page.contains("with the scopes <code>shoutback/shout</code> and <code>a&#38;b</code>"),
         "the scopes"
     );
 }

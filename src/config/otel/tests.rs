@@ -1,7 +1,7 @@
-//! Each variable alone, and those that go together.
+//! Each variable, and those that depend on each other.
 
-use super::super::{Config, Environment};
 use super::{Exporter, Otel, Propagator, Protocol};
+use crate::config::{Config, Environment};
 
 fn load(variables: &[(&str, &str)]) -> Result<Otel, String> {
     let mut environment = Environment::from([("AUTH_MODE", "disabled")]);
@@ -26,7 +26,7 @@ fn without_an_endpoint_nothing_is_exported() {
     assert!(load(&[]).expect("valid").exporter.is_none());
     assert!(
         load(&[(GENERAL, ""), (TRACES, " ")])
-            .expect("as good as unset")
+            .expect("empty counts as unset")
             .exporter
             .is_none()
     );
@@ -38,7 +38,7 @@ fn without_an_endpoint_nothing_is_exported() {
 }
 
 #[test]
-fn the_general_endpoint_gets_a_path_and_the_one_for_traces_is_used_as_it_is() {
+fn a_path_is_appended_to_the_general_endpoint_but_not_to_the_one_for_traces() {
     for (variables, expected) in [
         (&[(GENERAL, "http://c:4318")][..], "http://c:4318/v1/traces"),
         (
@@ -60,7 +60,7 @@ fn the_general_endpoint_gets_a_path_and_the_one_for_traces_is_used_as_it_is() {
 }
 
 #[test]
-fn what_is_set_for_traces_goes_before_what_is_set_for_all() {
+fn variables_for_traces_take_precedence() {
     let one = exporter(&[
         (GENERAL, "http://c:4318"),
         (PROTOCOL, "grpc"),
@@ -74,7 +74,7 @@ fn what_is_set_for_traces_goes_before_what_is_set_for_all() {
     assert_eq!(
         one.endpoint.path(),
         "/v1/traces",
-        "it goes by the protocol for traces"
+        "the path depends on the protocol for traces"
     );
     assert_eq!(one.headers.get("a"), None);
     assert_eq!(
@@ -90,7 +90,7 @@ fn what_is_set_for_traces_goes_before_what_is_set_for_all() {
 }
 
 #[test]
-fn defaults_are_those_of_the_specification() {
+fn defaults_match_the_specification() {
     let otel = load(&[(GENERAL, "http://c")]).expect("valid");
     assert!(!otel.disabled && otel.sampler.parent_based);
     assert!((otel.sampler.ratio - 1.0).abs() < f64::EPSILON);
@@ -109,7 +109,7 @@ fn defaults_are_those_of_the_specification() {
 }
 
 #[test]
-fn a_switch_may_be_written_in_any_case() {
+fn booleans_are_case_insensitive() {
     for (text, disabled) in [("true", true), ("TRUE", true), ("False", false), ("", false)] {
         let read = load(&[("OTEL_SDK_DISABLED", text)]).expect("valid");
         assert_eq!(read.disabled, disabled, "{text}");
@@ -117,8 +117,8 @@ fn a_switch_may_be_written_in_any_case() {
 }
 
 #[test]
-fn samplers_and_their_shares() {
-    for (name, share, parent_based, ratio) in [
+fn samplers_and_their_ratios() {
+    for (name, argument, parent_based, ratio) in [
         ("always_on", "0.3", false, 1.0),
         ("always_off", "0.3", false, 0.0),
         ("traceidratio", "0.3", false, 0.3),
@@ -126,31 +126,34 @@ fn samplers_and_their_shares() {
         ("parentbased_always_off", "1", true, 0.0),
         ("parentbased_traceidratio", "0", true, 0.0),
     ] {
-        let sampler = load(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", share)])
-            .expect(name)
-            .sampler;
+        let sampler = load(&[
+            ("OTEL_TRACES_SAMPLER", name),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ])
+        .expect(name)
+        .sampler;
         assert_eq!(sampler.parent_based, parent_based, "{name}");
-        assert!((sampler.ratio - ratio).abs() < f64::EPSILON, "{name} {share}");
+        assert!((sampler.ratio - ratio).abs() < f64::EPSILON, "{name} {argument}");
     }
 }
 
 #[test]
-fn the_service_has_one_name_and_a_resource() {
-    let given = (
+fn the_service_name_takes_precedence_over_resource_attributes() {
+    let attributes = (
         "OTEL_RESOURCE_ATTRIBUTES",
         "service.name=a,deployment.environment.name=pre%20prod,",
     );
-    let resource = load(&[given]).expect("valid").resource;
+    let resource = load(&[attributes]).expect("valid").resource;
     assert_eq!(resource["service.name"], "a");
     assert_eq!(resource["deployment.environment.name"], "pre prod");
-    let resource = load(&[given, ("OTEL_SERVICE_NAME", "b")])
+    let resource = load(&[attributes, ("OTEL_SERVICE_NAME", "b")])
         .expect("valid")
         .resource;
     assert_eq!(resource["service.name"], "b");
 }
 
 #[test]
-fn a_small_queue_makes_batches_small_and_a_bigger_batch_is_a_contradiction() {
+fn batches_are_no_larger_than_the_queue() {
     let small = exporter(&[(GENERAL, "http://c"), ("OTEL_BSP_MAX_QUEUE_SIZE", "10")]);
     assert_eq!(small.max_batch_size, 10);
     let problem = load(&[
@@ -165,7 +168,7 @@ fn a_small_queue_makes_batches_small_and_a_bigger_batch_is_a_contradiction() {
 }
 
 #[test]
-fn bad_values_are_problems_that_do_not_repeat_them() {
+fn invalid_values_are_problems_without_values() {
     let bad = [
         ("OTEL_SDK_DISABLED", "s3cret"),
         ("OTEL_SERVICE_NAME", "s3cret,"),
@@ -195,7 +198,7 @@ fn bad_values_are_problems_that_do_not_repeat_them() {
 }
 
 #[test]
-fn headers_cannot_be_printed() {
+fn debug_redacts_headers() {
     let one = exporter(&[
         (GENERAL, "http://c"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret"),

@@ -1,33 +1,33 @@
-// The part of /docs that can be tried. Nothing is loaded from elsewhere; nothing is stored but what a sign-in needs to come back,
-// until it is back; and texts only ever become text: no HTML is made here.
+// The interactive part of /docs. It loads nothing from other origins, stores only the state of a sign-in while it is in progress,
+// and never creates HTML from text.
 
 const { auth, signIn: cognito, clientId, scopes, requestTimeoutMs } = document.body.dataset;
 const byId = (id) => document.getElementById(id);
 const redirectUri = `${location.origin}/docs`;
 
-// The service answers within its own time. What takes this much longer is lost on the way.
-const PATIENCE_MS = Number(requestTimeoutMs) + 30_000;
+// The service responds within its own timeout; a response that takes this much longer was lost on the network.
+const TIMEOUT_MS = Number(requestTimeoutMs) + 30_000;
 
-// --- the token ---
+// --- token ---
 
-// Kept in this variable alone, not in sessionStorage: nothing that is loaded into this tab later can read it. The price is a
-// new sign-in after a reload, which Cognito's own session makes a matter of one click. Refresh tokens are not kept at all.
+// Stored in this variable only, not in sessionStorage, so that nothing that is loaded into this tab later can read it. A reload
+// therefore requires a new sign-in, which is one click thanks to Cognito's own session. Refresh tokens are not stored at all.
 let token = null;
 
-function hold(value, signedIn = false) {
+function setToken(value, signedIn = false) {
   token = value === null ? null : { value, signedIn, ...claimsOf(value) };
   showToken();
 }
 
-/** What a person can be told of a token. The service checks it; this is for the reader's eyes. */
+/** Extracts claims for display. The token is not verified here; the service does that. */
 function claimsOf(value) {
   try {
     const part = value.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(part), (c) => c.charCodeAt(0));
     const claims = JSON.parse(new TextDecoder().decode(bytes));
     return {
-      holder: claims.username ?? claims["cognito:username"] ?? claims.client_id,
-      person: "username" in claims,
+      subject: claims.username ?? claims["cognito:username"] ?? claims.client_id,
+      isUser: "username" in claims,
       isIdToken: claims.token_use === "id",
       expires: Number.isFinite(claims.exp) ? new Date(claims.exp * 1000) : null,
     };
@@ -36,71 +36,71 @@ function claimsOf(value) {
   }
 }
 
-function showToken(trouble = "") {
-  // A token that was refused is still held, so that it can be looked at and signed out of, but the way to another is open.
-  const isGood = token !== null && !token.refused;
-  byId("sign-in").hidden = !cognito || isGood;
+function showToken(error = "") {
+  // A rejected token stays visible, and can be signed out of, but another one can be entered.
+  const isUsable = token !== null && !token.rejected;
+  byId("sign-in").hidden = !cognito || isUsable;
   byId("sign-out").hidden = token === null;
-  byId("sign-out").textContent = token?.signedIn ? "Sign out" : "Forget the token";
-  byId("paste").hidden = isGood;
+  byId("sign-out").textContent = token?.signedIn ? "Sign out" : "Discard token";
+  byId("paste").hidden = isUsable;
   byId("copy-with-token").hidden = token === null;
   const who = byId("who");
-  if (trouble) {
-    who.textContent = trouble;
+  if (error) {
+    who.textContent = error;
   } else if (token === null) {
     who.textContent = cognito
-      ? "Nobody is signed in. Without a token the answer is 401."
-      : "There is no token. Without one the answer is 401.";
+      ? "Not signed in. Without a token the response is 401."
+      : "No token. Without one the response is 401.";
   } else {
-    who.textContent = described(token);
+    who.textContent = describeToken(token);
   }
 }
 
-function described({ holder, person, isIdToken, expires, signedIn, refused }) {
+function describeToken({ subject, isUser, isIdToken, expires, signedIn, rejected }) {
   if (isIdToken) {
-    return "This is an ID token. The API takes access tokens: it will refuse this one.";
+    return "This is an ID token. The API requires an access token and rejects this one.";
   }
-  if (!holder) {
-    return "There is a token, but it does not look like one of Cognito's.";
+  if (!subject) {
+    return "The token does not look like a Cognito token.";
   }
-  const verb = signedIn ? "Signed in as" : person ? "A token of" : "A token of the client";
+  const prefix = signedIn ? "Signed in as" : isUser ? "Token of user" : "Token of client";
   if (expires && expires <= new Date()) {
-    return `${verb} ${holder}. The token expired at ${time(expires)}: get a new one.`;
+    return `${prefix} ${subject}. The token expired at ${time(expires)}: get a new one.`;
   }
-  if (refused) {
-    return `${verb} ${holder}. The service refuses this token: get a new one.`;
+  if (rejected) {
+    return `${prefix} ${subject}. The service rejected this token: get a new one.`;
   }
-  return expires ? `${verb} ${holder}, good until ${time(expires)}.` : `${verb} ${holder}.`;
+  return expires ? `${prefix} ${subject}, valid until ${time(expires)}.` : `${prefix} ${subject}.`;
 }
 
 function time(date) {
   return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-function usePasted(event) {
+function usePastedToken(event) {
   event.preventDefault();
   const pasted = byId("token").value.trim().replace(/^(authorization: *)?bearer +/i, "");
   if (!/^[\x21-\x7e]+$/.test(pasted)) {
-    showToken(pasted ? "That is no token: it has spaces or other signs in it." : "Paste a token first.");
+    showToken(pasted ? "This is not a token: it contains spaces or other invalid characters." : "Paste a token first.");
     byId("token").focus();
     return;
   }
   byId("token").value = "";
-  hold(pasted);
+  setToken(pasted);
   byId("text").focus();
 }
 
-// --- signing in: authorization code with PKCE (RFC 7636), by a client without a secret ---
+// --- sign-in: authorization code with PKCE (RFC 7636), by a public client ---
 
-// All that outlives the way to Cognito and back, in sessionStorage: the state, the verifier (useless without the code) and the
-// text. Removed at once then, however the reader comes back.
-const JOURNEY = "shoutback-sign-in";
+// The only data in sessionStorage, while the user is on Cognito's pages: the state, the verifier (useless without the code) and
+// the text. It is removed as soon as the user returns, whether or not the sign-in succeeded.
+const STORAGE_KEY = "shoutback-sign-in";
 
-function takeJourney() {
+function takeSignInState() {
   try {
-    const kept = sessionStorage.getItem(JOURNEY);
-    sessionStorage.removeItem(JOURNEY);
-    return JSON.parse(kept);
+    const stored = sessionStorage.getItem(STORAGE_KEY);
+    sessionStorage.removeItem(STORAGE_KEY);
+    return JSON.parse(stored);
   } catch {
     return null;
   }
@@ -114,17 +114,17 @@ function base64url(bytes) {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-async function beginSignIn() {
+async function startSignIn() {
   if (!globalThis.crypto?.subtle) {
-    showToken("Signing in takes https. Paste a token instead.");
+    showToken("Sign-in requires https. Paste a token instead.");
     return;
   }
-  const journey = { state: random(), verifier: random(), text: byId("text").value };
-  const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(journey.verifier));
+  const pending = { state: random(), verifier: random(), text: byId("text").value };
+  const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pending.verifier));
   try {
-    sessionStorage.setItem(JOURNEY, JSON.stringify(journey));
+    sessionStorage.setItem(STORAGE_KEY, JSON.stringify(pending));
   } catch {
-    showToken("Signing in takes this site's storage, which the browser blocks. Allow it, or paste a token instead.");
+    showToken("Sign-in requires session storage, which the browser blocks. Allow it, or paste a token instead.");
     return;
   }
   const query = new URLSearchParams({
@@ -132,65 +132,65 @@ async function beginSignIn() {
     client_id: clientId,
     redirect_uri: redirectUri,
     scope: ["openid", ...scopes.split(" ").filter(Boolean)].join(" "),
-    state: journey.state,
+    state: pending.state,
     code_challenge: base64url(new Uint8Array(challenge)),
     code_challenge_method: "S256",
   });
   location.assign(`${cognito}/oauth2/authorize?${query}`);
 }
 
-/** Ends what `beginSignIn` began, if this page was opened by Cognito sending the reader back. */
-async function endSignIn() {
+/** Completes the sign-in if Cognito redirected the user to this page. */
+async function completeSignIn() {
   const query = new URLSearchParams(location.search);
-  const journey = takeJourney();
-  if (journey) {
-    byId("text").value = journey.text;
-    showLine();
+  const pending = takeSignInState();
+  if (pending) {
+    byId("text").value = pending.text;
+    showCommand();
   }
   if (!query.has("code") && !query.has("error")) {
     return;
   }
-  // A code works once, and neither it nor the state is for the history.
+  // Code and state are for one use, and must not stay in the history.
   history.replaceState(null, "", `/docs${location.hash}`);
-  if (!cognito || !journey || query.get("state") !== journey.state) {
-    showToken("That sign-in was not begun on this page, so it was not used. Sign in again.");
+  if (!cognito || !pending || query.get("state") !== pending.state) {
+    showToken("The sign-in was not started on this page and was ignored. Sign in again.");
     return;
   }
   if (query.has("error")) {
     const reason = query.get("error_description") ?? query.get("error");
-    showToken(`Cognito did not sign you in (${reason}). Sign in again; if it goes on, ask whoever runs the service.`);
+    showToken(`Cognito did not sign you in (${reason}). Sign in again; if the problem persists, contact the operator of this service.`);
     return;
   }
   byId("who").textContent = "Signing in…";
   try {
-    const answer = await fetch(`${cognito}/oauth2/token`, {
+    const response = await fetch(`${cognito}/oauth2/token`, {
       method: "POST",
       body: new URLSearchParams({
         grant_type: "authorization_code",
         client_id: clientId,
         code: query.get("code"),
         redirect_uri: redirectUri,
-        code_verifier: journey.verifier,
+        code_verifier: pending.verifier,
       }),
       credentials: "omit",
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const { access_token: accessToken } = await answer.json();
-    if (!answer.ok || !accessToken) {
-      showToken("Cognito did not give a token for this sign-in. Sign in again.");
+    const { access_token: accessToken } = await response.json();
+    if (!response.ok || !accessToken) {
+      showToken("Cognito did not issue a token for this sign-in. Sign in again.");
       return;
     }
-    hold(accessToken, true);
+    setToken(accessToken, true);
     byId("try").scrollIntoView();
     byId("send").focus();
   } catch {
-    showToken("Cognito could not be reached for the token. Sign in again.");
+    showToken("Cognito is unreachable. Sign in again.");
   }
 }
 
 function signOut() {
   const signedIn = token?.signedIn;
-  hold(null);
+  setToken(null);
   if (signedIn) {
     const query = new URLSearchParams({ client_id: clientId, logout_uri: redirectUri });
     location.assign(`${cognito}/logout?${query}`);
@@ -199,16 +199,16 @@ function signOut() {
   }
 }
 
-// --- one call ---
+// --- request ---
 
 function request() {
   const text = byId("text").value;
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
-  const headers = { "content-type": chosen("form") };
+  const headers = { "content-type": chosen("format") };
   if (chosen("accept")) {
     headers.accept = chosen("accept");
   }
-  if (byId("anew").checked) {
+  if (byId("no-cache").checked) {
     headers["cache-control"] = "no-cache";
   }
   const body = headers["content-type"] === "text/plain" ? text : JSON.stringify({ data: text });
@@ -228,9 +228,9 @@ function curl({ headers, body }, tokenText) {
   return lines.join(" \\\n     ");
 }
 
-function showLine() {
+function showCommand() {
   byId("curl").textContent = curl(request(), null);
-  byId("line").hidden = false;
+  byId("command").hidden = false;
 }
 
 let sending = false;
@@ -256,38 +256,38 @@ async function shout(event) {
 async function call() {
   const sent = request();
   const headers = token ? { ...sent.headers, authorization: `Bearer ${token.value}` } : sent.headers;
-  const begun = performance.now();
-  let answer, body;
+  const started = performance.now();
+  let response, body;
   try {
-    answer = await fetch("/v1", {
+    response = await fetch("/v1", {
       method: "POST",
       headers,
       body: sent.body,
       credentials: "omit",
       redirect: "error",
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    body = await answer.text();
+    body = await response.text();
   } catch {
-    byId("facts").hidden = true;
-    trouble("No answer", [
-      "The service could not be reached, or the connection broke. Are you online? Then try again; if it goes on, ask whoever runs the service.",
+    byId("headers").hidden = true;
+    showError("No response", [
+      "The service is unreachable, or the connection was lost. Check that you are online and retry; if the problem persists, contact the operator of this service.",
     ]);
     return;
   }
-  const took = Math.max(1, Math.round(performance.now() - begun));
-  const form = answer.headers.get("content-type") ?? "";
-  const read = form.endsWith("json") ? parsed(body) : null;
-  if (answer.ok && (typeof read?.data === "string" || form.startsWith("text/plain"))) {
-    success(answer, read?.data ?? body, read && body, took);
-  } else if (form === "application/problem+json" && typeof read?.detail === "string") {
-    failure(read, answer, took);
+  const took = Math.max(1, Math.round(performance.now() - started));
+  const type = response.headers.get("content-type") ?? "";
+  const read = type.endsWith("json") ? parsed(body) : null;
+  if (response.ok && (typeof read?.data === "string" || type.startsWith("text/plain"))) {
+    success(response, read?.data ?? body, read && body, took);
+  } else if (type === "application/problem+json" && typeof read?.detail === "string") {
+    failure(read, response, took);
   } else {
-    trouble(`${answer.status}, in ${took} ms`, [
-      "This answer is not one of Shoutback's: something on the way gave it. Wait a little and try again; if it goes on, ask whoever runs the service.",
+    showError(`${response.status}, in ${took} ms`, [
+      "This response is not from Shoutback, but from a proxy or another server. Wait and retry; if the problem persists, contact the operator of this service.",
     ]);
   }
-  showFacts(answer);
+  showHeaders(response);
 }
 
 function parsed(json) {
@@ -298,41 +298,41 @@ function parsed(json) {
   }
 }
 
-function success(answer, shouted, json, took) {
-  const verdict = element("p", { className: "verdict" }, `${answer.status} OK, in ${took} ms`);
-  const text = element("pre", { className: "shouted", id: "shouted" }, shouted === "" ? "(the empty text)" : shouted);
+function success(response, shouted, json, took) {
+  const verdict = element("p", { className: "verdict" }, `${response.status} OK, in ${took} ms`);
+  const text = element("pre", { className: "shouted", id: "shouted" }, shouted === "" ? "(empty)" : shouted);
   const parts = [verdict, text];
   if (json) {
-    parts.push(element("p", { className: "hint" }, "As it came: ", element("code", {}, json)));
+    parts.push(element("p", { className: "hint" }, "Response body: ", element("code", {}, json)));
   }
-  byId("answer").replaceChildren(...parts);
+  byId("response").replaceChildren(...parts);
 }
 
-/** The ingress has problems of its own, some of them without a section here. */
-function failure(problem, answer, took) {
+/** Problems of the ingress may not have a section on this page. */
+function failure(problem, response, took) {
   const name = String(problem.type).split("#")[1] ?? "";
   if (name === "unauthenticated" && token) {
-    token.refused = true;
+    token.rejected = true;
     showToken();
   }
-  const explained = byId(name)?.querySelector(".explanation");
-  const next = nextStep(name, answer.headers.get("retry-after"));
+  const explanation = byId(name)?.querySelector(".explanation");
+  const next = nextStep(name, response.headers.get("retry-after"));
   const parts = next ? [element("strong", {}, next)] : [];
-  parts.push(withCode(sentence(problem.detail)));
-  if (explained) {
-    parts.push([...explained.cloneNode(true).childNodes]);
+  parts.push(codeSpans(sentence(problem.detail)));
+  if (explanation) {
+    parts.push([...explanation.cloneNode(true).childNodes]);
     parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${problem.instance}`]);
   }
-  trouble(`${problem.title} (${answer.status}), in ${took} ms`, parts);
+  showError(`${problem.title} (${response.status}), in ${took} ms`, parts);
 }
 
-/** What to do on this page, where that is more than the explanation says. */
+/** Returns what to do on this page, if that is more than the explanation says. */
 function nextStep(name, retryAfter) {
   if (name === "unauthenticated") {
-    return cognito ? "Sign in above, or paste a token, then shout again." : "Paste a token above, then shout again.";
+    return cognito ? "Sign in above, or paste a token, then retry." : "Paste a token above, then retry.";
   }
   if (retryAfter) {
-    return `Shout again in ${retryAfter} ${retryAfter === "1" ? "second" : "seconds"}.`;
+    return `Retry in ${retryAfter} ${retryAfter === "1" ? "second" : "seconds"}.`;
   }
   return "";
 }
@@ -341,98 +341,98 @@ function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
-/** What stands between backquotes is code. */
-function withCode(text) {
+/** Turns text between backquotes into code elements. */
+function codeSpans(text) {
   return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
-/** Shows what went wrong; each of `parts` becomes a paragraph. */
-function trouble(verdict, parts) {
-  const box = element("div", { className: "trouble" }, element("p", { className: "verdict" }, verdict));
+/** Shows an error; each of `parts` becomes a paragraph. */
+function showError(verdict, parts) {
+  const box = element("div", { className: "error" }, element("p", { className: "verdict" }, verdict));
   for (const part of parts) {
     box.append(element("p", {}, ...[part].flat()));
   }
-  byId("answer").replaceChildren(box);
+  byId("response").replaceChildren(box);
 }
 
-// --- what an answer says beside its body ---
+// --- response headers ---
 
-const CACHE_STATUS = {
-  "shoutback; fwd=miss; stored": "asked for now, and kept",
-  "shoutback; fwd=miss": "asked for now; not kept",
-  "shoutback; hit": "kept from earlier",
-  "shoutback; fwd=miss; collapsed": "that of an equal request which was under way",
-  "shoutback; hit; detail=stale-if-error": "kept from earlier, longer ago than usual: SHOUTCLOUD failed",
-  "shoutback; fwd=request; stored": "asked for anew, as you wanted, and kept",
-  "shoutback; fwd=request": "asked for anew, as you wanted",
-  "shoutback; fwd=bypass": "not from the cache, and not kept",
-  "shoutback; fwd=miss; detail=local-fallback": "capitalised by Shoutback itself: SHOUTCLOUD failed",
-  "shoutback; fwd=request; detail=local-fallback": "asked for anew, as you wanted, but capitalised by Shoutback itself: SHOUTCLOUD failed",
-  "shoutback; fwd=bypass; detail=local-fallback": "not kept; capitalised by Shoutback itself: SHOUTCLOUD failed",
-  "shoutback": "given before the cache was reached",
+const CACHE_STATUSES = {
+  "shoutback; fwd=miss; stored": "fetched and cached",
+  "shoutback; fwd=miss": "fetched, not cached",
+  "shoutback; hit": "from the cache",
+  "shoutback; fwd=miss; collapsed": "shared with an identical request in flight",
+  "shoutback; hit; detail=stale-if-error": "stale, from the cache: SHOUTCLOUD failed",
+  "shoutback; fwd=request; stored": "cache bypassed as requested; fetched and cached",
+  "shoutback; fwd=request": "cache bypassed as requested; fetched",
+  "shoutback; fwd=bypass": "cache bypassed, not cached",
+  "shoutback; fwd=miss; detail=local-fallback": "upper-cased by Shoutback itself: SHOUTCLOUD failed",
+  "shoutback; fwd=request; detail=local-fallback": "cache bypassed as requested; upper-cased by Shoutback itself: SHOUTCLOUD failed",
+  "shoutback; fwd=bypass; detail=local-fallback": "cache bypassed; upper-cased by Shoutback itself: SHOUTCLOUD failed",
+  "shoutback": "the cache was not reached",
 };
 
-const SAID = {
-  "cache-status": (value) => CACHE_STATUS[value],
+const EXPLANATIONS = {
+  "cache-status": (value) => CACHE_STATUSES[value],
   "server-timing": (value) => {
     const parts = [...value.matchAll(/(auth|upstream);dur=([\d.]+)/g)];
-    const names = { auth: "checking the token", upstream: "SHOUTCLOUD" };
+    const names = { auth: "verifying the token", upstream: "SHOUTCLOUD" };
     return parts.map(([, name, ms]) => `${names[name]} took ${Number(ms).toFixed(1)} ms`).join(", ");
   },
   ratelimit: (value) => {
-    const [, left, full] = value.match(/r=(\d+);t=(\d+)/) ?? [];
-    return left && `${left} more ${left === "1" ? "request" : "requests"} at once; full again in ${full} s`;
+    const [, remaining, full] = value.match(/r=(\d+);t=(\d+)/) ?? [];
+    return remaining && `${remaining} ${remaining === "1" ? "request" : "requests"} remaining; replenished in ${full} s`;
   },
   "retry-after": (value) => `wait ${value} s`,
 };
 
-function showFacts(answer) {
-  const facts = byId("facts");
+function showHeaders(response) {
+  const list = byId("headers");
   const rows = [];
   for (const name of ["content-type", "cache-status", "server-timing", "ratelimit", "retry-after", "x-request-id"]) {
-    const value = answer.headers.get(name);
+    const value = response.headers.get(name);
     if (value !== null) {
-      const said = SAID[name]?.(value);
-      rows.push([name, [...(said ? [said, " "] : []), element("code", {}, value)]]);
+      const explanation = EXPLANATIONS[name]?.(value);
+      rows.push([name, [...(explanation ? [explanation, " "] : []), element("code", {}, value)]]);
     }
   }
-  facts.replaceChildren(...rows.flatMap(([name, parts]) => [element("dt", {}, name), element("dd", {}, ...parts)]));
-  facts.hidden = false;
+  list.replaceChildren(...rows.flatMap(([name, parts]) => [element("dt", {}, name), element("dd", {}, ...parts)]));
+  list.hidden = false;
 }
 
 function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(name), properties);
+  created.append(...children);
+  return created;
 }
 
-// --- copying ---
+// --- copy buttons ---
 
-// One button at a time says how it went.
-let unsay = () => {};
-let soon;
+// Only the last button pressed shows its result.
+let reset = () => {};
+let resetTimer;
 
-/** Copies `text`; where the browser forbids it, selects what is `shown`, and says what is `missing` from that. */
-async function copy(text, button, shown, missing = "") {
-  clearTimeout(soon);
-  unsay();
-  const said = byId("copied");
+/** Copies `text`. If the browser forbids that, selects the element `shown` and displays `hint`. */
+async function copy(text, button, shown, hint = "") {
+  clearTimeout(resetTimer);
+  reset();
+  const status = byId("copied");
   const label = button.textContent;
-  unsay = () => {
+  reset = () => {
     button.textContent = label;
-    said.textContent = "";
-    said.className = "unseen";
+    status.textContent = "";
+    status.className = "visually-hidden";
   };
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
-    said.textContent = "Copied.";
-    soon = setTimeout(unsay, 2000);
+    status.textContent = "Copied.";
+    resetTimer = setTimeout(reset, 2000);
   } catch {
     getSelection().selectAllChildren(shown);
-    button.textContent = "Not copied, but selected";
-    said.textContent = `The browser did not let this page copy. The text is selected: copy it yourself.${missing}`;
-    said.className = "hint";
+    button.textContent = "Selected, not copied";
+    status.textContent = `The browser blocked copying. The text is selected: copy it manually.${hint}`;
+    status.className = "hint";
   }
 }
 
@@ -448,18 +448,18 @@ function addCopyButtons() {
   }
 }
 
-// --- the start ---
+// --- initialization ---
 
 byId("reading").hidden = true;
 byId("trial").hidden = false;
 byId("address").textContent = ` (${location.origin})`;
 byId("token-part").hidden = auth === "disabled";
 byId("paste").open = !cognito;
-byId("sign-in").addEventListener("click", beginSignIn);
+byId("sign-in").addEventListener("click", startSignIn);
 byId("sign-out").addEventListener("click", signOut);
-byId("paste-form").addEventListener("submit", usePasted);
+byId("paste-form").addEventListener("submit", usePastedToken);
 byId("shout").addEventListener("submit", shout);
-byId("shout").addEventListener("input", showLine);
+byId("shout").addEventListener("input", showCommand);
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     byId("shout").requestSubmit();
@@ -467,12 +467,12 @@ byId("text").addEventListener("keydown", (event) => {
 });
 byId("copy").addEventListener("click", (event) => copy(byId("curl").textContent, event.currentTarget, byId("curl")));
 byId("copy-with-token").addEventListener("click", (event) => {
-  const missing = " It takes your token from the variable TOKEN.";
-  return copy(curl(request(), token?.value ?? null), event.currentTarget, byId("curl"), missing);
+  const hint = " It reads the token from the environment variable TOKEN.";
+  return copy(curl(request(), token?.value ?? null), event.currentTarget, byId("curl"), hint);
 });
-// Back from Cognito's page by the browser's own button, with this page as it was.
-addEventListener("pageshow", (event) => event.persisted && takeJourney());
+// The user returned from Cognito with the browser's back button, and the page was restored from the back/forward cache.
+addEventListener("pageshow", (event) => event.persisted && takeSignInState());
 addCopyButtons();
 showToken();
-showLine();
-await endSignIn();
+showCommand();
+await completeSignIn();

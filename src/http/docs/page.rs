@@ -1,9 +1,7 @@
-//! The page and its assets: embedded, rendered once, sent with a validator and a policy that lets in nothing else.
+//! The page `/docs` and its assets: embedded, rendered once at startup, and served with an `etag` and a content security policy
+//! that allows nothing else to be loaded.
 
-use std::fmt::Write as _;
-use std::sync::LazyLock;
-use std::time::Duration;
-
+use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use axum::extract::State;
@@ -21,7 +19,7 @@ use super::super::problem::Kind;
 use crate::config::{Auth, Config, SignIn};
 use crate::version;
 
-/// What the page loads; each is a route.
+/// The assets of the page; each has a route.
 pub(in super::super) const ASSETS: [Asset; 3] = [
     Asset {
         path: "/docs/page.css",
@@ -40,7 +38,7 @@ pub(in super::super) const ASSETS: [Asset; 3] = [
     },
 ];
 
-/// Programs that make one call; the address and the token come from the environment.
+/// Example programs that make one request. They read the URL and the token from the environment.
 const EXAMPLES: [(&str, &str); 4] = [
     ("curl", include_str!("examples/shout.sh")),
     ("Python", include_str!("examples/shout.py")),
@@ -48,7 +46,7 @@ const EXAMPLES: [(&str, &str); 4] = [
     ("Rust", include_str!("examples/shout.rs")),
 ];
 
-/// A file that is the same in every process of a version.
+/// A static file of the page.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Asset {
     pub(in super::super) path: &'static str,
@@ -57,42 +55,51 @@ pub(in super::super) struct Asset {
 }
 
 impl Asset {
-    pub(in super::super) fn answer(self, request: &HeaderMap) -> Response {
-        File::new(self.content_type, Bytes::from_static(self.text.as_bytes())).answer(request)
+    pub(in super::super) fn respond(self, request: &HeaderMap) -> Response {
+        File::new(self.content_type, Bytes::from_static(self.text.as_bytes())).respond(request)
     }
 }
 
-/// The page of a service with a certain configuration.
+/// The page `/docs`, rendered for a configuration.
 pub struct Page {
     file: File,
     policy: HeaderValue,
 }
 
 impl Page {
-    /// Renders it.
+    /// Renders the page.
     pub fn new(config: &Config) -> Self {
-        let (scopes, sign_in) = match &config.auth {
-            Auth::Cognito(cognito) => (Some(cognito.required_scopes.as_slice()), config.sign_in.as_ref()),
-            Auth::Disabled => (None, None),
+        let (auth, scopes, sign_in) = match &config.auth {
+            Auth::Cognito(cognito) => (
+                "cognito",
+                cognito.required_scopes.as_slice(),
+                config.sign_in.as_ref(),
+            ),
+            Auth::Disabled => ("disabled", [].as_slice(), None),
         };
-        let html = render(
+        let (sign_in_origin, client_id) =
+            sign_in.map_or(("", ""), |sign_in| (&sign_in.origin, &sign_in.client_id));
+        let template = PageTemplate {
+            auth,
             scopes,
-            sign_in,
-            config.http.max_body_bytes,
-            config.http.request_timeout,
-        );
+            sign_in_origin,
+            client_id,
+            max_body: format_size(config.http.max_body_bytes),
+            request_timeout_ms: config.http.request_timeout.as_millis(),
+        };
+        let html = template.render().expect("writing to a string never fails");
         Self {
             file: File::new("text/html; charset=utf-8", html.into()),
-            policy: policy(sign_in),
+            policy: content_security_policy(sign_in),
         }
     }
 }
 
 pub(in super::super) async fn page(State(state): State<Public>, request: HeaderMap) -> Response {
-    let mut response = state.page.file.answer(&request);
+    let mut response = state.page.file.respond(&request);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, state.page.policy.clone());
-    // The address holds a code when Cognito sends a reader back.
+    // The URL contains an authorization code when Cognito redirects the user back.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
@@ -100,16 +107,16 @@ pub(in super::super) async fn page(State(state): State<Public>, request: HeaderM
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-fn policy(sign_in: Option<&SignIn>) -> HeaderValue {
-    let elsewhere = sign_in.map_or_else(String::new, |sign_in| format!(" {}", sign_in.origin));
+fn content_security_policy(sign_in: Option<&SignIn>) -> HeaderValue {
+    let cognito = sign_in.map_or_else(String::new, |sign_in| format!(" {}", sign_in.origin));
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{elsewhere}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{cognito}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
     );
     HeaderValue::from_str(&policy).expect("an origin is ASCII")
 }
 
-/// A body and what is said of it.
+/// A body with its content type and `etag`.
 struct File {
     content_type: &'static str,
     body: Bytes,
@@ -126,9 +133,10 @@ impl File {
         }
     }
 
-    /// The file, or 304 if that is what the client has. It asks each time: replicas of two versions may answer in turn.
-    fn answer(&self, request: &HeaderMap) -> Response {
-        let mut response = if self.is_known_to(request) {
+    /// Returns the file, or 304 if the client has it. `no-cache` makes clients revalidate each time, because during a rollout
+    /// replicas of two versions respond in turn.
+    fn respond(&self, request: &HeaderMap) -> Response {
+        let mut response = if self.matches(request) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let mut response = Response::new(Body::from(self.body.clone()));
@@ -142,8 +150,8 @@ impl File {
         response
     }
 
-    /// By the weak comparison that RFC 9110 section 13.1.2 asks for.
-    fn is_known_to(&self, request: &HeaderMap) -> bool {
+    /// Evaluates `if-none-match`, with the weak comparison of RFC 9110 section 13.1.2.
+    fn matches(&self, request: &HeaderMap) -> bool {
         let tags = request.get_all(IF_NONE_MATCH).iter();
         tags.filter_map(|tags| tags.to_str().ok())
             .flat_map(|tags| tags.split(','))
@@ -152,43 +160,21 @@ impl File {
     }
 }
 
-/// `scopes`: `None` where everybody may call.
-fn render(
-    scopes: Option<&[String]>,
-    sign_in: Option<&SignIn>,
-    max_body_bytes: usize,
-    request_timeout: Duration,
-) -> String {
-    static COMMON: LazyLock<String> = LazyLock::new(|| {
-        include_str!("page.html")
-            .replace("{{version}}", version::VERSION)
-            .replace("{{examples}}", &examples())
-            .replace("{{problems}}", &problems())
-    });
-    let (origin, client_id) = sign_in.map_or(("", ""), |sign_in| (&sign_in.origin, &sign_in.client_id));
-    let auth = if scopes.is_some() { "cognito" } else { "disabled" };
-    let scopes = scopes.unwrap_or_default();
-    let named: Vec<_> = scopes
-        .iter()
-        .map(|scope| format!("<code>{}</code>", escaped(scope)))
-        .collect();
-    let token = match named.as_slice() {
-        [] => String::new(),
-        [one] => format!(" with the scope {one}"),
-        _ => format!(" with the scopes {}", named.join(" and ")),
-    };
-    // Last, so that no value is looked through for placeholders but its own.
-    COMMON
-        .replace("{{auth}}", auth)
-        .replace("{{max_body}}", &size(max_body_bytes))
-        .replace("{{request_timeout_ms}}", &request_timeout.as_millis().to_string())
-        .replace("{{client_id}}", &escaped(client_id))
-        .replace("{{sign_in}}", &escaped(origin))
-        .replace("{{with_scopes}}", &token)
-        .replace("{{scopes}}", &escaped(&scopes.join(" ")))
+/// The page `/docs`, except for what is the same in every process.
+#[derive(Template)]
+#[template(path = "http/docs/page.html", config = "src/askama.toml")]
+struct PageTemplate<'a> {
+    /// The value of `AUTH_MODE`.
+    auth: &'static str,
+    /// Required scopes; none if authentication is disabled.
+    scopes: &'a [String],
+    sign_in_origin: &'a str,
+    client_id: &'a str,
+    max_body: String,
+    request_timeout_ms: u128,
 }
 
-fn size(bytes: usize) -> String {
+fn format_size(bytes: usize) -> String {
     match bytes {
         bytes if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
         bytes if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
@@ -197,68 +183,30 @@ fn size(bytes: usize) -> String {
     }
 }
 
-fn examples() -> String {
-    let mut html = String::new();
-    for (language, program) in EXAMPLES {
-        let (id, program) = (language.to_lowercase(), escaped(program.trim_end()));
-        _ = write!(
-            html,
-            "<div class=\"example\">\n<h3 id=\"in-{id}\">{language}</h3>\n\
-             <pre tabindex=\"0\" aria-labelledby=\"in-{id}\" role=\"region\"><code id=\"example-{id}\">{program}</code></pre>\n</div>\n"
-        );
-    }
-    html
-}
-
-fn problems() -> String {
-    let mut html = String::new();
-    for kind in Kind::ALL {
-        let (name, status) = (kind.name(), kind.status().as_u16());
-        let (title, explanation) = (kind.title(), code_spans(kind.explanation()));
-        _ = write!(
-            html,
-            "<section class=\"problem\" id=\"{name}\">\n\
-             <h3>{title} <small>{status} <a href=\"#{name}\">{name}</a></small></h3>\n\
-             <p class=\"explanation\">{explanation}</p>\n</section>\n"
-        );
-    }
-    html
-}
-
-/// Escapes a text and turns its backquotes into `<code>`.
-fn code_spans(text: &str) -> String {
-    escaped(text)
-        .split('`')
-        .enumerate()
-        .map(|(index, part)| {
-            if index % 2 == 1 {
-                format!("<code>{part}</code>")
-            } else {
-                part.to_owned()
-            }
-        })
-        .collect()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use askama::Template as _;
     use http::header::IF_NONE_MATCH;
     use http::{HeaderMap, HeaderValue};
 
-    use super::{File, Kind, code_spans, render, size};
+    use super::{File, Kind, PageTemplate, format_size};
+
+    fn render(scopes: &[&str]) -> String {
+        let scopes: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        let template = PageTemplate {
+            auth: "cognito",
+            scopes: &scopes,
+            sign_in_origin: "",
+            client_id: "",
+            max_body: format_size(65_536),
+            request_timeout_ms: 30_000,
+        };
+        template.render().expect("a page")
+    }
 
     #[test]
     fn every_problem_has_a_section() {
-        let page = render(Some(&["a/b".to_owned()]), None, 65_536, Duration::from_secs(30));
+        let page = render(&["a/b"]);
         for kind in Kind::ALL {
             assert!(
                 page.contains(&format!("id=\"{}\"", kind.name())),
@@ -266,33 +214,51 @@ mod tests {
                 kind.name()
             );
         }
-        assert!(!page.contains("{{"), "a placeholder was left");
+        assert!(!page.contains("{{") && !page.contains("{%"), "a tag was left");
     }
 
     #[test]
     fn text_is_escaped() {
-        assert_eq!(code_spans("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
-        let page = render(Some(&["\"><script>".to_owned()]), None, 1, Duration::ZERO);
+        let page = render(&["\"><script>"]);
         assert!(!page.contains("\"><script>"));
+        assert!(page.contains("<code>&#34;&#62;&#60;script&#62;</code>"));
+        assert!(
+            page.contains("<code>authorization: Bearer &#60;token&#62;</code>"),
+            "text between backquotes is code"
+        );
     }
 
     #[test]
-    fn sizes_are_in_the_unit_that_fits() {
-        for (bytes, said) in [
+    fn scopes_are_listed() {
+        for (scopes, expected) in [
+            (&[][..], "access token. "),
+            (&["a"], "access token with the scope <code>a</code>. "),
+            (
+                &["a", "b"],
+                "access token with the scopes <code>a</code> and <code>b</code>. ",
+            ),
+        ] {
+            assert!(render(scopes).contains(expected), "{scopes:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_divides_them() {
+        for (bytes, expected) in [
             (1, "1 byte"),
             (1_000, "1000 bytes"),
             (65_536, "64 KiB"),
             (1 << 21, "2 MiB"),
         ] {
-            assert_eq!(size(bytes), said);
+            assert_eq!(format_size(bytes), expected);
         }
     }
 
     #[test]
-    fn a_validator_is_found_in_a_list() {
+    fn an_etag_is_found_in_a_list() {
         let file = File::new("text/plain", "hi".into());
         let etag = file.etag.to_str().expect("ASCII").to_owned();
-        for (sent, known) in [
+        for (sent, matches) in [
             (etag.clone(), true),
             (format!("W/{etag}"), true),
             (format!("\"a\", {etag}"), true),
@@ -302,8 +268,8 @@ mod tests {
         ] {
             let mut request = HeaderMap::new();
             request.insert(IF_NONE_MATCH, HeaderValue::from_str(&sent).expect("ASCII"));
-            assert_eq!(file.is_known_to(&request), known, "{sent}");
+            assert_eq!(file.matches(&request), matches, "{sent}");
         }
-        assert!(!file.is_known_to(&HeaderMap::new()));
+        assert!(!file.matches(&HeaderMap::new()));
     }
 }

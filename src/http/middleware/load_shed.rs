@@ -27,9 +27,9 @@ impl IntoResponse for Overloaded {
     fn into_response(self) -> Response {
         // The layers that set these headers are further in.
         let mut response = Problem::overloaded()
-            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
-            .with(VARY, HeaderValue::from_static("accept"))
-            .with(caching::CACHE_STATUS, caching::NOT_REACHED)
+            .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with_header(VARY, HeaderValue::from_static("accept"))
+            .with_header(caching::CACHE_STATUS, caching::NOT_REACHED)
             .into_response();
         response.extensions_mut().insert(Room::Lacking);
         response

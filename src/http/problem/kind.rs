@@ -1,46 +1,46 @@
-//! The catalogue of problems: each kind's name, status, title, and what a caller can do about it.
+//! The catalogue of problems: name, status, title and explanation of each kind.
 
 use http::StatusCode;
 
-/// What kind of error it is; names a section of `/docs`.
+/// A kind of problem. Each has a section in `/docs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Body or header cannot be read.
+    /// The body or a header is malformed.
     MalformedRequest,
-    /// No token, or not a good one.
+    /// No valid token.
     Unauthenticated,
-    /// A good token that lacks a scope or group.
+    /// A valid token without a required scope or group.
     Forbidden,
     /// No such path.
     NotFound,
-    /// The path has other methods.
+    /// The path does not support the method.
     MethodNotAllowed,
-    /// `accept` allows neither form.
+    /// `accept` allows neither response format.
     NotAcceptable,
     /// The body did not arrive in time.
     RequestTimeout,
-    /// The body is too long.
+    /// The body is too large.
     ContentTooLarge,
-    /// The body is neither JSON nor text in UTF-8.
+    /// The body is neither JSON nor plain text in UTF-8.
     UnsupportedMediaType,
-    /// The client's quota is used up.
+    /// The client exceeded its rate limit.
     RateLimited,
     /// A panic was caught.
     InternalError,
-    /// SHOUTCLOUD answered, but not with a shout.
+    /// The response of SHOUTCLOUD is invalid.
     UpstreamInvalid,
-    /// SHOUTCLOUD cannot be had.
+    /// SHOUTCLOUD is unavailable.
     UpstreamUnavailable,
-    /// The service, or its way to SHOUTCLOUD, has no room for the request.
+    /// The request was shed, by the service or by its limit of calls to SHOUTCLOUD.
     Overloaded,
-    /// The token's key is unknown and cannot be fetched.
+    /// The key of the token is unknown and cannot be fetched.
     KeysUnavailable,
-    /// SHOUTCLOUD took too long.
+    /// SHOUTCLOUD did not respond before the deadline.
     UpstreamTimeout,
 }
 
 impl Kind {
-    /// Every kind, by status.
+    /// All kinds, ordered by status.
     pub const ALL: [Self; 16] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
@@ -60,59 +60,59 @@ impl Kind {
         Self::UpstreamTimeout,
     ];
 
-    /// Name, status, title, and what the caller can do about it.
+    /// Returns name, status, title and explanation.
     const fn description(self) -> (&'static str, StatusCode, &'static str, &'static str) {
         match self {
             Self::MalformedRequest => (
                 "malformed-request",
                 StatusCode::BAD_REQUEST,
                 "Malformed request",
-                "The body or a header cannot be read. A JSON body is one object in UTF-8, without a byte order mark, in \
-                 which no name occurs twice and `data` is a string; a text body is UTF-8. `detail` says what was found.",
+                "The body or a header is malformed. A JSON body is one object in UTF-8 without a byte order mark; its member \
+                 names are unique, and `data` is a string. A text body is UTF-8. `detail` describes the error.",
             ),
             Self::Unauthenticated => (
                 "unauthenticated",
                 StatusCode::UNAUTHORIZED,
                 "Unauthenticated",
-                "The request carries no access token, or not a good one. Get a new token from the token endpoint and send \
-                 it as `authorization: Bearer <token>`, in one header. Asking again with the same token does not help.",
+                "The request has no valid access token. Get a new token from the token endpoint and send it as \
+                 `authorization: Bearer <token>`, in exactly one header. Retrying with the same token does not help.",
             ),
             Self::Forbidden => (
                 "forbidden",
                 StatusCode::FORBIDDEN,
                 "Forbidden",
-                "The token is good, but lacks a scope or group that is needed here. Ask for the scope that \
-                 `www-authenticate` names, or have the user put into a group that is allowed.",
+                "The token is valid, but lacks a required scope or group. Request the scope that `www-authenticate` names, \
+                 or have an administrator add the user to an allowed group.",
             ),
             Self::NotFound => (
                 "not-found",
                 StatusCode::NOT_FOUND,
                 "Not found",
-                "There is nothing at this path. The API has one: `POST /v1`.",
+                "There is no such path. The API is `POST /v1`.",
             ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Method not allowed",
-                "The path has other methods; `allow` lists them.",
+                "The path does not support this method; `allow` lists those it supports.",
             ),
             Self::NotAcceptable => (
                 "not-acceptable",
                 StatusCode::NOT_ACCEPTABLE,
                 "Not acceptable",
-                "`accept` allows neither `application/json` nor `text/plain`, the two forms of an answer.",
+                "`accept` allows neither `application/json` nor `text/plain`, the two formats of a response.",
             ),
             Self::RequestTimeout => (
                 "request-timeout",
                 StatusCode::REQUEST_TIMEOUT,
                 "Request timeout",
-                "The body did not arrive in time, and the connection is closed. Send it whole, and at once.",
+                "The body did not arrive in time, and the connection is closed. Send the whole body without delay.",
             ),
             Self::ContentTooLarge => (
                 "content-too-large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "Content too large",
-                "The body is longer than is accepted; `detail` says how long it may be.",
+                "The body is too large; `detail` states the limit.",
             ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
@@ -124,68 +124,68 @@ impl Kind {
                 "rate-limited",
                 StatusCode::TOO_MANY_REQUESTS,
                 "Rate limited",
-                "The client's quota is used up. Wait as many seconds as `retry-after` says; `ratelimit` and \
-                 `ratelimit-policy` say what is left and how the quota fills again.",
+                "The client exceeded its rate limit. Wait for the seconds in `retry-after`; `ratelimit` and \
+                 `ratelimit-policy` state the remaining quota and how it is replenished.",
             ),
             Self::InternalError => (
                 "internal-error",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error",
-                "A fault of the service. Report it with the request id in `instance`.",
+                "The service failed. Report it with the request id in `instance`.",
             ),
             Self::UpstreamInvalid => (
                 "upstream-invalid",
                 StatusCode::BAD_GATEWAY,
                 "Upstream invalid",
-                "SHOUTCLOUD, where the capitals come from, answered with something else than this text in capitals, or \
-                 refused it. Asking again with the same text is unlikely to help.",
+                "SHOUTCLOUD, which converts the text to upper case, responded with something other than this text in upper \
+                 case, or rejected it. Retrying with the same text is unlikely to help.",
             ),
             Self::UpstreamUnavailable => (
                 "upstream-unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Upstream unavailable",
-                "SHOUTCLOUD, where the capitals come from, cannot be had. Ask again after as many seconds as \
-                 `retry-after` says.",
+                "SHOUTCLOUD, which converts the text to upper case, is unavailable. Retry after the seconds in \
+                 `retry-after`.",
             ),
             Self::Overloaded => (
                 "overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Overloaded",
-                "The service is handling as many requests as it can. Ask again after as many seconds as `retry-after` \
-                 says, and with fewer requests at once.",
+                "The maximum number of requests is in flight. Retry after the seconds in `retry-after`, with fewer \
+                 concurrent requests.",
             ),
             Self::KeysUnavailable => (
                 "keys-unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Keys unavailable",
-                "The token cannot be checked, because its pool's keys cannot be fetched. The token may be good: ask \
-                 again with it after as many seconds as `retry-after` says.",
+                "The token cannot be verified, because the keys of its user pool are unavailable. The token may be valid: \
+                 retry with it after the seconds in `retry-after`.",
             ),
             Self::UpstreamTimeout => (
                 "upstream-timeout",
                 StatusCode::GATEWAY_TIMEOUT,
                 "Upstream timeout",
-                "SHOUTCLOUD, where the capitals come from, took too long. Ask again later.",
+                "SHOUTCLOUD, which converts the text to upper case, did not respond in time. Retry later.",
             ),
         }
     }
 
-    /// The last part of the problem's `type`.
+    /// Returns the fragment of the problem's `type`.
     pub const fn name(self) -> &'static str {
         self.description().0
     }
 
-    /// The status.
+    /// Returns the status.
     pub const fn status(self) -> StatusCode {
         self.description().1
     }
 
-    /// The problem's `title`.
+    /// Returns the problem's `title`.
     pub const fn title(self) -> &'static str {
         self.description().2
     }
 
-    /// What it means and what to do.
+    /// Returns what the problem means and what the caller can do.
     pub const fn explanation(self) -> &'static str {
         self.description().3
     }
@@ -196,7 +196,7 @@ mod tests {
     use super::Kind;
 
     #[test]
-    fn kinds_have_names_of_their_own_and_say_what_to_do() {
+    fn names_are_unique_and_explanations_are_sentences() {
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
             assert!(Kind::ALL[..index].iter().all(|other| other.name() != kind.name()));
             assert!(kind.explanation().ends_with('.'), "{}", kind.name());

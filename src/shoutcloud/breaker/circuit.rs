@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::window::{Counts, Window};
-use crate::config::{Breaker as Rules, Share};
+use crate::config::{Breaker as Rules, Ratio};
 
 /// What callers are told while attempts are probing: one of them may have closed the circuit by then.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
@@ -150,7 +150,7 @@ impl Circuit {
     }
 
     fn is_too_much(&self, counts: Counts) -> bool {
-        let reaches = |part: u64, share: Share| {
+        let reaches = |part: u64, share: Ratio| {
             u128::from(part) * 1_000_000 >= u128::from(counts.calls) * u128::from(share.millionths())
         };
         counts.calls >= u64::from(self.rules.min_calls.get())
@@ -178,7 +178,7 @@ impl Circuit {
 mod tests {
     use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-    use super::{Circuit, Duration, Epoch, Instant, Rules, Share, State, Transition, Verdict};
+    use super::{Circuit, Duration, Epoch, Instant, Ratio, Rules, State, Transition, Verdict};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -193,9 +193,9 @@ mod tests {
             let mut rules = Rules {
                 window: 30 * SECOND,
                 min_calls: 4.try_into().expect("not 0"),
-                failure_rate: Share::of_millionths(500_000),
+                failure_rate: Ratio::from_millionths(500_000),
                 slow_call: Some(SECOND),
-                slow_rate: Share::of_millionths(750_000),
+                slow_rate: Ratio::from_millionths(750_000),
                 open_for: 10 * SECOND,
                 probes: 2.try_into().expect("not 0"),
             };

@@ -1,7 +1,7 @@
-// Node.js 18 and later, with nothing installed.
+// Node.js 18 and later, without dependencies.
 const { SHOUTBACK, TOKEN } = process.env;
 
-const answer = await fetch(`${SHOUTBACK}/v1`, {
+const response = await fetch(`${SHOUTBACK}/v1`, {
   method: "POST",
   headers: {
     authorization: `Bearer ${TOKEN}`,
@@ -10,12 +10,12 @@ const answer = await fetch(`${SHOUTBACK}/v1`, {
   body: JSON.stringify({ data: "hello, world!" }),
   signal: AbortSignal.timeout(30_000),
 });
-if (answer.ok) {
-  console.log((await answer.json()).data);
-} else if (answer.headers.get("content-type") === "application/problem+json") {
-  const { title, detail } = await answer.json();
-  const wait = answer.headers.get("retry-after");
-  throw new Error(`${title}: ${detail}${wait ? `; try again in ${wait} s` : ""}`);
+if (response.ok) {
+  console.log((await response.json()).data);
+} else if (response.headers.get("content-type") === "application/problem+json") {
+  const { title, detail } = await response.json();
+  const wait = response.headers.get("retry-after");
+  throw new Error(`${title}: ${detail}${wait ? `; retry in ${wait} s` : ""}`);
 } else {
-  throw new Error(`status ${answer.status}`);
+  throw new Error(`status ${response.status}`);
 }

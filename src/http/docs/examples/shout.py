@@ -1,4 +1,4 @@
-# Python 3.8 and later, with nothing installed.
+# Python 3.8 and later, without dependencies.
 import json
 import os
 import sys
@@ -14,12 +14,12 @@ request = urllib.request.Request(
     },
 )
 try:
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        print(json.load(answer)["data"])
+    with urllib.request.urlopen(request, timeout=30) as response:
+        print(json.load(response)["data"])
 except urllib.error.HTTPError as error:
     if error.headers.get_content_type() != "application/problem+json":
         raise
     problem = json.load(error)
     wait = error.headers.get("retry-after")
-    again = f"; try again in {wait} s" if wait else ""
-    sys.exit(f"{problem['title']}: {problem['detail']}{again}")
+    hint = f"; retry in {wait} s" if wait else ""
+    sys.exit(f"{problem['title']}: {problem['detail']}{hint}")

@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-    let answer = client
+    let response = client
         .post(format!("{}/v1", env::var("SHOUTBACK")?))
         .bearer_auth(env::var("TOKEN")?)
         .header("content-type", "application/json")
         .body(json!({ "data": "hello, world!" }).to_string())
         .send()
         .await?;
-    let status = answer.status();
-    let header = |name| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
-    let (form, wait) = (header("content-type"), header("retry-after"));
-    let body = answer.bytes().await?;
-    if !status.is_success() && form.as_deref() != Some("application/problem+json") {
+    let status = response.status();
+    let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+    let (content_type, wait) = (header("content-type"), header("retry-after"));
+    let body = response.bytes().await?;
+    if !status.is_success() && content_type.as_deref() != Some("application/problem+json") {
         return Err(format!("status {status}").into());
     }
     let body: Value = serde_json::from_slice(&body)?;
@@ -27,6 +27,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}", text("data"));
         return Ok(());
     }
-    let again = wait.map_or(String::new(), |seconds| format!("; try again in {seconds} s"));
-    Err(format!("{}: {}{again}", text("title"), text("detail")).into())
+    let hint = wait.map_or(String::new(), |seconds| format!("; retry in {seconds} s"));
+    Err(format!("{}: {}{hint}", text("title"), text("detail")).into())
 }

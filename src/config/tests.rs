@@ -1,0 +1,205 @@
+//! The whole configuration: defaults, problems, conflicts, warnings, and the documentation of variables.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use super::{Config, Environment, Loaded};
+
+const COGNITO: [(&str, &str); 2] = [
+    ("COGNITO_USER_POOL_IDS", "us-east-2_AbCdEfGhI"),
+    ("COGNITO_CLIENT_IDS", "app1"),
+];
+
+fn load(more: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
+    let mut environment = Environment::from(COGNITO);
+    for (name, value) in more {
+        environment.set(name, value);
+    }
+    Config::load(&environment).map_err(|problems| problems.0.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn an_empty_environment_reports_both_required_variables() {
+    let problems = Config::load(&Environment::default())
+        .expect_err("Cognito is required")
+        .to_string();
+    assert_eq!(problems.lines().count(), 2, "{problems}");
+    assert!(
+        problems.contains("COGNITO_USER_POOL_IDS: is required"),
+        "{problems}"
+    );
+    assert!(problems.contains("COGNITO_CLIENT_IDS: is required"), "{problems}");
+}
+
+#[test]
+fn defaults_match_the_documentation() {
+    let config = load(&[]).expect("the minimum").config;
+    assert_eq!(config.http.http_addr.to_string(), "0.0.0.0:5000");
+    assert_eq!(config.http.max_body_bytes, 65_536);
+    assert_eq!(config.shoutcloud.deadline.as_secs(), 5);
+    let super::Auth::Cognito(cognito) = config.auth else {
+        panic!("Cognito is the default")
+    };
+    assert_eq!(
+        cognito.pools[0].issuer,
+        "https://cognito-idp.us-east-2.amazonaws.com/us-east-2_AbCdEfGhI"
+    );
+    assert_eq!(cognito.required_scopes, ["shoutback/shout"]);
+}
+
+#[test]
+fn all_problems_are_reported_together_without_values() {
+    let problems = load(&[
+        ("HTTP_ADDR", "s3cret"),
+        ("REQUEST_TIMEOUT", "s3cret"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("AUTH_MODE", "s3cret"),
+        ("COGNITO_USER_POOL_IDS", "s3cret"),
+        ("COGNITO_ENDPOINT", "http://s3cret.example"),
+        ("SHOUTCLOUD_URL", "ftp://s3cret"),
+        ("RATE_LIMIT_PER_CLIENT", "s3cret"),
+        ("LOG_FORMAT", "s3cret"),
+    ])
+    .expect_err("nine problems");
+    assert_eq!(problems.len(), 9, "{problems:#?}");
+    assert!(!problems.concat().contains("s3cret"), "{problems:#?}");
+    assert!(
+        problems.iter().all(|problem| problem.contains("must be")),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn conflicting_values_are_problems() {
+    for (variables, variable) in [
+        (
+            &[("SHOUTCLOUD_ATTEMPT_TIMEOUT", "6s")][..],
+            "SHOUTCLOUD_ATTEMPT_TIMEOUT",
+        ),
+        (&[("SHOUTCLOUD_DEADLINE", "30s")], "SHOUTCLOUD_DEADLINE"),
+        (&[("BREAKER_SLOW_CALL", "2001ms")], "BREAKER_SLOW_CALL"),
+        (
+            &[
+                ("BREAKER_SLOW_CALL", "1s"),
+                ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "999ms"),
+            ],
+            "BREAKER_SLOW_CALL",
+        ),
+        (&[("HTTP_ADDR", "127.0.0.1:9090")], "ADMIN_ADDR"),
+        (&[("COGNITO_JWKS_MAX_STALE", "5m")], "COGNITO_JWKS_MAX_STALE"),
+        (&[("DOCS_CLIENT_ID", "app1")], "DOCS_COGNITO_DOMAIN"),
+        (&[("DOCS_COGNITO_DOMAIN", "auth.example.com")], "DOCS_CLIENT_ID"),
+        (
+            &[
+                ("DOCS_COGNITO_DOMAIN", "auth.example.com"),
+                ("DOCS_CLIENT_ID", "app2"),
+            ],
+            "DOCS_CLIENT_ID",
+        ),
+    ] {
+        let problems = load(variables).expect_err(variable);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].starts_with(variable), "{problems:#?}");
+    }
+    let problems =
+        load(&[("SHOUTCLOUD_DEADLINE", "x"), ("REQUEST_TIMEOUT", "1s")]).expect_err("one bad value");
+    assert_eq!(
+        problems.len(),
+        1,
+        "no conflict is reported with a value that is invalid itself: {problems:#?}"
+    );
+}
+
+#[test]
+fn the_slow_call_rule_is_off_at_the_attempt_timeout_and_its_default_never_conflicts() {
+    for (variables, slow_call) in [
+        (&[][..], None),
+        (&[("SHOUTCLOUD_ATTEMPT_TIMEOUT", "500ms")], None),
+        (&[("SHOUTCLOUD_ATTEMPT_TIMEOUT", "3s")], Some(2_000)),
+        (&[("BREAKER_SLOW_CALL", "1999ms")], Some(1_999)),
+        (&[("BREAKER_SLOW_CALL", "2s")], None),
+    ] {
+        let config = load(variables).expect("valid").config;
+        let slow_call = slow_call.map(std::time::Duration::from_millis);
+        assert_eq!(config.shoutcloud.breaker.slow_call, slow_call, "{variables:?}");
+    }
+}
+
+#[test]
+fn sign_in_requires_a_domain_and_a_client() {
+    assert_eq!(load(&[]).expect("the minimum").config.sign_in, None);
+    let config = load(&[
+        ("DOCS_COGNITO_DOMAIN", "auth.example.com"),
+        ("DOCS_CLIENT_ID", "app1"),
+    ]);
+    let sign_in = config.expect("valid").config.sign_in.expect("both are set");
+    assert_eq!(sign_in.origin, "https://auth.example.com");
+    assert_eq!(sign_in.client_id, "app1");
+}
+
+#[test]
+fn disabled_authentication_requires_no_cognito_variables() {
+    let environment = Environment::from([("AUTH_MODE", "disabled")]);
+    assert!(matches!(
+        Config::load(&environment).expect("allowed").config.auth,
+        super::Auth::Disabled
+    ));
+}
+
+#[test]
+fn an_empty_value_is_a_problem_unless_the_list_may_be_empty() {
+    assert!(load(&[("AUTH_REQUIRED_SCOPES", ""), ("AUTH_ALLOWED_GROUPS", "")]).is_ok());
+    assert!(load(&[("REQUEST_TIMEOUT", "")]).is_err());
+    assert!(load(&[("COGNITO_CLIENT_IDS", " , ")]).is_err());
+}
+
+#[test]
+fn a_value_that_is_not_unicode_is_a_problem() {
+    let mut environment = Environment::from(COGNITO);
+    environment.set("HTTP_ADDR", OsString::from_vec(vec![0xff]));
+    assert!(Config::load(&environment).is_err());
+}
+
+#[test]
+fn unknown_variables_with_known_prefixes_cause_warnings() {
+    let loaded =
+        load(&[("COGNITO_CLIENT_ID", "x"), ("HTTP_PROXY", "x"), ("PATH", "x")]).expect("only warnings");
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("COGNITO_CLIENT_ID "));
+}
+
+#[test]
+fn the_documentation_page_lists_every_variable_and_no_other() {
+    let page = include_str!("../../docs/configuration.md");
+    let row = |v: &super::Documentation| {
+        format!(
+            "| `{}` | `{}` | {} Accepts {}. |",
+            v.name, v.default, v.description, v.accepts
+        )
+    };
+    let expected: Vec<_> = Config::documentation().iter().map(row).collect();
+    let found: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("Accepts"))
+        .collect();
+    assert_eq!(found, expected, "the table should be:\n{}", expected.join("\n"));
+}
+
+#[test]
+fn every_variable_is_documented_once() {
+    let documentation = Config::documentation();
+    for (index, variable) in documentation.iter().enumerate() {
+        assert!(
+            documentation[..index]
+                .iter()
+                .all(|other| other.name != variable.name),
+            "{}",
+            variable.name
+        );
+        assert!(
+            !variable.description.is_empty() && !variable.accepts.is_empty(),
+            "{}",
+            variable.name
+        );
+    }
+}
