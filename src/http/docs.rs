@@ -1,170 +1,280 @@
-//! The documentation that the service serves: the OpenAPI document and the page `/docs`.
+//! The page `/docs` and its assets: embedded, rendered once at startup, and served with an `etag` and a content security policy
+//! that allows nothing else to be loaded.
 
-mod page;
+use std::sync::Arc;
 
-use std::sync::LazyLock;
-
-use axum::response::IntoResponse;
-use http::header::CONTENT_TYPE;
-use utoipa::PartialSchema as _;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, License, ObjectBuilder, OpenApi,
-    OpenApiBuilder, PathsBuilder, Ref, Required, ResponseBuilder, Type,
+use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
 };
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::media::Message;
-use super::problem::{Body, Kind};
+use super::problem::Kind;
+use crate::config::{Auth, Config, SignIn};
 use crate::version;
 
-pub use self::page::Page;
-pub(super) use self::page::{ASSETS, page};
+const STYLESHEET: Asset = Asset {
+    content_type: "text/css; charset=utf-8",
+    text: include_str!("docs/page.css"),
+};
+const SCRIPT: Asset = Asset {
+    content_type: "text/javascript; charset=utf-8",
+    text: include_str!("docs/page.js"),
+};
+const ICON: Asset = Asset {
+    content_type: "image/svg+xml",
+    text: include_str!("docs/icon.svg"),
+};
 
-/// Creates the OpenAPI 3.1 document. Statuses and problems come from [`Kind`], schemas from the serialized types.
-pub fn openapi() -> OpenApi {
-    let mut shout = OperationBuilder::new()
-        .operation_id(Some("shout"))
-        .summary(Some("Reverse a text and convert it to upper case"))
-        .description(Some(
-            "The text is reversed by extended grapheme cluster and converted to upper case by SHOUTCLOUD. Send JSON or \
-             plain text. `accept` selects the format of the response; the default is that of the request.",
-        ))
-        .security(SecurityRequirement::new("cognito", Vec::<String>::new()))
-        .parameter(
-            ParameterBuilder::new()
-                .name("x-request-id")
-                .parameter_in(ParameterIn::Header)
-                .required(Required::False)
-                .description(Some(
-                    "The request id: 1 to 128 letters, digits and `._~:-`. One is generated if it is missing or invalid.",
-                ))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-        )
-        .parameter(
-            ParameterBuilder::new()
-                .name("cache-control")
-                .parameter_in(ParameterIn::Header)
-                .required(Required::False)
-                .description(Some(
-                    "`no-cache` bypasses the cache and stores the new response; `no-store` bypasses the cache and stores \
-                     nothing. Other directives are ignored.",
-                ))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-        )
-        .request_body(Some(
-            RequestBodyBuilder::new()
-                .required(Some(Required::True))
-                .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
-                .content("text/plain", text())
-                .build(),
-        ))
-        .response(
-            "200",
-            ResponseBuilder::new()
-                .description("The text, reversed and in upper case")
-                .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
-                .content("text/plain", text())
-                .header("x-request-id", header("The request id"))
-                .header("cache-status", header(CACHE_STATUS))
-                .header("server-timing", header("Milliseconds spent on `auth` and `upstream`, if they occurred"))
-                .header("ratelimit", header("Remaining quota of the client, and seconds until it is fully replenished"))
-                .header("ratelimit-policy", header("Quota of the client, and seconds in which it is replenished")),
-        );
-    let mut statuses: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter(|kind| is_v1_problem(*kind))
-        .map(Kind::status)
-        .collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    for status in statuses {
-        let names: Vec<_> = Kind::ALL
-            .iter()
-            .filter(|kind| kind.status() == status)
-            .map(|kind| kind.name())
-            .collect();
-        let mut response = ResponseBuilder::new().description(names.join(", ")).content(
-            "application/problem+json",
-            ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build(),
-        );
-        response = response.header("cache-status", header(CACHE_STATUS));
-        response = match status.as_u16() {
-            401 | 403 => response.header("www-authenticate", header("The challenge (RFC 6750)")),
-            429 | 503 => response.header("retry-after", header("Seconds to wait, from 1 to 60")),
-            _ => response,
-        };
-        shout = shout.response(status.as_str(), response);
+/// Example programs that make one request. They read the URL and the token from the environment.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("curl", include_str!("docs/examples/shout.sh")),
+    ("Python", include_str!("docs/examples/shout.py")),
+    ("JavaScript", include_str!("docs/examples/shout.mjs")),
+    ("Rust", include_str!("docs/examples/shout.rs")),
+];
+
+/// A static file of the page.
+struct Asset {
+    content_type: &'static str,
+    text: &'static str,
+}
+
+impl Asset {
+    fn respond(&self, request: &HeaderMap) -> Response {
+        File::new(self.content_type, Bytes::from_static(self.text.as_bytes())).respond(request)
     }
-    let allow = ResponseBuilder::new()
-        .description("The supported methods of this path")
-        .header("allow", header("The supported methods"))
-        .header("cache-status", header(CACHE_STATUS));
-    let options = OperationBuilder::new()
-        .operation_id(Some("methods"))
-        .response("204", allow);
-    let mut v1 = PathItem::new(HttpMethod::Post, shout);
-    v1.options = Some(options.build());
-    OpenApiBuilder::new()
-        .info(
-            InfoBuilder::new()
-                .title("Shoutback")
-                .version(version::VERSION)
-                .description(Some("Reverses a text and returns it in upper case."))
-                .license(Some(
-                    License::builder()
-                        .name("Apache-2.0")
-                        .identifier(Some("Apache-2.0"))
-                        .build(),
-                )),
-        )
-        .paths(PathsBuilder::new().path("/v1", v1))
-        .components(Some(
-            ComponentsBuilder::new()
-                .schema("Message", Message::schema())
-                .schema("Problem", Body::schema())
-                .security_scheme(
-                    "cognito",
-                    SecurityScheme::Http({
-                        let mut http = Http::new(HttpAuthScheme::Bearer);
-                        http.bearer_format = Some("JWT".to_owned());
-                        http.description =
-                            Some("An Amazon Cognito access token with the scope shoutback/shout".to_owned());
-                        http
-                    }),
-                )
-                .build(),
-        ))
-        .build()
 }
 
-const CACHE_STATUS: &str =
-    "How the cache handled the request (RFC 9211); only `shoutback` if it was not reached";
-
-/// Returns whether `POST /v1` can respond with this kind of problem.
-fn is_v1_problem(kind: Kind) -> bool {
-    !matches!(kind, Kind::NotFound | Kind::MethodNotAllowed)
+/// The page `/docs`, rendered for a configuration.
+pub struct Page {
+    file: File,
+    policy: HeaderValue,
 }
 
-fn text() -> Content {
-    ContentBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .build()
+impl Page {
+    /// Renders the page.
+    pub fn new(config: &Config) -> Self {
+        let (auth, scopes, sign_in) = match &config.auth {
+            Auth::Cognito(cognito) => (
+                "cognito",
+                cognito.required_scopes.as_slice(),
+                config.sign_in.as_ref(),
+            ),
+            Auth::Disabled => ("disabled", [].as_slice(), None),
+        };
+        let (sign_in_origin, client_id) =
+            sign_in.map_or(("", ""), |sign_in| (&sign_in.origin, &sign_in.client_id));
+        let template = PageTemplate {
+            auth,
+            scopes,
+            sign_in_origin,
+            client_id,
+            max_body: format_size(config.http.max_body_bytes),
+            request_timeout_ms: config.http.request_timeout.as_millis(),
+        };
+        let html = template.render().expect("writing to a string never fails");
+        Self {
+            file: File::new("text/html; charset=utf-8", html.into()),
+            policy: content_security_policy(sign_in),
+        }
+    }
 }
 
-fn header(description: &str) -> utoipa::openapi::Header {
-    HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .description(Some(description))
-        .build()
+pub(super) async fn page(State(page): State<Arc<Page>>, request: HeaderMap) -> Response {
+    let mut response = page.file.respond(&request);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, page.policy.clone());
+    // The URL contains an authorization code when Cognito redirects the user back.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    response
 }
 
-pub(super) async fn openapi_json() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| openapi().to_json().expect("the document serializes to JSON"));
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+pub(super) async fn stylesheet(request: HeaderMap) -> Response {
+    STYLESHEET.respond(&request)
+}
+
+pub(super) async fn script(request: HeaderMap) -> Response {
+    SCRIPT.respond(&request)
+}
+
+pub(super) async fn icon(request: HeaderMap) -> Response {
+    ICON.respond(&request)
+}
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+fn content_security_policy(sign_in: Option<&SignIn>) -> HeaderValue {
+    let cognito = sign_in.map_or_else(String::new, |sign_in| format!(" {}", sign_in.origin));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{cognito}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    HeaderValue::from_str(&policy).expect("an origin is ASCII")
+}
+
+/// A body with its content type and `etag`.
+struct File {
+    content_type: &'static str,
+    body: Bytes,
+    etag: HeaderValue,
+}
+
+impl File {
+    fn new(content_type: &'static str, body: Bytes) -> Self {
+        let hash = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &body));
+        Self {
+            content_type,
+            etag: HeaderValue::from_str(&format!("\"{hash}\"")).expect("base64 is ASCII"),
+            body,
+        }
+    }
+
+    /// Returns the file, or 304 if the client has it. `no-cache` makes clients revalidate each time, because during a rollout
+    /// replicas of two versions respond in turn.
+    fn respond(&self, request: &HeaderMap) -> Response {
+        let mut response = if self.matches(request) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = Response::new(Body::from(self.body.clone()));
+            let content_type = HeaderValue::from_static(self.content_type);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(ETAG, self.etag.clone());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    }
+
+    /// Evaluates `if-none-match`, with the weak comparison of RFC 9110 section 13.1.2.
+    fn matches(&self, request: &HeaderMap) -> bool {
+        let tags = request.get_all(IF_NONE_MATCH).iter();
+        tags.filter_map(|tags| tags.to_str().ok())
+            .flat_map(|tags| tags.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag)
+    }
+}
+
+/// The page `/docs`, except for what is the same in every process.
+#[derive(Template)]
+#[template(path = "http/docs/page.html", config = "src/askama.toml")]
+struct PageTemplate<'a> {
+    /// The value of `AUTH_MODE`.
+    auth: &'static str,
+    /// Required scopes; none if authentication is disabled.
+    scopes: &'a [String],
+    sign_in_origin: &'a str,
+    client_id: &'a str,
+    max_body: String,
+    request_timeout_ms: u128,
+}
+
+fn format_size(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        bytes if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        1 => "1 byte".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use askama::Template as _;
+    use http::header::IF_NONE_MATCH;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{File, Kind, PageTemplate, format_size};
+
+    fn render(scopes: &[&str]) -> String {
+        let scopes: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        let template = PageTemplate {
+            auth: "cognito",
+            scopes: &scopes,
+            sign_in_origin: "",
+            client_id: "",
+            max_body: format_size(65_536),
+            request_timeout_ms: 30_000,
+        };
+        template.render().expect("a page")
+    }
+
+    #[test]
+    fn every_problem_has_a_section() {
+        let page = render(&["a/b"]);
+        for kind in Kind::ALL {
+            assert!(
+                page.contains(&format!("id=\"{}\"", kind.name())),
+                "{}",
+                kind.name()
+            );
+        }
+        assert!(!page.contains("{{") && !page.contains("{%"), "a tag was left");
+    }
+
+    #[test]
+    fn text_is_escaped() {
+        let page = render(&["\"><script>"]);
+        assert!(!page.contains("\"><script>"));
+        assert!(page.contains("<code>&#34;&#62;&#60;script&#62;</code>"));
+        assert!(
+            page.contains("<code>authorization: Bearer &#60;token&#62;</code>"),
+            "text between backquotes is code"
+        );
+    }
+
+    #[test]
+    fn scopes_are_listed() {
+        for (scopes, expected) in [
+            (&[][..], "access token. "),
+            (&["a"], "access token with the scope <code>a</code>. "),
+            (
+                &["a", "b"],
+                "access token with the scopes <code>a</code> and <code>b</code>. ",
+            ),
+        ] {
+            assert!(render(scopes).contains(expected), "{scopes:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_divides_them() {
+        for (bytes, expected) in [
+            (1, "1 byte"),
+            (1_000, "1000 bytes"),
+            (65_536, "64 KiB"),
+            (1 << 21, "2 MiB"),
+        ] {
+            assert_eq!(format_size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn an_etag_is_found_in_a_list() {
+        let file = File::new("text/plain", "hi".into());
+        let etag = file.etag.to_str().expect("ASCII").to_owned();
+        for (sent, matches) in [
+            (etag.clone(), true),
+            (format!("W/{etag}"), true),
+            (format!("\"a\", {etag}"), true),
+            ("*".to_owned(), true),
+            ("\"a\"".to_owned(), false),
+            (etag.trim_matches('"').to_owned(), false),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(IF_NONE_MATCH, HeaderValue::from_str(&sent).expect("ASCII"));
+            assert_eq!(file.matches(&request), matches, "{sent}");
+        }
+        assert!(!file.matches(&HeaderMap::new()));
+    }
 }

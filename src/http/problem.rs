@@ -4,6 +4,7 @@
 
 mod kind;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -87,6 +88,11 @@ impl Problem {
     /// Creates a 500.
     pub fn panicked() -> Self {
         Self::new(Kind::InternalError, "the service failed to process this request")
+    }
+
+    /// Creates the response to a request whose handler panicked. The message may contain a secret.
+    pub(super) fn from_panic(_: Box<dyn Any + Send>) -> Response {
+        Self::panicked().into_response()
     }
 
     /// Creates the 503 of a shed request.
