@@ -25,7 +25,8 @@ impl Telemetry {
     }
 }
 
-/// Installs the global `tracing` subscriber, which logs to `stream` and to the file that `config` names, and the panic hook.
+/// Installs the global `tracing` subscriber, which logs to `stream` and to the file that `config` names, and the panic
+/// hook.
 pub fn init(config: &Config, stream: Stream) -> Result<Telemetry, OpenError> {
     let (layer, log) = log::layer(&config.log, &identity(&config.otel), stream)?;
     log::install_panic_hook();

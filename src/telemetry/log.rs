@@ -1,8 +1,8 @@
 //! Log lines: JSON objects with the field names of the Elastic Common Schema (ECS), or human-readable text.
 //!
-//! A thread that logs only appends to a buffer; dedicated threads write to stdout and to the file (`line_queue`). A slow reader or
-//! a full disk therefore blocks no request: lines that cannot be written are dropped and counted. `docs/logging.md` documents the
-//! fields and what is never logged.
+//! A thread that logs only appends to a buffer; dedicated threads write to stdout and to the file (`line_queue`). A
+//! slow reader or a full disk therefore blocks no request: lines that cannot be written are dropped and counted.
+//! `docs/logging.md` documents the fields and what is never logged.
 
 mod ecs;
 mod escape;
@@ -118,8 +118,8 @@ where
     Ok((layer.with_filter(filter), guard))
 }
 
-/// Limits libraries to `info`, whatever the configured filter, because below that they may quote what is sent and received.
-/// OpenTelemetry's crates are excluded at every level: they quote request headers.
+/// Limits libraries to `info`, whatever the configured filter, because below that they may quote what is sent and
+/// received. OpenTelemetry's crates are excluded at every level: they quote request headers.
 fn is_safe_to_log(metadata: &Metadata<'_>) -> bool {
     let is_opentelemetry = metadata.target().starts_with("opentelemetry");
     is_own_event(metadata) || *metadata.level() <= Level::INFO && !is_opentelemetry
@@ -183,8 +183,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     }
 }
 
-/// Calls `write` with this thread's buffer, empty. The buffer is moved out during the call, so that a `Debug` implementation
-/// which logs gets another one.
+/// Calls `write` with this thread's buffer, empty. The buffer is moved out during the call, so that a `Debug`
+/// implementation which logs gets another one.
 fn with_buffer(write: impl FnOnce(&mut String)) {
     thread_local! {
         static BUFFER: Cell<String> = const { Cell::new(String::new()) };
@@ -222,8 +222,8 @@ impl Drop for FlushGuard {
     }
 }
 
-/// Installs a panic hook that logs the location and not the message: one such as "byte index 1 is not a char boundary" quotes
-/// the text it is about.
+/// Installs a panic hook that logs the location and not the message: one such as "byte index 1 is not a char boundary"
+/// quotes the text it is about.
 pub fn install_panic_hook() {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location();

@@ -1,7 +1,7 @@
 //! All metrics, in one struct that is passed to the code that records them; there is no global recorder.
 //!
-//! Names follow OpenTelemetry's stable HTTP conventions where they exist, in Prometheus' spelling. Label values are bounded, and
-//! every series is registered at zero, so that `rate()` counts the first event.
+//! Names follow OpenTelemetry's stable HTTP conventions where they exist, in Prometheus' spelling. Label values are
+//! bounded, and every series is registered at zero, so that `rate()` counts the first event.
 
 mod auth;
 mod dropped_spans;
@@ -31,8 +31,8 @@ pub use self::upstream::{AttemptLabels, GaugeGuard, UpstreamMetrics};
 use self::histogram_cache::HistogramCache;
 use self::runtime::ProcessMetrics;
 
-/// Bucket boundaries in seconds: those of OpenTelemetry's HTTP conventions, and four below their lowest of 5 ms, because a
-/// response that does not wait for the upstream takes less.
+/// Bucket boundaries in seconds: those of OpenTelemetry's HTTP conventions, and four below their lowest of 5 ms,
+/// because a response that does not wait for the upstream takes less.
 const BUCKETS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     10.0,
@@ -61,8 +61,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics. Each of `client_ids` gets its own series, all other clients share `other`; `rejections` are the
-    /// reasons to reject a request's credentials, `failures` the problems that a request for a shout can end in.
+    /// Registers all metrics. Each of `client_ids` gets its own series, all other clients share `other`; `rejections`
+    /// are the reasons to reject credentials, `failures` the problems that a request for a shout can end in.
     pub fn new(client_ids: &[String], rejections: &[&'static str], failures: &[&'static str]) -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
@@ -120,8 +120,8 @@ impl Metrics {
         KeyMetrics::new(&Registry(&self.recorder), pool)
     }
 
-    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero, `reasons`
-    /// the retryable failures.
+    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero,
+    /// `reasons` the retryable failures.
     pub fn upstream(
         &self,
         server_address: &str,

@@ -1,11 +1,11 @@
 //! Traces: OpenTelemetry spans that continue the client's trace and propagate it to SHOUTCLOUD.
 //!
-//! There is no global tracer: [`Tracing`] is passed to the code that starts spans. The current span is part of OpenTelemetry's
-//! [`Context`], which [`Span::attach`] makes current. Spans are not those of the `tracing` crate: `RUST_LOG` filters the log only,
-//! and a request that is not recorded costs two random numbers.
+//! There is no global tracer: [`Tracing`] is passed to the code that starts spans. The current span is part of
+//! OpenTelemetry's [`Context`], which [`Span::attach`] makes current. Spans are not those of the `tracing` crate:
+//! `RUST_LOG` filters the log only, and a request that is not recorded costs two random numbers.
 //!
-//! Ended spans are put into a bounded queue (`span_queue`), from which a task exports them (`export`). Only [`Tracing::flush`]
-//! waits for that, for a bounded time when the process shuts down.
+//! Ended spans are put into a bounded queue (`span_queue`), from which a task exports them (`export`). Only
+//! [`Tracing::flush`] waits for that, for a bounded time when the process shuts down.
 
 mod export;
 mod otlp;
@@ -103,7 +103,8 @@ impl Tracing {
         }))
     }
 
-    /// Extracts the client's trace context from `headers`. Returns an empty context, which starts a new trace, if there is none.
+    /// Extracts the client's trace context from `headers`. Returns an empty context, which starts a new trace, if there
+    /// is none.
     pub fn extract(&self, headers: &HeaderMap) -> Context {
         self.0.propagators.extract(headers)
     }

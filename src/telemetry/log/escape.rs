@@ -1,4 +1,5 @@
-//! Escaping of untrusted text for a log line: characters that end a line or move a terminal's cursor become escape sequences.
+//! Escaping of untrusted text for a log line: characters that end a line or move a terminal's cursor become escape
+//! sequences.
 
 use std::fmt::{self, Write};
 

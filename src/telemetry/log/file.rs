@@ -1,8 +1,8 @@
 //! The log file and its rotated predecessors: `name`, `name.1` and so on; the highest number is the oldest.
 //!
-//! Their total size stays below the limit at all times, also when an earlier run left larger files. A line is never split across
-//! two files. A full file is renamed, so that a collector which follows the inode reads it to its end. Every write checks the files
-//! on disk again, because other processes may remove, truncate or move them.
+//! Their total size stays below the limit at all times, also when an earlier run left larger files. A line is never
+//! split across two files. A full file is renamed, so that a collector which follows the inode reads it to its end.
+//! Every write checks the files on disk again, because other processes may remove, truncate or move them.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};

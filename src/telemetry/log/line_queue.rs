@@ -1,8 +1,8 @@
-//! A bounded queue of log lines and the thread that writes them to a sink. Pushing never blocks: if the queue is full, the line is
-//! dropped and counted.
+//! A bounded queue of log lines and the thread that writes them to a sink. Pushing never blocks: if the queue is full,
+//! the line is dropped and counted.
 //!
-//! Pending lines are stored back to back in one buffer, which the thread swaps for an empty one: a line costs a copy and no
-//! allocation, and one write takes all pending lines.
+//! Pending lines are stored back to back in one buffer, which the thread swaps for an empty one: a line costs a copy
+//! and no allocation, and one write takes all pending lines.
 
 mod health;
 

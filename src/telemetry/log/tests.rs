@@ -86,14 +86,14 @@ fn an_event_becomes_an_object_of_its_fields_and_the_identity() {
             yes = true,
             nothing = None::<u64>,
             shown = %"shown",
-            "said {}",
+            "number {}",
             1
         );
     });
     let expected = json!({
         "@timestamp": "1970-01-01T00:00:00.000000Z",
         "log.level": "warn",
-        "message": "said 1",
+        "message": "number 1",
         "event.action": "test",
         "event.category": ["web"],
         "event.type": ["access"],
@@ -116,9 +116,9 @@ fn an_event_becomes_an_object_of_its_fields_and_the_identity() {
 #[test]
 fn fields_of_library_events_go_into_the_message() {
     let lines = ecs(&Identity::default(), || {
-        tracing::info!(target: "hyper", action = "connect", peer = ?"a\nb", "said {}", 1);
+        tracing::info!(target: "hyper", action = "connect", peer = ?"a\nb", "number {}", 1);
     });
-    assert_eq!(lines[0]["message"], "said 1 action=connect peer=\"a\\nb\"");
+    assert_eq!(lines[0]["message"], "number 1 action=connect peer=\"a\\nb\"");
     assert_eq!(lines[0]["log.logger"], "hyper");
     assert!(
         lines[0].get("action").is_none() && lines[0].get("peer").is_none(),
@@ -145,8 +145,8 @@ const HOSTILE: &str = "a\n{\"message\":\"forged\"}\r\u{2028}\u{2029}\u{85}\0\u{1
 #[test]
 fn hostile_values_stay_on_their_line() {
     let emit = || {
-        tracing::info!(text = HOSTILE, shown = %HOSTILE, "said {HOSTILE}");
-        tracing::info!(target: "library", text = HOSTILE, "said {HOSTILE}");
+        tracing::info!(text = HOSTILE, shown = %HOSTILE, "text {HOSTILE}");
+        tracing::info!(target: "library", text = HOSTILE, "text {HOSTILE}");
         tracing::info!(
             event.action = "request",
             http.request.id = HOSTILE,
@@ -160,7 +160,7 @@ fn hostile_values_stay_on_their_line() {
     assert_eq!(lines.len(), 4);
     assert!(lines.iter().all(|line| line["log.level"] == "info"), "{lines:#?}");
     assert_eq!(lines[0]["text"], HOSTILE);
-    assert_eq!(lines[0]["message"], format!("said {HOSTILE}"));
+    assert_eq!(lines[0]["message"], format!("text {HOSTILE}"));
     let lines = pretty(false, emit);
     let ends =
         |c: char| c == '\u{1b}' || c == '\r' || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{202e}');

@@ -22,7 +22,8 @@ impl DroppedLines {
     }
 }
 
-/// Metrics of the log. The log starts before the metrics exist, so it counts in [`DroppedLines`], which each scrape reads.
+/// Metrics of the log. The log starts before the metrics exist, so it counts in [`DroppedLines`], which each scrape
+/// reads.
 pub struct LogMetrics {
     counter: Counter,
     dropped: OnceLock<DroppedLines>,

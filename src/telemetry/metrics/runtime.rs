@@ -1,4 +1,5 @@
-//! Metrics of the process and of the tokio runtime. Their names and help texts are those of metrics-process and tokio-metrics.
+//! Metrics of the process and of the tokio runtime. Their names and help texts are those of metrics-process and
+//! tokio-metrics.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -84,7 +84,8 @@ impl ShoutMetrics {
     }
 }
 
-/// A request for a shout. Recorded on drop: as cancelled (or an internal error during a panic), unless it succeeded or failed.
+/// A request for a shout. Recorded on drop: as cancelled (or an internal error during a panic), unless it succeeded or
+/// failed.
 pub struct ShoutRecord {
     metrics: Arc<ShoutMetrics>,
     client_id: Arc<str>,

@@ -1,7 +1,7 @@
 //! The OTLP exporter of OpenTelemetry, limited to our configuration.
 //!
-//! opentelemetry-otlp also reads environment variables when it is built (docs/dependencies.md). Our endpoint, protocol and timeout
-//! override them, but our headers do not, so the client replaces the headers of each attempt.
+//! opentelemetry-otlp also reads environment variables when it is built (docs/dependencies.md). Our endpoint, protocol
+//! and timeout override them, but our headers do not, so the client replaces the headers of each attempt.
 
 use std::error::Error;
 use std::fmt;
@@ -105,8 +105,8 @@ impl CollectorClient {
         })
     }
 
-    /// Exports a batch, with retries until the export timeout. Returns how many of its spans were rejected, or the cause of the
-    /// failure, which quotes neither headers nor the collector's response.
+    /// Exports a batch, with retries until the export timeout. Returns how many of its spans were rejected, or the
+    /// cause of the failure, which quotes neither headers nor the collector's response.
     pub(super) async fn export(&self, spans: Vec<SpanData>) -> Result<u64, String> {
         *self.attempts.batch() = Batch::default();
         let exported = timeout(self.timeout, self.exporter.export(spans)).await;

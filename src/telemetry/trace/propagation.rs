@@ -1,7 +1,7 @@
 //! Propagation of trace context in HTTP headers.
 //!
-//! The propagators of the OpenTelemetry crates parse the headers. This module rejects what they accept too leniently: a `traceparent`
-//! that W3C Trace Context does not allow starts a new trace, and so does a repeated one.
+//! The propagators of the OpenTelemetry crates parse the headers. This module rejects what they accept too leniently: a
+//! `traceparent` that W3C Trace Context does not allow starts a new trace, and so does a repeated one.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -15,7 +15,8 @@ const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const XRAY: &str = "x-amzn-trace-id";
 
-/// The length up to which values should be propagated according to W3C Trace Context. Longer ones are ignored, because each span stores them.
+/// The length up to which values should be propagated according to W3C Trace Context. Longer ones are ignored, because
+/// each span stores them.
 const MAX_STATE_BYTES: usize = 512;
 
 type DynPropagator = dyn TextMapPropagator + Send + Sync;
@@ -69,7 +70,8 @@ impl Extractor for HeaderExtractor<'_> {
     }
 }
 
-/// Returns whether `value` has the four fields of version 00 in full length and lower case. Later versions may have more.
+/// Returns whether `value` has the four fields of version 00 in full length and lower case. Later versions may have
+/// more.
 fn is_valid_traceparent(value: &str) -> bool {
     let lengths = [2, 32, 16, 2];
     let fields: Vec<_> = value.split('-').collect();
@@ -87,8 +89,8 @@ fn is_valid_traceparent(value: &str) -> bool {
             .all(|(field, length)| field.len() == length && is_hex(field))
 }
 
-/// Returns whether an X-Ray header names the calling span. Load balancers send a root without a parent; accepted as a context,
-/// it would hide that of another header.
+/// Returns whether an X-Ray header names the calling span. Load balancers send a root without a parent; accepted as a
+/// context, it would hide that of another header.
 fn has_root_and_parent(value: &str) -> bool {
     let has = |name| value.split(';').any(|field| field.trim().starts_with(name));
     has("Root=") && has("Parent=")

@@ -24,8 +24,8 @@ pub(super) fn sampler(config: config::Sampler) -> Sampler {
     }
 }
 
-/// Samples spans as the SDK does, but records none. Their ids and the sampling decision are propagated, so that SHOUTCLOUD and the
-/// log share a trace although the service exports nothing.
+/// Samples spans as the SDK does, but records none. Their ids and the sampling decision are propagated, so that
+/// SHOUTCLOUD and the log share a trace although the service exports nothing.
 pub(super) struct NonRecordingTracer {
     sampler: Sampler,
     ids: RandomIdGenerator,

@@ -1,4 +1,5 @@
-//! The bounded queue of ended spans. Putting a span into it never blocks: if the queue is full, the span is dropped and counted.
+//! The bounded queue of ended spans. Putting a span into it never blocks: if the queue is full, the span is dropped and
+//! counted.
 
 use std::fmt;
 use std::sync::Arc;

@@ -23,8 +23,8 @@ impl SinkHealth {
         self.is_failing = false;
     }
 
-    /// Marks the sink as failing. Returns true if it was healthy and a report is due: on an almost full disk short lines succeed
-    /// and long ones fail, so the state may change with every write.
+    /// Marks the sink as failing. Returns true if it was healthy and a report is due: on an almost full disk short
+    /// lines succeed and long ones fail, so the state may change with every write.
     pub(super) fn begin_failing(&mut self) -> bool {
         !std::mem::replace(&mut self.is_failing, true) && is_due(&mut self.last_error_report)
     }
