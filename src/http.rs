@@ -36,7 +36,7 @@ use self::problem::{Kind, Problem};
 use crate::auth::Verifier;
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
-use crate::shout::Shouter;
+use crate::shout::ShoutService;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 
@@ -64,7 +64,7 @@ impl From<Parts> for Public {
 /// What [`Public`] is made of.
 pub struct Parts {
     /// The domain.
-    pub shouter: Shouter,
+    pub shouter: ShoutService,
     /// `None`: everybody is let in.
     pub verifier: Option<Arc<Verifier>>,
     /// `None`: as often as they like.
@@ -182,7 +182,7 @@ mod tests {
     use super::{Page, Parts, Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
     use crate::lifecycle::Drain;
-    use crate::shout::Shouter;
+    use crate::shout::ShoutService;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::trace::Tracing;
@@ -193,7 +193,7 @@ mod tests {
             .config;
         let metrics = Metrics::new(&[], &[], &[]);
         Public::from(Parts {
-            shouter: Shouter::new(
+            shouter: ShoutService::new(
                 Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::off()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::media::Form;
 use super::problem::{Kind, Problem};
 use crate::lifecycle::Drain;
-use crate::shout::Caching;
+use crate::shout::CacheMode;
 
 /// The problems that are the domain's; the rest are found before it is asked.
 pub(super) const FAILURES: [&str; 5] = [
@@ -79,7 +79,7 @@ pub(super) async fn shout(
 pub(super) struct Asked {
     text: String,
     wanted: Form,
-    caching: Caching,
+    caching: CacheMode,
     deadline: Instant,
 }
 

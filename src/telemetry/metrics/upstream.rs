@@ -99,7 +99,7 @@ impl UpstreamMetrics {
                 &[],
             ),
         };
-        metrics.breaker_is("closed");
+        metrics.set_state("closed");
         for labels in attempts {
             drop(metrics.duration(*labels));
         }
@@ -126,14 +126,14 @@ impl UpstreamMetrics {
     }
 
     /// The breaker goes from one state to another.
-    pub fn breaker_went(&self, from: &'static str, to: &'static str) {
+    pub fn record_transition(&self, from: &'static str, to: &'static str) {
         if let Some(counter) = self.transitions.get(&(from, to)) {
             counter.increment(1);
         }
-        self.breaker_is(to);
+        self.set_state(to);
     }
 
-    fn breaker_is(&self, current: &str) {
+    fn set_state(&self, current: &str) {
         for (name, gauge) in &self.state {
             gauge.set(if *name == current { 1.0 } else { 0.0 });
         }
