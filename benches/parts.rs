@@ -13,8 +13,8 @@ use shoutback::auth::Principal;
 use shoutback::auth::token::{Unverified, bearer};
 use shoutback::config::RateLimit;
 use shoutback::quota::Quotas;
-use shoutback::shout::{Caching, reverse, simple_uppercase};
-use shoutback::shoutcloud::capitals;
+use shoutback::shout::{CacheMode, reverse, simple_uppercase};
+use shoutback::shoutcloud::parse_response;
 use shoutback::telemetry::metrics::{HttpLabels, Metrics};
 use tokio::time::Instant;
 
@@ -56,7 +56,7 @@ fn texts(criterion: &mut Criterion) {
     let quiet: String = SHOUT.to_lowercase();
     let answer = format!(r#"{{"INPUT":"{quiet}","OUTPUT":"{SHOUT}"}}"#);
     criterion.bench_function("answer of the upstream", |bencher| {
-        bencher.iter(|| capitals(black_box(&quiet), black_box(answer.as_bytes())).is_ok());
+        bencher.iter(|| parse_response(black_box(&quiet), black_box(answer.as_bytes())).is_ok());
     });
 }
 
@@ -66,9 +66,9 @@ fn answers(criterion: &mut Criterion) {
     let client: Arc<str> = Arc::from("benchmark");
     let (answering, broken) = runtime.block_on(async { (shouter("1MiB").await, broken_circuit().await) });
     for (name, shouter, caching) in [
-        ("from the cache", &answering, Caching::Usual),
-        ("from the upstream", &answering, Caching::Off),
-        ("refused by the breaker", &broken, Caching::Off),
+        ("from the cache", &answering, CacheMode::Default),
+        ("from the upstream", &answering, CacheMode::NoStore),
+        ("refused by the breaker", &broken, CacheMode::NoStore),
     ] {
         let one = async || {
             let deadline = Instant::now() + Duration::from_secs(10);

@@ -18,7 +18,7 @@ use crate::http::server::{self, Server, Times};
 use crate::http::{self, Page, Parts, Public, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
-use crate::shout::Shouter;
+use crate::shout::ShoutService;
 use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{ExporterBuildError, Tracing};
@@ -113,7 +113,7 @@ impl Application {
         }
 
         let public = http::public_routes(Public::from(Parts {
-            shouter: Shouter::new(
+            shouter: ShoutService::new(
                 Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?,
                 config.shoutcloud.deadline,
                 &config.shout,

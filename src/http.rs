@@ -88,7 +88,7 @@ mod tests {
     use super::{Page, Parts, Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
     use crate::lifecycle::Drain;
-    use crate::shout::Shouter;
+    use crate::shout::ShoutService;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::trace::Tracing;
@@ -99,7 +99,7 @@ mod tests {
             .config;
         let metrics = Metrics::new(&[], &[], &[]);
         Public::from(Parts {
-            shouter: Shouter::new(
+            shouter: ShoutService::new(
                 Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,

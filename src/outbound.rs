@@ -1,12 +1,14 @@
-//! What every call that leaves the process has in common.
+//! Defaults for every outgoing HTTP call: the client, reading a bounded body, and error texts.
 
 use std::error::Error as _;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{ClientBuilder, Response};
 
-/// A client that does what its caller says and nothing else: a proxy named in the environment would see every text and
-/// decide who may call, a redirect would lead elsewhere, and a hidden retry would be in nobody's budget.
+/// Returns a builder for a client without proxy, redirects and retries.
+///
+/// A proxy from the environment would see every text and could replace the signing keys, a redirect would leave the
+/// configured host, and a hidden retry would bypass the retry budget.
 pub fn client() -> ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
@@ -15,21 +17,21 @@ pub fn client() -> ClientBuilder {
         .user_agent(concat!("shoutback/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Why there is no body.
+/// Why the body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is longer than was allowed.
-    #[error("the answer is longer than {limit} bytes")]
+    /// It exceeds the limit.
+    #[error("the response is longer than {limit} bytes")]
     TooLong {
-        /// The most bytes that are read.
+        /// Maximum number of bytes.
         limit: usize,
     },
-    /// It broke off, or is not framed as HTTP.
+    /// It is incomplete, or not framed as HTTP.
     #[error("{}", innermost(.0))]
     Transport(#[from] reqwest::Error),
 }
 
-/// The whole body of `response`, if that is at most `limit` bytes.
+/// Reads the whole body of `response`; fails if it exceeds `limit` bytes.
 pub async fn read(mut response: Response, limit: usize) -> Result<Bytes, ReadError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
@@ -41,8 +43,10 @@ pub async fn read(mut response: Response, limit: usize) -> Result<Bytes, ReadErr
     Ok(body.freeze())
 }
 
-/// The cause at the end of the chain: reqwest's own text is "error sending request" and the URL. What stands below hyper
-/// and is not the network's is HTTP/2, which quotes the peer's farewell.
+/// Returns the text of the innermost cause, since reqwest's own is only "error sending request" and the URL.
+///
+/// Stops at a hyper error whose source is not an I/O error: that source is h2, whose message includes the peer's GOAWAY
+/// debug data.
 pub fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -52,7 +56,7 @@ pub fn innermost(error: &reqwest::Error) -> String {
         cause = source;
     }
     if error.source().is_none() {
-        "no answer".to_owned()
+        "no response".to_owned()
     } else {
         cause.to_string()
     }

@@ -1,12 +1,12 @@
-//! The domain: a text, reversed, in capitals.
+//! The domain: reverses a text and has it upper-cased by SHOUTCLOUD.
 //!
-//! SHOUTCLOUD is asked as rarely as may be. A client that asked for the same text lately gets the answer of that time
-//! (`cache`), and one that asks while it is being asked waits for the same answer (`flight`). If it cannot be had, an
-//! answer that has grown stale will do; without one, if that is configured, capitals of our own (`uppercase`).
+//! Calls to SHOUTCLOUD are slow and can fail, so each client's results are cached (`cache`), and equal requests share
+//! one call (`coalescing`). When a call fails, a stale result is served; without one, if the operator has configured
+//! it, the text is upper-cased locally (`uppercase`).
 
-mod answer;
 mod cache;
-mod flight;
+mod coalescing;
+mod outcome;
 mod reverse;
 #[cfg(test)]
 mod tests;
@@ -23,37 +23,36 @@ use crate::shoutcloud::{self, Progress, Shoutcloud};
 use crate::telemetry::metrics::CacheMetrics;
 use crate::telemetry::trace::add_link;
 
-pub use self::answer::{Caching, Cause, Error, Forward, Shout, Source};
+pub use self::outcome::{CacheMode, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
 pub use self::uppercase::simple_uppercase;
 
-use self::cache::{Cache, Found, Key};
-use self::flight::{Boarding, Flights, Landing};
+use self::cache::{Cache, Key, Lookup};
+use self::coalescing::{CallOutcome, InFlightCalls, Join};
 
-/// Who came a moment after the one that began a call has a moment left when the call's time is over: not enough for a
-/// second call, which nobody would be left to wait for.
-const WORTH_ANOTHER_CALL: Duration = Duration::from_millis(20);
+/// A follower with less than this left does not start a new call when the shared one times out.
+const MIN_TIME_FOR_RESTART: Duration = Duration::from_millis(20);
 
 /// Turns texts into shouts. Cheap to clone.
 #[derive(Clone)]
-pub struct Shouter(Arc<Inner>);
+pub struct ShoutService(Arc<Inner>);
 
 struct Inner {
     upstream: Box<dyn Upstream>,
-    /// `None`: nothing is kept or shared.
+    /// `None` disables caching and coalescing.
     cache: Option<Cache>,
     metrics: CacheMetrics,
-    flights: Flights,
-    /// For a call, and for everybody who waits for one.
-    patience: Duration,
+    in_flight_calls: InFlightCalls,
+    /// Time limit of a call and of each request.
+    timeout: Duration,
     fallback: Fallback,
 }
 
-/// Who capitalises.
+/// The upstream, as a trait for tests.
 #[async_trait::async_trait]
 trait Upstream: Send + Sync {
-    /// See [`Shoutcloud::capitalise`].
-    async fn capitalise(
+    /// See [`Shoutcloud::uppercase`].
+    async fn uppercase(
         &self,
         text: String,
         deadline: Instant,
@@ -63,39 +62,39 @@ trait Upstream: Send + Sync {
 
 #[async_trait::async_trait]
 impl Upstream for Shoutcloud {
-    async fn capitalise(
+    async fn uppercase(
         &self,
         text: String,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<String, shoutcloud::Error> {
-        self.capitalise(text, deadline, progress).await
+        self.uppercase(text, deadline, progress).await
     }
 }
 
-/// A call without a shout.
-struct Failure {
+/// A failed call, before the fallback is tried.
+struct CallError {
     cause: Cause,
     forward: Forward,
     collapsed: bool,
 }
 
-type Answer = Result<(Arc<str>, Source), Failure>;
+type CallResult = Result<(Arc<str>, Source), CallError>;
 
-impl Shouter {
-    /// A shouter whose capitals come from `upstream`, and which waits `patience` for them.
+impl ShoutService {
+    /// Creates a service that waits at most `timeout` for `upstream`.
     pub fn new(
         upstream: Shoutcloud,
-        patience: Duration,
+        timeout: Duration,
         config: &config::Shout,
         metrics: CacheMetrics,
     ) -> Self {
-        Self::over(Box::new(upstream), patience, config, metrics)
+        Self::with_upstream(Box::new(upstream), timeout, config, metrics)
     }
 
-    fn over(
+    fn with_upstream(
         upstream: Box<dyn Upstream>,
-        patience: Duration,
+        timeout: Duration,
         config: &config::Shout,
         metrics: CacheMetrics,
     ) -> Self {
@@ -103,126 +102,127 @@ impl Shouter {
             upstream,
             cache: Cache::new(&config.cache, metrics.bytes.clone()),
             metrics,
-            flights: Flights::default(),
-            patience,
+            in_flight_calls: InFlightCalls::default(),
+            timeout,
             fallback: config.fallback,
         }))
     }
 
-    /// Reverses `text` and has it capitalised for `client`, if that can be done by `deadline`.
+    /// Reverses and upper-cases `text` for `client`. Fails when neither the upstream nor a fallback has a result by
+    /// `deadline`.
     pub async fn shout(
         &self,
         client: &Arc<str>,
         text: String,
-        caching: Caching,
+        cache_mode: CacheMode,
         deadline: Instant,
     ) -> Result<Shout, Error> {
         if text.is_empty() {
             return Ok(Shout {
                 text: text.into(),
-                source: Source::Unneeded,
+                source: Source::Empty,
                 upstream: None,
                 attempts: 0,
             });
         }
-        let asked = Instant::now();
-        let deadline = deadline.min(asked + self.0.patience);
+        let started = Instant::now();
+        let deadline = deadline.min(started + self.0.timeout);
         let key = Key {
             client: Arc::clone(client),
             text: text.into(),
         };
         let mut attempts = 0;
-        let answer = match (&self.0.cache, caching) {
-            (Some(cache), Caching::Usual) => self.shared(cache, &key, deadline, &mut attempts).await,
-            (Some(_), Caching::Anew) => {
+        let result = match (&self.0.cache, cache_mode) {
+            (Some(cache), CacheMode::Default) => self.coalesced(cache, &key, deadline, &mut attempts).await,
+            (Some(_), CacheMode::Reload) => {
                 self.0.metrics.bypass.increment(1);
-                self.alone(&key, Forward::Request, deadline, &mut attempts).await
+                self.direct(&key, Forward::Request, deadline, &mut attempts).await
             }
-            (None, _) | (Some(_), Caching::Off) => {
+            (None, _) | (Some(_), CacheMode::NoStore) => {
                 self.0.metrics.bypass.increment(1);
-                self.alone(&key, Forward::Bypass, deadline, &mut attempts).await
+                self.direct(&key, Forward::Bypass, deadline, &mut attempts).await
             }
         };
-        let upstream = asked.elapsed();
-        match answer.or_else(|failure| self.without_upstream(&key, failure)) {
+        let upstream = started.elapsed();
+        match result.or_else(|error| self.fall_back(&key, error)) {
             Ok((text, source)) => Ok(Shout {
                 text,
                 source,
                 upstream: (source != Source::Cache).then_some(upstream),
                 attempts,
             }),
-            Err(failure) => Err(Error {
-                cause: failure.cause,
-                forward: failure.forward,
-                collapsed: failure.collapsed,
+            Err(error) => Err(Error {
+                cause: error.cause,
+                forward: error.forward,
+                collapsed: error.collapsed,
                 upstream,
                 attempts,
             }),
         }
     }
 
-    /// From the cache, or from a call that is shared with whoever asks the same meanwhile.
-    async fn shared(&self, cache: &Cache, key: &Key, deadline: Instant, attempts: &mut u32) -> Answer {
+    /// Returns the cached result, or that of a call which equal requests share.
+    async fn coalesced(&self, cache: &Cache, key: &Key, deadline: Instant, attempts: &mut u32) -> CallResult {
         let metrics = &self.0.metrics;
-        let mut looked_up = match cache.find(key) {
-            Found::Fresh(shout) => {
+        let mut lookup_counter = match cache.lookup(key) {
+            Lookup::Fresh(shout) => {
                 metrics.hit.increment(1);
                 return Ok((shout, Source::Cache));
             }
-            Found::Stale(_) => Some(&metrics.stale),
-            Found::Nothing => Some(&metrics.miss),
+            Lookup::Stale(_) => Some(&metrics.stale),
+            Lookup::Miss => Some(&metrics.miss),
         };
-        let fresh = || match cache.find(key) {
-            Found::Fresh(shout) => Some(shout),
-            Found::Stale(_) | Found::Nothing => None,
+        let fresh = || match cache.lookup(key) {
+            Lookup::Fresh(shout) => Some(shout),
+            Lookup::Stale(_) | Lookup::Miss => None,
         };
         let (cause, collapsed) = loop {
-            let call = |progress| self.clone().fly(key.clone(), progress);
-            let (mut flight, joined) = match self.0.flights.board(key, fresh, call) {
-                Boarding::Started(flight) => (flight, false),
-                Boarding::Joined(flight) => {
-                    Context::map_current(|trace| add_link(trace, &flight.begun_by));
-                    (flight, true)
+            let start = |progress| self.clone().run_shared(key.clone(), progress);
+            let (mut call, joined) = match self.0.in_flight_calls.join_or_start(key, fresh, start) {
+                Join::Leader(call) => (call, false),
+                Join::Follower(call) => {
+                    Context::map_current(|trace| add_link(trace, &call.leader_span));
+                    (call, true)
                 }
-                Boarding::Unneeded(shout) => {
-                    if looked_up.is_some() {
+                Join::Cached(shout) => {
+                    if lookup_counter.is_some() {
                         metrics.hit.increment(1);
                     }
                     return Ok((shout, Source::Cache));
                 }
             };
-            // Once, however many calls it takes.
-            if let Some(counter) = looked_up.take() {
+            // One lookup is counted per request, even if it takes several calls.
+            if let Some(counter) = lookup_counter.take() {
                 counter.increment(1);
             }
-            // The one that is under way counts; those before it were for others.
-            let earlier = flight.attempts().saturating_sub(1);
-            let landed = timeout_at(deadline, flight.landing()).await;
-            *attempts += flight.attempts().saturating_sub(earlier);
-            let Ok(landing) = landed else {
-                break (flight.deadline_passed().into(), joined);
+            // The attempt in progress counts for this request; earlier ones count for earlier requests only.
+            let earlier = call.attempts().saturating_sub(1);
+            let waited = timeout_at(deadline, call.outcome()).await;
+            *attempts += call.attempts().saturating_sub(earlier);
+            let Ok(outcome) = waited else {
+                break (call.deadline_passed().into(), joined);
             };
-            let Some(Landing {
-                answer,
+            let Some(CallOutcome {
+                result,
                 stored,
-                cut_short,
-            }) = landing
+                timed_out,
+            }) = outcome
             else {
                 break (Cause::Panicked, joined);
             };
             let forward = Forward::Miss;
-            match answer {
+            match result {
                 Ok(shout) if joined => return Ok((shout, Source::Coalesced)),
                 Ok(shout) => return Ok((shout, Source::Upstream { forward, stored })),
-                Err(_) if cut_short && Instant::now() + WORTH_ANOTHER_CALL < deadline => {}
+                Err(_) if timed_out && Instant::now() + MIN_TIME_FOR_RESTART < deadline => {}
                 Err(error) => break (error.into(), joined),
             }
         };
-        match (&cause, cache.find(key)) {
-            (Cause::Upstream(_), Found::Stale(shout)) => Ok((shout, Source::Stale)),
-            // Somebody who wanted a new answer has got one meanwhile.
-            (Cause::Upstream(_), Found::Fresh(shout)) => Ok((shout, Source::Coalesced)),
-            (Cause::Upstream(_), Found::Nothing) | (Cause::Panicked, _) => Err(Failure {
+        match (&cause, cache.lookup(key)) {
+            (Cause::Upstream(_), Lookup::Stale(shout)) => Ok((shout, Source::Stale)),
+            // A `no-cache` request stored a fresh result in the meantime.
+            (Cause::Upstream(_), Lookup::Fresh(shout)) => Ok((shout, Source::Coalesced)),
+            (Cause::Upstream(_), Lookup::Miss) | (Cause::Panicked, _) => Err(CallError {
                 cause,
                 forward: Forward::Miss,
                 collapsed,
@@ -230,17 +230,17 @@ impl Shouter {
         }
     }
 
-    /// From a call for this request only, which ends if the request does.
-    async fn alone(&self, key: &Key, forward: Forward, deadline: Instant, attempts: &mut u32) -> Answer {
+    /// Calls the upstream for this request only. The call is cancelled with the request.
+    async fn direct(&self, key: &Key, forward: Forward, deadline: Instant, attempts: &mut u32) -> CallResult {
         let progress = Progress::default();
-        let answer = self.call(key, deadline, &progress).await;
+        let result = self.call(key, deadline, &progress).await;
         *attempts += progress.attempts();
-        match answer {
+        match result {
             Ok(shout) => {
-                let stored = forward == Forward::Request && self.store(key, &shout);
+                let stored = forward == Forward::Request && self.insert(key, &shout);
                 Ok((shout, Source::Upstream { forward, stored }))
             }
-            Err(error) => Err(Failure {
+            Err(error) => Err(CallError {
                 cause: error.into(),
                 forward,
                 collapsed: false,
@@ -248,18 +248,18 @@ impl Shouter {
         }
     }
 
-    /// The call that is shared: with a deadline of its own, and kept if it ends well.
-    async fn fly(self, key: Key, progress: Progress) -> Landing {
-        let deadline = Instant::now() + self.0.patience;
-        let answer = self.call(&key, deadline, &progress).await;
-        Landing {
-            stored: answer.as_ref().is_ok_and(|shout| self.store(&key, shout)),
-            // A queue that is full is full for everybody; one that took too long need not have for those who came later.
-            cut_short: matches!(
-                answer,
+    /// Runs a shared call with a deadline of its own and caches its result.
+    async fn run_shared(self, key: Key, progress: Progress) -> CallOutcome {
+        let deadline = Instant::now() + self.0.timeout;
+        let result = self.call(&key, deadline, &progress).await;
+        CallOutcome {
+            stored: result.as_ref().is_ok_and(|shout| self.insert(&key, shout)),
+            // `Overloaded` before the deadline means a full queue: a restart would meet the same queue.
+            timed_out: matches!(
+                result,
                 Err(shoutcloud::Error::DeadlinePassed | shoutcloud::Error::Overloaded)
             ) && deadline <= Instant::now(),
-            answer,
+            result,
         }
     }
 
@@ -272,25 +272,28 @@ impl Shouter {
         let shout = self
             .0
             .upstream
-            .capitalise(reverse(&key.text), deadline, progress)
+            .uppercase(reverse(&key.text), deadline, progress)
             .await?;
         Ok(shout.into())
     }
 
-    fn store(&self, key: &Key, shout: &Arc<str>) -> bool {
-        self.0.cache.as_ref().is_some_and(|cache| cache.store(key, shout))
+    fn insert(&self, key: &Key, shout: &Arc<str>) -> bool {
+        self.0
+            .cache
+            .as_ref()
+            .is_some_and(|cache| cache.insert(key, shout))
     }
 
-    /// Capitals of our own, if they are wanted and the upstream is to blame.
-    fn without_upstream(&self, key: &Key, failure: Failure) -> Answer {
-        match (self.0.fallback, &failure.cause) {
+    /// Upper-cases locally if that is configured and the upstream failed.
+    fn fall_back(&self, key: &Key, error: CallError) -> CallResult {
+        match (self.0.fallback, &error.cause) {
             (Fallback::Local, Cause::Upstream(_)) => {
                 let source = Source::Fallback {
-                    forward: failure.forward,
+                    forward: error.forward,
                 };
                 Ok((simple_uppercase(&reverse(&key.text)).into(), source))
             }
-            (Fallback::None, _) | (_, Cause::Panicked) => Err(failure),
+            (Fallback::None, _) | (_, Cause::Panicked) => Err(error),
         }
     }
 }

@@ -1,25 +1,25 @@
-//! The client of SHOUTCLOUD: slow, unauthenticated, plain HTTP and sometimes down.
+//! The client of SHOUTCLOUD, which is slow, unauthenticated, plain HTTP and sometimes down.
 //!
-//! A call passes, in this order: the deadline, which bounds everything; the bulkhead, which bounds how many calls there
-//! are; then a stack on reqwest-middleware, in which every layer sees one attempt as one result:
+//! A call is bounded by its deadline and by the bulkhead, which limits concurrent calls. Below them is a stack on
+//! reqwest-middleware, whose layers, outermost first, see each attempt as one result:
 //!
-//! 1. `retry` asks the `budget` before it tries again;
-//! 2. `retry_after` waits for as long as the last answer asked for;
-//! 3. `breaker` counts attempts, and refuses them while too many fail;
-//! 4. `attempt` sends, reads the body and validates the shout under the attempt's timeout and size cap.
+//! 1. `retry` retries transient errors while the `budget` lasts;
+//! 2. `retry_after` waits as long as the previous response's `retry-after` asks;
+//! 3. `breaker` counts attempts and rejects them while too many fail;
+//! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit.
 //!
-//! Why these are built as they are: `docs/decisions/`.
+//! The reasons for this design are in `docs/decisions/`.
 
 mod attempt;
+mod attempt_error;
+mod attempt_span;
 mod breaker;
 mod budget;
 mod bulkhead;
 mod error;
-mod failure;
 mod progress;
 mod retry;
 mod retry_after;
-mod spans;
 mod wire;
 
 use std::sync::Arc;
@@ -36,20 +36,20 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 use crate::{config, outbound};
 
-pub use self::error::{Error, NotAShout};
+pub use self::error::{Error, InvalidResponse};
 pub use self::progress::Progress;
-pub use self::wire::capitals;
+pub use self::wire::parse_response;
 
-use self::attempt::{Attempt, Capitals, Sent};
-use self::breaker::{BreakCircuit, Breaker};
+use self::attempt::{Attempt, Deadline, RequestText, ValidatedText};
+use self::attempt_error::AttemptError;
+use self::attempt_span::AttemptSpans;
+use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
-use self::failure::Failure;
-use self::retry_after::{Deadline, HonourRetryAfter};
-use self::spans::AttemptSpans;
+use self::retry_after::RetryAfterMiddleware;
 
-/// Connections that are kept for later calls. After a burst the others are closed: SHOUTCLOUD is a small server.
-const IDLE_CONNECTIONS: usize = 256;
+/// Idle connections in the pool. Those beyond, after a burst, are closed: SHOUTCLOUD is a small server.
+const MAX_IDLE_CONNECTIONS: usize = 256;
 
 /// A client of SHOUTCLOUD. Cheap to clone.
 #[derive(Clone)]
@@ -63,18 +63,18 @@ pub struct Shoutcloud {
 }
 
 impl Shoutcloud {
-    /// A client that calls where, as often, and waits as long as `config` says, and records that in `metrics` and `tracing`.
+    /// Creates a client that follows `config` and records its calls in `metrics` and `tracing`.
     pub fn new(
         config: &config::Shoutcloud,
         metrics: &Metrics,
         tracing: Tracing,
     ) -> Result<Self, reqwest::Error> {
         let http = outbound::client()
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .build()?;
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
-        let metrics = metrics.upstream(server_address, &error::expected_ends(), &error::RETRY_REASONS);
+        let metrics = metrics.upstream(server_address, &error::known_outcomes(), &error::RETRY_REASONS);
         let metrics = Arc::new(metrics);
         let bulkhead = Bulkhead::new(
             config.max_concurrency.get(),
@@ -91,15 +91,15 @@ impl Shoutcloud {
         let breaker = Arc::new(breaker);
         Ok(Self {
             http: ClientBuilder::new(http)
-                .with(retry::retries(
+                .with(retry::middleware(
                     config.max_retries,
                     Arc::clone(&budget),
                     Arc::clone(&breaker),
                 ))
-                .with(HonourRetryAfter {
+                .with(RetryAfterMiddleware {
                     metrics: Arc::clone(&metrics),
                 })
-                .with(BreakCircuit(Arc::clone(&breaker)))
+                .with(BreakerMiddleware(Arc::clone(&breaker)))
                 .with(Attempt {
                     timeout: config.attempt_timeout,
                     metrics,
@@ -114,42 +114,43 @@ impl Shoutcloud {
         })
     }
 
-    /// Asks for `text` in capitals. Gives up at the configured deadline or at `deadline`, whichever is first.
+    /// Has SHOUTCLOUD upper-case `text`. Fails at the configured deadline or at `deadline`, whichever is first.
     ///
-    /// `progress` is told when the call leaves the queue, and of each attempt; the caller keeps a clone.
-    pub async fn capitalise(
+    /// Records in `progress` when the call leaves the queue, and each attempt. The caller can read them from a clone.
+    pub async fn uppercase(
         &self,
         text: String,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<String, Error> {
         let deadline = deadline.min(Instant::now() + self.deadline);
-        // Before the queue: while the breaker is open, those in front may still be waiting for their timeouts.
+        // Before the queue: while the breaker is open, queued calls may still wait for attempts to time out.
         self.breaker.check()?;
-        let _place = self.bulkhead.enter(deadline).await?;
-        progress.calling();
-        self.budget.earn();
+        let _permit = self.bulkhead.acquire(deadline).await?;
+        progress.record_dequeued();
+        self.budget.deposit();
         let request = self.request(&text);
         let mut extensions = Extensions::new();
         extensions.insert(Deadline(deadline));
-        extensions.insert(Sent(text.into()));
+        extensions.insert(RequestText(text.into()));
         extensions.insert(progress.clone());
-        let answer = self.http.execute_with_extensions(request, &mut extensions);
-        let answer = timeout_at(deadline, answer)
+        let response = self.http.execute_with_extensions(request, &mut extensions);
+        let response = timeout_at(deadline, response)
             .await
             .map_err(|_| Error::DeadlinePassed)?;
-        match answer {
-            // The attempt leaves the shout it validated; a response without one did not pass through it.
+        match response {
+            // The attempt puts the validated text there; a response without it did not pass through the attempt.
             Ok(mut response) => response
                 .extensions_mut()
-                .remove::<Capitals>()
-                .map(|Capitals(text)| text)
-                .ok_or(Error::NotAShout(NotAShout::Unreadable)),
-            Err(error) => Err(self.with_time_left(Failure::from(error).error)),
+                .remove::<ValidatedText>()
+                .map(|ValidatedText(text)| text)
+                .ok_or(Error::InvalidResponse(InvalidResponse::Unreadable)),
+            Err(error) => Err(self.with_retry_after(AttemptError::from(error).error)),
         }
     }
-    /// Whoever failed as the breaker opened is told how long it stays so.
-    fn with_time_left(&self, error: Error) -> Error {
+
+    /// If the breaker is open now, raises `retry_after` to its remaining time.
+    fn with_retry_after(&self, error: Error) -> Error {
         match (error, self.breaker.check()) {
             (Error::Unavailable { cause, retry_after }, Err(Error::BreakerOpen { left })) => {
                 let retry_after = retry_after.max(Some(left));
@@ -161,10 +162,10 @@ impl Shoutcloud {
 
     fn request(&self, text: &str) -> Request {
         let mut request = Request::new(Method::POST, self.url.clone());
-        // Its server refuses `application/json; charset=utf-8`.
+        // SHOUTCLOUD rejects `application/json; charset=utf-8`.
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
-        *request.body_mut() = Some(wire::request(text).into());
+        *request.body_mut() = Some(wire::request_body(text).into());
         request
     }
 }

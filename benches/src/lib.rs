@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use shoutback::app::Application;
 use shoutback::auth::{AuthError, Principal, Verifier};
 use shoutback::config::{Auth, Config, Environment};
-use shoutback::shout::{Caching, Cause, Shouter};
+use shoutback::shout::{CacheMode, Cause, ShoutService};
 use shoutback::shoutcloud::{self, Shoutcloud};
 use shoutback::telemetry::log::Stream;
 use shoutback::telemetry::metrics::Metrics;
@@ -99,12 +99,12 @@ impl Verifying {
 }
 
 /// What turns texts into shouts, over an upstream that answers; `cache` as `CACHE_CAPACITY` has it.
-pub async fn shouter(cache: &str) -> Shouter {
+pub async fn shouter(cache: &str) -> ShoutService {
     over(&config(cache).await)
 }
 
 /// The same over an upstream that is not there, once that has been noticed.
-pub async fn broken_circuit() -> Shouter {
+pub async fn broken_circuit() -> ShoutService {
     let mut environment = Environment::from([
         ("AUTH_MODE", "disabled"),
         ("CACHE_CAPACITY", "0B"),
@@ -117,7 +117,7 @@ pub async fn broken_circuit() -> Shouter {
     loop {
         let deadline = Instant::now() + Duration::from_secs(10);
         let answer = shouter
-            .shout(&client, TEXT.to_owned(), Caching::Off, deadline)
+            .shout(&client, TEXT.to_owned(), CacheMode::NoStore, deadline)
             .await;
         let cause = answer.expect_err("nobody is there").cause;
         if matches!(cause, Cause::Upstream(shoutcloud::Error::BreakerOpen { .. })) {
@@ -126,10 +126,10 @@ pub async fn broken_circuit() -> Shouter {
     }
 }
 
-fn over(config: &Config) -> Shouter {
+fn over(config: &Config) -> ShoutService {
     let metrics = Metrics::new(&[], &[], &[]);
     let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client");
-    Shouter::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
+    ShoutService::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
 }
 
 pub fn bearing(token: &str) -> HeaderMap {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shoutback::shoutcloud::capitals;
+use shoutback::shoutcloud::parse_response;
 
 fuzz_target!(|data: &[u8]| {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
@@ -13,25 +13,25 @@ fuzz_target!(|data: &[u8]| {
     let Ok(sent) = str::from_utf8(sent) else {
         return;
     };
-    if let Ok(output) = capitals(sent, rest) {
+    if let Ok(output) = parse_response(sent, rest) {
         assert_eq!(output.to_uppercase(), sent.to_uppercase());
     }
     if let Ok(output) = str::from_utf8(rest) {
         let same_but_for_case = output.to_uppercase() == sent.to_uppercase();
         assert_eq!(
-            capitals(sent, &answer(sent, output)).as_deref().ok(),
+            parse_response(sent, &answer(sent, output)).as_deref().ok(),
             same_but_for_case.then_some(output)
         );
         if sent != output {
             assert!(
-                capitals(sent, &answer(output, sent)).is_err(),
+                parse_response(sent, &answer(output, sent)).is_err(),
                 "an answer to another request"
             );
         }
     }
     for honest in [sent.to_uppercase(), simple_mapping(sent)] {
         assert_eq!(
-            capitals(sent, &answer(sent, &honest)).as_deref(),
+            parse_response(sent, &answer(sent, &honest)).as_deref(),
             Ok(honest.as_str())
         );
     }

@@ -3,7 +3,7 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::shout::{self, Caching, Forward, Source};
+use crate::shout::{self, CacheMode, Forward, Source};
 
 /// Documents how the cache handled a request.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -12,7 +12,7 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 pub(super) const NOT_REACHED: HeaderValue = HeaderValue::from_static("shoutback");
 
 /// Returns the cache mode of a request. Directives other than `no-store` and `no-cache` are ignored.
-pub(super) fn cache_mode(headers: &HeaderMap) -> Caching {
+pub(super) fn cache_mode(headers: &HeaderMap) -> CacheMode {
     let has = |directive: &[u8]| {
         headers
             .get_all(CACHE_CONTROL)
@@ -20,11 +20,11 @@ pub(super) fn cache_mode(headers: &HeaderMap) -> Caching {
             .any(|value| directives(value.as_bytes()).any(|name| name.eq_ignore_ascii_case(directive)))
     };
     if has(b"no-store") {
-        Caching::Off
+        CacheMode::NoStore
     } else if has(b"no-cache") {
-        Caching::Anew
+        CacheMode::Reload
     } else {
-        Caching::Usual
+        CacheMode::Default
     }
 }
 
@@ -49,7 +49,7 @@ fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Returns `cache-status` of a response from `source`.
 pub(super) fn cache_status(source: Source) -> HeaderValue {
     HeaderValue::from_static(match source {
-        Source::Unneeded => forwarded(Forward::Bypass),
+        Source::Empty => forwarded(Forward::Bypass),
         Source::Cache => "shoutback; hit",
         Source::Stale => "shoutback; hit; detail=stale-if-error",
         Source::Coalesced => "shoutback; fwd=miss; collapsed",
@@ -90,9 +90,9 @@ mod tests {
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
     use super::{NOT_REACHED, cache_mode, cache_status};
-    use crate::shout::{Caching, Forward, Source};
+    use crate::shout::{CacheMode, Forward, Source};
 
-    fn mode_of(values: &[&str]) -> Caching {
+    fn mode_of(values: &[&str]) -> CacheMode {
         let mut headers = HeaderMap::new();
         for value in values {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
@@ -104,34 +104,34 @@ mod tests {
     #[test]
     fn directives_are_found_at_any_position() {
         for (values, caching) in [
-            (&[][..], Caching::Usual),
-            (&[""], Caching::Usual),
-            (&["no-cache"], Caching::Anew),
-            (&["No-Cache"], Caching::Anew),
-            (&["max-age=0, no-cache"], Caching::Anew),
-            (&["max-age=0,no-cache ,x"], Caching::Anew),
-            (&["max-age=0", "\tno-cache"], Caching::Anew),
-            (&["no-cache=x"], Caching::Anew),
-            (&["no-cache=\"a, b\""], Caching::Anew),
-            (&["x=\"a, b\", no-cache"], Caching::Anew),
-            (&[r#"x="a\", b", no-cache"#], Caching::Anew),
-            (&[r#"x="a\\", no-cache"#], Caching::Anew),
-            (&["é, no-cache"], Caching::Anew),
-            (&["no-store"], Caching::Off),
-            (&["NO-STORE"], Caching::Off),
-            (&["no-cache, no-store"], Caching::Off),
-            (&["no-store", "no-cache"], Caching::Off),
-            (&["max-age=0"], Caching::Usual),
-            (&["only-if-cached"], Caching::Usual),
-            (&["no-cached"], Caching::Usual),
-            (&["x-no-cache"], Caching::Usual),
-            (&["no cache"], Caching::Usual),
-            (&["x=no-cache"], Caching::Usual),
-            (&["\"no-cache\""], Caching::Usual),
-            (&["x=\"a, no-cache\""], Caching::Usual),
-            (&["x=\"a, no-cache, b\", y"], Caching::Usual),
-            (&[r#"x="a\", no-cache, b""#], Caching::Usual),
-            (&["x=\"a, no-store"], Caching::Usual),
+            (&[][..], CacheMode::Default),
+            (&[""], CacheMode::Default),
+            (&["no-cache"], CacheMode::Reload),
+            (&["No-Cache"], CacheMode::Reload),
+            (&["max-age=0, no-cache"], CacheMode::Reload),
+            (&["max-age=0,no-cache ,x"], CacheMode::Reload),
+            (&["max-age=0", "\tno-cache"], CacheMode::Reload),
+            (&["no-cache=x"], CacheMode::Reload),
+            (&["no-cache=\"a, b\""], CacheMode::Reload),
+            (&["x=\"a, b\", no-cache"], CacheMode::Reload),
+            (&[r#"x="a\", b", no-cache"#], CacheMode::Reload),
+            (&[r#"x="a\\", no-cache"#], CacheMode::Reload),
+            (&["é, no-cache"], CacheMode::Reload),
+            (&["no-store"], CacheMode::NoStore),
+            (&["NO-STORE"], CacheMode::NoStore),
+            (&["no-cache, no-store"], CacheMode::NoStore),
+            (&["no-store", "no-cache"], CacheMode::NoStore),
+            (&["max-age=0"], CacheMode::Default),
+            (&["only-if-cached"], CacheMode::Default),
+            (&["no-cached"], CacheMode::Default),
+            (&["x-no-cache"], CacheMode::Default),
+            (&["no cache"], CacheMode::Default),
+            (&["x=no-cache"], CacheMode::Default),
+            (&["\"no-cache\""], CacheMode::Default),
+            (&["x=\"a, no-cache\""], CacheMode::Default),
+            (&["x=\"a, no-cache, b\", y"], CacheMode::Default),
+            (&[r#"x="a\", no-cache, b""#], CacheMode::Default),
+            (&["x=\"a, no-store"], CacheMode::Default),
         ] {
             assert_eq!(mode_of(values), caching, "{values:?}");
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_page_explains_every_status() {
-        let mut sources = vec![Source::Unneeded, Source::Cache, Source::Stale, Source::Coalesced];
+        let mut sources = vec![Source::Empty, Source::Cache, Source::Stale, Source::Coalesced];
         for forward in [Forward::Miss, Forward::Request, Forward::Bypass] {
             sources.push(Source::Fallback { forward });
             sources.extend([false, true].map(|stored| Source::Upstream { forward, stored }));
@@ -158,9 +158,9 @@ mod tests {
         fn quoted_directives_are_ignored(text in "[ !#-\\[\\]-~]*", after in any::<bool>()) {
             let quoted = format!("x=\"{text}, no-cache, {text}\"");
             if after {
-                prop_assert_eq!(mode_of(&[&format!("{quoted}, no-cache")]), Caching::Anew);
+                prop_assert_eq!(mode_of(&[&format!("{quoted}, no-cache")]), CacheMode::Reload);
             } else {
-                prop_assert_eq!(mode_of(&[&quoted]), Caching::Usual);
+                prop_assert_eq!(mode_of(&[&quoted]), CacheMode::Default);
             }
         }
     }

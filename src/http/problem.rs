@@ -153,7 +153,7 @@ impl From<shout::Error> for Problem {
             shout::Cause::Panicked => return Self::panicked(),
         };
         match cause {
-            shoutcloud::Error::NotAShout(_) => Self::new(
+            shoutcloud::Error::InvalidResponse(_) => Self::new(
                 Kind::UpstreamInvalid,
                 "SHOUTCLOUD did not respond with this text in upper case",
             ),

@@ -1,8 +1,8 @@
-//! Reversal by extended grapheme cluster (UAX #29), so that a family emoji, a flag or an accented letter stays whole.
+//! Reversal by extended grapheme cluster (UAX #29), which keeps a family emoji, a flag or an accented letter whole.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// `text` with its grapheme clusters in reverse order.
+/// Returns `text` with its grapheme clusters in reverse order.
 ///
 /// ```
 /// use shoutback::shout::reverse;
@@ -10,7 +10,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// assert_eq!(reverse("noe\u{308}l 🇫🇷"), "🇫🇷 le\u{308}on");
 /// ```
 pub fn reverse(text: &str) -> String {
-    // Of ASCII only CR LF is a cluster of more than one character (rule GB3); to look for the others costs 200 instructions each.
+    // In ASCII only CR LF is a cluster of more than one character (rule GB3). Segmentation costs 200 instructions per
+    // cluster.
     if text.is_ascii() && !text.contains("\r\n") {
         let mut bytes = text.as_bytes().to_vec();
         bytes.reverse();
@@ -47,7 +48,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn nothing_is_lost(text in any::<String>()) {
+        fn reversal_keeps_every_character(text in any::<String>()) {
             let mut before: Vec<_> = text.chars().collect();
             let reversed = reverse(&text);
             let mut after: Vec<_> = reversed.chars().collect();
@@ -57,19 +58,19 @@ mod tests {
         }
 
         #[test]
-        fn clusters_come_out_in_reverse_order(text in any::<String>()) {
+        fn clusters_are_in_reverse_order(text in any::<String>()) {
             let expected: Vec<_> = text.graphemes(true).rev().collect();
             prop_assert_eq!(expected.concat(), reverse(&text));
         }
 
         #[test]
-        fn ascii_has_clusters_too(text in "[\r\na]*") {
+        fn cr_lf_stays_whole(text in "[\r\na]*") {
             let expected: Vec<_> = text.graphemes(true).rev().collect();
             prop_assert_eq!(expected.concat(), reverse(&text));
         }
 
         #[test]
-        fn ascii_is_reversed_by_letter(text in "[ -~]*") {
+        fn other_ascii_is_reversed_by_character(text in "[ -~]*") {
             prop_assert_eq!(text.chars().rev().collect::<String>(), reverse(&text));
         }
     }

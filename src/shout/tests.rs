@@ -1,9 +1,9 @@
-//! The domain over an upstream that does what it is told, on a paused clock.
+//! Tests of the service with a scripted upstream, on a paused clock.
 
-mod apart;
+mod caching;
+mod coalescing;
 mod fallback;
-mod keeping;
-mod sharing;
+mod isolation;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -15,39 +15,39 @@ use http::StatusCode;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Caching, Cause, Error, Forward, Shout, Shouter, Source, Upstream};
+use super::{CacheMode, Cause, Error, Forward, Shout, ShoutService, Source, Upstream};
 use crate::config::{self, Fallback};
-use crate::shoutcloud::{self, NotAShout, Progress};
+use crate::shoutcloud::{self, InvalidResponse, Progress};
 use crate::telemetry::metrics::CacheMetrics;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What becomes of a call.
+/// What the upstream does with a call.
 enum Call {
-    Answers,
-    AnswersAfter(Duration),
+    Succeeds,
+    SucceedsAfter(Duration),
     Fails(shoutcloud::Error),
     FailsAfter(Duration, shoutcloud::Error),
-    /// Until the deadline.
+    /// Ends with `DeadlinePassed` at the deadline.
     Hangs,
-    /// Until the deadline.
+    /// Ends with `Overloaded` at the deadline.
     Queues,
     PanicsAfter(Duration),
 }
 
-/// An upstream that does as the next of these says, and answers when none is left.
+/// An upstream that treats each call as the next entry says, and succeeds when there is none left.
 #[derive(Clone, Default)]
-struct Script {
+struct ScriptedUpstream {
     next: Arc<Mutex<VecDeque<Call>>>,
     calls: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
 }
 
-impl Script {
+impl ScriptedUpstream {
     fn then(&self, calls: impl IntoIterator<Item = Call>) {
         self.next.lock().expect("not poisoned").extend(calls);
     }
@@ -58,8 +58,8 @@ impl Script {
 }
 
 #[async_trait::async_trait]
-impl Upstream for Script {
-    async fn capitalise(
+impl Upstream for ScriptedUpstream {
+    async fn uppercase(
         &self,
         text: String,
         deadline: Instant,
@@ -67,106 +67,116 @@ impl Upstream for Script {
     ) -> Result<String, shoutcloud::Error> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let call = self.next.lock().expect("not poisoned").pop_front();
-        let (after, end, too_late) = match call.unwrap_or(Call::Answers) {
-            Call::Answers => (Duration::ZERO, Ok(()), shoutcloud::Error::DeadlinePassed),
-            Call::AnswersAfter(time) => (time, Ok(()), shoutcloud::Error::DeadlinePassed),
+        let (delay, result, timeout_error) = match call.unwrap_or(Call::Succeeds) {
+            Call::Succeeds => (Duration::ZERO, Ok(()), shoutcloud::Error::DeadlinePassed),
+            Call::SucceedsAfter(time) => (time, Ok(()), shoutcloud::Error::DeadlinePassed),
             Call::Fails(error) => (Duration::ZERO, Err(error), shoutcloud::Error::DeadlinePassed),
             Call::FailsAfter(time, error) => (time, Err(error), shoutcloud::Error::DeadlinePassed),
             Call::Hangs => (Duration::MAX, Ok(()), shoutcloud::Error::DeadlinePassed),
             Call::Queues => (Duration::MAX, Ok(()), shoutcloud::Error::Overloaded),
             Call::PanicsAfter(time) => {
                 sleep(time).await;
-                panic!("as the script says");
+                panic!("scripted");
             }
         };
         let wait = async {
-            match after {
+            match delay {
                 Duration::ZERO => {}
                 Duration::MAX => pending().await,
                 time => sleep(time).await,
             }
         };
-        let waited = timeout_at(deadline, wait).await;
+        let within_deadline = timeout_at(deadline, wait).await;
         self.ended.fetch_add(1, Ordering::SeqCst);
-        match waited {
-            Ok(()) => end.map(|()| text.to_uppercase()),
-            Err(_) => Err(too_late),
+        match within_deadline {
+            Ok(()) => result.map(|()| text.to_uppercase()),
+            Err(_) => Err(timeout_error),
         }
     }
 }
 
-/// A shouter over a script.
+/// A service with a scripted upstream.
 #[derive(Clone)]
-struct Stage {
-    script: Script,
-    shouter: Shouter,
+struct Fixture {
+    upstream: ScriptedUpstream,
+    service: ShoutService,
 }
 
-impl Stage {
-    fn set(config: &config::Shout) -> Self {
-        let script = Script::default();
-        let shouter = Shouter::over(Box::new(script.clone()), PATIENCE, config, CacheMetrics::noop());
-        Self { script, shouter }
+impl Fixture {
+    fn with_config(config: &config::Shout) -> Self {
+        let upstream = ScriptedUpstream::default();
+        let service = ShoutService::with_upstream(
+            Box::new(upstream.clone()),
+            TIMEOUT,
+            config,
+            CacheMetrics::unseen(),
+        );
+        Self { upstream, service }
     }
 
-    fn usual() -> Self {
-        Self::set(&config_with(|_| {}))
+    fn new() -> Self {
+        Self::with_config(&config_with(|_| {}))
     }
 
-    async fn ask_as(&self, client: &str, caching: Caching, patience: Duration) -> Result<Shout, Error> {
-        let deadline = Instant::now() + patience;
-        self.shouter
-            .shout(&client.into(), "hi".to_owned(), caching, deadline)
+    async fn request_as(
+        &self,
+        client: &str,
+        cache_mode: CacheMode,
+        timeout: Duration,
+    ) -> Result<Shout, Error> {
+        let deadline = Instant::now() + timeout;
+        self.service
+            .shout(&client.into(), "hi".to_owned(), cache_mode, deadline)
             .await
     }
 
-    async fn ask(&self, caching: Caching) -> Result<Shout, Error> {
-        self.ask_as("ada", caching, 2 * PATIENCE).await
+    async fn request(&self, cache_mode: CacheMode) -> Result<Shout, Error> {
+        self.request_as("ada", cache_mode, 2 * TIMEOUT).await
     }
 
-    async fn source(&self, caching: Caching) -> Source {
-        let shout = self.ask(caching).await.expect("a shout");
+    async fn source(&self, cache_mode: CacheMode) -> Source {
+        let shout = self.request(cache_mode).await.expect("a shout");
         assert_eq!(&*shout.text, "IH");
         assert_eq!(shout.upstream.is_some(), shout.source != Source::Cache);
         shout.source
     }
 
-    async fn error(&self, caching: Caching) -> Cause {
-        self.ask(caching).await.expect_err("no shout").cause
+    async fn error(&self, cache_mode: CacheMode) -> Cause {
+        self.request(cache_mode).await.expect_err("no shout").cause
     }
 
-    /// Asks in a task, and returns once it waits.
-    async fn begin_as(
+    /// Spawns a request and returns once it waits for the upstream.
+    async fn start_as(
         &self,
         client: &'static str,
-        caching: Caching,
-        patience: Duration,
+        cache_mode: CacheMode,
+        timeout: Duration,
     ) -> JoinHandle<Result<Shout, Error>> {
-        let stage = self.clone();
-        let asking = tokio::spawn(async move { stage.ask_as(client, caching, patience).await });
+        let fixture = self.clone();
+        let request = tokio::spawn(async move { fixture.request_as(client, cache_mode, timeout).await });
         settle().await;
-        asking
+        request
     }
 
-    async fn begin(&self) -> JoinHandle<Result<Shout, Error>> {
-        self.begin_as("ada", Caching::Usual, 2 * PATIENCE).await
+    async fn start(&self) -> JoinHandle<Result<Shout, Error>> {
+        self.start_as("ada", CacheMode::Default, 2 * TIMEOUT).await
     }
 
     fn in_flight(&self) -> usize {
-        self.shouter.0.flights.count()
+        self.service.0.in_flight_calls.count()
     }
 }
 
-/// Lets every task go as far as it can without time passing.
+/// Runs every task until it is blocked, without advancing the clock.
 async fn settle() {
     for _ in 0..100 {
         yield_now().await;
     }
 }
 
-async fn end(asking: JoinHandle<Result<Shout, Error>>) -> Result<Source, Cause> {
-    let answer = asking.await.expect("no panic gets this far");
-    answer.map(|shout| shout.source).map_err(|error| error.cause)
+async fn result(request: JoinHandle<Result<Shout, Error>>) -> Result<Source, Cause> {
+    let result = request.await.expect("no panic");
+    result.map(|shout| shout.source).map_err(|error| error.cause)
 }
 
 fn config_with(change: impl FnOnce(&mut config::Shout)) -> config::Shout {
@@ -182,22 +192,22 @@ fn config_with(change: impl FnOnce(&mut config::Shout)) -> config::Shout {
     config
 }
 
-const MADE: Source = Source::Upstream {
+const CALLED: Source = Source::Upstream {
     forward: Forward::Miss,
     stored: true,
 };
-const MADE_ANEW: Source = Source::Upstream {
+const RELOADED: Source = Source::Upstream {
     forward: Forward::Request,
     stored: true,
 };
-const PASSED_BY: Source = Source::Upstream {
+const BYPASSED: Source = Source::Upstream {
     forward: Forward::Bypass,
     stored: false,
 };
 
 fn failures() -> [shoutcloud::Error; 4] {
     [
-        shoutcloud::Error::NotAShout(NotAShout::Status(StatusCode::FORBIDDEN)),
+        shoutcloud::Error::InvalidResponse(InvalidResponse::Status(StatusCode::FORBIDDEN)),
         unavailable(),
         shoutcloud::Error::Overloaded,
         shoutcloud::Error::DeadlinePassed,

@@ -1,4 +1,4 @@
-//! One attempt: send, read the answer's body, validate it; all under one timeout and one size cap.
+//! One attempt: sends the request, reads the response body and validates it, under one timeout and one size limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,26 @@ use reqwest::{Request, Response, ResponseBuilderExt as _};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, NotAShout, SHOUT, Transient};
-use super::failure::Failure;
+use super::attempt_error::AttemptError;
+use super::attempt_span::{self, AttemptSpans};
+use super::error::{Error, InvalidResponse, SUCCESS, Transient};
 use super::progress::Progress;
-use super::retry_after::{Deadline, retry_after};
-use super::spans::{self, AttemptSpans};
+use super::retry_after::retry_after;
 use super::wire;
 use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
 
-/// The text that was sent; every attempt finds it in the request's extensions.
-#[derive(Clone)]
-pub(super) struct Sent(pub(super) Arc<str>);
+/// The call's deadline, in the request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline(pub(super) Instant);
 
-/// The validated shout; an attempt leaves it in the response's extensions.
+/// The text that is sent, in the request's extensions.
 #[derive(Clone)]
-pub(super) struct Capitals(pub(super) String);
+pub(super) struct RequestText(pub(super) Arc<str>);
+
+/// The text in upper case, validated, in the response's extensions.
+#[derive(Clone)]
+pub(super) struct ValidatedText(pub(super) String);
 
 /// The innermost middleware.
 pub(super) struct Attempt {
@@ -33,9 +37,9 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// When an attempt that begins now is cut short, and what that means. Were it left to whoever waits outside, nobody
-    /// would learn how the attempt ended.
-    fn end(&self, extensions: &Extensions) -> (Instant, Error) {
+    /// Returns when an attempt that starts now times out, and with which error. The call's deadline is enforced here,
+    /// too: if only the caller enforced it, the attempt would be dropped and its outcome lost.
+    fn time_limit(&self, extensions: &Extensions) -> (Instant, Error) {
         let timeout = Instant::now() + self.timeout;
         match extensions.get() {
             Some(Deadline(deadline)) if *deadline <= timeout => (*deadline, Error::DeadlinePassed),
@@ -52,44 +56,46 @@ impl Middleware for Attempt {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let account = self.metrics.start_attempt();
+        let recorder = self.metrics.attempt();
         if let Some(progress) = extensions.get::<Progress>() {
-            progress.attempting();
+            progress.record_attempt();
         }
-        let span = self.spans.begin(&mut request, extensions);
-        let (end, too_late) = self.end(extensions);
-        let sent = extensions.get::<Sent>().cloned();
+        let span = self.spans.start(&mut request, extensions);
+        let (time_limit, timeout_error) = self.time_limit(extensions);
+        let request_text = extensions.get::<RequestText>().cloned();
         let url = request.url().clone();
-        let limit = wire::answer_limit(
+        let size_limit = wire::response_limit(
             request
                 .body()
                 .and_then(reqwest::Body::as_bytes)
                 .map_or(0, <[u8]>::len),
         );
-        // Boxed by reqwest-middleware: the request is not in this future as well.
-        let answer = next.run(request, extensions);
+        // reqwest-middleware boxes this future, so the one below does not hold the request a second time.
+        let response = next.run(request, extensions);
         let attempt = async {
-            let response = answer.await.map_err(|error| Failure::from(error).error)?;
+            let response = response.await.map_err(|error| AttemptError::from(error).error)?;
             if response.status() != StatusCode::OK {
-                return Err(Error::of_status(
+                return Err(Error::from_status(
                     response.status(),
                     retry_after(response.headers()),
                 ));
             }
-            let body = outbound::read(response, limit).await?;
-            let Sent(text) = sent.ok_or(NotAShout::OtherInput)?;
-            Ok(wire::capitals(&text, &body)?)
+            let body = outbound::read(response, size_limit).await?;
+            let RequestText(text) = request_text.ok_or(InvalidResponse::InputMismatch)?;
+            Ok(wire::parse_response(&text, &body)?)
         };
-        let shout = timeout_at(end, attempt).await.unwrap_or(Err(too_late));
-        let labels = shout.as_ref().err().map_or(SHOUT, Error::labels);
-        spans::end(span, labels);
-        account.finish(labels);
-        let shout = shout.map_err(Failure::from)?;
-        // With its URL: without one, reqwest would parse one that stands for none, each time.
+        let result = timeout_at(time_limit, attempt)
+            .await
+            .unwrap_or(Err(timeout_error));
+        let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
+        attempt_span::end(span, labels);
+        recorder.end(labels);
+        let text = result.map_err(AttemptError::from)?;
+        // With the URL, since reqwest would otherwise parse a placeholder URL for each response.
         let response = http::Response::builder()
             .url(url)
-            .extension(Capitals(shout))
+            .extension(ValidatedText(text))
             .body("");
-        Ok(response.expect("it has no header that could be wrong").into())
+        Ok(response.expect("no header that could be invalid").into())
     }
 }

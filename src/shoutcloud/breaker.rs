@@ -1,9 +1,9 @@
-//! The circuit breaker: once too many attempts fail or are slow, none is made for a while, then a few find out whether it
-//! may close.
+//! The circuit breaker: when too many attempts fail or are slow, it rejects all attempts for a while, then accepts a
+//! few probes, which close it or open it again.
 //!
-//! It stands under the retries, so that each attempt counts, and around the attempt, so that reading the body does. A
-//! lock is held to count, never while an attempt is under way. Whatever is no shout is a failure, but for a 4xx that is not
-//! retried: that is about the one request, and a client whose text cannot be taken must not cut off all the others.
+//! It sits below the retries, so that it counts each attempt, and above the attempt, so that reading the body counts.
+//! The lock is held while counting, never during an attempt. Every invalid response is a failure except a non-retryable
+//! 4xx: that concerns one request, and a client whose text is rejected must not open the breaker for all others.
 
 mod circuit;
 mod window;
@@ -16,9 +16,9 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::Instant;
 
-use self::circuit::{Circuit, Epoch, Transition, Verdict};
-use super::error::{Error, NotAShout};
-use super::failure::Failure;
+use self::circuit::{Circuit, Generation, Outcome, Transition};
+use super::attempt_error::AttemptError;
+use super::error::{Error, InvalidResponse};
 use crate::config;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -31,37 +31,37 @@ pub(super) struct Breaker {
 
 impl Breaker {
     pub(super) fn new(
-        rules: config::Breaker,
+        config: config::Breaker,
         attempt_timeout: Duration,
         metrics: Arc<UpstreamMetrics>,
     ) -> Self {
         Self {
-            circuit: Mutex::new(Circuit::new(rules, Instant::now())),
+            circuit: Mutex::new(Circuit::new(config, Instant::now())),
             attempt_timeout,
             metrics,
         }
     }
 
-    /// Whether an attempt would be refused now; asked before a call queues for one.
+    /// Fails if an attempt would be rejected now. Changes no state.
     pub(super) fn check(&self) -> Result<(), Error> {
-        match self.circuit().refuses(Instant::now()) {
+        match self.circuit().rejection(Instant::now()) {
             Some(left) => Err(Error::BreakerOpen { left }),
             None => Ok(()),
         }
     }
 
-    /// Lets an attempt through, or says how long none will be.
-    fn admit(&self) -> Result<Admission<'_>, Error> {
+    /// Accepts an attempt, or fails with the time for which attempts are rejected.
+    fn try_acquire(&self) -> Result<AttemptGuard<'_>, Error> {
         let now = Instant::now();
         let mut circuit = self.circuit();
-        let (admitted, transition) = circuit.admit(now);
-        self.tell(transition);
+        let (generation, transition) = circuit.try_acquire(now);
+        self.report(transition);
         drop(circuit);
-        let epoch = admitted.map_err(|left| Error::BreakerOpen { left })?;
-        Ok(Admission {
+        let generation = generation.map_err(|left| Error::BreakerOpen { left })?;
+        Ok(AttemptGuard {
             breaker: self,
-            epoch: Some(epoch),
-            began: now,
+            generation: Some(generation),
+            started: now,
         })
     }
 
@@ -69,8 +69,8 @@ impl Breaker {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called with the circuit locked: told one after the other, the gauge shows the last.
-    fn tell(&self, transition: Option<Transition>) {
+    /// Logs and counts a transition. Call it with the circuit locked: the gauge has to end at the latest state.
+    fn report(&self, transition: Option<Transition>) {
         if let Some(Transition { from, to }) = transition {
             self.metrics.record_transition(from, to);
             tracing::warn!(
@@ -78,74 +78,77 @@ impl Breaker {
                 event.kind = "event",
                 shoutback.breaker.from = from,
                 shoutback.breaker.to = to,
-                "the circuit breaker of SHOUTCLOUD went from {from} to {to}"
+                "the circuit breaker of SHOUTCLOUD changed from {from} to {to}"
             );
         }
     }
 
-    /// What the outcome of an attempt says of the upstream.
-    fn verdict(&self, outcome: Result<(), &Error>, took: Duration) -> Verdict {
-        match outcome {
-            Ok(()) => Verdict::Succeeded,
-            Err(Error::NotAShout(NotAShout::Status(status))) if status.is_client_error() => Verdict::Nothing,
-            // Cut short by the deadline: a failure if there was all but a tenth of the time that an attempt has.
-            Err(Error::DeadlinePassed) if took < self.attempt_timeout.mul_f64(0.9) => Verdict::CutShort,
-            Err(_) => Verdict::Failed,
+    /// Returns how the circuit counts an attempt that ended with `result` after `duration`.
+    fn classify(&self, result: Result<(), &Error>, duration: Duration) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Succeeded,
+            Err(Error::InvalidResponse(InvalidResponse::Status(status))) if status.is_client_error() => {
+                Outcome::Ignored
+            }
+            // The deadline ended the attempt: a failure if it had at least 90% of the attempt timeout.
+            Err(Error::DeadlinePassed) if duration < self.attempt_timeout.mul_f64(0.9) => Outcome::Cancelled,
+            Err(_) => Outcome::Failed,
         }
     }
 }
 
-/// An attempt that was let through. Dropped without an end, it leaves the circuit as if it had not been.
-struct Admission<'a> {
+/// An accepted attempt. Dropped without [`AttemptGuard::end`], it releases its permit and counts as nothing.
+struct AttemptGuard<'a> {
     breaker: &'a Breaker,
-    /// `None` once the end was told.
-    epoch: Option<Epoch>,
-    began: Instant,
+    /// `None` once the attempt's end is recorded.
+    generation: Option<Generation>,
+    started: Instant,
 }
 
-impl Admission<'_> {
-    fn end(mut self, outcome: Result<(), &Error>) {
+impl AttemptGuard<'_> {
+    fn end(mut self, result: Result<(), &Error>) {
         let now = Instant::now();
-        let took = now - self.began;
-        let verdict = self.breaker.verdict(outcome, took);
-        if let Some(epoch) = self.epoch.take() {
-            // The tenth on either side of the open time: replicas that opened together do not probe together.
+        let duration = now - self.started;
+        let outcome = self.breaker.classify(result, duration);
+        if let Some(generation) = self.generation.take() {
+            // ±10% of the open time, so that replicas that opened together do not probe together.
             let jitter = rand::random_range(0.9..=1.1);
             let mut circuit = self.breaker.circuit();
-            self.breaker.tell(circuit.end(epoch, now, took, verdict, jitter));
+            let transition = circuit.record(generation, now, duration, outcome, jitter);
+            self.breaker.report(transition);
         }
     }
 }
 
-impl Drop for Admission<'_> {
+impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
-        if let Some(epoch) = self.epoch.take() {
-            self.breaker.circuit().give_back(epoch);
+        if let Some(generation) = self.generation.take() {
+            self.breaker.circuit().release(generation);
         }
     }
 }
 
-/// The middleware.
-pub(super) struct BreakCircuit(pub(super) Arc<Breaker>);
+/// Passes attempts through the breaker.
+pub(super) struct BreakerMiddleware(pub(super) Arc<Breaker>);
 
 #[async_trait::async_trait]
-impl Middleware for BreakCircuit {
+impl Middleware for BreakerMiddleware {
     async fn handle(
         &self,
         request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let admission = self.0.admit().map_err(Failure::from)?;
+        let guard = self.0.try_acquire().map_err(AttemptError::from)?;
         match next.run(request, extensions).await {
             Ok(response) => {
-                admission.end(Ok(()));
+                guard.end(Ok(()));
                 Ok(response)
             }
             Err(error) => {
-                let failure = Failure::from(error);
-                admission.end(Err(&failure.error));
-                Err(failure.into())
+                let error = AttemptError::from(error);
+                guard.end(Err(&error.error));
+                Err(error.into())
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What retries are paid from: calls fill it, retries empty it. While everything fails, SHOUTCLOUD gets a fifth more
-//! attempts than there are calls, instead of four times as many.
+//! The retry budget: each call deposits a part of a retry, each retry withdraws a whole one. With the default deposit
+//! of a fifth, an outage causes 1.2 attempts per call instead of 4.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,50 +7,52 @@ use metrics::Gauge;
 
 use crate::config::Ratio;
 
-const A_RETRY: u64 = 1_000_000;
+const RETRY_COST: u64 = 1_000_000;
 
-/// A bucket of retries, in millionths of one.
+/// A balance of retries, in millionths.
 pub(super) struct Budget {
-    left: AtomicU64,
-    most: u64,
-    a_call: u64,
+    balance: AtomicU64,
+    capacity: u64,
+    deposit_per_call: u64,
     gauge: Gauge,
 }
 
 impl Budget {
-    /// Starts with `reserve` retries and never holds more; a call adds `a_call` of one.
-    pub(super) fn new(reserve: u32, a_call: Ratio, gauge: Gauge) -> Self {
-        let most = u64::from(reserve) * A_RETRY;
+    /// Creates a budget that starts with `reserve` retries, its capacity.
+    pub(super) fn new(reserve: u32, deposit_per_call: Share, gauge: Gauge) -> Self {
+        let capacity = u64::from(reserve) * RETRY_COST;
         gauge.set(f64::from(reserve));
         Self {
-            left: AtomicU64::new(most),
-            most,
-            a_call: a_call.millionths().into(),
+            balance: AtomicU64::new(capacity),
+            capacity,
+            deposit_per_call: deposit_per_call.millionths().into(),
             gauge,
         }
     }
 
-    /// A call is made.
-    pub(super) fn earn(&self) {
-        let add = |left: u64| Some((left + self.a_call).min(self.most));
-        _ = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
-        self.show();
+    /// Adds the deposit of one call, up to the capacity.
+    pub(super) fn deposit(&self) {
+        let add = |balance: u64| Some((balance + self.deposit_per_call).min(self.capacity));
+        _ = self
+            .balance
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        self.update_gauge();
     }
 
-    /// Whether a retry can be paid; if so, it has been.
-    pub(super) fn pay(&self) -> bool {
-        let take = |left: u64| left.checked_sub(A_RETRY);
-        let is_paid = self
-            .left
+    /// Takes the cost of one retry; returns false if the balance is too low.
+    pub(super) fn withdraw(&self) -> bool {
+        let take = |balance: u64| balance.checked_sub(RETRY_COST);
+        let is_withdrawn = self
+            .balance
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .is_ok();
-        self.show();
-        is_paid
+        self.update_gauge();
+        is_withdrawn
     }
 
-    fn show(&self) {
-        let left = self.left.load(Ordering::Acquire);
-        self.gauge.set(left as f64 / A_RETRY as f64);
+    fn update_gauge(&self) {
+        let balance = self.balance.load(Ordering::Acquire);
+        self.gauge.set(balance as f64 / RETRY_COST as f64);
     }
 }
 
@@ -60,47 +62,47 @@ mod tests {
 
     use super::{Budget, Gauge, Ratio};
 
-    const A_FIFTH: Ratio = Ratio::from_millionths(200_000);
+    const FIFTH: Share = Share::of_millionths(200_000);
 
     #[test]
-    fn the_reserve_is_there_at_once_and_five_calls_earn_a_retry() {
-        let budget = Budget::new(2, A_FIFTH, Gauge::noop());
-        assert!(budget.pay() && budget.pay() && !budget.pay());
+    fn it_starts_with_the_reserve_and_five_calls_deposit_one_retry() {
+        let budget = Budget::new(2, FIFTH, Gauge::noop());
+        assert!(budget.withdraw() && budget.withdraw() && !budget.withdraw());
         for _ in 0..4 {
-            budget.earn();
-            assert!(!budget.pay());
+            budget.deposit();
+            assert!(!budget.withdraw());
         }
-        budget.earn();
-        assert!(budget.pay() && !budget.pay());
+        budget.deposit();
+        assert!(budget.withdraw() && !budget.withdraw());
     }
 
     #[test]
-    fn it_never_holds_more_than_the_reserve() {
-        let budget = Budget::new(1, A_FIFTH, Gauge::noop());
+    fn the_balance_never_exceeds_the_reserve() {
+        let budget = Budget::new(1, FIFTH, Gauge::noop());
         for _ in 0..100 {
-            budget.earn();
+            budget.deposit();
         }
-        assert!(budget.pay() && !budget.pay());
-        let none = Budget::new(0, A_FIFTH, Gauge::noop());
-        none.earn();
-        assert!(!none.pay());
+        assert!(budget.withdraw() && !budget.withdraw());
+        let none = Budget::new(0, FIFTH, Gauge::noop());
+        none.deposit();
+        assert!(!none.withdraw());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn retries_are_at_most_the_reserve_and_a_fifth_of_the_calls(calls in any::<Vec<bool>>()) {
-            let budget = Budget::new(10, A_FIFTH, Gauge::noop());
-            let (mut made, mut paid) = (0, 0);
-            for is_call in calls {
+        fn retries_are_at_most_the_reserve_and_a_fifth_of_the_calls(events in any::<Vec<bool>>()) {
+            let budget = Budget::new(10, FIFTH, Gauge::noop());
+            let (mut calls, mut retries) = (0, 0);
+            for is_call in events {
                 if is_call {
-                    budget.earn();
-                    made += 1;
-                } else if budget.pay() {
-                    paid += 1;
+                    budget.deposit();
+                    calls += 1;
+                } else if budget.withdraw() {
+                    retries += 1;
                 }
-                assert!(paid * 5 <= 50 + made);
+                assert!(retries * 5 <= 50 + calls);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Why there is no shout.
+//! The errors of a call, and how attempts are labelled in metrics and spans.
 
 use std::io;
 use std::time::Duration;
@@ -8,68 +8,67 @@ use http::StatusCode;
 use crate::outbound::{ReadError, innermost};
 use crate::telemetry::metrics::AttemptLabels;
 
-/// Why SHOUTCLOUD gave no shout.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It answered, but not with a shout. Asking again would not help.
-    #[error("the answer was not a shout: {0}")]
-    NotAShout(#[from] NotAShout),
-    /// It could not be reached, or said that it is unwell; retries, or the budget for them, are used up.
+    /// The response is invalid; a retry would not help.
+    #[error("invalid response: {0}")]
+    InvalidResponse(#[from] InvalidResponse),
+    /// The last attempt failed with a transient error, and retries or their budget are exhausted.
     #[error("unavailable: {cause}")]
     Unavailable {
-        /// What the last attempt ended in.
+        /// The error of the last attempt.
         cause: Transient,
-        /// How long SHOUTCLOUD asked to be left alone.
+        /// SHOUTCLOUD's `retry-after`, or the remaining time of the open breaker.
         retry_after: Option<Duration>,
     },
-    /// It was not called: too many calls have failed lately.
+    /// Rejected by the circuit breaker, because too many recent attempts failed or were slow.
     #[error("the circuit breaker is open")]
     BreakerOpen {
-        /// Until it may be called again.
+        /// Time until attempts are accepted again.
         left: Duration,
     },
-    /// It was not called: as many calls as may be are under way, and as many as may wait are waiting, or the deadline
-    /// passed in the queue.
+    /// Rejected by the bulkhead: the queue is full, or the deadline passed in it.
     #[error("too many calls at once")]
     Overloaded,
-    /// The deadline passed while it was being called.
+    /// The deadline passed during the call.
     #[error("the deadline passed")]
     DeadlinePassed,
 }
 
-/// What came instead of a shout.
+/// Why a response is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAShout {
-    /// Neither 200 nor a status that may pass.
+pub enum InvalidResponse {
+    /// Neither 200 nor a transient status.
     #[error("status {0}")]
     Status(StatusCode),
-    /// Not HTTP, or a body that is not the JSON object it should be.
+    /// Not HTTP, or a body that is not the expected JSON object.
     #[error("unreadable")]
     Unreadable,
-    /// More bytes than a shout of this text can have.
+    /// More bytes than a valid response to this text can have.
     #[error("longer than {limit} bytes")]
     TooLong {
         /// 4 × the request + 4 KiB.
         limit: usize,
     },
-    /// The answer to some other text.
-    #[error("INPUT is not what was sent")]
-    OtherInput,
-    /// Differs from the text in more than case.
-    #[error("OUTPUT is not the text in capitals")]
-    OtherOutput,
+    /// A response to another text.
+    #[error("INPUT is not the text that was sent")]
+    InputMismatch,
+    /// A text that differs from the one sent in more than case.
+    #[error("OUTPUT is not the text in upper case")]
+    OutputMismatch,
 }
 
-/// What may have passed by the next attempt.
+/// An error that a retry may not meet again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Transient {
-    /// The connection could not be made, broke, or ended before the answer did.
+    /// The connection could not be established, broke, or closed before the end of the response.
     #[error("connection failed: {cause}")]
     Connection {
-        /// For the log; never for the caller.
+        /// For the log only, never for the client.
         cause: String,
     },
-    /// No whole answer within the attempt's timeout.
+    /// No complete response within the attempt's timeout.
     #[error("attempt timed out")]
     Timeout,
     /// 408, 429, 500, 502, 503 or 504.
@@ -89,29 +88,29 @@ impl From<Transient> for Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::TooLong { limit } => Self::NotAShout(NotAShout::TooLong { limit }),
-            ReadError::Transport(error) => Self::of_transport(&error),
+            ReadError::TooLong { limit } => Self::InvalidResponse(InvalidResponse::TooLong { limit }),
+            ReadError::Transport(error) => Self::from_transport(&error),
         }
     }
 }
 
 impl Error {
-    /// What reqwest says of a call: a peer that does not speak HTTP will not learn it by the next attempt.
-    pub(super) fn of_transport(error: &reqwest::Error) -> Self {
+    /// Converts an error of reqwest. A peer that does not speak HTTP is not retried.
+    pub(super) fn from_transport(error: &reqwest::Error) -> Self {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(cause) = source {
             let not_http = cause
                 .downcast_ref::<hyper::Error>()
                 .is_some_and(hyper::Error::is_parse);
-            // How hyper reports chunks that are none; a body that breaks off is an unexpected end instead.
-            let not_chunks = cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            // hyper's error for malformed chunks; an incomplete body is `UnexpectedEof` instead.
+            let malformed_chunks = cause.downcast_ref::<io::Error>().is_some_and(|error| {
                 matches!(
                     error.kind(),
                     io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
                 )
             });
-            if not_http || not_chunks {
-                return Self::NotAShout(NotAShout::Unreadable);
+            if not_http || malformed_chunks {
+                return Self::InvalidResponse(InvalidResponse::Unreadable);
             }
             source = cause.source();
         }
@@ -120,52 +119,54 @@ impl Error {
         })
     }
 
-    /// How an attempt that ended so is counted.
+    /// Returns the labels of an attempt that ended with this error.
     pub(super) fn labels(&self) -> AttemptLabels {
         let (status, error_type) = match self {
-            Self::NotAShout(NotAShout::Status(status)) => (Some(*status), "unexpected_status"),
-            Self::NotAShout(NotAShout::Unreadable) => (None, "unreadable"),
-            Self::NotAShout(NotAShout::TooLong { .. }) => (None, "too_long"),
-            Self::NotAShout(NotAShout::OtherInput | NotAShout::OtherOutput) => (None, "not_a_shout"),
+            Self::InvalidResponse(InvalidResponse::Status(status)) => (Some(*status), "unexpected_status"),
+            Self::InvalidResponse(InvalidResponse::Unreadable) => (None, "unreadable"),
+            Self::InvalidResponse(InvalidResponse::TooLong { .. }) => (None, "too_long"),
+            Self::InvalidResponse(InvalidResponse::InputMismatch | InvalidResponse::OutputMismatch) => {
+                (None, "not_a_shout")
+            }
             Self::Unavailable { cause, .. } => match cause {
                 Transient::Connection { .. } => (None, "connection"),
                 Transient::Timeout => (None, "timeout"),
                 Transient::Status(status) => (Some(*status), "transient_status"),
             },
             Self::DeadlinePassed => (None, "deadline"),
-            // Not made, so not counted.
+            // Rejected before an attempt, so not counted.
             Self::BreakerOpen { .. } | Self::Overloaded => (None, ""),
         };
-        // There are some 60 statuses with a name; a server may invent hundreds.
-        let known = status.filter(|status| status.canonical_reason().is_some());
+        // Bounds the cardinality: some 60 statuses are registered, but a server may send any of hundreds.
+        let registered = status.filter(|status| status.canonical_reason().is_some());
         AttemptLabels {
-            status: known.map(|status| status.as_u16()),
+            status: registered.map(|status| status.as_u16()),
             error_type,
         }
     }
 
-    /// What a status other than 200 means; `retry_after` is what came with it.
-    pub(super) fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
+    /// Returns the error for a status other than 200 with its `retry_after`.
+    pub(super) fn from_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
         if TRANSIENT_STATUSES.contains(&status.as_u16()) {
             let cause = Transient::Status(status);
             Self::Unavailable { cause, retry_after }
         } else {
-            Self::NotAShout(NotAShout::Status(status))
+            Self::InvalidResponse(InvalidResponse::Status(status))
         }
     }
 }
 
-/// A shout, as an end of an attempt.
-pub(super) const SHOUT: AttemptLabels = AttemptLabels {
+/// The labels of a successful attempt.
+pub(super) const SUCCESS: AttemptLabels = AttemptLabels {
     status: Some(200),
     error_type: "",
 };
 
-/// What another attempt is made for.
+/// The error types that cause retries.
 pub(super) const RETRY_REASONS: [&str; 3] = ["connection", "timeout", "transient_status"];
 
-/// The ends of attempts that have a series from the start: a shout, and each way to fail of which it is known beforehand.
-pub(super) fn expected_ends() -> Vec<AttemptLabels> {
+/// Returns the labels that have a series from the start: success, and every failure that is known in advance.
+pub(super) fn known_outcomes() -> Vec<AttemptLabels> {
     let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), "transient_status"));
     let others = [
         "connection",
@@ -177,10 +178,10 @@ pub(super) fn expected_ends() -> Vec<AttemptLabels> {
         "cancelled",
     ];
     let others = others.map(|error_type| (None, error_type));
-    let ends = statuses.into_iter().chain(others);
-    let ends = ends.map(|(status, error_type)| AttemptLabels { status, error_type });
-    ends.chain([SHOUT]).collect()
+    let failures = statuses.into_iter().chain(others);
+    let failures = failures.map(|(status, error_type)| AttemptLabels { status, error_type });
+    failures.chain([SUCCESS]).collect()
 }
 
-/// What may pass.
+/// Statuses that are retried.
 const TRANSIENT_STATUSES: [u16; 6] = [408, 429, 500, 502, 503, 504];

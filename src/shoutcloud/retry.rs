@@ -1,48 +1,51 @@
-//! Which attempts are followed by another, and when.
+//! Retries: which errors are retried, when, and how retries are counted.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::Extensions;
 use reqwest::Response;
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{
     Jitter, RetryDecision, RetryPolicy, RetryTransientMiddleware, Retryable, RetryableStrategy,
 };
 
+use super::attempt_error;
 use super::breaker::Breaker;
 use super::budget::Budget;
-use super::failure;
+use super::error::Error;
+use crate::telemetry::metrics::UpstreamMetrics;
 
-/// Before the first retry, at most; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Upper bound of the backoff before the first retry; doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Retries what may pass, with full jitter, as long as the budget pays.
-pub(super) fn retries(
+/// Returns the middleware that retries transient errors with full jitter while the budget lasts.
+pub(super) fn middleware(
     max_retries: u32,
     budget: Arc<Budget>,
     breaker: Arc<Breaker>,
-) -> RetryTransientMiddleware<PaidBackoff, WhatMayPass> {
+) -> RetryTransientMiddleware<BudgetedBackoff, TransientErrors> {
     let backoff = ExponentialBackoff::builder()
-        .retry_bounds(FIRST_WAIT, LONGEST_WAIT)
+        .retry_bounds(INITIAL_BACKOFF, MAX_BACKOFF)
         .base(2)
         .jitter(Jitter::Full)
         .build_with_max_retries(max_retries);
-    let policy = PaidBackoff { backoff, budget };
-    RetryTransientMiddleware::new_with_policy_and_strategy(policy, WhatMayPass { breaker })
+    let policy = BudgetedBackoff { backoff, budget };
+    RetryTransientMiddleware::new_with_policy_and_strategy(policy, TransientErrors { breaker })
 }
 
-/// A backoff whose every retry is paid for.
-pub(super) struct PaidBackoff {
+/// A backoff that withdraws each retry from the budget.
+pub(super) struct BudgetedBackoff {
     backoff: ExponentialBackoff,
     budget: Arc<Budget>,
 }
 
-impl RetryPolicy for PaidBackoff {
-    fn should_retry(&self, began: SystemTime, retries: u32) -> RetryDecision {
-        match self.backoff.should_retry(began, retries) {
-            // Last: what is not retried anyway costs nothing.
-            RetryDecision::Retry { execute_after } if self.budget.pay() => {
+impl RetryPolicy for BudgetedBackoff {
+    fn should_retry(&self, started: SystemTime, retries: u32) -> RetryDecision {
+        match self.backoff.should_retry(started, retries) {
+            // After the backoff's decision, so that only retries that are made are withdrawn.
+            RetryDecision::Retry { execute_after } if self.budget.withdraw() => {
                 RetryDecision::Retry { execute_after }
             }
             _ => RetryDecision::DoNotRetry,
@@ -50,18 +53,34 @@ impl RetryPolicy for PaidBackoff {
     }
 }
 
-/// Only what an attempt called unavailable, and only while the breaker would let another attempt through: what it refuses
-/// is not waited or paid for.
-pub(super) struct WhatMayPass {
+/// Retries transient errors, and only while the breaker accepts attempts: a retry that it would reject needs neither
+/// backoff nor budget.
+pub(super) struct TransientErrors {
     breaker: Arc<Breaker>,
 }
 
-impl RetryableStrategy for WhatMayPass {
+impl RetryableStrategy for TransientErrors {
     fn handle(&self, outcome: &reqwest_middleware::Result<Response>) -> Option<Retryable> {
-        let failure = failure::peek(outcome.as_ref().err()?)?;
-        let may_pass = failure.may_pass && self.breaker.check().is_ok();
-        may_pass.then_some(Retryable::Transient)
+        let error = attempt_error::peek(outcome.as_ref().err()?)?;
+        let is_retryable = error.is_retryable && self.breaker.check().is_ok();
+        is_retryable.then_some(Retryable::Transient)
     }
+}
+
+/// The error type of the previous attempt, in the request's extensions.
+#[derive(Clone, Copy)]
+struct PreviousError(&'static str);
+
+/// Counts an attempt that starts now as a retry, if an earlier one of the same call failed.
+pub(super) fn count_retry(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
+    if let Some(PreviousError(reason)) = extensions.remove() {
+        metrics.retried(reason);
+    }
+}
+
+/// Stores the error of a failed attempt as the reason of the next one.
+pub(super) fn record_error(error: &Error, extensions: &mut Extensions) {
+    extensions.insert(PreviousError(error.labels().error_type));
 }
 
 #[cfg(test)]
@@ -71,18 +90,18 @@ mod tests {
 
     use reqwest_retry::{RetryDecision, RetryPolicy as _};
 
-    use super::{Budget, PaidBackoff};
-    use crate::config::Ratio;
+    use super::{Budget, BudgetedBackoff};
+    use crate::config::Share;
 
-    fn policy(max_retries: u32, reserve: u32) -> PaidBackoff {
+    fn policy(max_retries: u32, reserve: u32) -> BudgetedBackoff {
         let budget = Arc::new(Budget::new(
             reserve,
             Ratio::from_millionths(0),
             metrics::Gauge::noop(),
         ));
-        PaidBackoff {
+        BudgetedBackoff {
             backoff: reqwest_retry::policies::ExponentialBackoff::builder()
-                .retry_bounds(super::FIRST_WAIT, super::LONGEST_WAIT)
+                .retry_bounds(super::INITIAL_BACKOFF, super::MAX_BACKOFF)
                 .base(2)
                 .jitter(reqwest_retry::Jitter::Full)
                 .build_with_max_retries(max_retries),
@@ -90,7 +109,7 @@ mod tests {
         }
     }
 
-    fn wait(policy: &PaidBackoff, retries: u32) -> Option<Duration> {
+    fn backoff(policy: &BudgetedBackoff, retries: u32) -> Option<Duration> {
         let now = SystemTime::now();
         match policy.should_retry(now, retries) {
             RetryDecision::Retry { execute_after } => {
@@ -101,31 +120,40 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_anything_up_to_a_bound_that_doubles_to_a_second() {
+    fn the_backoff_has_full_jitter_below_a_bound_that_doubles_up_to_a_second() {
         let policy = policy(100, 1_000_000);
         for (retries, bound) in [(0, 50), (1, 100), (2, 200), (4, 800), (5, 1_000), (99, 1_000)] {
             let bound = Duration::from_millis(bound);
-            let waits: Vec<_> = (0..1_000)
-                .map(|_| wait(&policy, retries).expect("paid"))
+            let backoffs: Vec<_> = (0..1_000)
+                .map(|_| backoff(&policy, retries).expect("a retry"))
                 .collect();
-            // Time passes between the two looks at the clock.
+            // Time passes between the two readings of the clock.
             let slack = Duration::from_millis(20);
-            assert!(waits.iter().all(|wait| *wait <= bound + slack), "{retries}");
-            // With 1,000 draws, the chance that a tenth at either end stays empty is 2 × 0.9^1000.
             assert!(
-                waits.iter().any(|wait| *wait < bound / 10 + slack / 10),
+                backoffs.iter().all(|backoff| *backoff <= bound + slack),
                 "{retries}"
             );
-            assert!(waits.iter().any(|wait| *wait > bound * 9 / 10), "{retries}");
+            // With 1,000 samples, the probability that the lowest or the highest tenth is empty is 2 × 0.9^1000.
+            assert!(
+                backoffs.iter().any(|backoff| *backoff < bound / 10 + slack / 10),
+                "{retries}"
+            );
+            assert!(
+                backoffs.iter().any(|backoff| *backoff > bound * 9 / 10),
+                "{retries}"
+            );
         }
     }
 
     #[test]
-    fn neither_more_than_the_most_nor_more_than_is_paid() {
+    fn retries_are_limited_per_call_and_by_the_budget() {
         let policy = policy(2, 3);
-        assert!(wait(&policy, 0).is_some() && wait(&policy, 1).is_some());
-        assert_eq!(wait(&policy, 2), None, "a third retry");
-        assert!(wait(&policy, 0).is_some(), "the third retry was not paid");
-        assert_eq!(wait(&policy, 0), None, "the budget is used up");
+        assert!(backoff(&policy, 0).is_some() && backoff(&policy, 1).is_some());
+        assert_eq!(backoff(&policy, 2), None, "a third retry");
+        assert!(
+            backoff(&policy, 0).is_some(),
+            "the rejected retry was not withdrawn"
+        );
+        assert_eq!(backoff(&policy, 0), None, "the budget is exhausted");
     }
 }

@@ -1,4 +1,4 @@
-//! `retry-after` (RFC 9110 section 10.2.3): what SHOUTCLOUD asks for is done, if there is time for it.
+//! The `retry-after` header (RFC 9110 section 10.2.3): a retry waits for it, unless it exceeds the deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,29 +8,23 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, sleep_until};
 
+use super::attempt::Deadline;
+use super::attempt_error::AttemptError;
 use super::error::Error;
-use super::failure::Failure;
+use super::retry;
 use crate::telemetry::metrics::UpstreamMetrics;
 
-/// When the call has to be over; every attempt finds it in the request's extensions.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(pub(super) Instant);
-
-/// No attempt before this; left in the request's extensions by the attempt before.
+/// The earliest start of the next attempt, in the request's extensions.
 #[derive(Clone, Copy)]
 struct NotBefore(Instant);
 
-/// What the attempt before ended in; left in the request's extensions for the next one.
-#[derive(Clone, Copy)]
-struct Retried(&'static str);
-
-/// Waits, inside the retries, for as long as the last answer asked for; gives up at once if that is too long.
-pub(super) struct HonourRetryAfter {
+/// Delays a retry by the previous response's `retry-after`. If that exceeds the deadline, the error is not retried.
+pub(super) struct RetryAfterMiddleware {
     pub(super) metrics: Arc<UpstreamMetrics>,
 }
 
 #[async_trait::async_trait]
-impl Middleware for HonourRetryAfter {
+impl Middleware for RetryAfterMiddleware {
     async fn handle(
         &self,
         request: Request,
@@ -40,36 +34,34 @@ impl Middleware for HonourRetryAfter {
         if let Some(NotBefore(instant)) = extensions.remove() {
             sleep_until(instant).await;
         }
-        if let Some(Retried(reason)) = extensions.remove() {
-            self.metrics.record_retry(reason);
-        }
-        let mut failure = match next.run(request, extensions).await {
+        retry::count_retry(&self.metrics, extensions);
+        let mut error = match next.run(request, extensions).await {
             Ok(response) => return Ok(response),
-            Err(error) => Failure::from(error),
+            Err(error) => AttemptError::from(error),
         };
-        extensions.insert(Retried(failure.error.labels().error_type));
+        retry::record_error(&error.error, extensions);
         if let Error::Unavailable {
             retry_after: Some(wait),
             ..
-        } = failure.error
+        } = error.error
         {
             let deadline = extensions.get().map(|Deadline(instant)| *instant);
             let not_before = Instant::now().checked_add(wait);
             if let Some(instant) = not_before.filter(|instant| Some(*instant) < deadline) {
                 extensions.insert(NotBefore(instant));
             } else {
-                failure.may_pass = false;
+                error.is_retryable = false;
             }
         }
-        Err(failure.into())
+        Err(error.into())
     }
 }
 
-/// How long `headers` ask to wait: a number of seconds, or a date. What is neither asks for nothing.
+/// Returns the delay that `headers` ask for, as a number of seconds or a date. Ignores any other value.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number has are a long time all the same.
+        // A number that overflows is a long time, too.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(value).ok()?;
@@ -84,26 +76,26 @@ mod tests {
 
     use super::retry_after;
 
-    fn read(value: &str) -> Option<Duration> {
+    fn parse(value: &str) -> Option<Duration> {
         let value = HeaderValue::from_str(value).expect("a header value");
         retry_after(&HeaderMap::from_iter([(header::RETRY_AFTER, value)]))
     }
 
     #[test]
-    fn seconds_or_a_date() {
-        assert_eq!(read("0"), Some(Duration::ZERO));
-        assert_eq!(read("1"), Some(Duration::from_secs(1)));
-        assert_eq!(read("86400"), Some(Duration::from_secs(86_400)));
-        assert_eq!(read(&"9".repeat(40)), Some(Duration::from_secs(u64::MAX)));
+    fn seconds_and_dates_are_parsed() {
+        assert_eq!(parse("0"), Some(Duration::ZERO));
+        assert_eq!(parse("1"), Some(Duration::from_secs(1)));
+        assert_eq!(parse("86400"), Some(Duration::from_secs(86_400)));
+        assert_eq!(parse(&"9".repeat(40)), Some(Duration::from_secs(u64::MAX)));
         let hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3_600));
-        let wait = read(&hour).expect("a date");
-        // The date has no fractions, and a moment has passed since.
+        let wait = parse(&hour).expect("a date");
+        // The date has no fractions of a second, and some time has passed since.
         assert!(wait > Duration::from_secs(3_500) && wait <= Duration::from_secs(3_600));
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
     }
 
     #[test]
-    fn what_is_neither_asks_for_nothing() {
+    fn other_values_are_ignored() {
         for value in [
             "",
             "-1",
@@ -114,7 +106,7 @@ mod tests {
             "1, 2",
             "2026-11-22T00:00:00Z",
         ] {
-            assert_eq!(read(value), None, "{value}");
+            assert_eq!(parse(value), None, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
     }

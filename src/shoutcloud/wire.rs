@@ -1,9 +1,9 @@
-//! What goes over the wire, and what counts as a shout.
+//! The JSON of requests and responses, and the validation of responses.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::NotAShout;
+use super::error::InvalidResponse;
 use crate::json;
 
 #[derive(Serialize)]
@@ -12,12 +12,12 @@ struct Request<'a> {
     input: &'a str,
 }
 
-/// The body of a request for `text`.
+/// Returns the body of a request for `text`.
 ///
-/// `<`, `>` and `&` are escaped as SHOUTCLOUD's server escapes them twice in its answer: the cap on the answer is a
-/// multiple of the request, and a text of nothing but `<` would break it otherwise.
-pub(super) fn request(text: &str) -> Vec<u8> {
-    let mut body = serde_json::to_string(&Request { input: text }).expect("a string is JSON");
+/// Escapes `<`, `>` and `&` because SHOUTCLOUD escapes them, in INPUT and in OUTPUT: the limit on the response is a
+/// multiple of the request's length, and the response to a text of `<` only would otherwise exceed it.
+pub(super) fn request_body(text: &str) -> Vec<u8> {
+    let mut body = serde_json::to_string(&Request { input: text }).expect("a string is valid JSON");
     for (character, escape) in [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")] {
         if body.contains(character) {
             body = body.replace(character, escape);
@@ -26,42 +26,44 @@ pub(super) fn request(text: &str) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// The longest answer that is read, given the length of the request's body.
-pub(super) fn answer_limit(request: usize) -> usize {
+/// Returns the size limit of a response, given the length of the request's body.
+pub(super) fn response_limit(request: usize) -> usize {
     request.saturating_mul(4).saturating_add(4096)
 }
 
-/// The capitals in an answer, if it is a shout of `sent`: on plain HTTP anyone may answer, so INPUT has to be what was
-/// sent and OUTPUT the same text but for case.
-pub fn capitals(sent: &str, answer: &[u8]) -> Result<String, NotAShout> {
-    let [input, output] = json::members(answer, ["INPUT", "OUTPUT"]).map_err(|_| NotAShout::Unreadable)?;
+/// Returns OUTPUT of a response to `sent`.
+///
+/// Plain HTTP does not authenticate the server, so INPUT must equal `sent` and OUTPUT may differ from it only in case.
+pub fn parse_response(sent: &str, body: &[u8]) -> Result<String, InvalidResponse> {
+    let [input, output] =
+        json::members(body, ["INPUT", "OUTPUT"]).map_err(|_| InvalidResponse::Unreadable)?;
     let (Some(Value::String(input)), Some(Value::String(output))) = (input, output) else {
-        return Err(NotAShout::Unreadable);
+        return Err(InvalidResponse::Unreadable);
     };
     if input != sent {
-        return Err(NotAShout::OtherInput);
+        return Err(InvalidResponse::InputMismatch);
     }
-    // Upper-casing both makes the rule independent of the server's mapping: it leaves `ß`, full mapping makes it `SS`.
+    // Upper-casing both makes the check independent of the mapping: SHOUTCLOUD leaves `ß`, the full mapping has `SS`.
     if output.to_uppercase() != sent.to_uppercase() {
-        return Err(NotAShout::OtherOutput);
+        return Err(InvalidResponse::OutputMismatch);
     }
     Ok(output)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NotAShout, answer_limit, capitals, request};
+    use super::{InvalidResponse, parse_response, request_body, response_limit};
 
     #[test]
-    fn a_request_is_the_text_in_an_object() {
-        assert_eq!(request("a\"b"), br#"{"INPUT":"a\"b"}"#);
-        let parsed: serde_json::Value = serde_json::from_slice(&request("<&>\\u003c")).expect("JSON");
+    fn the_request_is_an_object_with_the_text() {
+        assert_eq!(request_body("a\"b"), br#"{"INPUT":"a\"b"}"#);
+        let parsed: serde_json::Value = serde_json::from_slice(&request_body("<&>\\u003c")).expect("JSON");
         assert_eq!(parsed["INPUT"], "<&>\\u003c");
     }
 
     #[test]
-    fn a_shout_is_the_same_text_but_for_case() {
-        let answer =
+    fn a_valid_output_differs_from_the_input_only_in_case() {
+        let body =
             |input: &str, output: &str| serde_json::json!({"INPUT": input, "OUTPUT": output}).to_string();
         for (sent, output) in [
             ("abc", "ABC"),
@@ -72,27 +74,27 @@ mod tests {
             ("1", "1"),
         ] {
             assert_eq!(
-                capitals(sent, answer(sent, output).as_bytes()).as_deref(),
+                parse_response(sent, body(sent, output).as_bytes()).as_deref(),
                 Ok(output),
                 "{sent}"
             );
         }
         assert_eq!(
-            capitals("abc", answer("abd", "ABC").as_bytes()),
-            Err(NotAShout::OtherInput)
+            parse_response("abc", body("abd", "ABC").as_bytes()),
+            Err(InvalidResponse::InputMismatch)
         );
         for output in ["", "ABD", "ABC ", "CBA"] {
             assert_eq!(
-                capitals("abc", answer("abc", output).as_bytes()),
-                Err(NotAShout::OtherOutput),
+                parse_response("abc", body("abc", output).as_bytes()),
+                Err(InvalidResponse::OutputMismatch),
                 "{output}"
             );
         }
     }
 
     #[test]
-    fn what_is_not_an_answer() {
-        for answer in [
+    fn malformed_responses_are_unreadable() {
+        for body in [
             "",
             "<html>",
             "null",
@@ -103,20 +105,20 @@ mod tests {
             r#"{"INPUT":"abc","OUTPUT":"ABC","OUTPUT":"ABC"}"#,
         ] {
             assert_eq!(
-                capitals("abc", answer.as_bytes()),
-                Err(NotAShout::Unreadable),
-                "{answer}"
+                parse_response("abc", body.as_bytes()),
+                Err(InvalidResponse::Unreadable),
+                "{body}"
             );
         }
         assert_eq!(
-            capitals("abc", b"{\"INPUT\":\"abc\",\"OUTPUT\":\"\xff\"}"),
-            Err(NotAShout::Unreadable)
+            parse_response("abc", b"{\"INPUT\":\"abc\",\"OUTPUT\":\"\xff\"}"),
+            Err(InvalidResponse::Unreadable)
         );
     }
 
     #[test]
-    fn the_longest_honest_answer_is_within_the_limit() {
-        // Bytes of one character in the answer of Go's encoder, which escapes INPUT and OUTPUT alike.
+    fn the_longest_valid_response_is_within_the_limit() {
+        // Bytes per character as Go's encoder escapes it, in INPUT and in OUTPUT.
         for (text, escaped) in [
             ("<", 6),
             ("&", 6),
@@ -128,9 +130,9 @@ mod tests {
             ("a", 1),
             ("é", 2),
         ] {
-            let honest = 2 * 10_000 * escaped + r#"{"INPUT":"","OUTPUT":""}"#.len();
+            let longest = 2 * 10_000 * escaped + r#"{"INPUT":"","OUTPUT":""}"#.len();
             assert!(
-                honest <= answer_limit(request(&text.repeat(10_000)).len()),
+                longest <= response_limit(request_body(&text.repeat(10_000)).len()),
                 "{text:?}"
             );
         }

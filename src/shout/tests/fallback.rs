@@ -1,62 +1,70 @@
-//! Capitals of our own.
+//! The local fallback.
 
 use tokio::time::Instant;
 use tokio::time::advance;
 
 use super::{
-    Caching, Call, Forward, MADE, PATIENCE, SECOND, Source, Stage, TTL, config_with, end, failures,
+    CALLED, CacheMode, Call, Fixture, Forward, SECOND, Source, TIMEOUT, TTL, config_with, failures, result,
     unavailable,
 };
 use crate::config::Fallback;
 
 #[tokio::test(start_paused = true)]
-async fn capitals_of_our_own_replace_any_error_of_the_upstream() {
-    let stage = Stage::set(&config_with(|config| config.fallback = Fallback::Local));
+async fn the_fallback_replaces_every_upstream_error() {
+    let fixture = Fixture::with_config(&config_with(|config| config.fallback = Fallback::Local));
     for failure in failures() {
-        for (caching, forward) in [
-            (Caching::Usual, Forward::Miss),
-            (Caching::Anew, Forward::Request),
-            (Caching::Off, Forward::Bypass),
+        for (cache_mode, forward) in [
+            (CacheMode::Default, Forward::Miss),
+            (CacheMode::Reload, Forward::Request),
+            (CacheMode::NoStore, Forward::Bypass),
         ] {
-            stage.script.then([Call::Fails(failure.clone())]);
-            let calls = stage.script.calls();
-            // They are not kept, so each of these calls.
-            assert_eq!(stage.source(caching).await, Source::Fallback { forward });
-            assert_eq!(stage.script.calls(), calls + 1);
+            fixture.upstream.then([Call::Fails(failure.clone())]);
+            let calls = fixture.upstream.calls();
+            // Fallback results are not cached, so each request calls.
+            assert_eq!(fixture.source(cache_mode).await, Source::Fallback { forward });
+            assert_eq!(fixture.upstream.calls(), calls + 1);
         }
     }
-    stage.script.then([Call::FailsAfter(SECOND, unavailable())]);
-    let (first, second) = (stage.begin().await, stage.begin().await);
+    fixture.upstream.then([Call::FailsAfter(SECOND, unavailable())]);
+    let (first, second) = (fixture.start().await, fixture.start().await);
     let fallback = Ok(Source::Fallback {
         forward: Forward::Miss,
     });
     assert_eq!(
-        (end(first).await, end(second).await),
+        (result(first).await, result(second).await),
         (fallback.clone(), fallback)
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_answer_is_preferred_to_capitals_of_our_own() {
-    let stage = Stage::set(&config_with(|config| config.fallback = Fallback::Local));
-    assert_eq!(stage.source(Caching::Usual).await, MADE);
+async fn a_stale_result_is_preferred_to_the_fallback() {
+    let fixture = Fixture::with_config(&config_with(|config| config.fallback = Fallback::Local));
+    assert_eq!(fixture.source(CacheMode::Default).await, CALLED);
     advance(TTL).await;
-    stage
-        .script
+    fixture
+        .upstream
         .then([Call::Fails(unavailable()), Call::Fails(unavailable())]);
-    assert_eq!(stage.source(Caching::Usual).await, Source::Stale);
+    assert_eq!(fixture.source(CacheMode::Default).await, Source::Stale);
     let forward = Forward::Request;
-    assert_eq!(stage.source(Caching::Anew).await, Source::Fallback { forward });
+    assert_eq!(
+        fixture.source(CacheMode::Reload).await,
+        Source::Fallback { forward }
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn capitals_of_our_own_are_those_of_the_simple_mapping() {
-    let stage = Stage::set(&config_with(|config| config.fallback = Fallback::Local));
-    stage.script.then([Call::Fails(unavailable())]);
-    let deadline = Instant::now() + PATIENCE;
-    let shout = stage
-        .shouter
-        .shout(&"ada".into(), "ﬁ e\u{301}ß".to_owned(), Caching::Usual, deadline)
+async fn the_fallback_uses_the_simple_mapping() {
+    let fixture = Fixture::with_config(&config_with(|config| config.fallback = Fallback::Local));
+    fixture.upstream.then([Call::Fails(unavailable())]);
+    let deadline = Instant::now() + TIMEOUT;
+    let shout = fixture
+        .service
+        .shout(
+            &"ada".into(),
+            "ﬁ e\u{301}ß".to_owned(),
+            CacheMode::Default,
+            deadline,
+        )
         .await;
     assert_eq!(&*shout.expect("a shout").text, "ßE\u{301} ﬁ");
 }

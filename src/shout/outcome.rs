@@ -1,29 +1,29 @@
-//! What is asked of the domain, and what it answers.
+//! The domain's public types: how a request uses the cache, and what it ends in.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::shoutcloud;
 
-/// What a caller asks of the cache.
+/// How a request uses the cache. The names are those of the Fetch standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caching {
-    /// Nothing in particular: read, share, store.
-    Usual,
-    /// An answer that is made for it alone, and may be stored (`no-cache`).
-    Anew,
-    /// To be left out of it (`no-store`).
-    Off,
+pub enum CacheMode {
+    /// Reads the cache, shares calls and stores the result.
+    Default,
+    /// Makes a call of its own and stores the result (`no-cache`).
+    Reload,
+    /// Bypasses the cache (`no-store`).
+    NoStore,
 }
 
-/// A shout, and what it took.
+/// A shout, with its source and cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shout {
-    /// The text, reversed and in capitals.
+    /// The text, reversed and in upper case.
     pub text: Arc<str>,
     /// Where it came from.
     pub source: Source,
-    /// Time spent waiting for the upstream; `None` if nobody had to.
+    /// Time spent waiting for the upstream; `None` if the request did not wait.
     pub upstream: Option<Duration>,
     /// Attempts to call the upstream while this request waited for one.
     pub attempts: u32,
@@ -32,30 +32,30 @@ pub struct Shout {
 /// Where a shout came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A call that was made for this request.
+    /// A call made for this request.
     Upstream {
-        /// Why the cache did not answer.
+        /// Why the cache was not used.
         forward: Forward,
-        /// Whether it can from now on.
+        /// Whether the cache has the result now.
         stored: bool,
     },
-    /// An earlier call.
+    /// A fresh cache entry.
     Cache,
-    /// A call that was under way for another request.
+    /// A call that was in flight for another request.
     Coalesced,
-    /// An earlier call, long enough ago that a new one was tried, which failed.
+    /// A stale cache entry, served because the call failed.
     Stale,
-    /// This service, since the upstream could not be had.
+    /// The local upper-casing, because the upstream was unavailable.
     Fallback {
-        /// Why the cache did not answer.
+        /// Why the cache was not used.
         forward: Forward,
     },
-    /// Nobody was asked: the text was empty.
-    Unneeded,
+    /// No source: the text was empty.
+    Empty,
 }
 
 impl Source {
-    /// Its name in metrics and logs.
+    /// Returns the name used in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Upstream { .. } => "upstream",
@@ -63,32 +63,32 @@ impl Source {
             Self::Coalesced => "coalesced",
             Self::Stale => "stale",
             Self::Fallback { .. } => "fallback",
-            Self::Unneeded => "none",
+            Self::Empty => "none",
         }
     }
 }
 
-/// Why a request was not answered from the cache.
+/// Why a request was forwarded to the upstream: `fwd` of `Cache-Status` (RFC 9211).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {
-    /// It has no fresh answer.
+    /// The cache has no fresh entry.
     Miss,
-    /// The caller wanted a new one.
+    /// The request asked for a new result.
     Request,
-    /// It was not to be asked.
+    /// The cache is disabled, or the request bypasses it.
     Bypass,
 }
 
-/// No shout, and what it took to find out.
+/// A request without a shout, with its cause and cost.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct Error {
-    /// Why.
+    /// Why there is no shout.
     #[source]
     pub cause: Cause,
-    /// Why the cache did not answer.
+    /// Why the cache was not used.
     pub forward: Forward,
-    /// Whether it was another request's call that failed.
+    /// Whether the failed call belonged to another request.
     pub collapsed: bool,
     /// Time spent waiting for the upstream.
     pub upstream: Duration,
@@ -97,7 +97,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Whose call it was that failed: the name of the source that a shout would have had.
+    /// Returns the name of the source that the shout would have had.
     pub fn source_name(&self) -> &'static str {
         if self.collapsed { "coalesced" } else { "upstream" }
     }
@@ -106,10 +106,10 @@ impl Error {
 /// Why there is no shout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// The upstream gave none.
+    /// The upstream failed.
     #[error(transparent)]
     Upstream(#[from] shoutcloud::Error),
-    /// A fault of ours, in the call that this request shared.
+    /// The shared call panicked: a bug of this service.
     #[error("the call panicked")]
     Panicked,
 }

@@ -1,4 +1,4 @@
-//! One client span an attempt.
+//! The client span of an attempt.
 
 use http::Extensions;
 use opentelemetry::Context;
@@ -9,7 +9,7 @@ use crate::config::UpstreamUrl;
 use crate::telemetry::metrics::AttemptLabels;
 use crate::telemetry::trace::{Span, Tracing};
 
-/// Begins the spans of attempts.
+/// Starts the client spans of attempts.
 pub(super) struct AttemptSpans {
     tracing: Tracing,
     url: String,
@@ -17,9 +17,9 @@ pub(super) struct AttemptSpans {
     port: i64,
 }
 
-/// How many attempts there were; every attempt finds it in the request's extensions.
+/// The number of attempts sent before, in the request's extensions.
 #[derive(Clone, Copy, Default)]
-struct Made(i64);
+struct ResendCount(i64);
 
 impl AttemptSpans {
     pub(super) fn new(tracing: Tracing, url: &UpstreamUrl) -> Self {
@@ -32,11 +32,11 @@ impl AttemptSpans {
         }
     }
 
-    /// Begins one under the current span, and has `request` name it.
-    pub(super) fn begin(&self, request: &mut Request, extensions: &mut Extensions) -> Span {
+    /// Starts a child of the current span and adds its trace context to the headers of `request`.
+    pub(super) fn start(&self, request: &mut Request, extensions: &mut Extensions) -> Span {
         let span = Context::map_current(|parent| self.tracing.start_span("POST", SpanKind::Client, parent));
-        let Made(before) = extensions.get().copied().unwrap_or_default();
-        extensions.insert(Made(before + 1));
+        let ResendCount(count) = extensions.get().copied().unwrap_or_default();
+        extensions.insert(ResendCount(count + 1));
         span.set_attributes(|| {
             [
                 ("http.request.method", "POST".into()),
@@ -45,15 +45,15 @@ impl AttemptSpans {
                 ("url.full", self.url.clone().into()),
             ]
         });
-        if before > 0 {
-            span.set_attributes(|| [("http.request.resend_count", before.into())]);
+        if count > 0 {
+            span.set_attributes(|| [("http.request.resend_count", count.into())]);
         }
         self.tracing.inject(&span, request.headers_mut());
         span
     }
 }
 
-/// Ends one as it is counted.
+/// Ends `span` with the status and error type that the metrics record.
 pub(super) fn end(span: Span, labels: AttemptLabels) {
     if let Some(status) = labels.status {
         span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
