@@ -5,6 +5,7 @@
 
 mod admin;
 mod admission;
+mod body;
 mod caching;
 mod context;
 mod docs;
@@ -34,7 +35,6 @@ use self::middleware::around;
 use self::middleware::trace::Attach;
 use self::problem::{Kind, Problem};
 use crate::auth::Verifier;
-use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::Shouter;
 use crate::telemetry::metrics::Metrics;
@@ -81,8 +81,6 @@ pub struct Parts {
     pub in_flight: Arc<Semaphore>,
     /// The page about the API.
     pub page: Page,
-    /// The public listener's stop.
-    pub drain: Drain,
 }
 
 /// The names of the problems that the domain can end in.
@@ -171,8 +169,6 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::body::Body;
     use http::Request;
     use http_body_util::BodyExt as _;
@@ -181,7 +177,6 @@ mod tests {
 
     use super::{Page, Parts, Public, Router, around_everything, get};
     use crate::config::{Config, Environment};
-    use crate::lifecycle::Drain;
     use crate::shout::Shouter;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
@@ -207,7 +202,6 @@ mod tests {
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             page: Page::new(&config),
-            drain: Drain::new(Duration::ZERO),
         })
     }
 

@@ -1,23 +1,18 @@
 //! `POST /v1`: media types in and out, the body in between, the domain behind.
 
-use std::time::Duration;
-
-use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request, State};
 use axum::response::IntoResponse;
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Version};
-use http_body_util::BodyExt as _;
-use tokio::time::{Instant, sleep_until};
+use http::Version;
+use http::header::CONTENT_TYPE;
+use tokio::time::Instant;
 
 use super::Public;
 use super::admission::Caller;
+use super::body::read_body;
 use super::caching::{self, CACHE_STATUS};
 use super::context::Context;
 use super::media::Form;
 use super::problem::{Kind, Problem};
-use crate::lifecycle::Drain;
 use crate::shout::Caching;
 
 /// The problems that are the domain's; the rest are found before it is asked.
@@ -93,77 +88,14 @@ impl FromRequest<Public> for Asked {
         let caching = caching::asked_for(request.headers());
         let deadline = context.arrived() + state.request_timeout;
         let may_close = request.version() <= Version::HTTP_11;
-        let body = read_body(request.into_body(), state.max_body_bytes, deadline, &state.drain)
+        let body = read_body(request.into_body(), state.max_body_bytes, deadline)
             .await
-            .map_err(|no_body| {
-                if may_close {
-                    no_body.closing()
-                } else {
-                    no_body.into()
-                }
-            })?;
+            .map_err(|error| if may_close { error.closing() } else { error.into() })?;
         Ok(Self {
             text: sent.read(body)?,
             wanted,
             caching,
             deadline,
         })
-    }
-}
-
-/// What it takes to get what is in the socket already, on a machine that is busy.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Why there is no body.
-enum NoBody {
-    /// Not by the deadline.
-    Late,
-    TooLong(usize),
-    Broken,
-}
-
-impl NoBody {
-    /// HTTP/1.1 has no other way to tell a client to stop sending.
-    fn closing(self) -> Problem {
-        let problem = Problem::from(self);
-        problem.with(CONNECTION, HeaderValue::from_static("close"))
-    }
-}
-
-impl From<NoBody> for Problem {
-    fn from(no_body: NoBody) -> Self {
-        match no_body {
-            NoBody::Late => Self::new(Kind::RequestTimeout, "the body did not arrive in time"),
-            NoBody::TooLong(limit) => Self::content_too_large(limit),
-            NoBody::Broken => Self::new(Kind::MalformedRequest, "the body broke off or was framed wrongly"),
-        }
-    }
-}
-
-async fn read_body(mut body: Body, limit: usize, deadline: Instant, drain: &Drain) -> Result<Bytes, NoBody> {
-    let _incomplete = drain.incomplete();
-    // A request that was complete in the socket may have waited for a key until now.
-    let given_up = Instant::now() + LOOK;
-    let mut read = BytesMut::new();
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            () = sleep_until(deadline) => return Err(NoBody::Late),
-            () = async { drain.last_call_over().await; sleep_until(given_up).await } => return Err(NoBody::Late),
-        };
-        let Some(frame) = frame else {
-            return Ok(read.freeze());
-        };
-        let Ok(data) = frame.map_err(|_| NoBody::Broken)?.into_data() else {
-            continue;
-        };
-        if read.len() + data.len() > limit {
-            return Err(NoBody::TooLong(limit));
-        }
-        if read.is_empty() && body.is_end_stream() {
-            return Ok(data);
-        }
-        read.extend_from_slice(&data);
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
-use crate::telemetry::metrics::{OneMore, UpstreamMetrics};
+use crate::telemetry::metrics::{GaugeGuard, UpstreamMetrics};
 
 /// Calls in flight, and a queue in the order of arrival.
 pub(super) struct Bulkhead {
@@ -21,7 +21,7 @@ pub(super) struct Place<'a> {
     // Given back in this order: whoever gets the first finds the second free soon, never the other way round.
     _in_flight: SemaphorePermit<'a>,
     _place: SemaphorePermit<'a>,
-    _counted: OneMore,
+    _counted: GaugeGuard,
 }
 
 impl Bulkhead {
@@ -36,14 +36,14 @@ impl Bulkhead {
     /// Waits for a place, if there is one to wait for, until `deadline`.
     pub(super) async fn enter(&self, deadline: Instant) -> Result<Place<'_>, Error> {
         let place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
-        let queued = OneMore::on(&self.metrics.queued);
+        let queued = GaugeGuard::on(&self.metrics.queued);
         let entered = timeout_at(deadline, self.in_flight.acquire()).await;
         drop(queued);
         match entered {
             Ok(Ok(in_flight)) => Ok(Place {
                 _in_flight: in_flight,
                 _place: place,
-                _counted: OneMore::on(&self.metrics.in_flight),
+                _counted: GaugeGuard::on(&self.metrics.in_flight),
             }),
             _ => Err(Error::Overloaded),
         }

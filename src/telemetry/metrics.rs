@@ -27,7 +27,7 @@ pub use self::http::{HttpLabels, HttpMetrics};
 pub use self::log::LogMetrics;
 pub use self::shouts::{CacheMetrics, ShoutAccount, ShoutMetrics};
 pub use self::spans::SpanMetrics;
-pub use self::upstream::{AttemptLabels, OneMore, UpstreamMetrics};
+pub use self::upstream::{AttemptLabels, GaugeGuard, UpstreamMetrics};
 
 use self::known::Known;
 use self::runtime::ProcessMetrics;

@@ -11,7 +11,7 @@ use super::super::Public;
 use super::super::context::Context;
 use super::super::problem::{self, Kind, Problem};
 use super::trace;
-use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, OneMore};
+use crate::telemetry::metrics::{GaugeGuard, HttpLabels, HttpMetrics, Metrics};
 use crate::telemetry::trace::{CANCELLED, Span};
 
 pub(in super::super) fn account(
@@ -35,7 +35,7 @@ struct Account {
     version: Version,
     /// Until it has ended.
     span: Option<Span>,
-    _active: OneMore,
+    _active: GaugeGuard,
 }
 
 impl Account {

@@ -9,14 +9,16 @@ use http::header::{CACHE_CONTROL, VARY};
 use super::super::Public;
 use super::super::caching;
 use super::super::problem::Problem;
-use super::super::server::Room;
+use super::super::server::InFlightPermit;
 
 /// The permit goes with the answer, until that is taken or its client has gone away.
 pub(in super::super) fn limit(state: &Public) -> Result<impl FnOnce(&mut Response) + use<>, NoRoom> {
     let permit = Arc::clone(&state.in_flight).try_acquire_owned();
     let permit = permit.map_err(|_| NoRoom)?;
     Ok(move |response: &mut Response| {
-        response.extensions_mut().insert(Room::Held(Arc::new(permit)));
+        response
+            .extensions_mut()
+            .insert(InFlightPermit::Held(Arc::new(permit)));
     })
 }
 
@@ -31,7 +33,7 @@ impl IntoResponse for NoRoom {
             .with(VARY, HeaderValue::from_static("accept"))
             .with(caching::CACHE_STATUS, caching::NOT_REACHED)
             .into_response();
-        response.extensions_mut().insert(Room::Lacking);
+        response.extensions_mut().insert(InFlightPermit::Denied);
         response
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{Known, METADATA, OneMore, Register};
+use super::{GaugeGuard, Known, METADATA, Register};
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 
@@ -84,9 +84,9 @@ impl HttpMetrics {
     }
 
     /// Counts a request as active until the guard is dropped.
-    pub fn active(&self, method: &'static str) -> OneMore {
+    pub fn active(&self, method: &'static str) -> GaugeGuard {
         let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
-        OneMore::on(&gauge)
+        GaugeGuard::on(&gauge)
     }
 
     fn duration(&self, labels: HttpLabels) -> Histogram {

@@ -179,9 +179,9 @@ impl Drop for AttemptAccount {
 }
 
 /// One more on a gauge, until this is dropped.
-pub struct OneMore(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl OneMore {
+impl GaugeGuard {
     /// Counts from now on.
     pub fn on(gauge: &Gauge) -> Self {
         gauge.increment(1.0);
@@ -189,7 +189,7 @@ impl OneMore {
     }
 }
 
-impl Drop for OneMore {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
