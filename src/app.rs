@@ -1,4 +1,5 @@
-//! The application: builds everything from the configuration, binds both listeners and runs until the shutdown is complete.
+//! The application: builds everything from the configuration, binds both listeners and runs until the shutdown is
+//! complete.
 
 mod background;
 
@@ -32,8 +33,8 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to wait for aborted requests to finish dropping.
 const ABORT_TIMEOUT: Duration = Duration::from_millis(200);
-/// Time limit for sending the remaining spans. Together with `SCRAPE_TIMEOUT` and the flush of the log (`log::FLUSH`) it is
-/// 3 s, which is the part of the termination grace period that is reserved for them.
+/// Time limit for sending the remaining spans. Together with `SCRAPE_TIMEOUT` and the flush of the log (`log::FLUSH`)
+/// it is 3 s, which is the part of the termination grace period that is reserved for them.
 const SPAN_FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The application: its listeners are bound, and it does not run yet.
@@ -163,12 +164,12 @@ impl Application {
         self.admin.local_addr()
     }
 
-    /// Serves until `stop` is cancelled and the shutdown is complete. Readiness fails at once; the public listener serves for
-    /// the grace period, then accepts no more connections and has the shutdown timeout for requests in flight. The admin
-    /// listener closes last.
+    /// Serves until `stop` is cancelled and the shutdown is complete. Readiness fails at once; the public listener
+    /// serves for the grace period, then accepts no more connections and has the shutdown timeout for requests in
+    /// flight. The admin listener closes last.
     ///
-    /// The unexpected end of a critical task also starts a shutdown: without the key refresh, for example, a replica would
-    /// degrade unnoticed.
+    /// The unexpected end of a critical task also starts a shutdown: without the key refresh, for example, a replica
+    /// would degrade unnoticed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ShutdownError> {
         let Self {
             public,

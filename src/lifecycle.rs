@@ -1,7 +1,7 @@
 //! Signals of the process and the phases of a graceful shutdown.
 //!
-//! The first signal starts the shutdown, the second one ends the process at once. [`Drain`] is the state that a listener,
-//! its connections and the readiness probe share during a shutdown.
+//! The first signal starts the shutdown, the second one ends the process at once. [`Drain`] is the state that a
+//! listener, its connections and the readiness probe share during a shutdown.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -186,7 +186,8 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
                 () = signals.next() => {
                     if stop.is_cancelled() {
                         tracing::warn!(event.action = "stop", event.kind = "event", "a second signal: ending at once");
-                        return Err(std::io::Error::other("a second signal ended the process before the shutdown was complete").into());
+                        let error = "a second signal ended the process before the shutdown was complete";
+                        return Err(std::io::Error::other(error).into());
                     }
                     stop.cancel();
                 }

@@ -53,7 +53,12 @@ impl Background {
                 Some((name, Importance::Critical)) => return TaskEnded(name),
                 Some((name, Importance::BestEffort)) => {
                     let error = TaskEnded(name);
-                    tracing::error!(event.action = "stop", event.kind = "event", error.message = %error, "telemetry is incomplete until a restart");
+                    tracing::error!(
+                        event.action = "stop",
+                        event.kind = "event",
+                        error.message = %error,
+                        "telemetry is incomplete until a restart"
+                    );
                 }
                 None => {}
             }

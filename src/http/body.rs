@@ -23,7 +23,8 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    /// Converts the error to a problem that closes the connection: HTTP/1.1 has no other way to make a client stop sending.
+    /// Converts the error to a problem that closes the connection: HTTP/1.1 has no other way to make a client stop
+    /// sending.
     pub(super) fn closing(self) -> Problem {
         let problem = Problem::from(self);
         problem.with(CONNECTION, HeaderValue::from_static("close"))

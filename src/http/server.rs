@@ -1,9 +1,10 @@
 //! HTTP server: accepts connections, serves HTTP/1.1 and cleartext HTTP/2, and shuts both down gracefully.
 //!
-//! Unlike `axum::serve`, it limits the number of connections, applies a timeout to each state of a connection, bounds how
-//! long a client may take to read a response, and loses no request during a shutdown: see [`crate::lifecycle::Phase`].
+//! Unlike `axum::serve`, it limits the number of connections, applies a timeout to each state of a connection, bounds
+//! how long a client may take to read a response, and loses no request during a shutdown: see
+//! [`crate::lifecycle::Phase`].
 //!
-//! It relies on undocumented behaviour of hyper and h2: see [`response_body`] and [`h2_executor`].
+//! It relies on undocumented behaviour of hyper and h2: see `response_body` and `h2_executor`.
 
 mod accept;
 mod connection;
@@ -94,8 +95,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Accepts connections until [`Phase::Closing`], then serves the backlog and waits for the last connection to end. To
-    /// bound that wait, drop the future, which aborts the connections.
+    /// Accepts connections until [`Phase::Closing`], then serves the backlog and waits for the last connection to end.
+    /// To bound that wait, drop the future, which aborts the connections.
     pub async fn run(self) {
         let Self {
             listener,
@@ -140,8 +141,9 @@ impl Drop for AbortOnDrop {
 }
 
 impl Connections {
-    /// Accepts what is in the backlog and closes the listener: the kernel has completed the handshake of these connections
-    /// and would reset them. Makes real system calls, because tokio may not have seen the listener become readable.
+    /// Accepts what is in the backlog and closes the listener: the kernel has completed the handshake of these
+    /// connections and would reset them. Makes real system calls, because tokio may not have seen the listener become
+    /// readable.
     async fn drain_backlog(&self, listener: TcpListener) -> Result<()> {
         let listener = listener.into_std()?;
         // At most the length of the backlog: a flood must not keep the listener open.

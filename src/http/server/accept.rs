@@ -56,8 +56,8 @@ pub(super) async fn pause_after(error: &std::io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
-/// Returns whether `error` concerns a connection that ended before it was accepted. Linux reports that connection's errors,
-/// network errors included, from accept(2); the next connection may be sound.
+/// Returns whether `error` concerns a connection that ended before it was accepted. Linux reports that connection's
+/// errors, network errors included, from accept(2); the next connection may be sound.
 pub(super) fn is_connection_error(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

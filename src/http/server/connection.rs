@@ -1,8 +1,8 @@
 //! The task of one connection: polls it, applies its deadlines and shuts it down.
 //!
 //! A request head that does not arrive in time aborts the connection without a response; an idle connection is closed
-//! gracefully; a request in progress has no deadline here, because its own layers bound it and [`super::h2_executor`] or the
-//! idle timeout bounds its response. During a shutdown each phase of [`Drain`] narrows these limits.
+//! gracefully; a request in progress has no deadline here, because its own layers bound it and [`super::h2_executor`]
+//! or the idle timeout bounds its response. During a shutdown each phase of [`Drain`] narrows these limits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,9 +61,9 @@ where
             if self.connection.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // Not before the first request in `Phase::Draining`: a client that has just connected may have sent it already.
-            // An HTTP/1.1 client gets `connection: close` on its next response, because hyper would close an idle
-            // connection here.
+            // Not before the first request in `Phase::Draining`: a client that has just connected may have sent it
+            // already. An HTTP/1.1 client gets `connection: close` on its next response, because hyper would close an
+            // idle connection here.
             let is_due =
                 self.phase == Phase::Closing || self.phase == Phase::Draining && self.state.had_request();
             if self.closing || !is_due || !self.state.is_http2() {
@@ -74,8 +74,8 @@ where
         }
     }
 
-    /// Polls the connection once more, with reads that bypass readiness, so that a request which is in the socket already is
-    /// served even if tokio has not seen the socket become readable.
+    /// Polls the connection once more, with reads that bypass readiness, so that a request which is in the socket
+    /// already is served even if tokio has not seen the socket become readable.
     fn read_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.state.bypass_readiness(true);
         let polled = self.poll_connection(cx);

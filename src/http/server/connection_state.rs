@@ -1,7 +1,7 @@
 //! State of one connection, shared by its stream, its requests and its task, and the deadline that follows from it.
 //!
-//! The fields are separate atomics, so that a request takes no lock. All that belongs to an HTTP/1.1 connection runs in one
-//! task; HTTP/2 streams run in tasks of their own, so a reader may see one of two related stores only.
+//! The fields are separate atomics, so that a request takes no lock. All that belongs to an HTTP/1.1 connection runs in
+//! one task; HTTP/2 streams run in tasks of their own, so a reader may see one of two related stores only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -119,8 +119,9 @@ impl ConnectionState {
         self.0.had_request.load(Ordering::Acquire)
     }
 
-    /// Records that a request head is complete; the guard lives until its response is ready. The idle timeout runs while the
-    /// client reads the response, except in `Phase::Closing`, which does not wait for a peer that keeps its window closed.
+    /// Records that a request head is complete; the guard lives until its response is ready. The idle timeout runs
+    /// while the client reads the response, because a peer may keep its window closed; in `Phase::Closing` only the
+    /// shutdown timeout bounds that.
     pub(super) fn begin_request(&self) -> RequestGuard {
         self.0.had_request.store(true, Ordering::Release);
         self.0.requests.fetch_add(1, Ordering::AcqRel);
@@ -155,8 +156,8 @@ impl ConnectionState {
             // The response to a complete request is being sent.
             return None;
         }
-        // On HTTP/2 a body that hyper has just dropped is not in the socket yet; and a connection from the backlog may have
-        // been accepted after `Phase::Closing` began.
+        // On HTTP/2 a body that hyper has just dropped is not in the socket yet; and a connection from the backlog may
+        // have been accepted after `Phase::Closing` began.
         let closing_deadline =
             closing_deadline.max(self.instant_of(&state.last_response) + drain.closing_timeout());
         Some(match end {

@@ -14,8 +14,8 @@ tokio::task_local! {
     static SEND_DEADLINE: Cell<Option<Instant>>;
 }
 
-/// Sets the deadline of the current task's stream to `timeout` from now. Does nothing on HTTP/1.1, which has no such task:
-/// there the idle timeout bounds the response.
+/// Sets the deadline of the current task's stream to `timeout` from now. Does nothing on HTTP/1.1, which has no such
+/// task: there the idle timeout bounds the response.
 pub(super) fn set_send_timeout(timeout: Duration) {
     _ = SEND_DEADLINE.try_with(|deadline| deadline.set(Some(Instant::now() + timeout)));
 }
@@ -31,8 +31,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for H2Executor {
     }
 }
 
-/// Runs `stream` and drops it, which resets it, at its send deadline. The response body cannot do this: it is not polled
-/// while the client's window is closed.
+/// Runs `stream` and drops it, which resets it, at its send deadline. The response body cannot do this: it is not
+/// polled while the client's window is closed.
 async fn with_send_deadline(mut stream: Pin<Box<impl Future<Output = ()>>>) {
     let deadline = poll_fn(|cx| match stream.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(None),

@@ -15,18 +15,19 @@ const MAX_FIELDS: usize = 100;
 const MAX_STREAMS: u32 = 100;
 /// The least that a peer may always send on a stream (RFC 9113 section 6.9.2), and the default of `MAX_BODY_BYTES`.
 const STREAM_WINDOW: u32 = 65_535;
-/// Every stream's window at once, so that bodies which are not read yet, for want of a signing key for example, block no
+/// Every stream's window at once, so that unread bodies, such as those of requests that wait for a signing key, block no
 /// other stream of a connection that an ingress shares among its clients. It takes no more RAM than a smaller one: only
-/// requests in flight have unread bodies, so there are at most `MAX_REQUESTS_IN_FLIGHT` such windows, whatever the number of
-/// connections.
+/// requests in flight have unread bodies, so there are at most `MAX_REQUESTS_IN_FLIGHT` such windows, whatever the
+/// number of connections.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Bytes of a response that are buffered per stream while its client does not read: the response to the longest body by
 /// default.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// Limit on streams that were reset before hyper accepted them: a burst of HEADERS and RST_STREAM in one read
-/// (CVE-2023-44487). It is h2's default. Streams that are reset later are not counted; they end with their task. The limit on
-/// resets by the server stays at h2's default of 1024 per connection (RUSTSEC-2024-0003), because h2 counts there, too, what
-/// was on its way to a stream whose response was early: a healthy connection of many clients has hundreds of them.
+/// (CVE-2023-44487). It is h2's default. Streams that are reset later are not counted; they end with their task. The
+/// limit on resets by the server stays at h2's default of 1024 per connection (RUSTSEC-2024-0003), because h2 counts
+/// there, too, what was on its way to a stream whose response was early: a healthy connection of many clients has
+/// hundreds of them.
 const MAX_PENDING_RESETS: usize = 20;
 
 /// hyper's connection builders, with the limits set.
@@ -65,8 +66,8 @@ fn builder() -> Builder<H2Executor> {
     builder
 }
 
-/// Rejects request heads that hyper accepts but should not. The response has an empty body and closes the connection, as
-/// hyper's own response to a parse error does.
+/// Rejects request heads that hyper accepts but should not. The response has an empty body and closes the connection,
+/// as hyper's own response to a parse error does.
 pub(super) fn rejection(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     let fields = headers
@@ -81,8 +82,8 @@ pub(super) fn rejection(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
     if headers.get_all(HOST).iter().nth(1).is_some() {
         return Some(StatusCode::BAD_REQUEST);
     }
-    // hyper accepts any list that ends in `chunked`, and decodes that coding only. A proxy in front may see another end of
-    // such a body.
+    // hyper accepts any list that ends in `chunked`, and decodes that coding only. A proxy in front may see another end
+    // of such a body.
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_unambiguous = match (codings.next(), codings.next()) {
         (None, _) => true,

@@ -1,5 +1,5 @@
-//! The socket of a connection: records in its [`ConnectionState`] what it reads and writes, and closes so that the client
-//! receives the last response.
+//! The socket of a connection: records in its [`ConnectionState`] what it reads and writes, and closes so that the
+//! client receives the last response.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Result};
 use std::pin::Pin;
@@ -15,13 +15,14 @@ use tokio_util::task::TaskTracker;
 use super::connection_state::ConnectionState;
 use crate::lifecycle::{CountGuard, Drain};
 
-/// Limits of a lingering close, which reads and discards what the client still sends. Closing a socket with unread bytes
-/// resets the connection, and a reset overtakes the response: a client that is still sending the body of a rejected request
-/// would see a broken pipe instead of the rejection.
+/// Limits of a lingering close, which reads and discards what the client still sends. Closing a socket with unread
+/// bytes resets the connection, and a reset overtakes the response: a client that is still sending the body of a
+/// rejected request would see a broken pipe instead of the rejection.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// The first bytes of an HTTP/2 client (RFC 9113 section 3.4). Until all of them have arrived, the head timeout applies.
+/// The first bytes of an HTTP/2 client (RFC 9113 section 3.4). Until all of them have arrived, the head timeout
+/// applies.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A TCP stream that records its reads and writes.

@@ -1,8 +1,8 @@
 //! Detects the protocol of a connection from its first bytes: HTTP/1.1, or possibly HTTP/2.
 //!
-//! hyper-util's detection alone would work, but takes more memory: it reads the first bytes and puts them back in front of
-//! the others, whereupon hyper doubles the buffer of every HTTP/1.1 connection to 16 KiB. Here the bytes are peeked at in
-//! the socket, and nothing of hyper is allocated until they arrive.
+//! hyper-util's detection alone would work, but takes more memory: it reads the first bytes and puts them back in front
+//! of the others, whereupon hyper doubles the buffer of every HTTP/1.1 connection to 16 KiB. Here the bytes are peeked
+//! at in the socket, and nothing of hyper is allocated until they arrive.
 
 use std::mem;
 use std::pin::Pin;

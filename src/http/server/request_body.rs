@@ -1,7 +1,7 @@
 //! The body of a request, as the server passes it to the routes.
 //!
-//! It differs from hyper's body in two ways: it records whether all of it was read, and it ends with [`ShutdownInterrupted`]
-//! when a shutdown waits no longer for it.
+//! Unlike hyper's body, it records whether all of it was read, and it ends with [`ShutdownInterrupted`] once a shutdown
+//! no longer waits for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -97,5 +97,38 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::{BUFFERED_BODY_GRACE, interruption};
+    use crate::lifecycle::Drain;
+
+    const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_interrupted_at_the_closing_deadline_but_not_within_the_grace() {
+        let drain = Drain::new(CLOSING_TIMEOUT);
+        let _pending = drain.count_pending();
+        let mut interrupted = Box::pin(interruption(drain.clone()));
+        let hour = Duration::from_secs(3600);
+        assert!(timeout(hour, &mut interrupted).await.is_err(), "no shutdown");
+        assert_eq!(drain.complete_pending(), 0, "incomplete while it is awaited");
+
+        let began = Instant::now();
+        drain.begin_closing();
+        interrupted.await;
+        assert!(began.elapsed() >= CLOSING_TIMEOUT);
+        assert!(began.elapsed() < CLOSING_TIMEOUT + BUFFERED_BODY_GRACE);
+        assert_eq!(drain.complete_pending(), 1, "no longer awaited");
+
+        let began = Instant::now();
+        interruption(drain).await;
+        assert!(began.elapsed() >= BUFFERED_BODY_GRACE, "it is past the deadline");
     }
 }

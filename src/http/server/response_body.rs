@@ -16,7 +16,8 @@ use super::connection_state::ResponseGuard;
 use super::h2_executor::set_send_timeout;
 use crate::lifecycle::CountGuard;
 
-/// How long a client may take to read the response to a shed request: nothing else limits the number of these responses.
+/// How long a client may take to read the response to a shed request: nothing else limits the number of these
+/// responses.
 const SHED_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An extension of a response: the permit of its request among the requests in flight.
@@ -30,8 +31,9 @@ pub(in super::super) enum InFlightPermit {
 
 /// Holds its guards until the last byte is on its way to the socket, or the client has disconnected.
 ///
-/// On HTTP/2, h2 takes a whole frame as soon as the window admits its first byte, and drops the body with the last frame.
-/// That frame is therefore a single byte: a client whose window admits it has a window for the complete response.
+/// On HTTP/2, h2 takes a whole frame as soon as the window admits its first byte, and drops the body with the last
+/// frame. That frame is therefore a single byte: a client whose window admits it has a window for the complete
+/// response.
 pub(super) struct ResponseBody {
     body: Body,
     splits_last_byte: bool,
