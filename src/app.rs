@@ -1,6 +1,8 @@
-//! The application: everything built from the configuration, both listeners bound, run until told to stop.
+//! The application: builds everything from the configuration, binds both listeners and runs until the shutdown is
+//! complete.
 
-use std::collections::HashMap;
+mod background;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,14 +10,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::background::Background;
 use crate::auth::{AuthError, Verifier};
 use crate::config::{self, Auth, Config};
-use crate::http::server::{self, Server, Times};
-use crate::http::{self, Page, Parts, Public, Readiness};
+use crate::http::server::{self, Server, Timeouts};
+use crate::http::{self, AppState, AppStateInner, Page, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::ShoutService;
@@ -23,17 +25,19 @@ use crate::shoutcloud::Shoutcloud;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{ExporterBuildError, Tracing};
 
-/// For a connection without a complete request, once the process stops.
-const LAST_CALL: Duration = Duration::from_secs(1);
-/// What the admin listener's last answers may take, once nothing else is left.
-const LAST_SCRAPE: Duration = Duration::from_millis(500);
-/// For requests that were cut off to be gone.
-const LAST_DROP: Duration = Duration::from_millis(200);
-/// What sending the last spans may take. With the last scrape and the last lines (`log::FLUSH`) it is 3 s, which is what whoever
-/// kills the process leaves.
-const LAST_SPANS: Duration = Duration::from_millis(1500);
+pub use self::background::TaskEnded;
 
-/// The application, bound and not yet running.
+/// How long a connection without a complete request stays open once the public listener closes.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time limit for in-progress scrapes after the public listener has closed.
+const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to wait for aborted requests to finish dropping.
+const ABORT_TIMEOUT: Duration = Duration::from_millis(200);
+/// Time limit for sending the remaining spans. Together with `SCRAPE_TIMEOUT` and the flush of the log (`log::FLUSH`)
+/// it is 3 s, which is the part of the termination grace period that is reserved for them.
+const SPAN_FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The application: its listeners are bound, and it does not run yet.
 pub struct Application {
     public: Server,
     admin: Server,
@@ -45,20 +49,20 @@ pub struct Application {
     metrics: Arc<Metrics>,
 }
 
-/// Why the application cannot start.
+/// Reasons why the application cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port is taken, say.
+    /// A listener cannot be bound: the port is taken, for example.
     #[error("cannot listen on {address} ({variable}): {source}; free the port or set {variable} to another")]
     Bind {
-        /// The variable that says where.
+        /// The variable that configures the address.
         variable: &'static str,
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// No certificate store, say.
+    /// An HTTP client cannot be built: the certificate store is missing, for example.
     #[error("cannot build an HTTP client: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
     Client(#[from] reqwest::Error),
     /// What spans would be sent by.
@@ -66,15 +70,15 @@ pub enum StartError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// Why a stop was not a clean one.
+/// Reasons why a shutdown was not clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unclean {
-    /// At the end of `SHUTDOWN_TIMEOUT`.
+pub enum ShutdownError {
+    /// This number of requests was still pending at the end of `SHUTDOWN_TIMEOUT`.
     #[error("{0} complete requests were cut off at the end of SHUTDOWN_TIMEOUT")]
     CutOff(usize),
-    /// One that should run as long as the process does; its end was what began the stop.
-    #[error("a task of the service ended by itself: {0}")]
-    TaskEnded(&'static str),
+    /// The end of a task that runs as long as the process started the shutdown.
+    #[error(transparent)]
+    TaskEnded(#[from] TaskEnded),
 }
 
 impl Application {
@@ -96,14 +100,14 @@ impl Application {
             .transpose()?
             .map(Arc::new);
         let quotas = config.rate_limit.as_ref().map(Quotas::new).map(Arc::new);
-        let (drain, drain_admin) = (Drain::new(LAST_CALL), Drain::new(Duration::ZERO));
+        let (drain, drain_admin) = (Drain::new(CLOSING_TIMEOUT), Drain::new(Duration::ZERO));
         let readiness = Readiness::new(verifier.clone(), drain.clone());
 
         let mut background = Background::default();
-        background.spawn_dispensable("metrics upkeep", Arc::clone(&metrics).run_upkeep());
-        background.spawn_dispensable("runtime metrics", metrics.report_runtime());
+        background.spawn_best_effort("metrics upkeep", Arc::clone(&metrics).run_upkeep());
+        background.spawn_best_effort("runtime metrics", metrics.report_runtime());
         if let Some(exports) = exports {
-            background.spawn_dispensable("span export", exports.run());
+            background.spawn_best_effort("span export", exports.run());
         }
         if let Some(verifier) = &verifier {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
@@ -112,8 +116,8 @@ impl Application {
             background.spawn("quota upkeep", Arc::clone(quotas).evict_idle());
         }
 
-        let public = http::public_routes(Public::from(Parts {
-            shouter: ShoutService::new(
+        let public = http::public_routes(AppState::from(AppStateInner {
+            shout_service: ShoutService::new(
                 Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?,
                 config.shoutcloud.deadline,
                 &config.shout,
@@ -126,21 +130,20 @@ impl Application {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Page::new(config),
-            drain: drain.clone(),
+            page: Page::new(config).into(),
         }));
         let admin = http::admin_routes(readiness, Arc::clone(&metrics));
-        let times = Times {
+        let timeouts = Timeouts {
             head: config.http.header_read_timeout,
             idle: config.http.idle_timeout,
         };
         let listener = bind("HTTP_ADDR", config.http.http_addr)?;
-        let public = Server::new(listener, public, times, drain.clone())
+        let public = Server::new(listener, public, timeouts, drain.clone())
             .with_max_connections(config.http.max_connections);
         let listener = bind("ADMIN_ADDR", config.http.admin_addr)?;
         Ok(Self {
             public,
-            admin: Server::new(listener, admin, times, drain_admin.clone()),
+            admin: Server::new(listener, admin, timeouts, drain_admin.clone()),
             lifecycle: config.lifecycle.clone(),
             background,
             tracing,
@@ -150,26 +153,28 @@ impl Application {
         })
     }
 
-    /// What is recorded.
+    /// Returns the metrics of the process.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Where the public listener is.
+    /// Returns the address of the public listener.
     pub fn public_addr(&self) -> io::Result<SocketAddr> {
         self.public.local_addr()
     }
 
-    /// Where the admin listener is.
+    /// Returns the address of the admin listener.
     pub fn admin_addr(&self) -> io::Result<SocketAddr> {
         self.admin.local_addr()
     }
 
-    /// Serves until `stop` is cancelled and the stop is over: unready at once, still serving for the grace, then no new
-    /// connections and at most the timeout for requests in flight. The admin listener answers until the last of them.
+    /// Serves until `stop` is cancelled and the shutdown is complete. Readiness fails at once; the public listener
+    /// serves for the grace period, then accepts no more connections and has the shutdown timeout for requests in
+    /// flight. The admin listener closes last.
     ///
-    /// A task that ends by itself begins a stop too: without its keys' refresh, say, a replica would go bad unnoticed.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Unclean> {
+    /// The unexpected end of a critical task also starts a shutdown: without the key refresh, for example, a replica
+    /// would degrade unnoticed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ShutdownError> {
         let Self {
             public,
             admin,
@@ -184,8 +189,8 @@ impl Application {
         let mut public = tokio::spawn(public.run());
         let mut outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            ended = background.ended() => Err(Unclean::TaskEnded(ended)),
-            _ = &mut public => Err(Unclean::TaskEnded("public listener")),
+            ended = background.critical_task_ended() => Err(ended.into()),
+            _ = &mut public => Err(TaskEnded("public listener").into()),
         };
         if let Err(error) = outcome {
             tracing::error!(
@@ -193,7 +198,7 @@ impl Application {
                 event.kind = "event",
                 event.outcome = "failure",
                 error.message = %error,
-                "stopping because of a fault"
+                "shutting down because of a fault"
             );
         }
         drain.begin();
@@ -204,91 +209,37 @@ impl Application {
             lifecycle.grace
         );
         tokio::time::sleep(lifecycle.grace).await;
-        drain.make_last_call();
+        drain.begin_closing();
         if !public.is_finished() && timeout(lifecycle.timeout, &mut public).await.is_err() {
-            let cut_off = drain.complete_and_unanswered();
+            let cut_off = drain.complete_pending();
             public.abort();
-            // Each connection is dropped by the thread that served it, and a request's span and line end with it.
+            // Each connection is dropped by the thread that served it, which ends its requests' spans and log lines.
             let dropped = async {
-                while drain.complete_and_unanswered() > 0 {
+                while drain.complete_pending() > 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             };
-            _ = timeout(LAST_DROP, dropped).await;
+            _ = timeout(ABORT_TIMEOUT, dropped).await;
             if cut_off > 0 {
-                let unclean = Unclean::CutOff(cut_off);
+                let error = ShutdownError::CutOff(cut_off);
                 tracing::warn!(
                     event.action = "stop",
                     event.kind = "event",
                     event.outcome = "failure",
                     shoutback.stop.cut_off = cut_off,
-                    "{unclean}"
+                    "{error}"
                 );
-                outcome = outcome.and(Err(unclean));
+                outcome = outcome.and(Err(error));
             }
         }
-        drain_admin.make_last_call();
-        // A scrape that is under way may end; one that hangs is not waited for.
-        _ = timeout(LAST_SCRAPE, background.finished("admin listener")).await;
-        // Last: whatever was done until here may have a span.
-        if !tracing.flush(LAST_SPANS).await {
+        drain_admin.begin_closing();
+        _ = timeout(SCRAPE_TIMEOUT, background.finished("admin listener")).await;
+        // Last, because everything before may have recorded a span.
+        if !tracing.flush(SPAN_FLUSH_TIMEOUT).await {
             tracing::warn!(event.action = "stop", "the last spans could not be sent in time");
         }
         outcome
-    }
-}
-
-/// Tasks that run as long as the process does. They end when this is dropped.
-#[derive(Default)]
-struct Background {
-    tasks: JoinSet<()>,
-    names: HashMap<task::Id, (&'static str, Importance)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Importance {
-    /// Without it the service goes bad.
-    Vital,
-    /// Without it less can be seen of the service, which is no reason to stop.
-    Dispensable,
-}
-
-impl Background {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(task).id();
-        self.names.insert(id, (name, Importance::Vital));
-    }
-
-    fn spawn_dispensable(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(task).id();
-        self.names.insert(id, (name, Importance::Dispensable));
-    }
-
-    /// Waits until a vital one ends, by a panic or otherwise, and returns its name.
-    async fn ended(&mut self) -> &'static str {
-        loop {
-            let ended = match self.tasks.join_next_with_id().await {
-                Some(Ok((id, ()))) => self.names.remove(&id),
-                Some(Err(error)) => self.names.remove(&error.id()),
-                None => std::future::pending().await,
-            };
-            match ended {
-                Some((name, Importance::Vital)) => return name,
-                Some((name, Importance::Dispensable)) => {
-                    let error = Unclean::TaskEnded(name);
-                    tracing::error!(event.action = "stop", event.kind = "event", error.message = %error, "less can be seen until a restart");
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Waits until the one of this name has ended.
-    async fn finished(&mut self, name: &'static str) {
-        while self.names.values().any(|(running, _)| *running == name) {
-            self.ended().await;
-        }
     }
 }
 
@@ -304,22 +255,11 @@ fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, Star
 mod tests {
     use tokio_util::sync::CancellationToken;
 
-    use super::{Application, Background, Unclean};
+    use super::{Application, TaskEnded};
     use crate::config::{Config, Environment};
 
     #[tokio::test]
-    async fn a_task_that_ends_or_panics_is_named() {
-        let mut background = Background::default();
-        background.spawn("for ever", std::future::pending());
-        background.spawn("panics", async { panic!("as it should") });
-        assert_eq!(background.ended().await, "panics");
-        background.spawn_dispensable("is not needed", async { panic!("as it should") });
-        background.spawn("ends", async { tokio::task::yield_now().await });
-        assert_eq!(background.ended().await, "ends");
-    }
-
-    #[tokio::test]
-    async fn a_task_that_ends_stops_the_application_with_an_error() {
+    async fn a_critical_task_that_panics_shuts_the_application_down() {
         let environment = Environment::from([
             ("AUTH_MODE", "disabled"),
             ("HTTP_ADDR", "127.0.0.1:0"),
@@ -330,8 +270,8 @@ mod tests {
         let mut application = Application::bind(&config).await.expect("ports are free");
         application
             .background
-            .spawn("a task", async { panic!("as it should") });
+            .spawn("a task", async { panic!("on purpose") });
         let outcome = application.run(CancellationToken::new()).await;
-        assert_eq!(outcome, Err(Unclean::TaskEnded("a task")));
+        assert_eq!(outcome, Err(TaskEnded("a task").into()));
     }
 }

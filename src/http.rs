@@ -77,8 +77,6 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::body::Body;
     use http::Request;
     use http_body_util::BodyExt as _;
@@ -113,7 +111,6 @@ mod tests {
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             page: Page::new(&config),
-            drain: Drain::new(Duration::ZERO),
         })
     }
 

@@ -1,5 +1,7 @@
-//! The process's life: signals, of which the first asks it to stop and the second ends it at once, and how far a stop has
-//! come.
+//! Signals of the process and the phases of a graceful shutdown.
+//!
+//! The first signal starts the shutdown, the second one ends the process at once. [`Drain`] is the state that a
+//! listener, its connections and the readiness probe share during a shutdown.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +19,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on; until then a signal ends the process.
+    /// Installs the handlers. Before this call a signal has its default effect.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -34,56 +36,56 @@ impl Signals {
     }
 }
 
-/// How far the stop of a listener and its connections has come.
+/// Phase of the shutdown of a listener and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Not begun.
+    /// No shutdown has started.
     Serving,
-    /// Every request is served, on new connections too; each answer tells its client to go elsewhere.
+    /// Every request is served, on new connections too; responses ask the client to open another connection.
     Draining,
-    /// The listener is closed; what is not a complete request by `Drain::last_call_ends` is given up.
-    LastCall,
-    /// What is still under way is cut off.
-    Cut,
+    /// The listener is closed; requests that are incomplete at `Drain::closing_deadline` are aborted.
+    Closing,
+    /// The remaining requests are aborted.
+    Aborting,
 }
 
 impl Phase {
-    /// The one after it.
+    /// Returns the phase after this one.
     #[must_use]
     pub fn next(self) -> Self {
         match self {
             Self::Serving => Self::Draining,
-            Self::Draining => Self::LastCall,
-            Self::LastCall | Self::Cut => Self::Cut,
+            Self::Draining => Self::Closing,
+            Self::Closing | Self::Aborting => Self::Aborting,
         }
     }
 }
 
-/// The stop of a listener and its connections. Cheap to clone; all clones are the same stop.
+/// Shutdown state of a listener and its connections. Cheap to clone; all clones share the state.
 #[derive(Clone)]
-pub struct Drain(Arc<Stop>);
+pub struct Drain(Arc<DrainState>);
 
-struct Stop {
+struct DrainState {
     draining: CancellationToken,
-    last_call: CancellationToken,
-    cut: CancellationToken,
-    /// For a connection to come up with a complete request, once the last call is made.
-    patience: Duration,
-    last_call_ends: OnceLock<Instant>,
-    unanswered: AtomicUsize,
+    closing: CancellationToken,
+    aborting: CancellationToken,
+    closing_timeout: Duration,
+    closing_deadline: OnceLock<Instant>,
+    pending: AtomicUsize,
     incomplete: AtomicUsize,
 }
 
 impl Drain {
-    /// One that has not begun. After the last call a connection has `patience` to come up with a complete request.
-    pub fn new(patience: Duration) -> Self {
-        Self(Arc::new(Stop {
+    /// Creates a drain in [`Phase::Serving`]. `closing_timeout` is the time that a connection has, once
+    /// [`Phase::Closing`] begins, until a complete request has arrived on it.
+    pub fn new(closing_timeout: Duration) -> Self {
+        Self(Arc::new(DrainState {
             draining: CancellationToken::new(),
-            last_call: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            patience,
-            last_call_ends: OnceLock::new(),
-            unanswered: AtomicUsize::new(0),
+            closing: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+            closing_timeout,
+            closing_deadline: OnceLock::new(),
+            pending: AtomicUsize::new(0),
             incomplete: AtomicUsize::new(0),
         }))
     }
@@ -93,91 +95,88 @@ impl Drain {
         self.0.draining.cancel();
     }
 
-    /// Begins [`Phase::LastCall`].
-    pub fn make_last_call(&self) {
+    /// Begins [`Phase::Closing`]. Further calls do not move the deadline.
+    pub fn begin_closing(&self) {
         self.begin();
         self.0
-            .last_call_ends
-            .get_or_init(|| Instant::now() + self.0.patience);
-        self.0.last_call.cancel();
+            .closing_deadline
+            .get_or_init(|| Instant::now() + self.0.closing_timeout);
+        self.0.closing.cancel();
     }
 
-    /// Begins [`Phase::Cut`].
-    pub fn cut(&self) {
-        self.make_last_call();
-        self.0.cut.cancel();
+    /// Begins [`Phase::Aborting`].
+    pub fn abort(&self) {
+        self.begin_closing();
+        self.0.aborting.cancel();
     }
 
-    /// Whether it has begun.
+    /// Returns whether the shutdown has started.
     pub fn has_begun(&self) -> bool {
         self.0.draining.is_cancelled()
     }
 
-    /// When a request that is not complete is given up; `None` before the last call.
-    pub fn last_call_ends(&self) -> Option<Instant> {
-        self.0.last_call_ends.get().copied()
+    /// Returns when an incomplete request is aborted; `None` before [`Phase::Closing`].
+    pub fn closing_deadline(&self) -> Option<Instant> {
+        self.0.closing_deadline.get().copied()
     }
 
-    /// For a connection to come up with a complete request, once the last call is made.
-    pub fn patience(&self) -> Duration {
-        self.0.patience
+    /// Returns the time from the start of [`Phase::Closing`] to [`Drain::closing_deadline`].
+    pub fn closing_timeout(&self) -> Duration {
+        self.0.closing_timeout
     }
 
-    /// Waits for [`Drain::last_call_ends`], however long that takes.
-    pub async fn last_call_over(&self) {
-        self.0.last_call.cancelled().await;
-        if let Some(end) = self.last_call_ends() {
-            sleep_until(end).await;
+    /// Waits until [`Drain::closing_deadline`] has passed; for ever if there is no shutdown.
+    pub async fn closing_deadline_passed(&self) {
+        self.0.closing.cancelled().await;
+        if let Some(deadline) = self.closing_deadline() {
+            sleep_until(deadline).await;
         }
     }
 
-    /// Ends when the phase after `phase` begins; at once if it has begun.
-    pub fn leaves(&self, phase: Phase) -> WaitForCancellationFutureOwned {
+    /// Returns a future that is ready once the phase after `phase` has begun.
+    pub fn phase_ended(&self, phase: Phase) -> WaitForCancellationFutureOwned {
         let token = match phase {
             Phase::Serving => &self.0.draining,
-            Phase::Draining => &self.0.last_call,
-            Phase::LastCall | Phase::Cut => &self.0.cut,
+            Phase::Draining => &self.0.closing,
+            Phase::Closing | Phase::Aborting => &self.0.aborting,
         };
         token.clone().cancelled_owned()
     }
 
-    /// Counts a request that is not answered yet, as long as the guard lives.
-    pub fn unanswered(&self) -> Counted {
-        Counted::new(self, |stop| &stop.unanswered)
+    /// Counts a request whose response is not sent yet, while the guard lives.
+    pub fn count_pending(&self) -> CountGuard {
+        CountGuard::new(self, |state| &state.pending)
     }
 
-    /// Counts an unanswered request whose body is still arriving, as long as the guard lives.
-    pub fn incomplete(&self) -> Counted {
-        Counted::new(self, |stop| &stop.incomplete)
+    /// Counts a pending request whose body is still arriving, while the guard lives.
+    pub fn count_incomplete(&self) -> CountGuard {
+        CountGuard::new(self, |state| &state.incomplete)
     }
 
-    /// How many complete requests are unanswered.
-    pub fn complete_and_unanswered(&self) -> usize {
+    /// Returns the number of pending requests that have arrived completely.
+    pub fn complete_pending(&self) -> usize {
         let incomplete = self.0.incomplete.load(Ordering::Acquire);
-        self.0
-            .unanswered
-            .load(Ordering::Acquire)
-            .saturating_sub(incomplete)
+        self.0.pending.load(Ordering::Acquire).saturating_sub(incomplete)
     }
 }
 
-/// Something under way, counted until this is dropped.
-pub struct Counted {
-    stop: Arc<Stop>,
-    counter: fn(&Stop) -> &AtomicUsize,
+/// Increments a counter of a [`Drain`] and decrements it when dropped.
+pub struct CountGuard {
+    state: Arc<DrainState>,
+    counter: fn(&DrainState) -> &AtomicUsize,
 }
 
-impl Counted {
-    fn new(drain: &Drain, counter: fn(&Stop) -> &AtomicUsize) -> Self {
-        let stop = Arc::clone(&drain.0);
-        counter(&stop).fetch_add(1, Ordering::AcqRel);
-        Self { stop, counter }
+impl CountGuard {
+    fn new(drain: &Drain, counter: fn(&DrainState) -> &AtomicUsize) -> Self {
+        let state = Arc::clone(&drain.0);
+        counter(&state).fetch_add(1, Ordering::AcqRel);
+        Self { state, counter }
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
-        (self.counter)(&self.stop).fetch_sub(1, Ordering::AcqRel);
+        (self.counter)(&self.state).fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -190,43 +189,43 @@ mod tests {
     use super::{Drain, Phase};
 
     #[tokio::test]
-    async fn a_stop_goes_forward_only_and_its_last_call_is_made_once() {
+    async fn phases_only_advance_and_the_closing_deadline_is_set_once() {
         let drain = Drain::new(Duration::from_millis(10));
         assert!(!drain.has_begun());
         drain.begin();
-        drain.leaves(Phase::Serving).await;
-        assert_eq!((drain.has_begun(), drain.last_call_ends()), (true, None));
-        drain.make_last_call();
-        let end = drain.last_call_ends().expect("it was made");
-        drain.last_call_over().await;
-        assert!(Instant::now() >= end);
-        drain.make_last_call();
-        assert_eq!(drain.last_call_ends(), Some(end));
-        drain.cut();
-        drain.leaves(Phase::LastCall).await;
+        drain.phase_ended(Phase::Serving).await;
+        assert_eq!((drain.has_begun(), drain.closing_deadline()), (true, None));
+        drain.begin_closing();
+        let deadline = drain.closing_deadline().expect("closing has begun");
+        drain.closing_deadline_passed().await;
+        assert!(Instant::now() >= deadline);
+        drain.begin_closing();
+        assert_eq!(drain.closing_deadline(), Some(deadline));
+        drain.abort();
+        drain.phase_ended(Phase::Closing).await;
     }
 
     #[tokio::test]
-    async fn a_cut_is_every_phase_at_once() {
+    async fn abort_ends_every_phase() {
         let drain = Drain::new(Duration::ZERO);
-        drain.cut();
+        drain.abort();
         let mut phase = Phase::Serving;
-        while phase != Phase::Cut {
-            drain.leaves(phase).await;
+        while phase != Phase::Aborting {
+            drain.phase_ended(phase).await;
             phase = phase.next();
         }
-        drain.last_call_over().await;
+        drain.closing_deadline_passed().await;
     }
 
     #[test]
-    fn only_complete_requests_count_as_cut_off() {
+    fn incomplete_requests_are_not_counted_as_complete() {
         let drain = Drain::new(Duration::ZERO);
-        let (first, second) = (drain.unanswered(), drain.unanswered());
-        let arriving = drain.incomplete();
-        assert_eq!(drain.complete_and_unanswered(), 1);
-        drop(arriving);
-        assert_eq!(drain.complete_and_unanswered(), 2);
+        let (first, second) = (drain.count_pending(), drain.count_pending());
+        let incomplete = drain.count_incomplete();
+        assert_eq!(drain.complete_pending(), 1);
+        drop(incomplete);
+        assert_eq!(drain.complete_pending(), 2);
         drop((first, second));
-        assert_eq!(drain.complete_and_unanswered(), 0);
+        assert_eq!(drain.complete_pending(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The process: arguments, configuration, log, application, signals, exit code.
+//! The process: command line, configuration, telemetry, application, signals, exit code.
 
 #[cfg(feature = "dev")]
 mod dev;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use shoutback::app::{Application, StartError, Unclean};
+use shoutback::app::{Application, ShutdownError, StartError};
 use shoutback::config::{Auth, Config, Environment, Loaded, Problems};
 use shoutback::lifecycle::Signals;
 use shoutback::outbound;
@@ -18,7 +18,7 @@ use shoutback::telemetry::log::{OpenError, Stream};
 use shoutback::telemetry::{self, Telemetry};
 use tokio_util::sync::CancellationToken;
 
-/// Takes a text, reverses it and returns it in capitals. Configured by environment variables alone.
+/// HTTP service that reverses a text and returns it in upper case. Configured by environment variables only.
 #[derive(Parser)]
 #[command(name = "shoutback", version)]
 struct Arguments {
@@ -28,20 +28,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service; what happens without a command
+    /// Run the service (default)
     Serve,
     /// Run the service with emulators of SHOUTCLOUD and Cognito on this machine
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
-    /// Check the configuration: every problem is printed; exit code 0 or 2
+    /// Check the configuration and print every problem; exit code 0 or 2
     CheckConfig,
-    /// Ask the admin port whether this replica is ready: exit code 0 or 1
+    /// Query the readiness of this replica on its admin port; exit code 0 or 1
     Healthcheck,
     /// Print the OpenAPI 3.1 document
     Openapi,
 }
 
-/// Why the process ends with another exit code than 0.
+/// Errors that end the process with an exit code other than 0.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the configuration has problems:\n{0}\nrun `shoutback --help` for every variable")]
@@ -53,7 +53,7 @@ enum Failure {
     #[error(transparent)]
     Log(#[from] OpenError),
     #[error(transparent)]
-    Stop(#[from] Unclean),
+    Stop(#[from] ShutdownError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("not ready: {0}")]
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             _ = error.print();
-            // Help and version are "errors" that are none.
+            // clap reports --help and --version as errors with exit code 0.
             return if error.exit_code() == 0 {
                 ExitCode::SUCCESS
             } else {
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Unlike eprintln, it survives a stderr that is gone.
+            // Unlike eprintln!, it does not panic if stderr is closed.
             _ = writeln!(std::io::stderr(), "shoutback: {failure}");
             failure.exit_code()
         }
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), Failure> {
     let loaded = Config::load(&Environment::from_process())?;
-    // Dropped last: until then there is something to say.
+    // Dropped last so that shutdown messages are still written.
     let telemetry = telemetry::init(&loaded.config, Stream::Stdout)?;
     warn_of(&loaded);
     run(
@@ -141,14 +141,14 @@ fn dev(arguments: &dev::Arguments) -> Result<(), Failure> {
     )
 }
 
-/// Where a running application listens.
+/// The addresses that the application listens on.
 #[derive(Clone, Copy)]
 struct Addresses {
     public: SocketAddr,
     admin: SocketAddr,
 }
 
-/// Runs an application until a signal stops it. `started` runs beside it, once it is bound.
+/// Runs an application until a signal stops it. Once it is bound, `started` runs concurrently.
 fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
     telemetry: &Telemetry,
     bind: impl Future<Output = Result<Application, Failure>>,
@@ -187,7 +187,8 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
                 () = signals.next() => {
                     if stop.is_cancelled() {
                         tracing::warn!(event.action = "stop", event.kind = "event", "a second signal: ending at once");
-                        return Err(std::io::Error::other("ended by a second signal before the stop was over").into());
+                        let error = "a second signal ended the process before the shutdown was complete";
+                        return Err(std::io::Error::other(error).into());
                     }
                     stop.cancel();
                 }
@@ -206,7 +207,7 @@ fn warn_of(loaded: &Loaded) {
         tracing::warn!(
             event.action = "configuration",
             event.kind = "event",
-            "AUTH_MODE=disabled: everybody is let in, as the client anonymous"
+            "AUTH_MODE=disabled: every request is accepted, as the client anonymous"
         );
     }
 }
@@ -232,33 +233,33 @@ fn healthcheck() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(ask_readiness(reachable(address)))
+    runtime.block_on(query_readiness(reachable(address)))
 }
 
-/// Asks `/readyz` once.
-async fn ask_readiness(admin: SocketAddr) -> Result<(), Failure> {
-    let unhealthy = |reason: String| Failure::Unhealthy(reason);
-    let ask = async {
+/// Queries `/readyz` once.
+async fn query_readiness(admin: SocketAddr) -> Result<(), Failure> {
+    let query = async {
         let client = outbound::client().timeout(Duration::from_secs(3)).build()?;
         let response = client.get(format!("http://{admin}/readyz")).send().await?;
         Ok::<_, reqwest::Error>((response.status(), response.text().await?))
     };
-    match ask.await {
+    match query.await {
         Ok((status, _)) if status.is_success() => Ok(()),
-        Ok((status, body)) => Err(unhealthy(format!("{status} {body}"))),
-        Err(error) => Err(unhealthy(outbound::innermost(&error))),
+        Ok((status, body)) => Err(Failure::Unhealthy(format!("{status} {body}"))),
+        Err(error) => Err(Failure::Unhealthy(outbound::innermost(&error))),
     }
 }
 
 #[cfg(feature = "dev")]
 async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
-    let asking = async {
-        while ask_readiness(admin).await.is_err() {
+    let polling = async {
+        while query_readiness(admin).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let late = |_| Failure::Unhealthy("the service did not get its keys from the emulator".to_owned());
-    tokio::time::timeout(Duration::from_secs(10), asking)
+    let late =
+        |_| Failure::Unhealthy("the service did not fetch its signing keys from the emulator".to_owned());
+    tokio::time::timeout(Duration::from_secs(10), polling)
         .await
         .map_err(late)
 }
@@ -271,12 +272,12 @@ fn openapi() -> Result<(), Failure> {
     )
 }
 
-/// Unlike `println`, it does not panic if nobody takes what is printed.
+/// Unlike `println!`, it does not panic if stdout is closed.
 fn print(text: impl Display) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
-/// The address under which this machine reaches a listener on every address.
+/// Returns an address that reaches a listener on `address`: loopback for an unspecified IP address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -286,7 +287,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Every variable, for `--help`.
+/// Documents every environment variable, for `--help`.
 fn variables() -> String {
     let mut text = "Environment variables:\n".to_owned();
     for variable in Config::documentation() {
@@ -296,6 +297,6 @@ fn variables() -> String {
             variable.name, variable.default, variable.description, variable.accepts
         );
     }
-    text.push_str("\nExit codes: 0 a clean stop, 2 bad configuration, 1 anything else.");
+    text.push_str("\nExit codes: 0 clean shutdown, 2 invalid configuration, 1 any other error.");
     text
 }

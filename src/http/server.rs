@@ -1,17 +1,24 @@
-//! Listeners: accepts connections, serves HTTP/1.1 and cleartext HTTP/2 on them, and lets them finish at a stop.
+//! HTTP server: accepts connections, serves HTTP/1.1 and cleartext HTTP/2, and shuts both down gracefully.
+//!
+//! Unlike `axum::serve`, it limits the number of connections, applies a timeout to each state of a connection, bounds
+//! how long a client may take to read a response, and loses no request during a shutdown: see
+//! [`crate::lifecycle::Phase`].
+//!
+//! It relies on undocumented behaviour of hyper and h2: see `response_body` and `h2_executor`.
 
 mod accept;
-mod answer;
 mod connection;
-mod io;
-mod parser;
-mod protocol;
-mod request;
+mod connection_state;
+mod h2_executor;
+mod head_limits;
+mod monitored_stream;
+mod protocol_detect;
+mod request_body;
+mod response_body;
 
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,98 +33,91 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::accept::{BACKLOG, accept, is_of_one_connection, pause_after};
-use self::answer::Answer;
-use self::connection::{Activity, Watched};
-use self::io::Observed;
-use self::parser::{Builders, refused};
-use self::protocol::Chosen;
-use self::request::Arriving;
+use self::accept::{BACKLOG, accept, is_connection_error, pause_after};
+use self::connection::ConnectionTask;
+use self::connection_state::ConnectionState;
+use self::head_limits::{Builders, rejection};
+use self::monitored_stream::MonitoredStream;
+use self::protocol_detect::ProtocolDetect;
+use self::response_body::ResponseBody;
 use crate::lifecycle::{Drain, Phase};
 
 pub use self::accept::listen;
-pub(super) use self::answer::Room;
+pub use self::connection_state::Timeouts;
+pub(super) use self::request_body::ShutdownInterrupted;
+pub(super) use self::response_body::InFlightPermit;
 
-/// Out of the backlog, before the connections that are served have their turn again.
-const ACCEPTED_AT_ONCE: u32 = 32;
+/// Connections accepted from the backlog at shutdown before the task yields to the connections that are being served.
+const ACCEPT_BATCH: u32 = 32;
 
-/// How long a connection may take for what is not a handler's business.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// From the first byte (or the start of the connection) to the end of a request's head.
-    pub head: Duration,
-    /// Between two requests; an answer has to be taken in it.
-    pub idle: Duration,
-}
-
-/// A bound listener and what it serves.
+/// A bound listener and the routes that it serves.
 pub struct Server {
     listener: TcpListener,
     connections: Connections,
-    /// One for each connection that may be open; `None`: as many as come.
-    places: Option<Arc<Semaphore>>,
+    /// One permit per connection that may be open; `None`: no limit.
+    connection_permits: Option<Arc<Semaphore>>,
 }
 
-/// What every connection is made of.
+/// What every connection is created from.
 struct Connections {
     builders: Arc<Builders>,
     routes: Router,
-    times: Times,
+    timeouts: Timeouts,
     drain: Drain,
     tracker: TaskTracker,
 }
 
 impl Server {
-    /// Serves `routes` on `listener`, until `drain` has come to its last call.
-    pub fn new(listener: TcpListener, routes: Router, times: Times, drain: Drain) -> Self {
+    /// Creates a server of `routes` on `listener`, which accepts connections until `drain` enters [`Phase::Closing`].
+    pub fn new(listener: TcpListener, routes: Router, timeouts: Timeouts, drain: Drain) -> Self {
         Self {
             listener,
             connections: Connections {
                 builders: Arc::new(Builders::new()),
                 routes,
-                times,
+                timeouts,
                 drain,
                 tracker: TaskTracker::new(),
             },
-            places: None,
+            connection_permits: None,
         }
     }
 
-    /// Has at most `max` connections open; further ones wait in the backlog.
+    /// Limits the number of open connections to `max`; further ones wait in the backlog.
     #[must_use]
     pub fn with_max_connections(mut self, max: usize) -> Self {
-        self.places = Some(Arc::new(Semaphore::new(max)));
+        self.connection_permits = Some(Arc::new(Semaphore::new(max)));
         self
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Accepts until the last call, then takes what is in the backlog and waits for the last connection to end. To bound
-    /// that wait, drop the future: the connections end with it.
+    /// Accepts connections until [`Phase::Closing`], then serves the backlog and waits for the last connection to end.
+    /// To bound that wait, drop the future, which aborts the connections.
     pub async fn run(self) {
         let Self {
             listener,
             connections,
-            places,
+            connection_permits,
         } = self;
-        let _cut_on_drop = Cut(connections.drain.clone());
-        let last_call = connections.drain.leaves(Phase::Draining);
-        tokio::pin!(last_call);
+        let _abort_on_drop = AbortOnDrop(connections.drain.clone());
+        let closing = connections.drain.phase_ended(Phase::Draining);
+        tokio::pin!(closing);
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut last_call => break,
-                accepted = accept(&listener, places.as_ref()) => accepted,
+                () = &mut closing => break,
+                accepted = accept(&listener, connection_permits.as_ref()) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => connections.serve(stream, place),
+                Ok((stream, permit)) => connections.serve(stream, permit),
                 Err(error) => pause_after(&error).await,
             }
         }
-        if let Err(error) = connections.empty_backlog(listener).await {
+        if let Err(error) = connections.drain_backlog(listener).await {
             tracing::warn!(
                 event.action = "stop",
                 event.kind = "event",
@@ -131,21 +131,22 @@ impl Server {
     }
 }
 
-/// Ends the connections when it is dropped.
-struct Cut(Drain);
+/// Aborts the connections when it is dropped.
+struct AbortOnDrop(Drain);
 
-impl Drop for Cut {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.cut();
+        self.0.abort();
     }
 }
 
 impl Connections {
-    /// Closes the listener once nothing waits in its backlog: what waits there has been told by the kernel that it is
-    /// connected, and would be reset. Asked by real system calls, because tokio may not have heard of it yet.
-    async fn empty_backlog(&self, listener: TcpListener) -> Result<()> {
+    /// Accepts what is in the backlog and closes the listener: the kernel has completed the handshake of these
+    /// connections and would reset them. Makes real system calls, because tokio may not have seen the listener become
+    /// readable.
+    async fn drain_backlog(&self, listener: TcpListener) -> Result<()> {
         let listener = listener.into_std()?;
-        // As many as may wait, and no more: a flood must not keep the listener open.
+        // At most the length of the backlog: a flood must not keep the listener open.
         for accepted in 1..=BACKLOG {
             match listener.accept() {
                 Ok((stream, _)) => {
@@ -153,73 +154,78 @@ impl Connections {
                     self.serve(TcpStream::from_std(stream)?, None);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if !is_of_one_connection(&error) && self.is_past_last_call() => return Err(error),
+                Err(error) if !is_connection_error(&error) && self.is_past_closing_deadline() => {
+                    return Err(error);
+                }
                 Err(error) => pause_after(&error).await,
             }
-            if accepted % ACCEPTED_AT_ONCE == 0 {
+            if accepted % ACCEPT_BATCH == 0 {
                 yield_now().await;
             }
         }
         Err(std::io::Error::other(
-            "as many as may wait came, and more may have come since",
+            "accepted as many connections as the backlog holds, and more may have arrived",
         ))
     }
 
-    fn is_past_last_call(&self) -> bool {
+    fn is_past_closing_deadline(&self) -> bool {
         self.drain
-            .last_call_ends()
-            .is_none_or(|end| Instant::now() >= end)
+            .closing_deadline()
+            .is_none_or(|deadline| Instant::now() >= deadline)
     }
 
-    fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
-        // An answer is written at once, so there is nothing for Nagle's algorithm to wait for.
+    fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
+        // A response is written at once, so Nagle's algorithm has nothing to wait for.
         _ = stream.set_nodelay(true);
-        let activity = Activity::new();
-        let io = Observed::new(
+        let state = ConnectionState::new();
+        let stream = MonitoredStream::new(
             stream,
-            activity.clone(),
+            state.clone(),
             self.drain.clone(),
             self.tracker.clone(),
-            place,
+            permit,
         );
-        let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), activity.clone());
-        let idle = self.times.idle;
+        let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), state.clone());
+        let idle = self.timeouts.idle;
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let request_began = requests.request_began();
-            let unanswered = drain.unanswered();
-            let drain = drain.clone();
+            let guard = requests.begin_request();
+            let pending = drain.count_pending();
             let version = request.version();
-            let refused = refused(request.uri(), request.headers());
-            let request = Arriving::wrap(request, &requests);
-            let answer = refused.is_none().then(|| routes.clone().call(request));
+            let rejection = rejection(request.uri(), request.headers());
+            let request = request_body::wrap(request, &requests, &drain);
+            let response = rejection.is_none().then(|| routes.clone().call(request));
+            let drain = drain.clone();
             async move {
-                let mut response = match answer {
-                    Some(answer) => answer.await?,
+                let mut response = match response {
+                    Some(response) => response.await?,
                     None => Response::new(Body::empty()),
                 };
-                if let Some(status) = refused {
+                if let Some(status) = rejection {
                     *response.status_mut() = status;
                 }
-                if version <= Version::HTTP_11 && (refused.is_some() || drain.has_begun()) {
+                if version <= Version::HTTP_11 && (rejection.is_some() || drain.has_begun()) {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                let taken = request_began.answered();
-                let answer = Answer::wrap(response, version, idle, taken, unanswered);
-                Ok::<_, std::convert::Infallible>(answer)
+                let guard = guard.response_ready();
+                let response = ResponseBody::wrap(response, version, idle, guard, pending);
+                Ok::<_, std::convert::Infallible>(response)
             }
         });
         let builders = Arc::clone(&self.builders);
-        let open = move |io, may_be_http2| {
+        let open = move |stream, may_be_http2| {
             let builder = if may_be_http2 {
                 &builders.either
             } else {
                 &builders.http1
             };
-            builder.serve_connection(TokioIo::new(io), service).into_owned()
+            builder
+                .serve_connection(TokioIo::new(stream), service)
+                .into_owned()
         };
-        let watched = Watched::new(Chosen::new(io, open), activity, self.times, self.drain.clone());
-        self.tracker.spawn(watched);
+        let connection = ProtocolDetect::new(stream, open);
+        let task = ConnectionTask::new(connection, state, self.timeouts, self.drain.clone());
+        self.tracker.spawn(task);
     }
 }
 
@@ -232,34 +238,36 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
 
-    use super::{Server, Times, listen};
+    use super::{Server, Timeouts, listen};
     use crate::lifecycle::Drain;
 
     #[tokio::test]
-    async fn a_last_call_without_patience_serves_what_is_in_the_backlog() {
+    async fn the_backlog_is_served_without_a_closing_timeout() {
         let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let waiting: Vec<_> = (0..100)
+        let clients: Vec<_> = (0..100)
             .map(|_| {
                 let mut client = TcpStream::connect(address).expect("a connection");
                 client
                     .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-                    .expect("bytes are taken");
+                    .expect("the send buffer has space");
                 client
             })
             .collect();
-        let routes = Router::new().route("/", get(|| async { "answered" }));
-        let times = Times {
+        let routes = Router::new().route("/", get(|| async { "served" }));
+        let timeouts = Timeouts {
             head: Duration::from_secs(60),
             idle: Duration::from_secs(60),
         };
         let drain = Drain::new(Duration::ZERO);
-        drain.make_last_call();
-        Server::new(listener, routes, times, drain).run().await;
-        for mut client in waiting {
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).expect("an answer, no reset");
-            assert!(answer.ends_with("answered"), "{answer:?}");
+        drain.begin_closing();
+        Server::new(listener, routes, timeouts, drain).run().await;
+        for mut client in clients {
+            let mut response = String::new();
+            client
+                .read_to_string(&mut response)
+                .expect("a response, no reset");
+            assert!(response.ends_with("served"), "{response:?}");
         }
     }
 }

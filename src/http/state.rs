@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use super::docs::Page;
 use crate::auth::Verifier;
-use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::ShoutService;
 use crate::telemetry::metrics::Metrics;
@@ -53,8 +52,6 @@ pub struct AppStateInner {
     pub in_flight: Arc<Semaphore>,
     /// The documentation page.
     pub page: Arc<Page>,
-    /// Shutdown of the public listener.
-    pub drain: Drain,
 }
 
 impl FromRef<AppState> for Arc<Page> {

@@ -36,14 +36,14 @@ impl Bulkhead {
     /// Waits in the queue for a permit until `deadline`; fails at once if the queue is full.
     pub(super) async fn acquire(&self, deadline: Instant) -> Result<Permit<'_>, Error> {
         let capacity = self.capacity.try_acquire().map_err(|_| Error::Overloaded)?;
-        let queued = GaugeGuard::on(&self.metrics.queued);
+        let queued = GaugeGuard::increment(&self.metrics.queued);
         let acquired = timeout_at(deadline, self.in_flight.acquire()).await;
         drop(queued);
         match acquired {
             Ok(Ok(in_flight)) => Ok(Permit {
                 _in_flight: in_flight,
                 _capacity: capacity,
-                _counted: GaugeGuard::on(&self.metrics.in_flight),
+                _counted: GaugeGuard::increment(&self.metrics.in_flight),
             }),
             _ => Err(Error::Overloaded),
         }

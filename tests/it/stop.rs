@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use shoutback::app::Unclean;
+use shoutback::app::ShutdownError;
 
 use crate::api::wire::Connection;
 use crate::limits::PATIENT;
@@ -345,7 +345,7 @@ async fn an_answer_of_http_2_that_is_cut_off_halfway_is_counted() {
     taken.shout(1, &app.cognito.token(), "hi").await;
     assert_eq!(taken.answer(1).await.expect("an answer").body, "IH");
     app.begin_stop();
-    assert_eq!(app.stopped().await, Err(Unclean::CutOff(1)));
+    assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(1)));
     drop((halfway, taken));
 }
 
@@ -368,7 +368,7 @@ async fn what_is_cut_off_is_counted_and_no_clean_stop() {
     })
     .await;
     app.begin_stop();
-    assert_eq!(app.stopped().await, Err(Unclean::CutOff(2)));
+    assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(2)));
     assert_eq!(complete.rest().await, "");
     assert_eq!(streams.answer(1).await, None);
     drop(half);

@@ -12,7 +12,7 @@ pub mod rsa;
 use std::net::SocketAddr;
 
 use serde_json::{Map, Value};
-use shoutback::app::{Application, Unclean};
+use shoutback::app::{Application, ShutdownError};
 use shoutback::config::{Config, Environment};
 use shoutback_emulators::cognito;
 use shoutback_emulators::shoutcloud::{self, Behaviour};
@@ -31,7 +31,7 @@ pub struct App {
     pub cognito: cognito::Emulator,
     pub shoutcloud: shoutcloud::Emulator,
     stop: CancellationToken,
-    running: JoinHandle<Result<(), Unclean>>,
+    running: JoinHandle<Result<(), ShutdownError>>,
 }
 
 impl App {
@@ -153,7 +153,7 @@ impl App {
     }
 
     /// Waits for the end of a stop.
-    pub async fn stopped(mut self) -> Result<(), Unclean> {
+    pub async fn stopped(mut self) -> Result<(), ShutdownError> {
         (&mut self.running)
             .await
             .expect("the application ends without a panic")

@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, VARY};
 
 use super::super::caching;
 use super::super::problem::Problem;
-use super::super::server::Room;
+use super::super::server::InFlightPermit;
 use super::super::state::AppState;
 
 /// The response carries the permit until the client has received it or has disconnected.
@@ -16,7 +16,7 @@ pub(in super::super) fn load_shed(state: &AppState) -> Result<impl FnOnce(&mut R
     let permit = Arc::clone(&state.in_flight).try_acquire_owned();
     let permit = permit.map_err(|_| Overloaded)?;
     Ok(move |response: &mut Response| {
-        response.extensions_mut().insert(Room::Held(Arc::new(permit)));
+        response.extensions_mut().insert(InFlightPermit::Held(Arc::new(permit)));
     })
 }
 
@@ -31,7 +31,7 @@ impl IntoResponse for Overloaded {
             .with_header(VARY, HeaderValue::from_static("accept"))
             .with_header(caching::CACHE_STATUS, caching::NOT_REACHED)
             .into_response();
-        response.extensions_mut().insert(Room::Lacking);
+        response.extensions_mut().insert(InFlightPermit::Denied);
         response
     }
 }

@@ -1,4 +1,4 @@
-//! Takes connections from the kernel, as many as there are places for.
+//! Accepts connections from the kernel, within the limit on open connections.
 
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
@@ -9,40 +9,41 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-/// Connections that the kernel keeps for us while we do not accept: a burst of reconnecting clients, or what comes while
-/// `MAX_CONNECTIONS` are open. The kernel's own bound (`net.core.somaxconn`) is 4096 by default.
+/// Connections that the kernel queues while the process does not accept: a burst of reconnecting clients, or those that
+/// arrive while `MAX_CONNECTIONS` are open. The kernel's own limit (`net.core.somaxconn`) is 4096 by default.
 pub(super) const BACKLOG: u32 = 4096;
-/// Out of descriptors, say: to accept again at once would be a busy loop.
+/// Pause after an error such as running out of file descriptors: accepting again at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens at `address`.
+/// Binds a listener to `address`.
 pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // Or a restart would have to wait for connections of the last life to time out.
+    // Otherwise a restart would have to wait until connections of the previous process have timed out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// A place comes before a connection: one that there is no place for stays in the backlog, where it costs us nothing.
+/// Acquires a permit, then accepts a connection: without a permit a connection stays in the backlog, where it costs the
+/// process nothing.
 pub(super) async fn accept(
     listener: &TcpListener,
-    places: Option<&Arc<Semaphore>>,
+    permits: Option<&Arc<Semaphore>>,
 ) -> Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
-    let place = match places {
-        Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+    let permit = match permits {
+        Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
         None => None,
     };
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    Ok((stream, permit))
 }
 
-/// What to do before the next one, after this error.
+/// Logs `error` and pauses, unless the error concerns a single connection.
 pub(super) async fn pause_after(error: &std::io::Error) {
-    if is_of_one_connection(error) {
+    if is_connection_error(error) {
         return;
     }
     tracing::warn!(
@@ -55,9 +56,9 @@ pub(super) async fn pause_after(error: &std::io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
-/// Whether accept told of a connection that ended before we came to it. Linux hands over that connection's errors, the
-/// network's among them (accept(2)); the next one may be good.
-pub(super) fn is_of_one_connection(error: &std::io::Error) -> bool {
+/// Returns whether `error` concerns a connection that ended before it was accepted. Linux reports that connection's
+/// errors, network errors included, from accept(2); the next connection may be sound.
+pub(super) fn is_connection_error(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted
@@ -75,20 +76,20 @@ pub(super) fn is_of_one_connection(error: &std::io::Error) -> bool {
 mod tests {
     use std::io::{Error, ErrorKind};
 
-    use super::is_of_one_connection;
+    use super::is_connection_error;
 
     #[test]
-    fn an_error_of_one_connection_stops_no_accepting() {
+    fn errors_of_one_connection_differ_from_errors_of_the_listener() {
         for kind in [
             ErrorKind::ConnectionAborted,
             ErrorKind::ConnectionReset,
             ErrorKind::HostUnreachable,
         ] {
-            assert!(is_of_one_connection(&kind.into()), "{kind}");
+            assert!(is_connection_error(&kind.into()), "{kind}");
         }
         // ENFILE, EMFILE, ENOMEM.
         for code in [23, 24, 12] {
-            assert!(!is_of_one_connection(&Error::from_raw_os_error(code)), "{code}");
+            assert!(!is_connection_error(&Error::from_raw_os_error(code)), "{code}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A connection's socket: tells its [`Activity`] what comes, and closes so that the last answer arrives.
+//! The socket of a connection: records in its [`ConnectionState`] what it reads and writes, and closes so that the
+//! client receives the last response.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Result};
 use std::pin::Pin;
@@ -11,53 +12,54 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Activity;
-use crate::lifecycle::{Counted, Drain};
+use super::connection_state::ConnectionState;
+use crate::lifecycle::{CountGuard, Drain};
 
-/// How long, and how much, is read of what a client sends to a connection that was answered and closed. Closing a socket
-/// with unread bytes resets the connection, and a reset overtakes the answer: a client that is still sending the body of a
-/// request that was refused would see a broken pipe, not the refusal.
-const LINGER: Duration = Duration::from_secs(1);
+/// Limits of a lingering close, which reads and discards what the client still sends. Closing a socket with unread
+/// bytes resets the connection, and a reset overtakes the response: a client that is still sending the body of a
+/// rejected request would see a broken pipe instead of the rejection.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// What a client of HTTP/2 sends first (RFC 9113 section 3.4). Less than the whole of it is a head that did not arrive.
+/// The first bytes of an HTTP/2 client (RFC 9113 section 3.4). Until all of them have arrived, the head timeout
+/// applies.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose reads and writes are seen.
-pub(super) struct Observed {
+/// A TCP stream that records its reads and writes.
+pub(super) struct MonitoredStream {
     /// `None` only while being dropped.
     stream: Option<TcpStream>,
-    activity: Activity,
+    state: ConnectionState,
     drain: Drain,
-    /// What is still to come of the preface; `None` once it is whole, or something else came.
+    /// The bytes of the preface that have not arrived; `None` once it is complete, or after other bytes.
     preface: Option<&'static [u8]>,
-    /// Nothing more will come.
-    ended: bool,
-    /// An answer that the socket has no room for is not given yet.
-    unsent: Option<Counted>,
-    /// Where the socket's last moments are waited for.
+    /// The client has closed its side.
+    read_closed: bool,
+    /// Counts a response that waits for the socket as pending.
+    blocked_response: Option<CountGuard>,
+    /// Tracks the lingering close.
     tracker: TaskTracker,
-    /// Its place among the connections, held until the socket is closed.
-    place: Option<OwnedSemaphorePermit>,
+    /// The connection permit, held until the socket is closed.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Observed {
+impl MonitoredStream {
     pub(super) fn new(
         stream: TcpStream,
-        activity: Activity,
+        state: ConnectionState,
         drain: Drain,
         tracker: TaskTracker,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         Self {
             stream: Some(stream),
-            activity,
+            state,
             drain,
             preface: Some(HTTP2_PREFACE),
-            ended: false,
-            unsent: None,
+            read_closed: false,
+            blocked_response: None,
             tracker,
-            place,
+            permit,
         }
     }
 
@@ -65,8 +67,8 @@ impl Observed {
         Pin::new(self.stream.as_mut().expect("taken only by drop"))
     }
 
-    /// Reads by a system call. tokio asks the socket only once epoll has reported it, which may be yet to come.
-    fn look(&mut self, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+    /// Reads by a system call. tokio makes one only after epoll has reported the socket, which may be yet to come.
+    fn read_now(&mut self, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let stream = self.stream();
         match (&*SockRef::from(&*stream)).read(buf.initialize_unfilled()) {
             Ok(read) => {
@@ -78,60 +80,60 @@ impl Observed {
         }
     }
 
-    /// Whether what comes first, and is not read by this, can be the beginning of HTTP/2. The end of the stream cannot.
+    /// Peeks at the first bytes and returns whether they can begin HTTP/2. The end of the stream cannot.
     pub(super) fn poll_may_be_http2(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut bytes = [0; HTTP2_PREFACE.len()];
         let mut buf = ReadBuf::new(&mut bytes);
         let peeked = self.stream().poll_peek(cx, &mut buf);
-        if peeked.is_pending() && self.activity.looks() {
-            // Whoever reads asks the socket itself, and finds out.
+        if peeked.is_pending() && self.state.bypasses_readiness() {
+            // The read that follows bypasses readiness and finds out.
             return Poll::Ready(true);
         }
-        // A fault is met again by whoever reads.
+        // The read that follows meets an error again.
         _ = ready!(peeked);
-        let came = buf.filled();
-        Poll::Ready(!came.is_empty() && HTTP2_PREFACE.starts_with(came))
+        let first = buf.filled();
+        Poll::Ready(!first.is_empty() && HTTP2_PREFACE.starts_with(first))
     }
 
-    fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
-        // Without a request there is no answer, only HTTP/2's own frames.
-        let blocks = written.is_pending() && self.activity.was_asked();
-        if blocks != self.unsent.is_some() {
-            self.unsent = blocks.then(|| self.drain.unanswered());
-            self.activity.write_blocks(blocks);
+    fn record_write<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        // Without a request there is no response, only HTTP/2's own frames.
+        let is_blocked = written.is_pending() && self.state.had_request();
+        if is_blocked != self.blocked_response.is_some() {
+            self.blocked_response = is_blocked.then(|| self.drain.count_pending());
+            self.state.set_write_blocked(is_blocked);
         }
         written
     }
 }
 
-impl AsyncRead for Observed {
+impl AsyncRead for MonitoredStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         let mut read = self.stream().poll_read(cx, buf);
-        if read.is_pending() && self.activity.looks() {
-            read = self.look(buf);
+        if read.is_pending() && self.state.bypasses_readiness() {
+            read = self.read_now(buf);
         }
         let read = ready!(read);
-        let came = buf.filled().get(before..).unwrap_or_default();
-        if came.is_empty() {
-            self.ended = true;
+        let bytes = buf.filled().get(before..).unwrap_or_default();
+        if bytes.is_empty() {
+            self.read_closed = true;
         } else {
             if let Some(preface) = self.preface {
-                if came.starts_with(preface) {
-                    self.activity.speaks_http2();
+                if bytes.starts_with(preface) {
+                    self.state.set_http2();
                 }
-                self.preface = preface.strip_prefix(came).filter(|rest| !rest.is_empty());
+                self.preface = preface.strip_prefix(bytes).filter(|rest| !rest.is_empty());
             }
-            self.activity.bytes_came();
+            self.state.bytes_read();
         }
         Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for Observed {
+impl AsyncWrite for MonitoredStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         let written = self.stream().poll_write(cx, buf);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn poll_write_vectored(
@@ -140,7 +142,7 @@ impl AsyncWrite for Observed {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let written = self.stream().poll_write_vectored(cx, bufs);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -156,24 +158,25 @@ impl AsyncWrite for Observed {
     }
 }
 
-impl Drop for Observed {
+impl Drop for MonitoredStream {
     fn drop(&mut self) {
         if let (Some(stream), false, Ok(runtime)) = (
             self.stream.take(),
-            self.ended,
+            self.read_closed,
             tokio::runtime::Handle::try_current(),
         ) {
-            let place = self.place.take();
-            self.tracker.spawn_on(linger(stream, place), &runtime);
+            let permit = self.permit.take();
+            self.tracker.spawn_on(linger(stream, permit), &runtime);
         }
     }
 }
 
-async fn linger(mut stream: TcpStream, _place: Option<OwnedSemaphorePermit>) {
+/// Closes the sending side and discards what the client still sends, within the limits of a lingering close.
+async fn linger(mut stream: TcpStream, _permit: Option<OwnedSemaphorePermit>) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
-        // However it ends, the socket is closed then.
-        _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        // The socket is closed afterwards in any case.
+        _ = tokio::time::timeout(LINGER_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
 }
 
@@ -189,30 +192,30 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_util::task::TaskTracker;
 
-    use super::{Activity, Drain, Observed};
+    use super::{ConnectionState, Drain, MonitoredStream};
 
     #[tokio::test]
-    async fn a_look_finds_what_the_runtime_has_not_heard_of() {
+    async fn bypassing_readiness_reads_bytes_that_the_runtime_has_not_seen() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let mut client = std::net::TcpStream::connect(address).expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        let activity = Activity::new();
+        let state = ConnectionState::new();
         let drain = Drain::new(Duration::ZERO);
-        let mut socket = Observed::new(stream, activity.clone(), drain, TaskTracker::new(), None);
-        // The runtime's only thread is here: between two polls it hears of nothing.
+        let mut socket = MonitoredStream::new(stream, state.clone(), drain, TaskTracker::new(), None);
+        // The runtime's only thread runs this future, so it polls no I/O events in between.
         poll_fn(|cx| {
             let mut bytes = [0; 8];
             let mut buf = ReadBuf::new(&mut bytes);
             assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending());
-            client.write_all(b"late").expect("bytes are taken");
+            client.write_all(b"late").expect("the send buffer has space");
             assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending());
-            activity.set_looks(true);
+            state.bypass_readiness(true);
             assert!(Pin::new(&mut socket).poll_read(cx, &mut buf).is_ready());
             assert_eq!(buf.filled(), b"late");
             assert!(
                 Pin::new(&mut socket).poll_read(cx, &mut buf).is_pending(),
-                "no more"
+                "no more bytes"
             );
             Poll::Ready(())
         })
