@@ -4,11 +4,10 @@ import importlib.machinery
 import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
+from test_tools import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 LOADER = importlib.machinery.SourceFileLoader("mutants", str(TOP / "scripts/mutants"))
 mutants = importlib.util.module_from_spec(importlib.util.spec_from_loader("mutants", LOADER))
 LOADER.exec_module(mutants)
@@ -18,7 +17,7 @@ NAMES = [f"src/a.rs:{line}:1: replace + with -" for line in range(1, 6)]
 
 
 class Cargo(mutants.Runner):
-    """Answers for cargo-mutants, by target and mutant."""
+    """Stands in for cargo-mutants: its outcomes, by target and mutant."""
 
     def __init__(self, outcomes, tree):
         super().__init__("", tree, tree / "output")
