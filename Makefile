@@ -64,6 +64,14 @@ pipeline-dry-run: ## Walks a release from merge to production on this machine; A
 coverage: ## Prints how much of each part of the source the service's tests run
 	@scripts/coverage
 
+.PHONY: prose
+prose: ## Prints words and phrases that docs/style replaces by the field's; ARGS="FILE…" picks files, ARGS=--counts counts
+	@scripts/prose $(ARGS)
+
+.PHONY: mutants
+mutants: ## Tests the tests: changes the source bit by bit and prints what no test notices; MODULES="quota auth" picks, ARGS="…" are passed on
+	@scripts/mutants $(ARGS) $(MODULES)
+
 .PHONY: secrets
 secrets: ## Looks for secrets in the history
 	@scripts/secrets

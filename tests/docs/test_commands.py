@@ -52,6 +52,8 @@ EXECUTED = {
     "cargo bench --manifest-path benches/Cargo.toml --bench parts": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
     "cargo bench --manifest-path benches/Cargo.toml --bench whole 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
     "make coverage": Not("takes a build of its own with probes; the pipeline does it for each pull request"),
+    "make prose": By("docs", "tests/docs/test_prose.py", "scripts/prose"),
+    "make mutants MODULES=quota": Not("takes minutes to hours"),
     "make secrets": By("workflows", "tests/platform/workflows", "secrets"),
     "make audit": Not("its data base needs a network"),
     "make fmt": Not("would change the source; the suite `service` checks what it would do"),

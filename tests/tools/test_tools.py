@@ -205,6 +205,20 @@ def test_an_unknown_tool_is_named_with_those_there_are(machine):
     assert code == 2 and "has no tool toll" in stderr and "tool" in stderr
 
 
+def test_required_modules_are_replaced_and_c_is_compiled(machine):
+    machine.table.write_text(
+        '[tool]\ngo = ["example.test/tool"]\nversion = "1.2.3"\nmodule = "example.test/tool"\ncgo = true\n[tool.replace]\n"example.test/other" = "1.0.0"\n'
+    )
+    machine.command("cc", "")
+    machine.command("go", '[ "$1" = env ] && echo go1.26.0 && exit; echo "$CGO_ENABLED $*" >>"$HOME/calls"')
+    assert machine.run("dir", "tool")[0] == 0
+    _, edit, build = (machine.directory / "calls").read_text().splitlines()
+    assert "-require=example.test/tool@v1.2.3 -replace=example.test/other=example.test/other@v1.0.0" in edit
+    assert build.startswith("1 build -mod=mod")
+    (machine.bin / "cc").unlink()
+    assert machine.run("debian", "tool")[1] == "gcc"
+
+
 def test_each_entry_of_the_table_has_a_method():
     listed = subprocess.run([TOP / "scripts/tools", "list"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(listed) > 20

@@ -1,0 +1,86 @@
+"""scripts/mutants: what it runs on which mutants, what it stores, and its table, by a stand-in for cargo-mutants."""
+
+import importlib.machinery
+import importlib.util
+import json
+import re
+
+import pytest
+from test_tools import TOP
+
+LOADER = importlib.machinery.SourceFileLoader("mutants", str(TOP / "scripts/mutants"))
+mutants = importlib.util.module_from_spec(importlib.util.spec_from_loader("mutants", LOADER))
+LOADER.exec_module(mutants)
+
+MODULE = mutants.Module(["src/a.rs"], ["a::"], ["b::"])
+NAMES = [f"src/a.rs:{line}:1: replace + with -" for line in range(1, 6)]
+
+
+class Cargo(mutants.Runner):
+    """Stands in for cargo-mutants: its outcomes, by target and mutant."""
+
+    def __init__(self, outcomes, tree):
+        super().__init__("", tree, tree / "output")
+        self.outcomes, self.calls = outcomes, []
+
+    def cargo(self, arguments, **options):
+        target = next(argument for argument in arguments if argument.startswith("--cargo-arg=")).partition("=")[2]
+        chosen = [name for name in NAMES for argument in arguments if argument.startswith("--re=") and re.fullmatch(argument.partition("=")[2], name)]
+        self.calls.append((target, arguments[arguments.index("--") + 2 :], chosen))
+        found = [{"scenario": "Baseline", "summary": "Success"}]
+        found += [{"scenario": {"Mutant": {"name": name}}, "summary": self.outcomes[target][name]} for name in chosen if name in self.outcomes[target]]
+        (self.output / "mutants.out").mkdir()
+        (self.output / "mutants.out/outcomes.json").write_text(json.dumps({"outcomes": found}))
+        if len(found) <= len(chosen):
+            raise KeyboardInterrupt
+        return type("Done", (), {"returncode": 2})
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "OUTCOMES", tmp_path / "outcomes")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.rs").write_text("1 + 1")
+    return tmp_path
+
+
+def test_integration_tests_run_on_what_unit_tests_missed(tree):
+    unit = dict(zip(NAMES, ["CaughtMutant", "MissedMutant", "MissedMutant", "Timeout", "Unviable"], strict=True))
+    cargo, state = Cargo({"--lib": unit, "--test=it": {NAMES[1]: "CaughtMutant", NAMES[2]: "MissedMutant"}}, tree), mutants.State("a", tree)
+    mutants.run(cargo, state, NAMES, MODULE)
+    assert cargo.calls == [("--lib", ["a::"], NAMES), ("--test=it", ["b::"], NAMES[1:3])]
+    outcomes = {name: state.outcome(name) for name in NAMES}
+    assert list(outcomes.values()) == ["caught", "caught", "missed", "timeout", "unviable"]
+    assert mutants.row("a", outcomes, 120) == "| `a` | 5 | 2 | 1 | 1 | 1 | 0 | 75.0 % | 2 |"
+
+
+def test_the_next_run_has_only_survivors_until_the_file_changes(tree):
+    outcomes = {"--lib": dict.fromkeys(NAMES, "CaughtMutant") | {NAMES[0]: "MissedMutant"}, "--test=it": {NAMES[0]: "MissedMutant"}}
+    mutants.run(Cargo(outcomes, tree), mutants.State("a", tree), NAMES, MODULE)
+    again = Cargo(outcomes, tree)
+    mutants.run(again, mutants.State("a", tree), NAMES, MODULE)
+    assert [call[2] for call in again.calls] == [NAMES[:1], NAMES[:1]]
+    (tree / "src/a.rs").write_text("1 + 2")
+    changed = Cargo(outcomes, tree)
+    mutants.run(changed, mutants.State("a", tree), NAMES, MODULE)
+    assert changed.calls[0][2] == NAMES
+
+
+def test_an_interrupted_run_is_continued(tree):
+    half = Cargo({"--lib": dict.fromkeys(NAMES[:2], "CaughtMutant")}, tree)
+    with pytest.raises(KeyboardInterrupt):
+        mutants.run(half, mutants.State("a", tree), NAMES, MODULE)
+    rest = Cargo({"--lib": dict.fromkeys(NAMES, "CaughtMutant")}, tree)
+    mutants.run(rest, mutants.State("a", tree), NAMES, MODULE)
+    assert [call[2] for call in rest.calls] == [NAMES[2:]]
+
+
+@pytest.mark.parametrize("name", mutants.MODULES)
+def test_the_table_names_files_and_tests_that_exist(name):
+    module = mutants.MODULES[name]
+    for pattern in module.files:
+        assert list(TOP.glob(pattern)), pattern
+    for filter in module.unit:
+        assert any(path.is_file() for path in (TOP / f"src/{filter.removesuffix('::').replace('::', '/')}.rs",)), filter
+    for filter in module.integration:
+        assert (TOP / f"tests/it/{filter.removesuffix('::').replace('::', '/')}.rs").is_file(), filter
