@@ -36,7 +36,7 @@ use crate::telemetry::metrics::Metrics;
 
 pub use self::admin::{Readiness, routes as admin_routes};
 pub use self::docs::Page;
-pub use self::routes::openapi;
+pub use self::routes::openapi_document;
 pub use self::state::{AppState, AppStateInner};
 
 /// The names of the problems that a call to the domain may end with.

@@ -266,7 +266,7 @@ async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
 
 fn openapi() -> Result<(), Failure> {
     print(
-        shoutback::http::openapi()
+        shoutback::http::openapi_document()
             .to_pretty_json()
             .map_err(std::io::Error::other)?,
     )

@@ -20,7 +20,7 @@ use utoipa::openapi::path::PathItem;
 use super::authentication::Authenticated;
 use super::caching;
 use super::docs;
-use super::openapi;
+use super::openapi::{document, shout_operations};
 use super::problem::{Kind, Problem};
 use super::shout;
 use super::state::AppState;
@@ -54,7 +54,7 @@ pub(super) const ROUTES: [Route; 7] = [
         path: "/v1",
         allow: "OPTIONS, POST",
         access: Access::Authenticated(|| Authenticated::post(shout::shout)),
-        operations: Some(openapi::shout_operations),
+        operations: Some(shout_operations),
         responses: &[("POST", Some(200)), ("POST", None), ("OPTIONS", Some(204))],
     },
     Route {
@@ -170,8 +170,8 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
 }
 
 /// The OpenAPI document of the routes that are part of the API.
-pub fn openapi() -> OpenApi {
-    openapi::document(
+pub fn openapi_document() -> OpenApi {
+    document(
         ROUTES
             .iter()
             .filter_map(|route| Some((route.path, route.operations?()))),
@@ -179,6 +179,6 @@ pub fn openapi() -> OpenApi {
 }
 
 async fn openapi_json() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_json().expect("the document is JSON"));
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi_document().to_json().expect("the document is JSON"));
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }

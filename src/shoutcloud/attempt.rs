@@ -56,7 +56,7 @@ impl Middleware for Attempt {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let recorder = self.metrics.attempt();
+        let recorder = self.metrics.start_attempt();
         if let Some(progress) = extensions.get::<Progress>() {
             progress.record_attempt();
         }
@@ -89,7 +89,7 @@ impl Middleware for Attempt {
             .unwrap_or(Err(timeout_error));
         let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
         attempt_span::end(span, labels);
-        recorder.end(labels);
+        recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;
         // With the URL, since reqwest would otherwise parse a placeholder URL for each response.
         let response = http::Response::builder()

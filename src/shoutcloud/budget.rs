@@ -19,7 +19,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Creates a budget that starts with `reserve` retries, its capacity.
-    pub(super) fn new(reserve: u32, deposit_per_call: Share, gauge: Gauge) -> Self {
+    pub(super) fn new(reserve: u32, deposit_per_call: Ratio, gauge: Gauge) -> Self {
         let capacity = u64::from(reserve) * RETRY_COST;
         gauge.set(f64::from(reserve));
         Self {
@@ -62,7 +62,7 @@ mod tests {
 
     use super::{Budget, Gauge, Ratio};
 
-    const FIFTH: Share = Share::of_millionths(200_000);
+    const FIFTH: Ratio = Ratio::of_millionths(200_000);
 
     #[test]
     fn it_starts_with_the_reserve_and_five_calls_deposit_one_retry() {

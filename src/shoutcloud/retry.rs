@@ -74,7 +74,7 @@ struct PreviousError(&'static str);
 /// Counts an attempt that starts now as a retry, if an earlier one of the same call failed.
 pub(super) fn count_retry(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
     if let Some(PreviousError(reason)) = extensions.remove() {
-        metrics.retried(reason);
+        metrics.record_retry(reason);
     }
 }
 

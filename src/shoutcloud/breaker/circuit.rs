@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::window::{Counts, Window};
-use crate::config::{Breaker as Config, Share};
+use crate::config::{Breaker as Config, Ratio};
 
 /// `retry_after` while all probes are in flight: one of them may have closed the circuit by then.
 const RETRY_AFTER_WHILE_PROBING: Duration = Duration::from_secs(1);
@@ -154,7 +154,7 @@ impl Circuit {
     }
 
     fn exceeds_threshold(&self, counts: Counts) -> bool {
-        let reaches = |part: u64, ratio: Share| {
+        let reaches = |part: u64, ratio: Ratio| {
             u128::from(part) * 1_000_000 >= u128::from(counts.calls) * u128::from(ratio.millionths())
         };
         counts.calls >= u64::from(self.config.min_calls.get())

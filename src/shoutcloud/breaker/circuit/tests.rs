@@ -1,6 +1,6 @@
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use super::{Circuit, Config, Duration, Generation, Instant, Outcome, Share, State, Transition};
+use super::{Circuit, Config, Duration, Generation, Instant, Outcome, Ratio, State, Transition};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,9 +15,9 @@ impl Fixture {
         let mut config = Config {
             window: 30 * SECOND,
             min_calls: 4.try_into().expect("not 0"),
-            failure_rate: Share::of_millionths(500_000),
+            failure_rate: Ratio::of_millionths(500_000),
             slow_call: Some(SECOND),
-            slow_rate: Share::of_millionths(750_000),
+            slow_rate: Ratio::of_millionths(750_000),
             open_for: 10 * SECOND,
             probes: 2.try_into().expect("not 0"),
         };
