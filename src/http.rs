@@ -77,41 +77,123 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::body::Body;
-    use http::Request;
+    use axum::routing::get;
+    use http::{Method, Request};
     use http_body_util::BodyExt as _;
     use tokio::sync::Semaphore;
     use tower::ServiceExt as _;
 
-    use super::{Page, Parts, Public, Router, around_everything, get};
-    use crate::config::{Config, Environment};
-    use crate::lifecycle::Drain;
+    use super::routes::{Access, ROUTES};
+    use super::{AppState, AppStateInner, Page, Router, public_routes, with_layers};
+    use crate::auth::Verifier;
+    use crate::config::{Auth, Config, Environment};
     use crate::shout::ShoutService;
     use crate::shoutcloud::Shoutcloud;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::trace::Tracing;
 
-    fn state() -> Public {
-        let config = Config::load(&Environment::from([("AUTH_MODE", "disabled")]))
+    fn state<const N: usize>(environment: [(&str, &str); N]) -> AppState {
+        let config = Config::load(&Environment::from(environment))
             .expect("valid")
             .config;
         let metrics = Metrics::new(&[], &[], &[]);
-        Public::from(Parts {
-            shouter: ShoutService::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client"),
+        let tracing = Tracing::disabled();
+        let verifier = match &config.auth {
+            Auth::Disabled => None,
+            Auth::Cognito(cognito) => Some(
+                Verifier::new(cognito, &metrics, &tracing)
+                    .expect("a client")
+                    .into(),
+            ),
+        };
+        AppState::from(AppStateInner {
+            shout_service: ShoutService::new(
+                Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
                 metrics.cache.clone(),
             ),
-            verifier: None,
+            verifier,
             quotas: None,
             metrics: metrics.into(),
-            tracing: Tracing::disabled(),
+            tracing,
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Page::new(&config),
+            page: Arc::new(Page::new(&config)),
         })
+    }
+
+    /// Every method but `OPTIONS`, which tells the supported methods to everyone.
+    const METHODS: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::TRACE,
+    ];
+
+    #[tokio::test]
+    async fn routes_need_a_token_unless_declared_public() {
+        let app = public_routes(state([
+            ("COGNITO_USER_POOL_IDS", "us-east-2_AbCdEfGhI"),
+            ("COGNITO_CLIENT_IDS", "app"),
+        ]));
+        let mut authenticated = 0;
+        for route in ROUTES {
+            for method in METHODS.iter().filter(|method| route.allows(method)) {
+                let request = Request::builder().method(method).uri(route.path);
+                let request = request.body(Body::from("hi")).expect("a request");
+                let response = app.clone().oneshot(request).await.expect("infallible");
+                let is_public = matches!(route.access, Access::Public(_));
+                assert_eq!(response.status() == 401, !is_public, "{method} {}", route.path);
+                authenticated += usize::from(!is_public);
+            }
+        }
+        assert_ne!(authenticated, 0);
+    }
+
+    #[tokio::test]
+    async fn each_route_handles_exactly_the_methods_of_its_allow_header() {
+        let app = public_routes(state([("AUTH_MODE", "disabled")]));
+        for route in ROUTES {
+            for method in METHODS.iter().chain([&Method::OPTIONS]) {
+                let request = Request::builder().method(method).uri(route.path);
+                let request = request.body(Body::empty()).expect("a request");
+                let response = app.clone().oneshot(request).await.expect("infallible");
+                assert_eq!(
+                    response.status() == 405,
+                    !route.allows(method),
+                    "{method} {}",
+                    route.path
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_route_has_its_own_metric_label() {
+        let state = state([("AUTH_MODE", "disabled")]);
+        let app = public_routes(state.clone());
+        for route in ROUTES {
+            let method = if route.allows(&Method::GET) { "GET" } else { "PUT" };
+            let request = Request::builder().method(method).uri(route.path);
+            let request = request.body(Body::empty()).expect("a request");
+            drop(app.clone().oneshot(request).await.expect("infallible"));
+            let label = format!("http_request_method=\"{method}\",http_route=\"{}\"", route.path);
+            let metrics = state.metrics.render();
+            let is_counted = metrics.lines().any(|line| {
+                line.starts_with("http_server_request_duration_seconds_count")
+                    && line.contains(&label)
+                    && line.ends_with(" 1")
+            });
+            assert!(is_counted, "{label}");
+        }
     }
 
     #[tokio::test]
@@ -119,8 +201,8 @@ mod tests {
         async fn panics() {
             panic!("s3cret");
         }
-        let state = state();
-        let app = around_everything(Router::new().route("/docs", get(panics)), state.clone());
+        let state = state([("AUTH_MODE", "disabled")]);
+        let app = with_layers(Router::new().route("/docs", get(panics)), state.clone());
         for _ in 0..2 {
             let request = Request::get("/docs")
                 .header("x-request-id", "a")

@@ -40,7 +40,10 @@ impl Readiness {
             .drain
             .has_begun()
             .then(|| "draining: the process is stopping".to_owned());
-        let missing = self.verifier.iter().flat_map(|verifier| verifier.pools_without_keys());
+        let missing = self
+            .verifier
+            .iter()
+            .flat_map(|verifier| verifier.pools_without_keys());
         draining
             .into_iter()
             .chain(missing.map(|issuer| format!("keys of {issuer} are not loaded yet")))

@@ -106,7 +106,8 @@ fn take_quota(
         quotas.burst(),
         ceil_seconds(quotas.window())
     );
-    let [limit, policy] = [limit, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
+    let [limit, policy] =
+        [limit, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
     *headers = Some(RateLimitHeaders { limit, policy });
     match decision.retry_after {
         None => Ok(()),

@@ -29,7 +29,9 @@ pub(super) fn document(paths: impl Iterator<Item = (&'static str, PathItem)>) ->
                         .build(),
                 )),
         )
-        .paths(paths.fold(PathsBuilder::new(), |builder, (path, item)| builder.path(path, item)))
+        .paths(paths.fold(PathsBuilder::new(), |builder, (path, item)| {
+            builder.path(path, item)
+        }))
         .components(Some(
             ComponentsBuilder::new()
                 .schema("Message", Message::schema())

@@ -95,7 +95,12 @@ const fn file(path: &'static str, handler: fn() -> MethodRouter<AppState>) -> Ro
 
 /// The router of the table.
 pub(super) fn router() -> Router<AppState> {
-    let not_found = || async { Problem::new(Kind::NotFound, "there is nothing at this path; the API is POST /v1") };
+    let not_found = || async {
+        Problem::new(
+            Kind::NotFound,
+            "there is nothing at this path; the API is POST /v1",
+        )
+    };
     ROUTES
         .iter()
         .fold(Router::new(), |router, route| {
@@ -105,6 +110,12 @@ pub(super) fn router() -> Router<AppState> {
 }
 
 impl Route {
+    /// Returns whether the route handles `method`.
+    #[cfg(test)]
+    pub(super) fn allows(&self, method: &http::Method) -> bool {
+        self.allow.split(", ").any(|allowed| allowed == method.as_str())
+    }
+
     fn method_router(&self) -> MethodRouter<AppState> {
         let allow = self.allow;
         let method_not_allowed = move || async move { Problem::method_not_allowed(allow) };
@@ -179,6 +190,7 @@ pub fn openapi_document() -> OpenApi {
 }
 
 async fn openapi_json() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi_document().to_json().expect("the document is JSON"));
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| openapi_document().to_json().expect("the document is JSON"));
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }

@@ -37,7 +37,11 @@ pub(super) async fn shout(
         deadline,
     } = request;
     let record = state.metrics.shouts.start(&client);
-    match state.shout_service.shout(&client, text, cache_mode, deadline).await {
+    match state
+        .shout_service
+        .shout(&client, text, cache_mode, deadline)
+        .await
+    {
         Ok(shout) => {
             let source = shout.source.name();
             record.succeeded(source);

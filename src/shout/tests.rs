@@ -105,12 +105,8 @@ struct Fixture {
 impl Fixture {
     fn with_config(config: &config::Shout) -> Self {
         let upstream = ScriptedUpstream::default();
-        let service = ShoutService::with_upstream(
-            Box::new(upstream.clone()),
-            TIMEOUT,
-            config,
-            CacheMetrics::unseen(),
-        );
+        let service =
+            ShoutService::with_upstream(Box::new(upstream.clone()), TIMEOUT, config, CacheMetrics::noop());
         Self { upstream, service }
     }
 

@@ -62,7 +62,7 @@ mod tests {
 
     use super::{Budget, Gauge, Ratio};
 
-    const FIFTH: Ratio = Ratio::of_millionths(200_000);
+    const FIFTH: Ratio = Ratio::from_millionths(200_000);
 
     #[test]
     fn it_starts_with_the_reserve_and_five_calls_deposit_one_retry() {

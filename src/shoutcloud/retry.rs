@@ -91,7 +91,7 @@ mod tests {
     use reqwest_retry::{RetryDecision, RetryPolicy as _};
 
     use super::{Budget, BudgetedBackoff};
-    use crate::config::Share;
+    use crate::config::Ratio;
 
     fn policy(max_retries: u32, reserve: u32) -> BudgetedBackoff {
         let budget = Arc::new(Budget::new(

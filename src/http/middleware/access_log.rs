@@ -12,7 +12,7 @@ use super::super::request_context::RequestContext;
 use super::super::routes::{self, UNMATCHED};
 use super::super::state::AppState;
 use super::server_span;
-use crate::telemetry::metrics::{HttpLabels, HttpMetrics, Metrics, GaugeGuard};
+use crate::telemetry::metrics::{GaugeGuard, HttpLabels, HttpMetrics, Metrics};
 use crate::telemetry::trace::{CANCELLED, Span};
 
 pub(in super::super) fn access_log(

@@ -12,11 +12,15 @@ use super::super::server::InFlightPermit;
 use super::super::state::AppState;
 
 /// The response carries the permit until the client has received it or has disconnected.
-pub(in super::super) fn load_shed(state: &AppState) -> Result<impl FnOnce(&mut Response) + use<>, Overloaded> {
+pub(in super::super) fn load_shed(
+    state: &AppState,
+) -> Result<impl FnOnce(&mut Response) + use<>, Overloaded> {
     let permit = Arc::clone(&state.in_flight).try_acquire_owned();
     let permit = permit.map_err(|_| Overloaded)?;
     Ok(move |response: &mut Response| {
-        response.extensions_mut().insert(InFlightPermit::Held(Arc::new(permit)));
+        response
+            .extensions_mut()
+            .insert(InFlightPermit::Held(Arc::new(permit)));
     })
 }
 

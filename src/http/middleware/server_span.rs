@@ -32,7 +32,10 @@ pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Reque
             // TLS is terminated in front of the service.
             ("url.scheme", "http".into()),
             ("network.protocol.name", "http".into()),
-            ("network.protocol.version", protocol_version(request.version()).into()),
+            (
+                "network.protocol.version",
+                protocol_version(request.version()).into(),
+            ),
             ("shoutback.request.id", context.id_str().to_owned().into()),
         ]
     });

@@ -15,9 +15,9 @@ impl Fixture {
         let mut config = Config {
             window: 30 * SECOND,
             min_calls: 4.try_into().expect("not 0"),
-            failure_rate: Ratio::of_millionths(500_000),
+            failure_rate: Ratio::from_millionths(500_000),
             slow_call: Some(SECOND),
-            slow_rate: Ratio::of_millionths(750_000),
+            slow_rate: Ratio::from_millionths(750_000),
             open_for: 10 * SECOND,
             probes: 2.try_into().expect("not 0"),
         };
