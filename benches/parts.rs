@@ -15,7 +15,7 @@ use shoutback::config::RateLimit;
 use shoutback::quota::Quotas;
 use shoutback::shout::{CacheMode, reverse, simple_uppercase};
 use shoutback::shoutcloud::parse_response;
-use shoutback::telemetry::metrics::{HttpLabels, Metrics};
+use shoutback::telemetry::metrics::{HttpLabels, MethodLabel, Metrics};
 use tokio::time::Instant;
 
 const GRAPHEMES: &str = "e\u{301}te\u{301} \u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467} \u{1F1EF}\u{1F1F5} ok";
@@ -94,12 +94,12 @@ fn accounts(criterion: &mut Criterion) {
     criterion.bench_function("quota", |bencher| {
         bencher.iter(|| quotas.take(black_box(&principal)))
     });
-    let metrics = Metrics::new(&[], &[], &[]);
+    let metrics = Metrics::new(&[]);
     let labels = HttpLabels {
-        method: "POST",
+        method: MethodLabel::Post,
         route: "/v1",
         status: Some(200),
-        error_type: "",
+        error_type: None,
     };
     criterion.bench_function("metric of a request", |bencher| {
         bencher.iter(|| metrics.http.record(black_box(labels), Duration::from_micros(700)));

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::background::Background;
-use crate::auth::{AuthError, Verifier};
+use crate::auth::Verifier;
 use crate::config::{self, Auth, Config};
 use crate::http::server::{self, Server, Timeouts};
 use crate::http::{self, AppState, AppStateInner, Page, Readiness};
@@ -88,11 +88,7 @@ impl Application {
             Auth::Cognito(cognito) => (Some(cognito), cognito.client_ids.as_slice()),
             Auth::Disabled => (None, &[][..]),
         };
-        let metrics = Arc::new(Metrics::new(
-            client_ids,
-            &AuthError::REASONS,
-            &http::SHOUT_FAILURES,
-        ));
+        let metrics = Arc::new(Metrics::new(client_ids));
         http::register_series(&metrics);
         let (tracing, exports) = Tracing::new(&config.otel, &metrics.spans)?;
         let verifier = verifier

@@ -39,9 +39,6 @@ pub use self::docs::Page;
 pub use self::routes::openapi_document;
 pub use self::state::{AppState, AppStateInner};
 
-/// The names of the problems that a call to the domain may end with.
-pub(crate) const SHOUT_FAILURES: [&str; 5] = shout::FAILURES;
-
 /// Registers the series of requests to the public routes at zero.
 pub(crate) fn register_series(metrics: &Metrics) {
     routes::register_series(&metrics.http);
@@ -99,7 +96,7 @@ mod tests {
         let config = Config::load(&Environment::from(environment))
             .expect("valid")
             .config;
-        let metrics = Metrics::new(&[], &[], &[]);
+        let metrics = Metrics::new(&[]);
         let tracing = Tracing::disabled();
         let verifier = match &config.auth {
             Auth::Disabled => None,

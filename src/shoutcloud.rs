@@ -74,7 +74,7 @@ impl Shoutcloud {
             .build()?;
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
-        let metrics = metrics.upstream(server_address, &error::known_outcomes(), &error::RETRY_REASONS);
+        let metrics = metrics.upstream(server_address, &error::known_outcomes());
         let metrics = Arc::new(metrics);
         let bulkhead = Bulkhead::new(
             config.max_concurrency.get(),

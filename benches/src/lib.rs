@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use shoutback::app::Application;
-use shoutback::auth::{AuthError, Principal, Verifier};
+use shoutback::auth::{Principal, Verifier};
 use shoutback::config::{Auth, Config, Environment};
 use shoutback::shout::{CacheMode, Cause, ShoutService};
 use shoutback::shoutcloud::{self, Shoutcloud};
@@ -83,7 +83,7 @@ impl Verifying {
         let Auth::Cognito(cognito) = &config.auth else {
             unreachable!("it is what is configured")
         };
-        let metrics = Metrics::new(&cognito.client_ids, &AuthError::REASONS, &[]);
+        let metrics = Metrics::new(&cognito.client_ids);
         let verifier = Arc::new(Verifier::new(cognito, &metrics, &Tracing::disabled()).expect("a client"));
         tokio::spawn(Arc::clone(&verifier).keep_fresh());
         tokio::time::sleep(PAUSE).await;
@@ -127,7 +127,7 @@ pub async fn broken_circuit() -> ShoutService {
 }
 
 fn over(config: &Config) -> ShoutService {
-    let metrics = Metrics::new(&[], &[], &[]);
+    let metrics = Metrics::new(&[]);
     let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client");
     ShoutService::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
 }

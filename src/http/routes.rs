@@ -24,8 +24,7 @@ use super::openapi::{document, shout_operations};
 use super::problem::{Kind, Problem};
 use super::shout;
 use super::state::AppState;
-use crate::telemetry::metrics::{HttpLabels, HttpMetrics};
-use crate::telemetry::trace::CANCELLED;
+use crate::telemetry::metrics::{CANCELLED, HttpLabels, HttpMetrics, MethodLabel};
 
 /// One path of the public listener.
 pub(super) struct Route {
@@ -37,7 +36,7 @@ pub(super) struct Route {
     /// Its entry in the OpenAPI document, if it is part of the API.
     operations: Option<fn() -> PathItem>,
     /// Responses whose series exist from the start: method, status (`None`: the client disconnected).
-    responses: &'static [(&'static str, Option<u16>)],
+    responses: &'static [(MethodLabel, Option<u16>)],
 }
 
 /// The clients that a route serves.
@@ -55,14 +54,18 @@ pub(super) const ROUTES: [Route; 7] = [
         allow: "OPTIONS, POST",
         access: Access::Authenticated(|| Authenticated::post(shout::shout)),
         operations: Some(shout_operations),
-        responses: &[("POST", Some(200)), ("POST", None), ("OPTIONS", Some(204))],
+        responses: &[
+            (MethodLabel::Post, Some(200)),
+            (MethodLabel::Post, None),
+            (MethodLabel::Options, Some(204)),
+        ],
     },
     Route {
         path: "/",
         allow: GET,
         access: Access::Public(|| get(|| async { Redirect::temporary("/docs") })),
         operations: None,
-        responses: &[("GET", Some(307))],
+        responses: &[(MethodLabel::Get, Some(307))],
     },
     file("/docs", || get(docs::page)),
     file("/docs/icon.svg", || get(docs::icon)),
@@ -73,7 +76,7 @@ pub(super) const ROUTES: [Route; 7] = [
         allow: GET,
         access: Access::Public(|| get(openapi_json)),
         operations: None,
-        responses: &[("GET", Some(200))],
+        responses: &[(MethodLabel::Get, Some(200))],
     },
 ];
 
@@ -89,7 +92,7 @@ const fn file(path: &'static str, handler: fn() -> MethodRouter<AppState>) -> Ro
         allow: GET,
         access: Access::Public(handler),
         operations: None,
-        responses: &[("GET", Some(200)), ("GET", Some(304))],
+        responses: &[(MethodLabel::Get, Some(200)), (MethodLabel::Get, Some(304))],
     }
 }
 
@@ -158,15 +161,15 @@ pub(super) fn label(extensions: &Extensions) -> &'static str {
 pub(super) fn register_series(metrics: &HttpMetrics) {
     let problems = Kind::ALL.into_iter().map(|kind| {
         let (method, route) = match kind {
-            Kind::NotFound => ("POST", UNMATCHED),
-            Kind::MethodNotAllowed => ("GET", "/v1"),
-            _ => ("POST", "/v1"),
+            Kind::NotFound => (MethodLabel::Post, UNMATCHED),
+            Kind::MethodNotAllowed => (MethodLabel::Get, "/v1"),
+            _ => (MethodLabel::Post, "/v1"),
         };
-        (method, route, Some(kind.status().as_u16()), kind.name())
+        (method, route, Some(kind.status().as_u16()), Some(kind.name()))
     });
     let responses = ROUTES.iter().flat_map(|route| {
         route.responses.iter().map(|(method, status)| {
-            let error_type = if status.is_some() { "" } else { CANCELLED };
+            let error_type = status.is_none().then_some(CANCELLED);
             (*method, route.path, *status, error_type)
         })
     });

@@ -10,19 +10,11 @@ use super::authentication::AuthenticatedClient;
 use super::body::read_body;
 use super::caching::{self, CACHE_STATUS};
 use super::media::Format;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::request_context::{RequestContext, ShoutRecord};
 use super::state::AppState;
 use crate::shout::CacheMode;
-
-/// The problems that the domain reports; all others are found before it is called.
-pub(super) const FAILURES: [&str; 5] = [
-    Kind::UpstreamInvalid.name(),
-    Kind::UpstreamUnavailable.name(),
-    Kind::UpstreamTimeout.name(),
-    Kind::Overloaded.name(),
-    Kind::InternalError.name(),
-];
+use crate::telemetry::metrics::LabelValue as _;
 
 pub(super) async fn shout(
     State(state): State<AppState>,
@@ -43,10 +35,10 @@ pub(super) async fn shout(
         .await
     {
         Ok(shout) => {
-            let source = shout.source.name();
+            let source = shout.source.label();
             record.succeeded(source);
             context.record_shout(ShoutRecord {
-                source,
+                source: source.as_str(),
                 upstream: shout.upstream.map(|duration| (duration, shout.attempts)),
             });
             let headers = [
@@ -64,15 +56,14 @@ pub(super) async fn shout(
                 error.message = %error,
                 "shout failed"
             );
-            let source = error.source_name();
+            let (failure, call) = (error.cause.failure(), error.failed_call());
+            record.failed(failure, call);
             context.record_shout(ShoutRecord {
-                source,
+                source: call.as_str(),
                 upstream: Some((error.upstream, error.attempts)),
             });
             let status = caching::cache_status_of_error(&error);
-            let problem = Problem::from(error);
-            record.failed(problem.kind().name(), source);
-            Err(problem.with_header(CACHE_STATUS, status))
+            Err(Problem::from(error).with_header(CACHE_STATUS, status))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::shoutcloud;
+use crate::telemetry::metrics::{FailedCall, ShoutFailure, ShoutSource};
 
 /// How a request uses the cache. The names are those of the Fetch standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +56,15 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns the name used in metrics and logs.
-    pub fn name(self) -> &'static str {
+    /// Returns the source as a metric label.
+    pub fn label(self) -> ShoutSource {
         match self {
-            Self::Upstream { .. } => "upstream",
-            Self::Cache => "cache",
-            Self::Coalesced => "coalesced",
-            Self::Stale => "stale",
-            Self::Fallback { .. } => "fallback",
-            Self::Empty => "none",
+            Self::Upstream { .. } => ShoutSource::Upstream,
+            Self::Cache => ShoutSource::Cache,
+            Self::Coalesced => ShoutSource::Coalesced,
+            Self::Stale => ShoutSource::Stale,
+            Self::Fallback { .. } => ShoutSource::Fallback,
+            Self::Empty => ShoutSource::None,
         }
     }
 }
@@ -97,9 +98,13 @@ pub struct Error {
 }
 
 impl Error {
-    /// Returns the name of the source that the shout would have had.
-    pub fn source_name(&self) -> &'static str {
-        if self.collapsed { "coalesced" } else { "upstream" }
+    /// Returns whose call failed, as a metric label.
+    pub fn failed_call(&self) -> FailedCall {
+        if self.collapsed {
+            FailedCall::Coalesced
+        } else {
+            FailedCall::Own
+        }
     }
 }
 
@@ -112,4 +117,20 @@ pub enum Cause {
     /// The shared call panicked: a bug of this service.
     #[error("the call panicked")]
     Panicked,
+}
+
+impl Cause {
+    /// Returns the kind of failure as a metric label.
+    pub fn failure(&self) -> ShoutFailure {
+        use shoutcloud::Error;
+        match self {
+            Self::Upstream(Error::InvalidResponse(_)) => ShoutFailure::UpstreamInvalid,
+            Self::Upstream(Error::Unavailable { .. } | Error::BreakerOpen { .. }) => {
+                ShoutFailure::UpstreamUnavailable
+            }
+            Self::Upstream(Error::DeadlinePassed) => ShoutFailure::UpstreamTimeout,
+            Self::Upstream(Error::Overloaded) => ShoutFailure::Overloaded,
+            Self::Panicked => ShoutFailure::InternalError,
+        }
+    }
 }

@@ -6,7 +6,7 @@ use opentelemetry::trace::SpanKind;
 use reqwest::Request;
 
 use crate::config::UpstreamUrl;
-use crate::telemetry::metrics::AttemptLabels;
+use crate::telemetry::metrics::{AttemptLabels, LabelValue as _};
 use crate::telemetry::trace::{Span, Tracing};
 
 /// Starts the client spans of attempts.
@@ -58,8 +58,8 @@ pub(super) fn end(span: Span, labels: AttemptLabels) {
     if let Some(status) = labels.status {
         span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
     }
-    match labels.error_type {
-        "" => span.end(),
-        error_type => span.fail(error_type),
+    match labels.error {
+        None => span.end(),
+        Some(error) => span.fail(error.as_str()),
     }
 }

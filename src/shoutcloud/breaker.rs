@@ -16,11 +16,11 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::Instant;
 
-use self::circuit::{Circuit, Generation, Outcome, Transition};
+use self::circuit::{Circuit, Generation, Outcome};
 use super::attempt_error::AttemptError;
 use super::error::{Error, InvalidResponse};
 use crate::config;
-use crate::telemetry::metrics::UpstreamMetrics;
+use crate::telemetry::metrics::{BreakerTransition, LabelValue as _, UpstreamMetrics};
 
 /// A breaker that all calls share.
 pub(super) struct Breaker {
@@ -70,9 +70,10 @@ impl Breaker {
     }
 
     /// Logs and counts a transition. Call it with the circuit locked: the gauge has to end at the latest state.
-    fn report(&self, transition: Option<Transition>) {
-        if let Some(Transition { from, to }) = transition {
-            self.metrics.record_transition(from, to);
+    fn report(&self, transition: Option<BreakerTransition>) {
+        if let Some(transition) = transition {
+            self.metrics.record_transition(transition);
+            let (from, to) = (transition.from().as_str(), transition.to().as_str());
             tracing::warn!(
                 event.action = "breaker",
                 event.kind = "event",

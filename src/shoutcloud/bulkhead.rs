@@ -60,7 +60,7 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
 
     fn bulkhead(max_concurrency: u32, max_queue: u32) -> Bulkhead {
-        let metrics: UpstreamMetrics = Metrics::new(&[], &[], &[]).upstream("api.shoutcloud.io", &[], &[]);
+        let metrics: UpstreamMetrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
         Bulkhead::new(max_concurrency, max_queue, metrics.into())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::outbound::{ReadError, innermost};
-use crate::telemetry::metrics::AttemptLabels;
+use crate::telemetry::metrics::{AttemptFailure, AttemptLabels, RetryReason};
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,17 @@ pub enum Transient {
     Status(StatusCode),
 }
 
+impl Transient {
+    /// Returns why a retry after this failure is made.
+    pub(super) fn retry_reason(&self) -> RetryReason {
+        match self {
+            Self::Connection { .. } => RetryReason::Connection,
+            Self::Timeout => RetryReason::Timeout,
+            Self::Status(_) => RetryReason::TransientStatus,
+        }
+    }
+}
+
 impl From<Transient> for Error {
     fn from(cause: Transient) -> Self {
         Self::Unavailable {
@@ -121,27 +132,31 @@ impl Error {
 
     /// Returns the labels of an attempt that ended with this error.
     pub(super) fn labels(&self) -> AttemptLabels {
-        let (status, error_type) = match self {
-            Self::InvalidResponse(InvalidResponse::Status(status)) => (Some(*status), "unexpected_status"),
-            Self::InvalidResponse(InvalidResponse::Unreadable) => (None, "unreadable"),
-            Self::InvalidResponse(InvalidResponse::TooLong { .. }) => (None, "too_long"),
-            Self::InvalidResponse(InvalidResponse::InputMismatch | InvalidResponse::OutputMismatch) => {
-                (None, "not_a_shout")
+        let (status, error) = match self {
+            Self::InvalidResponse(InvalidResponse::Status(status)) => {
+                (Some(*status), Some(AttemptFailure::UnexpectedStatus))
             }
-            Self::Unavailable { cause, .. } => match cause {
-                Transient::Connection { .. } => (None, "connection"),
-                Transient::Timeout => (None, "timeout"),
-                Transient::Status(status) => (Some(*status), "transient_status"),
-            },
-            Self::DeadlinePassed => (None, "deadline"),
-            // Rejected before an attempt, so not counted.
-            Self::BreakerOpen { .. } | Self::Overloaded => (None, ""),
+            Self::InvalidResponse(InvalidResponse::Unreadable) => (None, Some(AttemptFailure::Unreadable)),
+            Self::InvalidResponse(InvalidResponse::TooLong { .. }) => (None, Some(AttemptFailure::TooLong)),
+            Self::InvalidResponse(InvalidResponse::InputMismatch | InvalidResponse::OutputMismatch) => {
+                (None, Some(AttemptFailure::NotAShout))
+            }
+            Self::Unavailable { cause, .. } => {
+                let status = match cause {
+                    Transient::Status(status) => Some(*status),
+                    Transient::Connection { .. } | Transient::Timeout => None,
+                };
+                (status, Some(cause.retry_reason().into()))
+            }
+            Self::DeadlinePassed => (None, Some(AttemptFailure::Deadline)),
+            // Rejected before an attempt, so never recorded.
+            Self::BreakerOpen { .. } | Self::Overloaded => (None, None),
         };
         // Bounds the cardinality: some 60 statuses are registered, but a server may send any of hundreds.
         let registered = status.filter(|status| status.canonical_reason().is_some());
         AttemptLabels {
             status: registered.map(|status| status.as_u16()),
-            error_type,
+            error,
         }
     }
 
@@ -159,27 +174,27 @@ impl Error {
 /// The labels of a successful attempt.
 pub(super) const SUCCESS: AttemptLabels = AttemptLabels {
     status: Some(200),
-    error_type: "",
+    error: None,
 };
-
-/// The error types that cause retries.
-pub(super) const RETRY_REASONS: [&str; 3] = ["connection", "timeout", "transient_status"];
 
 /// Returns the labels that have a series from the start: success, and every failure that is known in advance.
 pub(super) fn known_outcomes() -> Vec<AttemptLabels> {
-    let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), "transient_status"));
+    let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), AttemptFailure::TransientStatus));
     let others = [
-        "connection",
-        "timeout",
-        "deadline",
-        "unreadable",
-        "too_long",
-        "not_a_shout",
-        "cancelled",
+        AttemptFailure::Connection,
+        AttemptFailure::Timeout,
+        AttemptFailure::Deadline,
+        AttemptFailure::Unreadable,
+        AttemptFailure::TooLong,
+        AttemptFailure::NotAShout,
+        AttemptFailure::Cancelled,
     ];
-    let others = others.map(|error_type| (None, error_type));
+    let others = others.map(|error| (None, error));
     let failures = statuses.into_iter().chain(others);
-    let failures = failures.map(|(status, error_type)| AttemptLabels { status, error_type });
+    let failures = failures.map(|(status, error)| AttemptLabels {
+        status,
+        error: Some(error),
+    });
     failures.chain([SUCCESS]).collect()
 }
 

@@ -14,7 +14,7 @@ use super::attempt_error;
 use super::breaker::Breaker;
 use super::budget::Budget;
 use super::error::Error;
-use crate::telemetry::metrics::UpstreamMetrics;
+use crate::telemetry::metrics::{RetryReason, UpstreamMetrics};
 
 /// Upper bound of the backoff before the first retry; doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
@@ -67,9 +67,9 @@ impl RetryableStrategy for TransientErrors {
     }
 }
 
-/// The error type of the previous attempt, in the request's extensions.
+/// The failure of the previous attempt, in the request's extensions.
 #[derive(Clone, Copy)]
-struct PreviousError(&'static str);
+struct PreviousError(RetryReason);
 
 /// Counts an attempt that starts now as a retry, if an earlier one of the same call failed.
 pub(super) fn count_retry(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
@@ -80,7 +80,9 @@ pub(super) fn count_retry(metrics: &UpstreamMetrics, extensions: &mut Extensions
 
 /// Stores the error of a failed attempt as the reason of the next one.
 pub(super) fn record_error(error: &Error, extensions: &mut Extensions) {
-    extensions.insert(PreviousError(error.labels().error_type));
+    if let Error::Unavailable { cause, .. } = error {
+        extensions.insert(PreviousError(cause.retry_reason()));
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod auth;
 mod dropped_spans;
 mod histogram_cache;
 mod http;
+mod labels;
 mod log_lines;
 mod runtime;
 mod shouts;
@@ -24,6 +25,10 @@ use crate::version;
 pub use self::auth::{AuthMetrics, KeyMetrics};
 pub use self::dropped_spans::SpanMetrics;
 pub use self::http::{HttpLabels, HttpMetrics};
+pub use self::labels::{
+    AttemptFailure, AuthRejection, BreakerState, BreakerTransition, CANCELLED, FailedCall, LabelValue,
+    MethodLabel, RetryReason, ShoutFailure, ShoutSource,
+};
 pub use self::log_lines::{DroppedLines, LogMetrics};
 pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};
 pub use self::upstream::{AttemptLabels, GaugeGuard, UpstreamMetrics};
@@ -61,9 +66,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics. Each of `client_ids` gets its own series, all other clients share `other`; `rejections`
-    /// are the reasons to reject credentials, `failures` the problems that a request for a shout can end in.
-    pub fn new(client_ids: &[String], rejections: &[&'static str], failures: &[&'static str]) -> Self {
+    /// Registers all metrics. Each of `client_ids` gets its own series, all other clients share `other`.
+    pub fn new(client_ids: &[String]) -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
             .expect("the list of buckets is not empty")
@@ -99,7 +103,7 @@ impl Metrics {
         Self {
             handle: recorder.handle(),
             http: HttpMetrics::new(Arc::clone(&recorder)),
-            auth: AuthMetrics::new(&registry, rejections),
+            auth: AuthMetrics::new(&registry),
             spans: SpanMetrics::new(&registry),
             rate_limited,
             overloaded: registry.counter(
@@ -107,7 +111,7 @@ impl Metrics {
                 "Requests shed because too many were in flight or queued.",
                 &[],
             ),
-            shouts: ShoutMetrics::new(&recorder, clients(), failures).into(),
+            shouts: ShoutMetrics::new(&recorder, clients()).into(),
             cache: CacheMetrics::new(&registry),
             process: ProcessMetrics::new(&recorder),
             log: LogMetrics::new(&registry),
@@ -120,15 +124,9 @@ impl Metrics {
         KeyMetrics::new(&Registry(&self.recorder), pool)
     }
 
-    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero,
-    /// `reasons` the retryable failures.
-    pub fn upstream(
-        &self,
-        server_address: &str,
-        attempts: &[AttemptLabels],
-        reasons: &[&'static str],
-    ) -> UpstreamMetrics {
-        UpstreamMetrics::new(&self.recorder, server_address, attempts, reasons)
+    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero.
+    pub fn upstream(&self, server_address: &str, attempts: &[AttemptLabels]) -> UpstreamMetrics {
+        UpstreamMetrics::new(&self.recorder, server_address, attempts)
     }
 
     /// Counts a request that was rejected by the rate limit.
@@ -197,23 +195,23 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{AttemptLabels, HttpLabels, Metrics};
+    use super::{AttemptLabels, HttpLabels, MethodLabel, Metrics};
 
     #[tokio::test]
     async fn the_docs_list_exactly_the_exported_metrics() {
-        let metrics = Metrics::new(&[], &[], &[]);
+        let metrics = Metrics::new(&[]);
         drop(metrics.report_runtime());
         _ = metrics.keys("us-east-2_a");
         let success = AttemptLabels {
             status: Some(200),
-            error_type: "",
+            error: None,
         };
-        _ = metrics.upstream("api.shoutcloud.io", &[success], &["timeout"]);
+        _ = metrics.upstream("api.shoutcloud.io", &[success]);
         metrics.http.preregister(HttpLabels {
-            method: "GET",
+            method: MethodLabel::Get,
             route: "/",
             status: Some(307),
-            error_type: "",
+            error_type: None,
         });
         let rendered = metrics.render();
         let mut emitted: Vec<_> = rendered
@@ -232,7 +230,7 @@ mod tests {
 
     #[test]
     fn series_are_exported_at_zero_before_the_first_event() {
-        let metrics = Metrics::new(&["app".to_owned()], &["expired"], &["overloaded"]);
+        let metrics = Metrics::new(&["app".to_owned()]);
         let rendered = metrics.render();
         for series in [
             "shoutback_auth_total{outcome=\"accepted\"} 0",

@@ -27,7 +27,7 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::config::Otel;
-use crate::telemetry::metrics::SpanMetrics;
+use crate::telemetry::metrics::{CANCELLED, SpanMetrics};
 use crate::version;
 
 pub use self::export::ExportTask;
@@ -36,9 +36,6 @@ pub use self::otlp::ExporterBuildError;
 use self::propagation::Propagators;
 use self::sampling::NonRecordingTracer;
 use self::span_queue::SpanQueue;
-
-/// The `error.type` of a span that was dropped before it ended.
-pub const CANCELLED: &str = "cancelled";
 
 /// Starts spans and propagates their context. Cheap to clone.
 #[derive(Clone)]

@@ -12,8 +12,8 @@ use super::super::request_context::RequestContext;
 use super::super::routes::{self, UNMATCHED};
 use super::super::state::AppState;
 use super::server_span;
-use crate::telemetry::metrics::{GaugeGuard, HttpLabels, HttpMetrics, Metrics};
-use crate::telemetry::trace::{CANCELLED, Span};
+use crate::telemetry::metrics::{CANCELLED, GaugeGuard, HttpLabels, LabelValue as _, Metrics};
+use crate::telemetry::trace::Span;
 
 pub(in super::super) fn access_log(
     state: &AppState,
@@ -23,7 +23,7 @@ pub(in super::super) fn access_log(
     let mut record = RequestRecord::start(state, context, request);
     Ok(move |response: &mut Response| {
         record.labels.status = Some(response.status().as_u16());
-        record.labels.error_type = problem::kind_of(response).map_or("", Kind::name);
+        record.labels.error_type = problem::kind_of(response).map(Kind::name);
         drop(record);
     })
 }
@@ -44,14 +44,14 @@ impl RequestRecord {
         let metrics = &state.metrics;
         let span = server_span::start(&state.tracing, &context, request);
         context.record_trace(span.context().clone());
-        let method = HttpMetrics::method_label(request.method());
+        let method = request.method().into();
         Self {
             _active: metrics.http.active(method),
             labels: HttpLabels {
                 method,
                 route: routes::label(request.extensions()),
                 status: None,
-                error_type: CANCELLED,
+                error_type: Some(CANCELLED),
             },
             metrics: Arc::clone(metrics),
             context,
@@ -79,18 +79,19 @@ impl RequestRecord {
             "event.type" = "access",
             event.outcome = outcome,
             event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            http.request.method = method,
+            http.request.method = method.as_str(),
             http.request.id = self.context.id_str(),
             http.version = server_span::protocol_version(self.version),
             http.response.status_code = status,
             // Never the raw path of an unknown route, nor an unknown method: either may contain a misplaced token.
             url.path = Some(route).filter(|route| *route != UNMATCHED),
             client.user.id = self.context.principal().map(|principal| &*principal.client_id),
-            "error.type" = Some(error_type).filter(|error| !error.is_empty()),
+            "error.type" = error_type,
             shoutback.route = route,
             shoutback.source = self.context.source(),
             shoutback.upstream.attempts = self.context.attempts(),
-            "{method} {route}"
+            "{} {route}",
+            method.as_str()
         );
     }
 }
@@ -99,7 +100,7 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let duration = self.context.started().elapsed();
         self.metrics.http.record(self.labels, duration);
-        if self.labels.error_type == Kind::Overloaded.name() {
+        if self.labels.error_type == Some(Kind::Overloaded.name()) {
             self.metrics.overloaded.increment(1);
         }
         // The log line takes its trace id and span id from the current span.

@@ -10,25 +10,30 @@ use opentelemetry::trace::SpanKind;
 use tower::{Layer, Service};
 
 use super::super::request_context::RequestContext;
-use crate::telemetry::metrics::HttpMetrics;
-use crate::telemetry::trace::{CANCELLED, Span, Tracing};
+use crate::telemetry::metrics::{CANCELLED, LabelValue as _, MethodLabel};
+use crate::telemetry::trace::{Span, Tracing};
 
 /// Starts the span of a request.
 pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Request) -> Span {
-    let method = HttpMetrics::method_label(request.method());
-    let is_known = method == request.method().as_str();
+    let method = MethodLabel::from(request.method());
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let name = if is_known { method } else { "HTTP" };
+    let name = if method == MethodLabel::Other {
+        "HTTP"
+    } else {
+        method.as_str()
+    };
     let parent = tracing.extract(request.headers());
     let span = match route {
         // The most frequent name is not formatted per request.
-        Some("/v1") if method == "POST" => tracing.start_span("POST /v1", SpanKind::Server, &parent),
+        Some("/v1") if method == MethodLabel::Post => {
+            tracing.start_span("POST /v1", SpanKind::Server, &parent)
+        }
         Some(route) => tracing.start_span(format!("{name} {route}"), SpanKind::Server, &parent),
         None => tracing.start_span(name, SpanKind::Server, &parent),
     };
     span.set_attributes(|| {
         [
-            ("http.request.method", method.into()),
+            ("http.request.method", method.as_str().into()),
             // TLS is terminated in front of the service.
             ("url.scheme", "http".into()),
             ("network.protocol.name", "http".into()),
@@ -52,7 +57,12 @@ pub(super) fn start(tracing: &Tracing, context: &RequestContext, request: &Reque
 }
 
 /// Ends the span of a request. A 4xx is not an error of the server (OpenTelemetry's HTTP conventions).
-pub(super) fn end(span: Span, context: &RequestContext, status: Option<u16>, error_type: &'static str) {
+pub(super) fn end(
+    span: Span,
+    context: &RequestContext,
+    status: Option<u16>,
+    error_type: Option<&'static str>,
+) {
     if let Some(principal) = context.principal() {
         span.set_attributes(|| [("shoutback.client.id", principal.client_id.to_string().into())]);
     }
@@ -64,10 +74,10 @@ pub(super) fn end(span: Span, context: &RequestContext, status: Option<u16>, err
     }
     let is_server_error = status.is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
     match error_type {
-        "" => span.end(),
-        CANCELLED => drop(span),
-        _ if is_server_error => span.fail(error_type),
-        _ => span.reject(error_type),
+        None => span.end(),
+        Some(CANCELLED) => drop(span),
+        Some(error_type) if is_server_error => span.fail(error_type),
+        Some(error_type) => span.reject(error_type),
     }
 }
 

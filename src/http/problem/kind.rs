@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::telemetry::metrics::ShoutFailure;
+
 /// A kind of problem. Each has a section in `/docs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -128,27 +130,27 @@ impl Kind {
                  `ratelimit-policy` state the remaining quota and how it is replenished.",
             ),
             Self::InternalError => (
-                "internal-error",
+                ShoutFailure::InternalError.name(),
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error",
                 "The service failed. Report it with the request id in `instance`.",
             ),
             Self::UpstreamInvalid => (
-                "upstream-invalid",
+                ShoutFailure::UpstreamInvalid.name(),
                 StatusCode::BAD_GATEWAY,
                 "Upstream invalid",
                 "SHOUTCLOUD, which converts the text to upper case, responded with something other than this text in upper \
                  case, or rejected it. Retrying with the same text is unlikely to help.",
             ),
             Self::UpstreamUnavailable => (
-                "upstream-unavailable",
+                ShoutFailure::UpstreamUnavailable.name(),
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Upstream unavailable",
                 "SHOUTCLOUD, which converts the text to upper case, is unavailable. Retry after the seconds in \
                  `retry-after`.",
             ),
             Self::Overloaded => (
-                "overloaded",
+                ShoutFailure::Overloaded.name(),
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Overloaded",
                 "The maximum number of requests is in flight. Retry after the seconds in `retry-after`, with fewer \
@@ -162,7 +164,7 @@ impl Kind {
                  retry with it after the seconds in `retry-after`.",
             ),
             Self::UpstreamTimeout => (
-                "upstream-timeout",
+                ShoutFailure::UpstreamTimeout.name(),
                 StatusCode::GATEWAY_TIMEOUT,
                 "Upstream timeout",
                 "SHOUTCLOUD, which converts the text to upper case, did not respond in time. Retry later.",

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::window::{Counts, Window};
 use crate::config::{Breaker as Config, Ratio};
+use crate::telemetry::metrics::BreakerTransition;
 
 /// `retry_after` while all probes are in flight: one of them may have closed the circuit by then.
 const RETRY_AFTER_WHILE_PROBING: Duration = Duration::from_secs(1);
@@ -26,13 +27,6 @@ pub(super) enum Outcome {
     Cancelled,
 }
 
-/// A change of state, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Transition {
-    pub(super) from: &'static str,
-    pub(super) to: &'static str,
-}
-
 #[derive(Debug)]
 enum State {
     /// All attempts are accepted and counted.
@@ -41,16 +35,6 @@ enum State {
     Open { until: Instant },
     /// A few attempts at a time are accepted as probes.
     HalfOpen { in_flight: u32, succeeded: u32 },
-}
-
-impl State {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Closed(_) => "closed",
-            Self::Open { .. } => "open",
-            Self::HalfOpen { .. } => "half_open",
-        }
-    }
 }
 
 /// The state machine: closed, open, half open.
@@ -83,15 +67,19 @@ impl Circuit {
     }
 
     /// Accepts an attempt, or returns for how long attempts are rejected.
-    pub(super) fn try_acquire(&mut self, now: Instant) -> (Result<Generation, Duration>, Option<Transition>) {
+    pub(super) fn try_acquire(
+        &mut self,
+        now: Instant,
+    ) -> (Result<Generation, Duration>, Option<BreakerTransition>) {
         if let Some(left) = self.rejection(now) {
             return (Err(left), None);
         }
         let transition = matches!(self.state, State::Open { .. }).then(|| {
-            self.transition_to(State::HalfOpen {
+            let half_open = State::HalfOpen {
                 in_flight: 0,
                 succeeded: 0,
-            })
+            };
+            self.transition(BreakerTransition::HalfOpened, half_open)
         });
         if let State::HalfOpen { in_flight, .. } = &mut self.state {
             *in_flight += 1;
@@ -108,7 +96,7 @@ impl Circuit {
         duration: Duration,
         outcome: Outcome,
         jitter: f64,
-    ) -> Option<Transition> {
+    ) -> Option<BreakerTransition> {
         if generation != self.generation {
             return None;
         }
@@ -130,16 +118,21 @@ impl Circuit {
                         slow: slow.into(),
                     },
                 );
-                self.exceeds_threshold(counts).then(|| self.open(now, jitter))
+                self.exceeds_threshold(counts)
+                    .then(|| self.open(BreakerTransition::Opened, now, jitter))
             }
             State::Open { .. } => None,
             // A slow probe counts as a failure: once closed, slowness alone would open the circuit again.
-            State::HalfOpen { .. } if slow || outcome == Outcome::Failed => Some(self.open(now, jitter)),
+            State::HalfOpen { .. } if slow || outcome == Outcome::Failed => {
+                Some(self.open(BreakerTransition::Reopened, now, jitter))
+            }
             State::HalfOpen { in_flight, succeeded } => {
                 *in_flight -= 1;
                 *succeeded += u32::from(outcome == Outcome::Succeeded);
-                (*succeeded >= self.config.probes.get())
-                    .then(|| self.transition_to(State::Closed(Window::new(self.config.window, now))))
+                (*succeeded >= self.config.probes.get()).then(|| {
+                    let closed = State::Closed(Window::new(self.config.window, now));
+                    self.transition(BreakerTransition::Closed, closed)
+                })
             }
         }
     }
@@ -162,16 +155,12 @@ impl Circuit {
                 || self.config.slow_call.is_some() && reaches(counts.slow, self.config.slow_rate))
     }
 
-    fn open(&mut self, now: Instant, jitter: f64) -> Transition {
+    fn open(&mut self, transition: BreakerTransition, now: Instant, jitter: f64) -> BreakerTransition {
         let until = now + self.config.open_for.mul_f64(jitter);
-        self.transition_to(State::Open { until })
+        self.transition(transition, State::Open { until })
     }
 
-    fn transition_to(&mut self, state: State) -> Transition {
-        let transition = Transition {
-            from: self.state.name(),
-            to: state.name(),
-        };
+    fn transition(&mut self, transition: BreakerTransition, state: State) -> BreakerTransition {
         self.generation.0 += 1;
         self.state = state;
         transition

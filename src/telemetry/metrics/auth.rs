@@ -1,18 +1,19 @@
 //! Authentication and the keys that verify tokens.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enum_map::EnumMap;
 use metrics::{Counter, Gauge};
 
 use super::Registry;
+use super::labels::{AuthRejection, LabelValue as _};
 
 /// Metrics of authentication.
 #[derive(Clone)]
 pub struct AuthMetrics {
     accepted: Counter,
-    rejected: Arc<HashMap<&'static str, Counter>>,
+    rejected: Arc<EnumMap<AuthRejection, Counter>>,
     /// Tokens found in the token cache, which skips the signature check.
     pub cache_hits: Counter,
     /// Tokens not found in the token cache.
@@ -20,7 +21,7 @@ pub struct AuthMetrics {
 }
 
 impl AuthMetrics {
-    pub(super) fn new(registry: &Registry<'_>, rejections: &[&'static str]) -> Self {
+    pub(super) fn new(registry: &Registry<'_>) -> Self {
         let decisions = |outcome| {
             let help = "Authentication decisions: accepted, or the reason for the rejection.";
             registry.counter("shoutback_auth_total", help, &[("outcome", outcome)])
@@ -31,23 +32,18 @@ impl AuthMetrics {
         };
         Self {
             accepted: decisions("accepted"),
-            rejected: Arc::new(
-                rejections
-                    .iter()
-                    .map(|reason| (*reason, decisions(reason)))
-                    .collect(),
-            ),
+            rejected: Arc::new(EnumMap::from_fn(|reason: AuthRejection| {
+                decisions(reason.as_str())
+            })),
             cache_hits: lookups("hit"),
             cache_misses: lookups("miss"),
         }
     }
 
     /// Counts a decision; `rejection` is `None` for an accepted request.
-    pub fn record_decision(&self, rejection: Option<&str>) {
-        let counter = rejection.map_or(Some(&self.accepted), |reason| self.rejected.get(reason));
-        if let Some(counter) = counter {
-            counter.increment(1);
-        }
+    pub fn record_decision(&self, rejection: Option<AuthRejection>) {
+        let counter = rejection.map_or(&self.accepted, |reason| &self.rejected[reason]);
+        counter.increment(1);
     }
 }
 

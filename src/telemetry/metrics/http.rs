@@ -1,12 +1,13 @@
 //! Requests to the public listener.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enum_map::EnumMap;
 use metrics::{Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
+use super::labels::{LabelValue as _, MethodLabel};
 use super::{GaugeGuard, HistogramCache, METADATA, Registry};
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
@@ -14,45 +15,33 @@ const SERVER_DURATION: &str = "http_server_request_duration_seconds";
 /// The labels of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HttpLabels {
-    /// A known method, or `_OTHER`.
-    pub method: &'static str,
+    /// The method.
+    pub method: MethodLabel,
     /// The matched route, or `unmatched`; never a raw path.
     pub route: &'static str,
     /// The response status; `None` if the client disconnected before the response.
     pub status: Option<u16>,
-    /// The problem's name; empty if there was no error.
-    pub error_type: &'static str,
+    /// The problem's name, or [`CANCELLED`](super::CANCELLED); `None` if there was no error.
+    pub error_type: Option<&'static str>,
 }
 
 /// Metrics of requests to the public listener.
 pub struct HttpMetrics {
     recorder: Arc<PrometheusRecorder>,
     durations: HistogramCache<HttpLabels>,
-    active: HashMap<&'static str, Gauge>,
+    active: EnumMap<MethodLabel, Gauge>,
 }
 
 impl HttpMetrics {
-    /// The known methods, and `_OTHER` for all others.
-    const METHODS: [&'static str; 10] = [
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER",
-    ];
-
     pub(super) fn new(recorder: Arc<PrometheusRecorder>) -> Self {
         let registry = Registry(&recorder);
-        let active = Self::METHODS
-            .into_iter()
-            .map(|method| {
-                let help = "Requests in flight on the public listener.";
-                (
-                    method,
-                    registry.gauge(
-                        "http_server_active_requests",
-                        help,
-                        &[("http_request_method", method)],
-                    ),
-                )
-            })
-            .collect();
+        let active = EnumMap::from_fn(|method: MethodLabel| {
+            registry.gauge(
+                "http_server_active_requests",
+                "Requests in flight on the public listener.",
+                &[("http_request_method", method.as_str())],
+            )
+        });
         recorder.describe_histogram(
             KeyName::from_const_str(SERVER_DURATION),
             Some(Unit::Seconds),
@@ -75,18 +64,9 @@ impl HttpMetrics {
         self.duration(labels).record(duration);
     }
 
-    /// Returns the label value of `method`.
-    pub fn method_label(method: &::http::Method) -> &'static str {
-        Self::METHODS
-            .into_iter()
-            .find(|known| *known == method.as_str())
-            .unwrap_or("_OTHER")
-    }
-
     /// Counts a request as in flight until the guard is dropped.
-    pub fn active(&self, method: &'static str) -> GaugeGuard {
-        let gauge = self.active.get(method).cloned().unwrap_or_else(Gauge::noop);
-        GaugeGuard::increment(&gauge)
+    pub fn active(&self, method: MethodLabel) -> GaugeGuard {
+        GaugeGuard::increment(&self.active[method])
     }
 
     fn duration(&self, labels: HttpLabels) -> Histogram {
@@ -99,10 +79,10 @@ impl HttpMetrics {
             .status
             .map_or_else(String::new, |status| status.to_string());
         let labels = vec![
-            Label::from_static_parts("http_request_method", labels.method),
+            Label::from_static_parts("http_request_method", labels.method.as_str()),
             Label::from_static_parts("http_route", labels.route),
             Label::new("http_response_status_code", status),
-            Label::from_static_parts("error_type", labels.error_type),
+            Label::from_static_parts("error_type", labels.error_type.unwrap_or_default()),
         ];
         self.recorder
             .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)

@@ -5,71 +5,52 @@ use std::sync::Arc;
 use std::thread::panicking;
 use std::time::Instant;
 
+use enum_map::EnumMap;
 use metrics::{Counter, Gauge, Histogram, KeyName, Recorder as _, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
+use super::labels::{CANCELLED, FailedCall, LabelValue as _, ShoutFailure, ShoutSource};
 use super::{METADATA, Registry, key};
 
 const DURATION: &str = "shoutback_shout_duration_seconds";
-const PANICKED: &str = "internal-error";
-const CANCELLED: &str = "cancelled";
-const NO_SOURCE: &str = "none";
-
-/// The labels `outcome` and `source`.
-type Outcome = (&'static str, &'static str);
 
 /// Metrics of authenticated requests for a shout.
 pub struct ShoutMetrics {
-    clients: HashMap<String, HashMap<Outcome, Counter>>,
-    durations: HashMap<&'static str, Histogram>,
+    clients: HashMap<String, ClientCounters>,
+    durations: EnumMap<ShoutSource, Histogram>,
+}
+
+/// Requests of one client.
+struct ClientCounters {
+    succeeded: EnumMap<ShoutSource, Counter>,
+    failed: EnumMap<ShoutFailure, EnumMap<FailedCall, Counter>>,
+    cancelled: Counter,
+}
+
+/// How a request for a shout ended.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Succeeded(ShoutSource),
+    Failed(ShoutFailure, FailedCall),
+    Cancelled,
 }
 
 impl ShoutMetrics {
-    /// The `outcome` of a successful request.
-    const SUCCESS: &'static str = "success";
-    const SOURCES: [&'static str; 6] = ["upstream", "cache", "coalesced", "stale", "fallback", NO_SOURCE];
-    /// The sources of a failure: the request's own call, or a coalesced one.
-    const FAILURE_SOURCES: [&'static str; 2] = ["upstream", "coalesced"];
-
-    /// `failures` are the names of the problems that a request for a shout can end in.
-    pub(super) fn new<'a>(
-        recorder: &PrometheusRecorder,
-        clients: impl Iterator<Item = &'a str>,
-        failures: &[&'static str],
-    ) -> Self {
+    /// Registers a series per client and outcome.
+    pub(super) fn new<'a>(recorder: &PrometheusRecorder, clients: impl Iterator<Item = &'a str>) -> Self {
         let registry = Registry(recorder);
-        let outcomes: Vec<Outcome> = Self::SOURCES
-            .into_iter()
-            .map(|source| (Self::SUCCESS, source))
-            .chain(
-                failures
-                    .iter()
-                    .flat_map(|failure| Self::FAILURE_SOURCES.map(|source| (*failure, source))),
-            )
-            .chain([(CANCELLED, NO_SOURCE)])
-            .collect();
-        let counter = |client: &str, (outcome, source): Outcome| {
-            let help = "Requests for a shout, by client, outcome and source of the response.";
-            let labels = [("client_id", client), ("outcome", outcome), ("source", source)];
-            registry.counter("shoutback_shouts_total", help, &labels)
-        };
-        let of_client = |client: &str| {
-            outcomes
-                .iter()
-                .map(|outcome| (*outcome, counter(client, *outcome)))
-                .collect()
-        };
         recorder.describe_histogram(
             KeyName::from_const_str(DURATION),
             Some(Unit::Seconds),
             "Time to produce a shout or fail, by source of the response.".into(),
         );
-        let duration = |source| recorder.register_histogram(&key(DURATION, &[("source", source)]), &METADATA);
         Self {
             clients: clients
-                .map(|client| (client.to_owned(), of_client(client)))
+                .map(|client| (client.to_owned(), ClientCounters::new(&registry, client)))
                 .collect(),
-            durations: Self::SOURCES.map(|source| (source, duration(source))).into(),
+            durations: EnumMap::from_fn(|source: ShoutSource| {
+                recorder.register_histogram(&key(DURATION, &[("source", source.as_str())]), &METADATA)
+            }),
         }
     }
 
@@ -95,31 +76,59 @@ pub struct ShoutRecord {
 
 impl ShoutRecord {
     /// Records a success from `source`.
-    pub fn succeeded(mut self, source: &'static str) {
-        self.outcome = Some((ShoutMetrics::SUCCESS, source));
+    pub fn succeeded(mut self, source: ShoutSource) {
+        self.outcome = Some(Outcome::Succeeded(source));
     }
 
-    /// Records a failure: the `problem` sent to the client, and whose call failed (`source`).
-    pub fn failed(mut self, problem: &'static str, source: &'static str) {
-        self.outcome = Some((problem, source));
+    /// Records a failure of the request's own call or of the one that it had joined.
+    pub fn failed(mut self, failure: ShoutFailure, call: FailedCall) {
+        self.outcome = Some(Outcome::Failed(failure, call));
     }
 }
 
 impl Drop for ShoutRecord {
     fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or(if panicking() {
+            Outcome::Failed(ShoutFailure::InternalError, FailedCall::Own)
+        } else {
+            Outcome::Cancelled
+        });
         let clients = &self.metrics.clients;
-        let client = clients.get(&*self.client_id).or_else(|| clients.get("other"));
-        let outcome = match self.outcome {
-            Some(outcome) => outcome,
-            None if panicking() => (PANICKED, "upstream"),
-            None => (CANCELLED, NO_SOURCE),
-        };
-        if let Some(counter) = client.and_then(|outcomes| outcomes.get(&outcome)) {
-            counter.increment(1);
+        if let Some(client) = clients.get(&*self.client_id).or_else(|| clients.get("other")) {
+            client.counter(outcome).increment(1);
         }
-        let source = self.outcome.map(|(_, source)| source);
-        if let Some(duration) = source.and_then(|source| self.metrics.durations.get(source)) {
-            duration.record(self.started.elapsed());
+        // The time until a client disconnected or a panic says nothing about the domain.
+        let source = match self.outcome {
+            Some(Outcome::Succeeded(source)) => source,
+            Some(Outcome::Failed(_, FailedCall::Own)) => ShoutSource::Upstream,
+            Some(Outcome::Failed(_, FailedCall::Coalesced)) => ShoutSource::Coalesced,
+            Some(Outcome::Cancelled) | None => return,
+        };
+        self.metrics.durations[source].record(self.started.elapsed());
+    }
+}
+
+impl ClientCounters {
+    fn new(registry: &Registry<'_>, client: &str) -> Self {
+        let counter = |outcome: &str, source: &str| {
+            let help = "Requests for a shout, by client, outcome and source of the response.";
+            let labels = [("client_id", client), ("outcome", outcome), ("source", source)];
+            registry.counter("shoutback_shouts_total", help, &labels)
+        };
+        Self {
+            succeeded: EnumMap::from_fn(|source: ShoutSource| counter("success", source.as_str())),
+            failed: EnumMap::from_fn(|failure: ShoutFailure| {
+                EnumMap::from_fn(|call: FailedCall| counter(failure.as_str(), call.as_str()))
+            }),
+            cancelled: counter(CANCELLED, ShoutSource::None.as_str()),
+        }
+    }
+
+    fn counter(&self, outcome: Outcome) -> &Counter {
+        match outcome {
+            Outcome::Succeeded(source) => &self.succeeded[source],
+            Outcome::Failed(failure, call) => &self.failed[failure][call],
+            Outcome::Cancelled => &self.cancelled,
         }
     }
 }

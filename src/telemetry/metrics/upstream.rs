@@ -1,26 +1,24 @@
 //! Calls to SHOUTCLOUD: attempts, retries and their budget, the circuit breaker, calls in flight and queued.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use enum_map::EnumMap;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
+use super::labels::{AttemptFailure, BreakerState, BreakerTransition, LabelValue as _, RetryReason};
 use super::{HistogramCache, METADATA, Registry};
 
 const CLIENT_DURATION: &str = "http_client_request_duration_seconds";
-
-/// The `error_type` of an attempt that was dropped before it finished.
-const CANCELLED: &str = "cancelled";
 
 /// The labels of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptLabels {
     /// The response status, if there was a response.
     pub status: Option<u16>,
-    /// The kind of failure; empty for a success.
-    pub error_type: &'static str,
+    /// The kind of failure; `None` for a success.
+    pub error: Option<AttemptFailure>,
 }
 
 /// Metrics of calls to SHOUTCLOUD.
@@ -28,11 +26,11 @@ pub struct UpstreamMetrics {
     recorder: Arc<PrometheusRecorder>,
     durations: HistogramCache<AttemptLabels>,
     server_address: String,
-    retries: HashMap<&'static str, Counter>,
+    retries: EnumMap<RetryReason, Counter>,
     /// Retries that the budget allows now.
     pub budget: Gauge,
-    state: HashMap<&'static str, Gauge>,
-    transitions: HashMap<(&'static str, &'static str), Counter>,
+    state: EnumMap<BreakerState, Gauge>,
+    transitions: EnumMap<BreakerTransition, Counter>,
     /// Calls in flight, including their backoff between attempts.
     pub in_flight: Gauge,
     /// Calls waiting for the bulkhead's limit.
@@ -40,22 +38,11 @@ pub struct UpstreamMetrics {
 }
 
 impl UpstreamMetrics {
-    /// The states of the circuit breaker.
-    const STATES: [&'static str; 3] = ["closed", "open", "half_open"];
-    /// Its possible transitions.
-    const TRANSITIONS: [(&'static str, &'static str); 4] = [
-        ("closed", "open"),
-        ("open", "half_open"),
-        ("half_open", "open"),
-        ("half_open", "closed"),
-    ];
-
-    /// `attempts` are the label sets to register at zero, `reasons` the retryable failures.
+    /// `attempts` are the label sets to register at zero.
     pub(super) fn new(
         recorder: &Arc<PrometheusRecorder>,
         server_address: &str,
         attempts: &[AttemptLabels],
-        reasons: &[&'static str],
     ) -> Self {
         let registry = Registry(recorder);
         recorder.describe_histogram(
@@ -64,31 +51,38 @@ impl UpstreamMetrics {
             "Duration of attempts to call SHOUTCLOUD, from connecting to the last byte of the response."
                 .into(),
         );
-        let retries = |reason| {
+        let retries = |reason: RetryReason| {
             let help = "Retries of calls to SHOUTCLOUD, by the failure of the previous attempt.";
-            registry.counter("shoutback_upstream_retries_total", help, &[("reason", reason)])
+            registry.counter(
+                "shoutback_upstream_retries_total",
+                help,
+                &[("reason", reason.as_str())],
+            )
         };
-        let state = |state| {
+        let state = |state: BreakerState| {
             let help = "State of the circuit breaker: 1 for the current state, 0 for the others.";
-            registry.gauge("shoutback_breaker_state", help, &[("state", state)])
+            registry.gauge("shoutback_breaker_state", help, &[("state", state.as_str())])
         };
-        let transition = |(from, to)| {
+        let transition = |transition: BreakerTransition| {
             let help = "State transitions of the circuit breaker.";
-            let labels = [("from", from), ("to", to)];
+            let labels = [
+                ("from", transition.from().as_str()),
+                ("to", transition.to().as_str()),
+            ];
             registry.counter("shoutback_breaker_transitions_total", help, &labels)
         };
         let metrics = Self {
             recorder: Arc::clone(recorder),
             durations: HistogramCache::default(),
             server_address: server_address.to_owned(),
-            retries: reasons.iter().map(|reason| (*reason, retries(reason))).collect(),
+            retries: EnumMap::from_fn(retries),
             budget: registry.gauge(
                 "shoutback_retry_budget_remaining",
                 "Retries that the retry budget allows now; each call adds a fraction of one.",
                 &[],
             ),
-            state: Self::STATES.map(|name| (name, state(name))).into(),
-            transitions: Self::TRANSITIONS.map(|pair| (pair, transition(pair))).into(),
+            state: EnumMap::from_fn(state),
+            transitions: EnumMap::from_fn(transition),
             in_flight: registry.gauge(
                 "shoutback_upstream_in_flight",
                 "Calls to SHOUTCLOUD in flight, including their backoff between attempts.",
@@ -100,7 +94,7 @@ impl UpstreamMetrics {
                 &[],
             ),
         };
-        metrics.set_state("closed");
+        metrics.set_state(BreakerState::Closed);
         for labels in attempts {
             drop(metrics.duration(*labels));
         }
@@ -114,29 +108,25 @@ impl UpstreamMetrics {
             started: Instant::now(),
             labels: AttemptLabels {
                 status: None,
-                error_type: CANCELLED,
+                error: Some(AttemptFailure::Cancelled),
             },
         }
     }
 
     /// Counts a retry; `reason` is the failure of the previous attempt.
-    pub fn record_retry(&self, reason: &str) {
-        if let Some(counter) = self.retries.get(reason) {
-            counter.increment(1);
-        }
+    pub fn record_retry(&self, reason: RetryReason) {
+        self.retries[reason].increment(1);
     }
 
     /// Counts a transition of the circuit breaker and updates its state.
-    pub fn record_transition(&self, from: &'static str, to: &'static str) {
-        if let Some(counter) = self.transitions.get(&(from, to)) {
-            counter.increment(1);
-        }
-        self.set_state(to);
+    pub fn record_transition(&self, transition: BreakerTransition) {
+        self.transitions[transition].increment(1);
+        self.set_state(transition.to());
     }
 
-    fn set_state(&self, current: &str) {
-        for (name, gauge) in &self.state {
-            gauge.set(if *name == current { 1.0 } else { 0.0 });
+    fn set_state(&self, current: BreakerState) {
+        for (state, gauge) in &self.state {
+            gauge.set(if state == current { 1.0 } else { 0.0 });
         }
     }
 
@@ -152,7 +142,7 @@ impl UpstreamMetrics {
         let labels = vec![
             Label::new("server_address", self.server_address.clone()),
             Label::new("http_response_status_code", status),
-            Label::from_static_parts("error_type", labels.error_type),
+            Label::from_static_parts("error_type", labels.error.map_or("", AttemptFailure::as_str)),
         ];
         self.recorder
             .register_histogram(&Key::from_parts(CLIENT_DURATION, labels), &METADATA)

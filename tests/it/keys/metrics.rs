@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use shoutback::auth::AuthError;
+use shoutback::telemetry::metrics::{AuthRejection, LabelValue as _};
 
 use super::{OFTEN, app_with, outcomes, refreshes, unready_app_with, until_a_fetch_has_failed};
 use crate::support::jwt::compact;
@@ -15,7 +15,10 @@ use crate::support::{changed, until};
 async fn every_decision_is_counted_under_its_reason() {
     let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_ALLOWED_GROUPS", "loud")]).await;
-    for outcome in AuthError::REASONS.into_iter().chain(["accepted"]) {
+    for outcome in AuthRejection::all()
+        .map(AuthRejection::as_str)
+        .chain(["accepted"])
+    {
         assert_eq!(outcomes(&app, outcome).await, 0.0, "{outcome}");
     }
     let metrics = app.admin("/metrics").await.text().await.expect("UTF-8");
@@ -25,7 +28,7 @@ async fn every_decision_is_counted_under_its_reason() {
         .count();
     assert_eq!(
         series,
-        AuthError::REASONS.len() + 1,
+        AuthRejection::all().count() + 1,
         "every series starts at zero"
     );
 

@@ -1,6 +1,6 @@
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use super::{Circuit, Config, Duration, Generation, Instant, Outcome, Ratio, State, Transition};
+use super::{BreakerTransition, Circuit, Config, Duration, Generation, Instant, Outcome, Ratio, State};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,12 @@ impl Fixture {
         self.circuit.try_acquire(self.now).0
     }
 
-    fn record(&mut self, generation: Generation, duration: Duration, failed: bool) -> Option<Transition> {
+    fn record(
+        &mut self,
+        generation: Generation,
+        duration: Duration,
+        failed: bool,
+    ) -> Option<BreakerTransition> {
         let outcome = if failed {
             Outcome::Failed
         } else {
@@ -58,7 +63,11 @@ impl Fixture {
     }
 
     fn state(&self) -> &'static str {
-        self.circuit.state.name()
+        match self.circuit.state {
+            State::Closed(_) => "closed",
+            State::Open { .. } => "open",
+            State::HalfOpen { .. } => "half_open",
+        }
     }
 
     fn half_open(&mut self) {

@@ -1,0 +1,311 @@
+//! Values of metric labels as enums.
+//!
+//! Counters and gauges are stored by enum, not by text, so that a value without a registered series does not compile. Each
+//! text occurs once, in `as_str`.
+
+use enum_map::{Enum, EnumMap};
+
+/// A set of label values.
+pub trait LabelValue: Enum + Copy {
+    /// Returns the text of the label.
+    fn as_str(self) -> &'static str;
+
+    /// Returns every value.
+    fn all() -> impl Iterator<Item = Self> {
+        EnumMap::<Self, ()>::default()
+            .into_iter()
+            .map(|(value, ())| value)
+    }
+}
+
+/// `error_type` of a request whose client disconnected, and of an attempt that was dropped.
+pub const CANCELLED: &str = "cancelled";
+
+/// Methods of requests; those that HTTP does not define share one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+#[expect(missing_docs, reason = "the names are those of the methods")]
+pub enum MethodLabel {
+    Connect,
+    Delete,
+    Get,
+    Head,
+    Options,
+    Patch,
+    Post,
+    Put,
+    Trace,
+    Other,
+}
+
+impl From<&http::Method> for MethodLabel {
+    fn from(method: &http::Method) -> Self {
+        match method.as_str() {
+            "CONNECT" => Self::Connect,
+            "DELETE" => Self::Delete,
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            "PATCH" => Self::Patch,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl LabelValue for MethodLabel {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Trace => "TRACE",
+            Self::Other => "_OTHER",
+        }
+    }
+}
+
+/// Reasons to reject the credentials of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+#[expect(missing_docs, reason = "each corresponds to a variant of `AuthError`")]
+pub enum AuthRejection {
+    Missing,
+    MalformedHeader,
+    MalformedToken,
+    UnacceptableHeader,
+    UnknownIssuer,
+    UnknownKey,
+    BadSignature,
+    NotAnAccessToken,
+    UnknownClient,
+    Expired,
+    NotYetValid,
+    MissingScope,
+    MissingGroup,
+    KeysUnavailable,
+}
+
+impl LabelValue for AuthRejection {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::MalformedHeader => "malformed_header",
+            Self::MalformedToken => "malformed_token",
+            Self::UnacceptableHeader => "unacceptable_header",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::NotAnAccessToken => "not_an_access_token",
+            Self::UnknownClient => "unknown_client",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::MissingScope => "missing_scope",
+            Self::MissingGroup => "missing_group",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+}
+
+/// Where a shout came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum ShoutSource {
+    /// The request's own call.
+    Upstream,
+    /// A fresh cache entry.
+    Cache,
+    /// Another request's call.
+    Coalesced,
+    /// A stale cache entry, because the call failed.
+    Stale,
+    /// This service, because the call failed.
+    Fallback,
+    /// The empty text needs no call.
+    None,
+}
+
+impl LabelValue for ShoutSource {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Cache => "cache",
+            Self::Coalesced => "coalesced",
+            Self::Stale => "stale",
+            Self::Fallback => "fallback",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Whose call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum FailedCall {
+    /// The request's own.
+    Own,
+    /// Another request's, which this one had joined.
+    Coalesced,
+}
+
+impl LabelValue for FailedCall {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => ShoutSource::Upstream.as_str(),
+            Self::Coalesced => ShoutSource::Coalesced.as_str(),
+        }
+    }
+}
+
+/// Failures of a request for a shout, by the name of the problem that the client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum ShoutFailure {
+    /// The upstream's response is not a shout.
+    UpstreamInvalid,
+    /// The upstream failed, or the breaker is open.
+    UpstreamUnavailable,
+    /// The deadline passed during the call.
+    UpstreamTimeout,
+    /// The bulkhead is full.
+    Overloaded,
+    /// A panic.
+    InternalError,
+}
+
+impl ShoutFailure {
+    /// Returns the text of the label, also in constants.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UpstreamInvalid => "upstream-invalid",
+            Self::UpstreamUnavailable => "upstream-unavailable",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::Overloaded => "overloaded",
+            Self::InternalError => "internal-error",
+        }
+    }
+}
+
+impl LabelValue for ShoutFailure {
+    fn as_str(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// Kinds of failure of an attempt to call the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum AttemptFailure {
+    /// The connection could not be established or broke.
+    Connection,
+    /// The attempt timeout expired.
+    Timeout,
+    /// A status that is retried.
+    TransientStatus,
+    /// The deadline of the call passed.
+    Deadline,
+    /// Not HTTP, or not the expected JSON.
+    Unreadable,
+    /// The response exceeds the size limit.
+    TooLong,
+    /// A well-formed response that is not a shout.
+    NotAShout,
+    /// A status that is not retried.
+    UnexpectedStatus,
+    /// The attempt was dropped.
+    Cancelled,
+}
+
+impl LabelValue for AttemptFailure {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::TransientStatus => "transient_status",
+            Self::Deadline => "deadline",
+            Self::Unreadable => "unreadable",
+            Self::TooLong => "too_long",
+            Self::NotAShout => "not_a_shout",
+            Self::UnexpectedStatus => "unexpected_status",
+            Self::Cancelled => CANCELLED,
+        }
+    }
+}
+
+/// Failures of an attempt that are retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+#[expect(missing_docs, reason = "each corresponds to a variant of `AttemptFailure`")]
+pub enum RetryReason {
+    Connection,
+    Timeout,
+    TransientStatus,
+}
+
+impl From<RetryReason> for AttemptFailure {
+    fn from(reason: RetryReason) -> Self {
+        match reason {
+            RetryReason::Connection => Self::Connection,
+            RetryReason::Timeout => Self::Timeout,
+            RetryReason::TransientStatus => Self::TransientStatus,
+        }
+    }
+}
+
+impl LabelValue for RetryReason {
+    fn as_str(self) -> &'static str {
+        AttemptFailure::from(self).as_str()
+    }
+}
+
+/// States of the circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+#[expect(missing_docs, reason = "the names are the field's")]
+pub enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+impl LabelValue for BreakerState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// Transitions of the circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum BreakerTransition {
+    /// Too many attempts failed or were slow.
+    Opened,
+    /// The open time is over.
+    HalfOpened,
+    /// A probe failed.
+    Reopened,
+    /// The probes succeeded.
+    Closed,
+}
+
+impl BreakerTransition {
+    /// Returns the state before.
+    pub fn from(self) -> BreakerState {
+        match self {
+            Self::Opened => BreakerState::Closed,
+            Self::HalfOpened => BreakerState::Open,
+            Self::Reopened | Self::Closed => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Returns the state after.
+    pub fn to(self) -> BreakerState {
+        match self {
+            Self::Opened | Self::Reopened => BreakerState::Open,
+            Self::HalfOpened => BreakerState::HalfOpen,
+            Self::Closed => BreakerState::Closed,
+        }
+    }
+}
