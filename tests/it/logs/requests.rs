@@ -59,7 +59,7 @@ async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
         &line,
         &[
             ("log.level", json!("info")),
-            ("log.logger", json!("shoutback::http::middleware::account")),
+            ("log.logger", json!("shoutback::http::middleware::access_log")),
             ("message", json!("POST /v1")),
             ("ecs.version", json!("8.11.0")),
             ("service.name", json!("shoutback")),
