@@ -1,7 +1,7 @@
-"""Instructions and allocations of the hot path, which no other program on the machine changes.
+"""Counts instructions and allocations of the hot path. Unlike time, they do not depend on other load on the machine.
 
-Without an argument, compares them with benches/parts/instructions.json and fails if one has grown by more than 5 %, or an allocation was
-added; `--write` writes that file anew. HOT_PATH_BIN is the program of benches.
+Compares them with benches/parts/instructions.json; fails if instructions have grown by more than 5 % or an allocation was added.
+`--write` writes that file instead. HOT_PATH_BIN is the binary `hot-path` of benches/parts.
 """
 
 import json
@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-KEPT = Path(__file__).parent / "instructions.json"
+RECORDED = Path(__file__).parent / "instructions.json"
 PROGRAM = os.environ["HOT_PATH_BIN"]
-#: How often, twice: the difference is what so many calls take. What a start takes varies by a million or two, and has to vanish
-#: in it.
+#: Each operation runs FEW and FEW + CALLS times; the difference is the cost of CALLS operations. The start-up cost varies by one or
+#: two million instructions, which has to be small against it.
 FEW = 100
 CALLS = {
     "reverse-ascii": 10_000,
@@ -28,13 +28,13 @@ CALLS = {
     "request-refused": 2_000,
     "request-through": 4_000,
 }
-TOLERATED = 1.05
-#: The log's thread and the pool of connections allocate now and then.
-ALLOCATIONS = 0.5
+MAX_GROWTH = 1.05
+#: The log's thread and the connection pool allocate at irregular times.
+MAX_MORE_ALLOCATIONS = 0.5
 
 
 def run(*command):
-    # One malloc for all threads, and nothing of this shell's: both would change what is counted.
+    # One malloc arena for all threads and a minimal environment: both would change the counts.
     variables = {"PATH": os.environ["PATH"], "MALLOC_ARENA_MAX": "1"}
     result = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if result.returncode:
@@ -45,12 +45,12 @@ def run(*command):
 def instructions(name, count):
     with tempfile.TemporaryDirectory() as directory:
         options = ["--tool=callgrind", f"--callgrind-out-file={directory}/out"]
-        said = run("valgrind", *options, PROGRAM, name, str(count))
-    return int(re.search(r"Collected : (\d+)", said).group(1))
+        output = run("valgrind", *options, PROGRAM, name, str(count))
+    return int(re.search(r"Collected : (\d+)", output).group(1))
 
 
 def measure(name):
-    """Of one more call, whatever the start took."""
+    """Returns the cost of one operation, without the start-up cost."""
     calls = CALLS[name]
     return {
         "instructions": round((instructions(name, FEW + calls) - instructions(name, FEW)) / calls),
@@ -60,30 +60,30 @@ def measure(name):
 
 def main():
     if platform.machine() != "x86_64":
-        print(f"What is kept was counted on x86_64; nothing is compared on {platform.machine()}")
+        print(f"The recorded counts are for x86_64; nothing is compared on {platform.machine()}")
         return 0
     measured = {}
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
     problems = []
     for name in CALLS:
-        now, then = measure(name), kept.get(name)
+        now, before = measure(name), recorded.get(name)
         measured[name] = now
-        change = f" ({100 * (now['instructions'] / then['instructions'] - 1):+.1f} %)" if then else ""
+        change = f" ({100 * (now['instructions'] / before['instructions'] - 1):+.1f} %)" if before else ""
         print(f"{name:18} {now['instructions']:9} instructions{change}, {now['allocations']:6} allocations", flush=True)
-        if then is None:
-            problems.append(f"{name} is not in {KEPT.name}")
+        if before is None:
+            problems.append(f"{name} is not in {RECORDED.name}")
             continue
-        if now["instructions"] > TOLERATED * then["instructions"]:
-            problems.append(f"{name} takes {now['instructions']} instructions, and took {then['instructions']}")
-        if now["allocations"] > then["allocations"] + ALLOCATIONS:
-            problems.append(f"{name} makes {now['allocations']} allocations, and made {then['allocations']}")
+        if now["instructions"] > MAX_GROWTH * before["instructions"]:
+            problems.append(f"{name} takes {now['instructions']} instructions, and took {before['instructions']}")
+        if now["allocations"] > before["allocations"] + MAX_MORE_ALLOCATIONS:
+            problems.append(f"{name} makes {now['allocations']} allocations, and made {before['allocations']}")
     if "--write" in sys.argv:
-        KEPT.write_text(json.dumps(measured, indent=2) + "\n")
+        RECORDED.write_text(json.dumps(measured, indent=2) + "\n")
         return 0
     for problem in problems:
         print(f"FAILED {problem}")
     if problems:
-        print("If the change is worth it, `make instructions` keeps what it takes now")
+        print("If the change is worth its cost, run `make instructions` to record the new counts")
     return 1 if problems else 0
 
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use benches::{
-    GOOD, SHOUT, TEXT, Verifying, WITHOUT_SCOPE, bearing, broken_circuit, runtime, shouter, spoilt,
+    GOOD, SHOUT, TEXT, VerifierHarness, WITHOUT_SCOPE, bearer_headers, runtime, shouter,
+    shouter_with_open_breaker, tampered_token,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use shoutback::auth::Principal;
@@ -22,18 +23,18 @@ const GRAPHEMES: &str = "e\u{301}te\u{301} \u{1F468}\u{200D}\u{1F469}\u{200D}\u{
 
 fn tokens(criterion: &mut Criterion) {
     let runtime = runtime();
-    let verifying = runtime.block_on(Verifying::start());
+    let verifier = runtime.block_on(VerifierHarness::start());
     for (name, token) in [
-        ("remembered", GOOD.to_owned()),
+        ("cached", GOOD.to_owned()),
         ("verified", WITHOUT_SCOPE.to_owned()),
-        ("bad", spoilt()),
+        ("bad", tampered_token()),
     ] {
-        let headers = bearing(&token);
+        let headers = bearer_headers(&token);
         criterion.bench_function(&format!("token {name}"), |bencher| {
-            bencher.iter(|| runtime.block_on(verifying.verify(black_box(&headers))).is_ok());
+            bencher.iter(|| runtime.block_on(verifier.verify(black_box(&headers))).is_ok());
         });
     }
-    let headers = bearing(GOOD);
+    let headers = bearer_headers(GOOD);
     criterion.bench_function("token parsed", |bencher| {
         bencher.iter(|| bearer(black_box(&headers)).and_then(Unverified::parse).is_ok());
     });
@@ -53,22 +54,23 @@ fn texts(criterion: &mut Criterion) {
             bencher.iter(|| simple_uppercase(black_box(text)));
         });
     }
-    let quiet: String = SHOUT.to_lowercase();
-    let answer = format!(r#"{{"INPUT":"{quiet}","OUTPUT":"{SHOUT}"}}"#);
-    criterion.bench_function("answer of the upstream", |bencher| {
-        bencher.iter(|| capitals(black_box(&quiet), black_box(answer.as_bytes())).is_ok());
+    let input: String = SHOUT.to_lowercase();
+    let response = format!(r#"{{"INPUT":"{input}","OUTPUT":"{SHOUT}"}}"#);
+    criterion.bench_function("response of the upstream", |bencher| {
+        bencher.iter(|| capitals(black_box(&input), black_box(response.as_bytes())).is_ok());
     });
 }
 
-/// The cache; retry, budget and breaker about a call over loopback; the breaker alone, once it is open.
-fn answers(criterion: &mut Criterion) {
+/// Measures a cache hit, a call over loopback through retry, budget and breaker, and a call that the open breaker rejects.
+fn shouts(criterion: &mut Criterion) {
     let runtime = runtime();
     let client: Arc<str> = Arc::from("benchmark");
-    let (answering, broken) = runtime.block_on(async { (shouter("1MiB").await, broken_circuit().await) });
+    let (working, broken) =
+        runtime.block_on(async { (shouter("1MiB").await, shouter_with_open_breaker().await) });
     for (name, shouter, caching) in [
-        ("from the cache", &answering, Caching::Usual),
-        ("from the upstream", &answering, Caching::Off),
-        ("refused by the breaker", &broken, Caching::Off),
+        ("from the cache", &working, Caching::Usual),
+        ("from the upstream", &working, Caching::Off),
+        ("rejected by the breaker", &broken, Caching::Off),
     ] {
         let one = async || {
             let deadline = Instant::now() + Duration::from_secs(10);
@@ -76,13 +78,13 @@ fn answers(criterion: &mut Criterion) {
                 .shout(&client, black_box(TEXT).to_owned(), caching, deadline)
                 .await
         };
-        criterion.bench_function(&format!("answer {name}"), |bencher| {
+        criterion.bench_function(&format!("shout {name}"), |bencher| {
             bencher.iter(|| runtime.block_on(one()).is_ok());
         });
     }
 }
 
-fn accounts(criterion: &mut Criterion) {
+fn accounting(criterion: &mut Criterion) {
     let quotas = Quotas::new(&RateLimit {
         replenish_one: Duration::from_nanos(1),
         burst: NonZero::new(u32::MAX).expect("not zero"),
@@ -107,5 +109,5 @@ fn accounts(criterion: &mut Criterion) {
     criterion.bench_function("scrape", |bencher| bencher.iter(|| metrics.render()));
 }
 
-criterion_group!(benches, tokens, texts, answers, accounts);
+criterion_group!(benches, tokens, texts, shouts, accounting);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
--- wrk -s benches/peers/load.lua URL -- BODY [TOKENS]: POSTs BODY as JSON, each request with the next line of the file TOKENS. With ONCE in
--- the environment it stops at the last of them, else it begins again. Prints a line of JSON.
+-- wrk -s benches/peers/load.lua URL -- BODY [TOKENS]
+-- POSTs BODY as JSON, each request with the next token of the file TOKENS. With ONCE in the environment it stops after the last token,
+-- otherwise it starts over. Prints a line of JSON.
 
 local requests, sent, once = {}, 0, os.getenv("ONCE")
 
@@ -28,7 +29,7 @@ end
 function done(summary, latency)
   local errors = summary.errors
   print(string.format(
-    '{"requests":%d,"microseconds":%d,"refused":%d,"broken":%d,"p50":%d,"p99":%d}',
+    '{"requests":%d,"microseconds":%d,"rejected":%d,"failed":%d,"p50":%d,"p99":%d}',
     summary.requests, summary.duration, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
     latency:percentile(50), latency:percentile(99)))
 end

@@ -1,4 +1,4 @@
-"""What is measured: the service, and what it is measured against. Each is a process on the peers' core, ready when it is made."""
+"""The peers: the service and the programs it is compared with. Each is a process on PEER_CORE, ready when its function returns."""
 
 import base64
 import contextlib
@@ -17,12 +17,12 @@ from harness.process import Process
 from harness.shoutback import Shoutback
 
 HERE = Path(__file__).parent
-#: The one that is measured, and the one for everything else.
-PEERS, OTHERS = "0", "1"
+#: The core of the measured process, and the core of everything else.
+PEER_CORE, OTHER_CORE = "0", "1"
 TEXT = "hello, world!"
 
 
-def on(cores, *command):
+def pinned(cores, *command):
     return ["taskset", "-c", cores, *command]
 
 
@@ -39,9 +39,9 @@ def is_open(address):
     return False
 
 
-def thin(command, log, cores=PEERS):
-    """A process of the crate `thin`, with its `address`."""
-    process = Process(on(cores, os.environ["THIN_BIN"], *command), log)
+def thin(command, log, cores=PEER_CORE):
+    """Starts a process of the crate `thin`. Its address is in `address`."""
+    process = Process(pinned(cores, os.environ["THIN_BIN"], *command), log)
     with process.starting():
         found = process.until("it listens", lambda: re.search(r"listening on (\S+)\n", process.printed()))
         process.address = found.group(1)
@@ -49,11 +49,11 @@ def thin(command, log, cores=PEERS):
 
 
 class Peer:
-    """A process and how it is called. One that `is_upstreams_own` takes SHOUTCLOUD's requests, not ours."""
+    """A process and the request that it takes: SHOUTCLOUD's if `speaks_upstream_api`, else Shoutback's."""
 
-    def __init__(self, process, address, is_upstreams_own=False):
+    def __init__(self, process, address, speaks_upstream_api=False):
         self.process, self.address = process, address
-        self.path, member = ("/V1/SHOUT", "INPUT") if is_upstreams_own else ("/v1", "data")
+        self.path, member = ("/V1/SHOUT", "INPUT") if speaks_upstream_api else ("/v1", "data")
         self.member = member
 
     def body(self, text=TEXT):
@@ -68,47 +68,47 @@ class Peer:
         return self.process.pid
 
 
-def shoutback(setting, log, **variables):
-    """Everything on: tokens, quota, metrics, a log line a request into a file, and a tenth of the traces."""
+def shoutback(environment, log, **variables):
+    """Starts the service with all features: tokens, quota, metrics, one log line per request to a file, a tenth of the traces."""
     common = {
-        "SHOUTCLOUD_URL": setting.url,
+        "SHOUTCLOUD_URL": environment.url,
         "RATE_LIMIT_PER_CLIENT": "1000000/s",
         "RATE_LIMIT_BURST": "1000000",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{setting.collector}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{environment.collector}",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.1",
     }
-    variables = setting.emulators.authentication() | common | variables
-    process = Shoutback(log, through=on(variables.pop("cores", PEERS)), **variables)
+    variables = environment.emulators.authentication() | common | variables
+    process = Shoutback(log, through=pinned(variables.pop("cores", PEER_CORE)), **variables)
     return Peer(process, process.address)
 
 
-def thin_here(setting, log):
+def minimal_local(environment, log):
     process = thin(["serve", "127.0.0.1:0"], log)
     return Peer(process, process.address)
 
 
-def thin_through(setting, log):
-    process = thin(["serve", "127.0.0.1:0", setting.url], log)
+def minimal_proxy(environment, log):
+    process = thin(["serve", "127.0.0.1:0", environment.url], log)
     return Peer(process, process.address)
 
 
-def original(setting, log):
-    """The Flask service under gunicorn, with the workers that gunicorn's documentation asks for: two for a core, and one."""
+def original(environment, log):
+    """Starts the Flask service under gunicorn with as many workers as its documentation recommends: 2 × cores + 1."""
     address = f"127.0.0.1:{free_port()}"
     gunicorn = Path(sys.executable).parent / "gunicorn"
-    command = on(PEERS, gunicorn, "--chdir", HERE / "original", "--workers", 3, "--bind", address, "app:app")
-    process = Process(command, log, {"SHOUTCLOUD_URL": setting.url})
+    command = pinned(PEER_CORE, gunicorn, "--chdir", HERE / "original", "--workers", 3, "--bind", address, "app:app")
+    process = Process(command, log, {"SHOUTCLOUD_URL": environment.url})
     with process.starting():
         process.until("it listens", lambda: "Booting worker" in process.printed() and is_open(address))
     return Peer(process, address)
 
 
-def haproxy(setting, log):
-    """It verifies the token's signature, issuer and end at each request: it remembers none."""
+def haproxy(environment, log):
+    """Starts HAProxy, which verifies signature, issuer and expiry at each request: it has no cache of tokens."""
     port = free_port()
     pem, config = log.with_suffix(".pem"), log.with_suffix(".cfg")
-    pem.write_bytes(public_key(setting.keys))
+    pem.write_bytes(public_key(environment.keys))
     config.write_text(f"""
 global
     nbthread 1
@@ -121,31 +121,31 @@ defaults
 frontend callers
     bind 127.0.0.1:{port}
     http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_header_query('$.alg') -m str RS256 }}
-    http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_payload_query('$.iss') -m str {setting.issuer} }}
+    http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_payload_query('$.iss') -m str {environment.issuer} }}
     http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_verify("RS256","{pem}") -m int 1 }}
     http-request set-var(txn.now) date()
     http-request deny deny_status 401 if {{ http_auth_bearer,jwt_payload_query('$.exp','int'),sub(txn.now) -m int lt 0 }}
     default_backend shoutcloud
 backend shoutcloud
-    server shoutcloud {setting.upstream}
+    server shoutcloud {environment.upstream}
 """)
     address = f"127.0.0.1:{port}"
-    process = Process(on(PEERS, "haproxy", "-f", config), log)
+    process = Process(pinned(PEER_CORE, "haproxy", "-f", config), log)
     with process.starting():
         process.until("it listens", lambda: is_open(address))
-    return Peer(process, address, is_upstreams_own=True)
+    return Peer(process, address, speaks_upstream_api=True)
 
 
-def envoy(setting, log):
-    """jwt_authn with its cache of verified tokens."""
+def envoy(environment, log):
+    """Starts Envoy with jwt_authn and its cache of verified tokens."""
     port = free_port()
-    host, _, upstream = setting.upstream.rpartition(":")
+    host, _, upstream = environment.upstream.rpartition(":")
     manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     authn = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
     router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
     provider = {
-        "issuer": setting.issuer,
-        "local_jwks": {"inline_string": json.dumps(setting.keys)},
+        "issuer": environment.issuer,
+        "local_jwks": {"inline_string": json.dumps(environment.keys)},
         "jwt_cache_config": {"jwt_cache_size": 10_000},
     }
     filters = [
@@ -180,14 +180,14 @@ def envoy(setting, log):
     program = Path(sysconfig.get_path("purelib")) / "envoy/_bin/envoy"
     options = ["--concurrency", 1, "--disable-hot-restart", "--log-level", "warning"]
     address = f"127.0.0.1:{port}"
-    process = Process(on(PEERS, program, "-c", config, *options), log)
+    process = Process(pinned(PEER_CORE, program, "-c", config, *options), log)
     with process.starting():
         process.until("it listens", lambda: is_open(address))
-    return Peer(process, address, is_upstreams_own=True)
+    return Peer(process, address, speaks_upstream_api=True)
 
 
 def public_key(keys):
-    """The first key of a key set as PEM."""
+    """Returns the first key of a key set as PEM."""
 
     def number(name):
         text = keys["keys"][0][name]

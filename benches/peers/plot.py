@@ -1,4 +1,4 @@
-"""A picture of bars."""
+"""Draws a bar chart."""
 
 import math
 from html import escape
@@ -7,13 +7,13 @@ WIDTH, LABELS, BAR, GAP, TOP = 820, 300, 22, 10, 44
 
 
 def bars(title, values):
-    """SVG with a bar for each of `values`, pairs of a label and a number, on a logarithmic scale."""
+    """Returns an SVG with one bar per item of `values`, pairs of a label and a number, on a logarithmic scale."""
     low = 10 ** math.floor(math.log10(min(value for _, value in values)))
     high = 10 ** math.ceil(math.log10(max(value for _, value in values)))
-    room = WIDTH - LABELS - 80
+    plot_width = WIDTH - LABELS - 80
 
-    def place(value):
-        return room * math.log10(value / low) / math.log10(high / low)
+    def scale(value):
+        return plot_width * math.log10(value / low) / math.log10(high / low)
 
     height = TOP + len(values) * (BAR + GAP) + 30
     lines = [
@@ -23,7 +23,7 @@ def bars(title, values):
     ]
     tick = low
     while tick <= high:
-        x = LABELS + place(tick)
+        x = LABELS + scale(tick)
         lines.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 26}" stroke="#ddd"/>')
         lines.append(f'<text x="{x:.1f}" y="{height - 10}" text-anchor="middle" fill="#666">{tick:g}</text>')
         tick *= 10
@@ -31,7 +31,7 @@ def bars(title, values):
         y = TOP + index * (BAR + GAP)
         middle = y + BAR * 0.7
         color = "#2b6cb0" if label.startswith("Shoutback") else "#a0aec0"
-        width = max(1, place(value))
+        width = max(1, scale(value))
         lines.append(f'<text x="{LABELS - 8}" y="{middle:.1f}" text-anchor="end">{escape(label)}</text>')
         lines.append(f'<rect x="{LABELS}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{color}"/>')
         lines.append(f'<text x="{LABELS + width + 6:.1f}" y="{middle:.1f}">{value:.1f}</text>')

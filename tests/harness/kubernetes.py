@@ -86,7 +86,7 @@ class Api:
         assert answer.status == 200, f"{path}: {answer.status} {answer.text}"
         return answer.json
 
-    def may(self, subject, verb, resource, namespace="", name="", group=""):
+    def is_allowed(self, subject, verb, resource, namespace="", name="", group=""):
         """Whether the authorizer lets `subject`; `resource` is one, RESOURCE/SUBRESOURCE, or a path like /metrics."""
         if resource.startswith("/"):
             attributes = {"nonResourceAttributes": {"verb": verb, "path": resource}}

@@ -13,27 +13,27 @@ from .http1 import Http1
 NUMBERS = itertools.count()
 
 
-def text_that(data, token=None):
+def shout_request(data, token=None):
     """A request's headers and body."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     return headers, json.dumps({"data": data}).encode()
 
 
-def new(token=None):
+def unique_text(token=None):
     """A text that nobody sent before, so that it has to be called for."""
-    return lambda: text_that(f"text number {next(NUMBERS)}", token)
+    return lambda: shout_request(f"text number {next(NUMBERS)}", token)
 
 
-def usual(token=None):
+def cached_text(token=None):
     """One that stands in the cache."""
-    return lambda: text_that("always the same", token)
+    return lambda: shout_request("always the same", token)
 
 
 def empty(token=None):
-    return lambda: text_that("", token)
+    return lambda: shout_request("", token)
 
 
-def with_an_unknown_key(token):
+def with_unknown_kid(token):
     """A token whose key the service has to look for, and will not find."""
     header, claims, signature = token.split(".")
     known = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
@@ -47,9 +47,9 @@ class Load:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
-    def on(self, address, a_second, *requests):
+    def start(self, address, rate, *requests):
         """Sends `requests` in turn, so many a second, from now on."""
-        return Stream(self.loop, address, a_second, requests)
+        return Stream(self.loop, address, rate, requests)
 
     def __enter__(self):
         return self
@@ -70,8 +70,8 @@ class Load:
 class Stream:
     """What one instance gets; `answers` counts statuses, and 0 for what got none."""
 
-    def __init__(self, loop, address, a_second, requests):
-        self.loop, self.address, self.a_second, self.requests = loop, address, a_second, itertools.cycle(requests)
+    def __init__(self, loop, address, rate, requests):
+        self.loop, self.address, self.rate, self.requests = loop, address, rate, itertools.cycle(requests)
         self.answers, self.idle, self.sending = Counter(), [], set()
         self.going = True
         asyncio.run_coroutine_threadsafe(self._go(), loop)
@@ -90,7 +90,7 @@ class Stream:
         while True:
             if self.going:
                 self._send(next(self.requests))
-            await asyncio.sleep(1 / self.a_second)
+            await asyncio.sleep(1 / self.rate)
 
     def _send(self, request):
         task = asyncio.create_task(self._one(*request()))

@@ -74,7 +74,7 @@ class Proxy:
     def enable(self, enabled):
         self.toxiproxy.call("POST", self.path, {"enabled": enabled})
 
-    def lead(self, upstream):
+    def set_upstream(self, upstream):
         """Leads to another one from now on; connections that were open are closed."""
         self.toxiproxy.call("POST", self.path, {"upstream": upstream, "enabled": True})
 
@@ -88,7 +88,7 @@ class Toxic:
     def add(self):
         self.call("POST", self.path, self.described)
 
-    def redraw(self):
+    def resample(self):
         """Decides anew which of the open connections it befalls."""
         self.call("POST", f"{self.path}/{self.name}", self.described)
 

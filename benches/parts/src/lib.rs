@@ -1,6 +1,6 @@
-//! The service in this process, with peers that always say the same, so that its work is the same each time.
+//! Runs the service in this process, with peers whose responses are constant, so that each request costs the same work.
 //!
-//! The tokens were signed once with a key that nobody has any more; they end in 2100.
+//! The tokens expire in 2100. The key that signed them was deleted.
 
 mod peer;
 
@@ -26,26 +26,26 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What every request says, and what comes back.
+/// The text of every request, and the shout in the response.
 pub const TEXT: &str = "hello, world!";
 pub const SHOUT: &str = "!DLROW ,OLLEH";
 
 pub const GOOD: &str = include_str!("good.jwt");
-/// Its signature holds, and it is refused after that: so it is never remembered.
+/// A token with a valid signature and a missing scope: it is rejected after the signature check, and never cached.
 pub const WITHOUT_SCOPE: &str = include_str!("without-scope.jwt");
 const KEYS: &str = include_str!("keys.json");
 
-/// Between two looks whether something has happened: so long that one is enough, or the looks would count.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Interval of readiness checks: long enough that the first one succeeds, so that their number is constant.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// A token with another signature than its own.
-pub fn spoilt() -> String {
+/// Returns a token with a changed signature.
+pub fn tampered_token() -> String {
     let (start, last) = GOOD.split_at(GOOD.len() - 100);
     let other = if last.starts_with('A') { "B" } else { "A" };
     format!("{start}{other}{}", &last[1..])
 }
 
-/// A runtime on this thread alone.
+/// Returns a single-threaded runtime.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_all()
@@ -53,11 +53,11 @@ pub fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-/// The configuration of a service whose peers stand on this machine; `cache` as `CACHE_CAPACITY` has it.
+/// Returns the configuration of a service with local peers; `cache` is the value of `CACHE_CAPACITY`.
 async fn config(cache: &str) -> Config {
     let keys = peer::serve(KEYS.to_owned()).await;
-    let quiet: String = TEXT.chars().rev().collect();
-    let upstream = peer::serve(format!(r#"{{"INPUT":"{quiet}","OUTPUT":"{SHOUT}"}}"#)).await;
+    let input: String = TEXT.chars().rev().collect();
+    let upstream = peer::serve(format!(r#"{{"INPUT":"{input}","OUTPUT":"{SHOUT}"}}"#)).await;
     let mut environment = Environment::from([
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
@@ -74,21 +74,21 @@ async fn config(cache: &str) -> Config {
     Config::load(&environment).expect("valid").config
 }
 
-/// A verifier that has its keys, and what it is asked about.
-pub struct Verifying(Arc<Verifier>);
+/// A verifier that has loaded its keys.
+pub struct VerifierHarness(Arc<Verifier>);
 
-impl Verifying {
+impl VerifierHarness {
     pub async fn start() -> Self {
         let config = config("0").await;
         let Auth::Cognito(cognito) = &config.auth else {
-            unreachable!("it is what is configured")
+            unreachable!("the configuration enables Cognito")
         };
         let metrics = Metrics::new(&cognito.client_ids, &Refusal::REASONS, &[]);
         let verifier = Arc::new(Verifier::new(cognito, &metrics, &Tracing::off()).expect("a client"));
         tokio::spawn(Arc::clone(&verifier).keep_fresh());
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         while verifier.awaited().next().is_some() {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Self(verifier)
     }
@@ -98,85 +98,88 @@ impl Verifying {
     }
 }
 
-/// What turns texts into shouts, over an upstream that answers; `cache` as `CACHE_CAPACITY` has it.
+/// Returns a shouter with a working upstream; `cache` is the value of `CACHE_CAPACITY`.
 pub async fn shouter(cache: &str) -> Shouter {
-    over(&config(cache).await)
+    build_shouter(&config(cache).await)
 }
 
-/// The same over an upstream that is not there, once that has been noticed.
-pub async fn broken_circuit() -> Shouter {
+/// Returns a shouter whose upstream is down and whose breaker is open.
+pub async fn shouter_with_open_breaker() -> Shouter {
     let mut environment = Environment::from([
         ("AUTH_MODE", "disabled"),
         ("CACHE_CAPACITY", "0B"),
         ("SHOUTCLOUD_MAX_RETRIES", "0"),
         ("BREAKER_OPEN_FOR", "1h"),
     ]);
-    environment.set("SHOUTCLOUD_URL", format!("http://{}/", peer::nowhere().await));
-    let shouter = over(&Config::load(&environment).expect("valid").config);
+    environment.set(
+        "SHOUTCLOUD_URL",
+        format!("http://{}/", peer::unused_address().await),
+    );
+    let shouter = build_shouter(&Config::load(&environment).expect("valid").config);
     let client: Arc<str> = Arc::from("benchmark");
     loop {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let answer = shouter
+        let result = shouter
             .shout(&client, TEXT.to_owned(), Caching::Off, deadline)
             .await;
-        let cause = answer.expect_err("nobody is there").cause;
+        let cause = result.expect_err("nothing listens there").cause;
         if matches!(cause, Cause::Upstream(shoutcloud::Error::BreakerOpen { .. })) {
             return shouter;
         }
     }
 }
 
-fn over(config: &Config) -> Shouter {
+fn build_shouter(config: &Config) -> Shouter {
     let metrics = Metrics::new(&[], &[], &[]);
     let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::off()).expect("a client");
     Shouter::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
 }
 
-pub fn bearing(token: &str) -> HeaderMap {
+pub fn bearer_headers(token: &str) -> HeaderMap {
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token is ASCII");
     HeaderMap::from_iter([(AUTHORIZATION, value)])
 }
 
-/// The whole service, and a connection to it.
-pub struct Whole {
+/// The service and a connection to it.
+pub struct ServiceHarness {
     connection: TcpStream,
-    answer: Vec<u8>,
+    response: Vec<u8>,
     _telemetry: Telemetry,
 }
 
-impl Whole {
-    /// `lines`: where its log goes.
-    pub async fn start(cache: &str, lines: Stream) -> Self {
+impl ServiceHarness {
+    /// Starts the service, which logs to `log`.
+    pub async fn start(cache: &str, log: Stream) -> Self {
         let config = config(cache).await;
-        let telemetry = telemetry::init(&config, lines).expect("no file is needed");
+        let telemetry = telemetry::init(&config, log).expect("no file is needed");
         let application = Application::bind(&config).await.expect("ports are free");
         let (public, admin) = (application.public_addr(), application.admin_addr());
         let (public, admin) = (public.expect("bound"), admin.expect("bound"));
         tokio::spawn(application.run(CancellationToken::new()));
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         while !is_ready(admin).await {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Self {
             connection: TcpStream::connect(public).await.expect("it listens"),
-            answer: Vec::with_capacity(4096),
+            response: Vec::with_capacity(4096),
             _telemetry: telemetry,
         }
     }
 
-    /// Sends a request, and takes its answer.
+    /// Sends a request and reads its response.
     pub async fn call(&mut self, request: &[u8], status: &str) {
         self.connection.write_all(request).await.expect("it reads");
-        self.answer.clear();
-        while !peer::is_complete(&self.answer) {
-            let read = self.connection.read_buf(&mut self.answer).await;
-            assert!(read.expect("it answers") > 0, "it closed the connection");
+        self.response.clear();
+        while !peer::is_complete(&self.response) {
+            let read = self.connection.read_buf(&mut self.response).await;
+            assert!(read.expect("it responds") > 0, "it closed the connection");
         }
-        assert_eq!(self.answer.get(9..12), Some(status.as_bytes()));
+        assert_eq!(self.response.get(9..12), Some(status.as_bytes()));
     }
 }
 
-/// A request with this token.
+/// Returns a request with this token.
 pub fn request(token: &str) -> Vec<u8> {
     let body = format!(r#"{{"data":"{TEXT}"}}"#);
     let length = body.len();
@@ -191,7 +194,7 @@ async fn is_ready(admin: SocketAddr) -> bool {
     let mut connection = TcpStream::connect(admin).await.expect("it listens");
     let request = b"GET /readyz HTTP/1.1\r\nhost: shoutback\r\nconnection: close\r\n\r\n";
     connection.write_all(request).await.expect("it reads");
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).await.expect("it answers");
-    answer.starts_with(b"HTTP/1.1 200")
+    let mut response = Vec::new();
+    connection.read_to_end(&mut response).await.expect("it responds");
+    response.starts_with(b"HTTP/1.1 200")
 }

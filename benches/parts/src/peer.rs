@@ -1,28 +1,28 @@
-//! An HTTP server that gives one answer to everything.
+//! An HTTP server with one constant response.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// Serves `json` on a port of its own until the runtime ends.
+/// Serves `json` on a free port until the runtime ends.
 pub async fn serve(json: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("bound");
     let length = json.len();
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
     );
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.expect("descriptors are left");
-            let answer = answer.clone();
+            let (mut stream, _) = listener.accept().await.expect("descriptors are available");
+            let response = response.clone();
             tokio::spawn(async move {
                 let mut bytes = Vec::with_capacity(4096);
                 while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
                     if is_complete(&bytes) {
                         bytes.clear();
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                        if stream.write_all(response.as_bytes()).await.is_err() {
                             return;
                         }
                     }
@@ -33,13 +33,13 @@ pub async fn serve(json: String) -> SocketAddr {
     address
 }
 
-/// An address at which nobody listens.
-pub async fn nowhere() -> SocketAddr {
+/// Returns an address at which nothing listens.
+pub async fn unused_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     listener.local_addr().expect("bound")
 }
 
-/// Whether these are a head and as much of a body as it says.
+/// Returns whether `bytes` hold a head and a body of the length that it declares.
 pub fn is_complete(bytes: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return false;

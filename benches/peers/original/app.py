@@ -1,4 +1,4 @@
-"""The service that Shoutback takes the place of, in its own terms: no token, no limit, no cache, no log of its own."""
+"""The service that Shoutback replaces: no authentication, no limits, no cache, no log of its own."""
 
 import os
 
@@ -12,5 +12,5 @@ URL = os.environ["SHOUTCLOUD_URL"]
 @app.route("/v1", methods=["POST"])
 def shout():
     text = request.get_json()["data"]
-    answer = requests.post(URL, json={"INPUT": text[::-1]})
-    return jsonify({"data": answer.json()["OUTPUT"]})
+    response = requests.post(URL, json={"INPUT": text[::-1]})
+    return jsonify({"data": response.json()["OUTPUT"]})

@@ -19,7 +19,7 @@ from chart import (
     values_of,
 )
 from conftest import NODES
-from rights import TEAMS
+from permissions import TEAMS
 
 from harness.process import Process
 

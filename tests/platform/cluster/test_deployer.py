@@ -4,7 +4,7 @@ import re
 
 import pytest
 from chart import DEPLOYER, NAMESPACE, RENDERINGS, none_left, provide, render
-from rights import ELSEWHERE, EVERYWHERE, RBAC, ROLES, WRITE, accesses
+from permissions import ELSEWHERE, EVERYWHERE, RBAC, ROLES, WRITE, accesses
 
 from harness.kubernetes import Subject, documents
 

@@ -59,7 +59,7 @@ def test_somebody_else_is_first(run, repository, recorder):
     second = recorder("buildah", f'{shutil.which("buildah")} "$@" || exit', '[[ $1 != push ]]')
     done = run("publish", repository, **second.variables)
     assert done.returncode == 0, done.stderr
-    assert "by somebody else meanwhile" in done.stderr
+    assert "by another run in the meantime" in done.stderr
     assert done.stdout.strip() == run.prints("publish", repository)
 
 

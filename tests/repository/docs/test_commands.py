@@ -50,7 +50,7 @@ EXECUTED = {
     'make bench ARGS="--only requests --seconds 2"': Not("takes a machine that does nothing else"),
     "make instructions": By("instructions", "tests/suites.toml", "scripts/instructions"),
     "cargo bench --manifest-path benches/parts/Cargo.toml --bench parts": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
-    "cargo bench --manifest-path benches/parts/Cargo.toml --bench whole 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
+    "cargo bench --manifest-path benches/parts/Cargo.toml --bench service 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
     "make coverage": Not("takes a build of its own with probes; the pipeline does it for each pull request"),
     "make secrets": By("workflows", "tests/platform/workflows", "secrets"),
     "make audit": Not("its data base needs a network"),

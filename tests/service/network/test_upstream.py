@@ -120,7 +120,7 @@ def test_resets_of_one_connection_in_ten_are_hidden(start, network, shoutcloud, 
         for _ in range(30):
             answers += caller.shout_many(shoutback, 20, workers=20)
             # Connections that were spared would be in the pool for good.
-            toxic.redraw()
+            toxic.resample()
     failed = [problem(answer) for answer in answers if answer.status_code != 200]
     assert attempts(shoutback) > len(answers), "nothing was reset"
     assert len(failed) <= 2 and set(failed) <= {UNAVAILABLE}

@@ -93,7 +93,7 @@ class Soak:
             await asyncio.sleep(min(rest, 0.5))
             if isinstance(fault, Toxic) and fault.toxicity < 1:
                 # Connections that were spared would serve all requests from then on.
-                fault.redraw()
+                fault.resample()
 
     async def measure(self, name, lasting):
         """The row of what was begun while `lasting()` ran."""

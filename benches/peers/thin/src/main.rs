@@ -1,13 +1,14 @@
-//! What the service is measured against, and by:
+//! Helpers of the side-by-side benchmark: a minimal service as the baseline, a fake upstream and a load generator.
 //!
-//! - `thin serve ADDRESS`: reverses, capitalises and answers; nothing else;
-//! - `thin serve ADDRESS URL`: reverses, has SHOUTCLOUD at URL capitalise, and answers;
-//! - `thin upstream ADDRESS`: SHOUTCLOUD;
-//! - `thin verify COUNT`: so many RS256 signature checks; a token and a key set on stdin;
-//! - `thin steady ADDRESS RATE SECONDS CONNECTIONS`: so many requests a second, however long each takes; the request on stdin.
+//! - `thin serve ADDRESS`: reverses and upper-cases the text itself;
+//! - `thin serve ADDRESS URL`: reverses the text and has SHOUTCLOUD at URL upper-case it;
+//! - `thin upstream ADDRESS`: a fake SHOUTCLOUD;
+//! - `thin verify COUNT`: COUNT RS256 signature checks; reads a token and a key set from stdin;
+//! - `thin open-loop ADDRESS RATE SECONDS CONNECTIONS`: RATE requests per second, independent of the responses; reads the
+//!   request from stdin.
 
+mod open_loop;
 mod serve;
-mod steady;
 mod upstream;
 mod verify;
 
@@ -15,7 +16,7 @@ use std::error::Error;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: thin serve ADDRESS [URL] | upstream ADDRESS | verify COUNT | steady ADDRESS RATE SECONDS CONNECTIONS";
+const USAGE: &str = "usage: thin serve ADDRESS [URL] | upstream ADDRESS | verify COUNT | open-loop ADDRESS RATE SECONDS CONNECTIONS";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -26,8 +27,8 @@ async fn main() -> Outcome {
         ["serve", address, url] => serve::serve(address, Some(url)).await,
         ["upstream", address] => upstream::serve(address).await,
         ["verify", count] => verify::check(count.parse()?),
-        ["steady", address, rate, seconds, connections] => {
-            steady::load(address, rate.parse()?, seconds.parse()?, connections.parse()?)
+        ["open-loop", address, rate, seconds, connections] => {
+            open_loop::load(address, rate.parse()?, seconds.parse()?, connections.parse()?)
         }
         _ => Err(USAGE.into()),
     }

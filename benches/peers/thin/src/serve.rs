@@ -1,4 +1,4 @@
-//! The thinnest service that does the same: no token, no limit, no log, no metric, no time limit, no retry.
+//! A minimal service with the same API: no authentication, limits, logs, metrics, timeouts or retries.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,13 +15,13 @@ struct Text {
 }
 
 #[derive(Serialize)]
-struct Quiet {
+struct UpstreamRequest {
     #[serde(rename = "INPUT")]
     input: String,
 }
 
 #[derive(Deserialize)]
-struct Shout {
+struct UpstreamResponse {
     #[serde(rename = "OUTPUT")]
     output: String,
 }
@@ -34,13 +34,13 @@ struct Upstream {
 
 pub async fn serve(address: &str, url: Option<&str>) -> Outcome {
     let routes = match url {
-        None => Router::new().route("/v1", post(here)),
+        None => Router::new().route("/v1", post(local)),
         Some(url) => {
             let upstream = Upstream {
                 client: reqwest::Client::builder().no_proxy().build()?,
                 url: url.parse()?,
             };
-            Router::new().route("/v1", post(there)).with_state(upstream)
+            Router::new().route("/v1", post(proxy)).with_state(upstream)
         }
     };
     let listener = TcpListener::bind(address).await?;
@@ -48,22 +48,22 @@ pub async fn serve(address: &str, url: Option<&str>) -> Outcome {
     Ok(axum::serve(listener, routes).await?)
 }
 
-fn reversed(text: &str) -> String {
+fn reverse(text: &str) -> String {
     text.chars().rev().collect()
 }
 
-async fn here(Json(text): Json<Text>) -> Json<Text> {
+async fn local(Json(text): Json<Text>) -> Json<Text> {
     Json(Text {
-        data: reversed(&text.data).to_uppercase(),
+        data: reverse(&text.data).to_uppercase(),
     })
 }
 
-async fn there(State(upstream): State<Upstream>, Json(text): Json<Text>) -> Result<Json<Text>, StatusCode> {
-    let quiet = Quiet {
-        input: reversed(&text.data),
+async fn proxy(State(upstream): State<Upstream>, Json(text): Json<Text>) -> Result<Json<Text>, StatusCode> {
+    let request = UpstreamRequest {
+        input: reverse(&text.data),
     };
-    let answer = upstream.client.post(upstream.url).json(&quiet).send().await;
-    let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    let shout: Shout = answer.json().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    let response = upstream.client.post(upstream.url).json(&request).send().await;
+    let response = response.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    let shout: UpstreamResponse = response.json().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
     Ok(Json(Text { data: shout.output }))
 }

@@ -1,5 +1,5 @@
-//! SHOUTCLOUD, as cheap as it can be made, because it shares a core with the load. It takes requests one after another on each
-//! connection, each with a `content-length`, and looks at nothing but their body.
+//! A fake SHOUTCLOUD that uses little CPU, because it shares a core with the load generator. It reads requests with a
+//! `content-length`, one after another per connection, and ignores everything but their bodies.
 
 use std::io::ErrorKind;
 
@@ -10,13 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::Outcome;
 
 #[derive(Deserialize)]
-struct Quiet {
+struct UpstreamRequest {
     #[serde(rename = "INPUT")]
     input: String,
 }
 
 #[derive(Serialize)]
-struct Shout {
+struct UpstreamResponse {
     #[serde(rename = "INPUT")]
     input: String,
     #[serde(rename = "OUTPUT")]
@@ -28,27 +28,28 @@ pub async fn serve(address: &str) -> Outcome {
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(converse(stream));
+        tokio::spawn(handle(stream));
     }
 }
 
-async fn converse(mut stream: TcpStream) -> std::io::Result<()> {
+async fn handle(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = Vec::with_capacity(16 * 1024);
     loop {
         while let Some((head, body)) = request(&bytes) {
-            let quiet: Quiet = serde_json::from_slice(body).map_err(|_| ErrorKind::InvalidData)?;
-            let output = quiet.input.to_uppercase();
-            let json = serde_json::to_string(&Shout {
-                input: quiet.input,
+            let request: UpstreamRequest =
+                serde_json::from_slice(body).map_err(|_| ErrorKind::InvalidData)?;
+            let output = request.input.to_uppercase();
+            let json = serde_json::to_string(&UpstreamResponse {
+                input: request.input,
                 output,
             })?;
             let length = json.len();
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
             );
             bytes.drain(..head + body.len());
-            stream.write_all(answer.as_bytes()).await?;
+            stream.write_all(response.as_bytes()).await?;
         }
         if stream.read_buf(&mut bytes).await? == 0 {
             return Ok(());
@@ -56,7 +57,7 @@ async fn converse(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// The length of the first request's head, and its body, once both are there.
+/// Returns the length of the first request's head, and its body, once both are complete.
 fn request(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.collector import Collector
-from harness.load import Load, new
+from harness.load import Load, unique_text
 from harness.process import ask
 from harness.prometheus import Prometheus, Target
 from harness.rules import write_faster
@@ -162,7 +162,7 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
     firing = lambda: [alert for alert in stage.prometheus.alerts("firing") if alert["labels"]["alertname"] == ALERT]
     assert not firing()
     with Load() as load:
-        load.on(stage.service.address, 20, new(stage.token))
+        load.start(stage.service.address, 20, unique_text(stage.token))
         alert, *_ = stage.prometheus.until("the alert fires", firing)
         assert alert["labels"]["environment"] == ENVIRONMENT
         assert alert["annotations"]["runbook_url"].endswith(f"#{ALERT.lower()}")

@@ -18,7 +18,7 @@ from environments import SEEN, SEEN_BEFORE, Builder
 from shipped import alerts
 
 from harness.collector import SHIPPED, Collector
-from harness.load import Load, new
+from harness.load import Load, unique_text
 from harness.rules import faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy, free_port
@@ -49,7 +49,7 @@ class Busier(Builder):
     def start(self, environment, *positional, **named):
         shoutback = super().start(environment, *positional, **named)
         if environment.name == "calls-are-slow":
-            self.load.on(shoutback.address, 20, new())
+            self.load.start(shoutback.address, 20, unique_text())
         return shoutback
 
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 
 import pytest
-from scene import Scene
+from traffic import Traffic
 
 from harness.load import Load
 from harness.prometheus import Prometheus
@@ -20,8 +20,8 @@ INTERVAL = 0.5
 class Recorded:
     """What Prometheus has seen."""
 
-    def __init__(self, scene, prometheus, start, end):
-        self.scene, self.prometheus, self.end = scene, prometheus, end
+    def __init__(self, traffic, prometheus, start, end):
+        self.traffic, self.prometheus, self.end = traffic, prometheus, end
         # A number of steps before the end, which is looked at too.
         self.start = end - math.ceil((end - start) / INTERVAL) * INTERVAL
 
@@ -39,13 +39,13 @@ def recorded(tmp_path_factory):
         emulators = stack.enter_context(Emulators(directory / "emulators.log"))
         toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
         load = stack.enter_context(Load())
-        scene = Scene(stack, directory, emulators, toxiproxy, load)
+        traffic = Traffic(stack, directory, emulators, toxiproxy, load)
         rules = write_faster(directory / "rules", SCALE)
-        prometheus = stack.enter_context(Prometheus(directory, scene.targets, rules, f"{INTERVAL * 1000:.0f}ms"))
+        prometheus = stack.enter_context(Prometheus(directory, traffic.targets, rules, f"{INTERVAL * 1000:.0f}ms"))
         prometheus.until("all are scraped", prometheus.has_scraped)
         start = now(prometheus)
-        scene.play(prometheus)
-        yield Recorded(scene, prometheus, start, now(prometheus))
+        traffic.play(prometheus)
+        yield Recorded(traffic, prometheus, start, now(prometheus))
 
 
 def now(prometheus):

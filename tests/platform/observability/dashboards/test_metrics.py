@@ -16,7 +16,7 @@ ASKED = set().union(*(metrics(expression) for expression in expressions()))
 @pytest.fixture(scope="session")
 def told(recorded):
     """Names of the service's metrics."""
-    status, text = ask("GET", f"http://{recorded.scene.replicas[0].admin}/metrics")
+    status, text = ask("GET", f"http://{recorded.traffic.replicas[0].admin}/metrics")
     assert status == 200
     return set(re.findall(r"(?m)^# TYPE (\w+) ", text))
 

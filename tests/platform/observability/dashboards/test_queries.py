@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import INTERVAL
 from dashboards import DASHBOARDS, filled_in, links, queries, variables
-from scene import PRODUCTION, STAGING
+from traffic import PRODUCTION, STAGING
 
 # As Grafana has them: "All" is the variable's `allValue`. The rate's interval would be four scrapes; a busy machine misses some.
 VALUES = {

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from causes import CAUSES, Drilled
+from scenarios import SCENARIOS, DrillTestbed
 
 
 class Stopped(Exception):
@@ -16,10 +16,10 @@ class Stopped(Exception):
 
 
 def main():
-    letters = [cause.letter for cause in CAUSES]
+    letters = [cause.letter for cause in SCENARIOS]
     parser = argparse.ArgumentParser(prog="scripts/drill", description="Breaks one thing and asks what it is.")
     parser.add_argument("--cause", choices=letters, help="what to break; else one at random")
-    parser.add_argument("--answer", choices=letters, help="what you think it is; else you are asked")
+    parser.add_argument("--answer", choices=letters, help="what you think it is; else you are prompt")
     arguments = parser.parse_args()
 
     def stop(*_):
@@ -27,17 +27,17 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    cause = next(cause for cause in CAUSES if cause.letter == (arguments.cause or random.choice(letters)))
+    cause = next(cause for cause in SCENARIOS if cause.letter == (arguments.cause or random.choice(letters)))
     with contextlib.ExitStack() as stack, contextlib.suppress(Stopped):
-        stage = Drilled(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        stage.introduce()
-        stage.prometheus.until("traffic has been seen", lambda: stage.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
-        with stage.broken(cause.letter):
+        testbed = DrillTestbed(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        testbed.print_introduction()
+        testbed.prometheus.until("traffic has been seen", lambda: testbed.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
+        with testbed.broken(cause.letter):
             print("Something is broken from now on. What?\n")
-            for each in CAUSES:
+            for each in SCENARIOS:
                 print(f"  {each.letter}  {each.cause}")
-            answer = arguments.answer or asked(letters)
-            found = stage.prometheus.until("it can be seen", lambda: stage.prometheus.query(cause.faster_query))
+            answer = arguments.answer or prompt(letters)
+            found = testbed.prometheus.until("it can be seen", lambda: testbed.prometheus.query(cause.faster_query))
             print(f"\n{'Yes' if answer == cause.letter else 'No'}: {cause.letter}, {cause.cause}.\n")
             print(f"  {cause.faster_query}\n  is {found[0][1]:.3g}\n\n  {cause.alert}: docs/{cause.section}")
             return 0 if answer == cause.letter else 1
@@ -45,7 +45,7 @@ def main():
     return 1
 
 
-def asked(letters):
+def prompt(letters):
     while True:
         answer = input("\nWhat is it? ").strip().lower()
         if answer in letters:

@@ -4,38 +4,38 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.load import new, usual
+from harness.load import unique_text, cached_text
 
 
 @dataclass(frozen=True)
 class Fault:
-    tells: str
+    description: str
     alert: str
-    #: A context of the stage: the fault lasts as long as it.
-    on: Callable
+    #: A context of the testbed: the fault lasts as long as it.
+    inject: Callable
 
 
-def behaving(**behaviour):
+def upstream_behaviour(**behaviour):
     @contextlib.contextmanager
-    def on(stage):
-        stage.emulators.behave(**behaviour)
+    def on(testbed):
+        testbed.emulators.behave(**behaviour)
         try:
             yield
         finally:
             # Ctrl-C reaches the emulators as well, and they may be gone.
             with contextlib.suppress(OSError):
-                stage.emulators.behave()
+                testbed.emulators.behave()
 
     return on
 
 
-def asking(a_second, request, **behaviour):
+def extra_load(rate, request, **behaviour):
     """More requests on each replica, beside how SHOUTCLOUD behaves."""
 
     @contextlib.contextmanager
-    def on(stage):
-        with behaving(**behaviour)(stage):
-            more = [stage.load.on(replica.address, a_second, request(stage.token)) for replica in stage.replicas]
+    def on(testbed):
+        with upstream_behaviour(**behaviour)(testbed):
+            more = [testbed.load.start(replica.address, rate, request(testbed.token)) for replica in testbed.replicas]
             try:
                 yield
             finally:
@@ -49,16 +49,16 @@ FAULTS = [
     Fault(
         "SHOUTCLOUD fails. Retries, then the breaker; the cache still serves",
         "ShoutbackAvailabilityBurnFast",
-        behaving(failure_rate=1.0),
+        upstream_behaviour(failure_rate=1.0),
     ),
     Fault(
         "SHOUTCLOUD takes 1.5 s for each call, and most texts are new",
         "ShoutbackLatencyBurnFast",
-        asking(100, new, delay="1500ms"),
+        extra_load(100, unique_text, delay="1500ms"),
     ),
     Fault(
         "a consumer has a loop, and its quota is used up",
         "ShoutbackClientQuotaExhausted",
-        asking(250, usual),
+        extra_load(250, cached_text),
     ),
 ]

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from faults import FAULTS
-from stage import SPEED, Stage
+from testbed import SPEED, Testbed
 
 
 class Stopped(Exception):
@@ -33,30 +33,30 @@ def main():
         signal.signal(number, stop)
     with contextlib.ExitStack() as stack, contextlib.suppress(Stopped):
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stage = Stage(stack, directory, arguments.speed, not arguments.without_collector)
-        stage.introduce()
+        testbed = Testbed(stack, directory, arguments.speed, not arguments.without_collector)
+        testbed.print_introduction()
         if arguments.once:
-            held = go_through(stage, FAULTS[0], calm=3)
-            print(f"\n{FAULTS[0].alert} {'fired and went quiet' if held else 'did not fire and go quiet'}.")
-            return 0 if held else 1
+            succeeded = run_fault(testbed, FAULTS[0], calm=3)
+            print(f"\n{FAULTS[0].alert} {'fired and went quiet' if succeeded else 'did not fire and go quiet'}.")
+            return 0 if succeeded else 1
         while True:
             for fault in FAULTS:
-                go_through(stage, fault, arguments.calm)
+                run_fault(testbed, fault, arguments.calm)
     print("\nEnded.")
     return 0
 
 
-def go_through(stage, fault, calm):
+def run_fault(testbed, fault, calm):
     """Calm, the fault, its alert, and quiet again. Whether that was seen."""
-    stage.watch.say("calm: all requests are served")
-    stage.watch.pause(calm)
-    stage.watch.say(f"FAULT: {fault.tells}")
-    with fault.on(stage):
-        fired = stage.watch.until_firing(fault.alert)
+    testbed.monitor.log("calm: all requests are served")
+    testbed.monitor.pause(calm)
+    testbed.monitor.log(f"FAULT: {fault.description}")
+    with fault.inject(testbed):
+        fired = testbed.monitor.until_firing(fault.alert)
         # So that there is something to look at.
-        stage.watch.pause(min(calm, 5))
-    stage.watch.say("the fault is over; alerts go quiet when their short windows have passed")
-    return fired and stage.watch.until_quiet(fault.alert)
+        testbed.monitor.pause(min(calm, 5))
+    testbed.monitor.log("the fault is over; alerts go quiet when their short windows have passed")
+    return fired and testbed.monitor.until_quiet(fault.alert)
 
 
 if __name__ == "__main__":

@@ -7,42 +7,42 @@ import sys
 from pathlib import Path
 
 import pytest
-from causes import CAUSES, PAGE, Drilled
+from scenarios import SCENARIOS, PAGE, DrillTestbed
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
+def testbed(tmp_path_factory):
     with contextlib.ExitStack() as stack:
-        stage = Drilled(stack, tmp_path_factory.mktemp("drill"))
-        stage.prometheus.until("traffic has been seen", lambda: stage.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
-        yield stage
+        testbed = DrillTestbed(stack, tmp_path_factory.mktemp("drill"))
+        testbed.prometheus.until("traffic has been seen", lambda: testbed.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
+        yield testbed
 
 
-def found(stage):
-    return {cause.letter for cause in CAUSES if stage.prometheus.query(cause.faster_query)}
+def found(testbed):
+    return {cause.letter for cause in SCENARIOS if testbed.prometheus.query(cause.faster_query)}
 
 
 def test_every_row_of_the_page_is_read():
-    assert len(CAUSES) == len(re.findall(r"^\| [a-z] \|", PAGE.read_text(), re.MULTILINE)) > 8
+    assert len(SCENARIOS) == len(re.findall(r"^\| [a-z] \|", PAGE.read_text(), re.MULTILINE)) > 8
     sections = re.findall(r"^### (\w+)$", (PAGE.parent / "operations.md").read_text(), re.MULTILINE)
-    for cause in CAUSES:
+    for cause in SCENARIOS:
         assert cause.alert in sections and cause.section == f"operations.md#{cause.alert.lower()}"
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: f"{cause.letter}: {cause.cause}")
-def test_a_cause_is_told_from_all_others(stage, cause):
-    stage.prometheus.until("all is well", lambda: not found(stage))
+@pytest.mark.parametrize("cause", SCENARIOS, ids=lambda cause: f"{cause.letter}: {cause.cause}")
+def test_a_cause_is_told_from_all_others(testbed, cause):
+    testbed.prometheus.until("all is well", lambda: not found(testbed))
     others = set()
-    with stage.broken(cause.letter):
+    with testbed.broken(cause.letter):
 
         def seen():
-            now = found(stage)
+            now = found(testbed)
             others.update(now - {cause.letter})
             return cause.letter in now
 
-        stage.prometheus.until("the key finds it", seen)
+        testbed.prometheus.until("the key finds it", seen)
     assert others == set()
 
 

@@ -9,7 +9,7 @@ import functools
 import resource
 from dataclasses import dataclass, field
 
-from harness.load import empty, new, text_that, usual, with_an_unknown_key
+from harness.load import empty, unique_text, shout_request, cached_text, with_unknown_kid
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
 
@@ -115,8 +115,8 @@ class Builder:
             variables = self.emulators.authentication() | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.always}
             shoutback = self.start(healthy, instance, **variables)
             lost.watch(shoutback.admin, instance)
-            requests = [new(self.token), usual(self.token), usual(self.token), empty(self.token), usual()]
-            self.load.on(shoutback.address, 10, *requests)
+            requests = [unique_text(self.token), cached_text(self.token), cached_text(self.token), empty(self.token), cached_text()]
+            self.load.start(shoutback.address, 10, *requests)
         self.dies(lost, "c")
 
     def dies(self, environment, instance):
@@ -138,7 +138,7 @@ class Builder:
         environment = self.environment("calls-fail", AVAILABILITY | {("ShoutbackRetryBudgetEmpty", "ticket")})
         proxy, variables = self.network(self.emulators.shoutcloud)
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 10, new())
+        self.load.start(shoutback.address, 10, unique_text())
         self.down(environment, proxy)
 
     def breaker_opens(self):
@@ -148,7 +148,7 @@ class Builder:
         variables |= {"BREAKER_MIN_CALLS": "5", "BREAKER_OPEN_FOR": "500ms", "BREAKER_WINDOW": "5s"}
         variables |= {"SHOUTCLOUD_FALLBACK": "local", "SHOUTCLOUD_MAX_RETRIES": "0"}
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 10, new())
+        self.load.start(shoutback.address, 10, unique_text())
         self.down(environment, proxy)
 
     def calls_are_slow(self):
@@ -156,7 +156,7 @@ class Builder:
         proxy, variables = self.network(self.emulators.shoutcloud)
         patience = {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "15s", "SHOUTCLOUD_DEADLINE": "20s"}
         shoutback = self.start(environment, **variables, **patience)
-        self.load.on(shoutback.address, 5, new())
+        self.load.start(shoutback.address, 5, unique_text())
         self.toxic(environment, proxy, "latency", latency=1200)
 
     def refusals_are_slow(self):
@@ -164,12 +164,12 @@ class Builder:
         begins 10 s later: on two replicas in turn, so that the five minutes' window is slow for longer than the alert waits."""
         environment = self.environment("refusals-are-slow", LATENCY, slo="latency-local")
         proxy, variables = self.key_server()
-        unknown = with_an_unknown_key(self.token)
+        unknown = with_unknown_kid(self.token)
         self.toxic(environment, proxy, "latency", latency=300)
         for replica, offset in [("a", 0), ("b", 1.5)]:
             shoutback = self.start(environment, replica, **variables)
-            stream = self.load.on(shoutback.address, 2, usual(self.token))
-            burst = functools.partial(stream.burst, 80, lambda: text_that("", unknown))
+            stream = self.load.start(shoutback.address, 2, cached_text(self.token))
+            burst = functools.partial(stream.burst, 80, lambda: shout_request("", unknown))
             environment.repeat.append((11, offset, burst))
 
     def keys_are_stale(self):
@@ -177,22 +177,22 @@ class Builder:
         environment = self.environment("keys-are-stale", STALE, pool=self.emulators.pool_id)
         proxy, variables = self.key_server()
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 10, usual(self.token))
+        self.load.start(shoutback.address, 10, cached_text(self.token))
         self.down(environment, proxy, before=True)
 
     def keys_have_expired(self):
         environment = self.environment("keys-have-expired", STALE | {("ShoutbackKeysUnavailable", "page")})
         proxy, variables = self.key_server()
         shoutback = self.start(environment, **variables, COGNITO_JWKS_MAX_STALE="3s")
-        self.load.on(shoutback.address, 10, usual(self.token))
+        self.load.start(shoutback.address, 10, cached_text(self.token))
         self.down(environment, proxy, before=True)
 
     def nobody_is_accepted(self):
         """Consumers' tokens are signed with a key that is in no key set, as after their pool was replaced."""
         environment = self.environment("nobody-is-accepted", [("ShoutbackNobodyAccepted", "page")])
         shoutback = self.start(environment, **self.emulators.authentication())
-        accepted = self.load.on(shoutback.address, 50, usual(self.token))
-        refused = self.load.on(shoutback.address, 10, usual(with_an_unknown_key(self.token)))
+        accepted = self.load.start(shoutback.address, 50, cached_text(self.token))
+        refused = self.load.start(shoutback.address, 10, cached_text(with_unknown_kid(self.token)))
         refused.pause()
         environment.begin += [accepted.pause, refused.resume]
         environment.end += [refused.pause, accepted.resume]
@@ -203,8 +203,8 @@ class Builder:
         environment = self.environment("quota-used-up", [("ShoutbackClientQuotaExhausted", "ticket")], client_id=client)
         quota = {"RATE_LIMIT_PER_CLIENT": "5/s", "RATE_LIMIT_BURST": "5"}
         shoutback = self.start(environment, **self.emulators.authentication(), **quota)
-        self.load.on(shoutback.address, 2, usual(self.token))
-        more = self.load.on(shoutback.address, 20, usual(self.token))
+        self.load.start(shoutback.address, 2, cached_text(self.token))
+        more = self.load.start(shoutback.address, 20, cached_text(self.token))
         environment.end.append(more.pause)
 
     def too_much_at_once(self):
@@ -212,8 +212,8 @@ class Builder:
         proxy, variables = self.network(self.emulators.shoutcloud)
         limits = {"SHOUTCLOUD_MAX_CONCURRENCY": "1", "SHOUTCLOUD_MAX_QUEUE": "1"}
         shoutback = self.start(environment, **variables, **limits)
-        self.load.on(shoutback.address, 2, new())
-        more = self.load.on(shoutback.address, 30, new())
+        self.load.start(shoutback.address, 2, unique_text())
+        more = self.load.start(shoutback.address, 30, unique_text())
         environment.end.append(more.pause)
         self.toxic(environment, proxy, "latency", latency=100)
 
@@ -224,7 +224,7 @@ class Builder:
     def nobody_calls(self):
         environment = self.environment("nobody-calls", [("ShoutbackNoTraffic", "page")])
         shoutback = self.start(environment)
-        stream = self.load.on(shoutback.address, 50, usual())
+        stream = self.load.start(shoutback.address, 50, cached_text())
         environment.begin.append(stream.pause)
         environment.end.append(stream.resume)
 
@@ -233,14 +233,14 @@ class Builder:
         patience = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
         variables = patience | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.address}
         shoutback = self.start(environment, **variables)
-        self.load.on(shoutback.address, 10, usual())
+        self.load.start(shoutback.address, 10, cached_text())
         self.down(environment, self.collector.proxy)
 
     def disk_is_full(self):
         """No file of its may grow: a write meets this limit as it meets the end of a disk, but for a signal."""
         environment = self.environment("disk-is-full", [("ShoutbackLogLinesDropped", "ticket")])
         shoutback = self.start(environment, through=["env", "--ignore-signal=XFSZ"])
-        self.load.on(shoutback.address, 10, usual())
+        self.load.start(shoutback.address, 10, cached_text())
 
         def limit(size):
             resource.prlimit(shoutback.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

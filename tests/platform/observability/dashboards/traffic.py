@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from harness.load import empty, new, text_that, usual, with_an_unknown_key
+from harness.load import empty, unique_text, shout_request, cached_text, with_unknown_kid
 from harness.process import ask
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
@@ -34,7 +34,7 @@ VARIABLES = {
 }
 
 
-class Scene:
+class Traffic:
     def __init__(self, stack, directory, emulators, toxiproxy, load):
         self.stack, self.directory, self.emulators, self.load = stack, directory, emulators, load
         self.targets = []
@@ -70,10 +70,10 @@ class Scene:
         def counted(counter, *matchers):
             seen(f"{counter} {matchers}", f"sum by (instance) (increase({counter}{{{','.join([HERE, *matchers])}}}[1m]))")
 
-        texts = [new(self.token), usual(self.token), usual(self.token), new(self.token), empty(self.token)]
-        refused = [usual(), usual("no.token.atall"), unreadable(self.token)]
-        self.streams = [self.load.on(replica.address, 25, *texts, *refused) for replica in self.replicas]
-        self.load.on(self.staging.address, 10, new(), usual())
+        texts = [unique_text(self.token), cached_text(self.token), cached_text(self.token), unique_text(self.token), empty(self.token)]
+        refused = [cached_text(), cached_text("no.token.atall"), unreadable(self.token)]
+        self.streams = [self.load.start(replica.address, 25, *texts, *refused) for replica in self.replicas]
+        self.load.start(self.staging.address, 10, unique_text(), cached_text())
         counted(SHOUTS, 'source="cache"')
         # Their log file can neither be written on nor be made anew.
         shutil.rmtree(self.logs)
@@ -111,11 +111,11 @@ class Scene:
 
         # A key that nobody knows, while the key set cannot be had.
         with self.keys.down():
-            self.burst(5, usual(with_an_unknown_key(self.token)))
+            self.burst(5, cached_text(with_unknown_kid(self.token)))
             counted("shoutback_auth_total", 'outcome="keys_unavailable"')
             counted("shoutback_jwks_refresh_total", 'outcome="failure"')
 
-        with self.crowds(usual(self.token)):
+        with self.crowds(cached_text(self.token)):
             counted("shoutback_rate_limited_total")
         # The runtime is looked at every five seconds.
         seen("what the workers did", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
@@ -127,7 +127,7 @@ class Scene:
 
         def come():
             while not ended.wait(0.25):
-                for request in requests or (new(self.token), usual(self.token)):
+                for request in requests or (unique_text(self.token), cached_text(self.token)):
                     self.burst(20, request)
 
         thread = threading.Thread(target=come)
@@ -144,7 +144,7 @@ class Scene:
 
     def hang_up(self):
         """Requests whose callers leave before the answer."""
-        headers, body = text_that("for nobody", self.token)
+        headers, body = shout_request("for nobody", self.token)
         for number in range(8):
             for replica in self.replicas:
                 head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -161,4 +161,4 @@ class Scene:
 
 def unreadable(token):
     """A request whose body is no JSON."""
-    return lambda: (text_that("", token)[0], b"{")
+    return lambda: (shout_request("", token)[0], b"{")

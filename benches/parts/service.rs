@@ -1,7 +1,7 @@
-//! A request to the whole service in this process, over loopback, its caller included: `cargo bench --bench whole 2>/dev/null`,
-//! since lines of the log come on stderr.
+//! A request to the service in this process over loopback, including the client's work: `cargo bench --bench service 2>/dev/null`,
+//! since the service logs to stderr.
 
-use benches::{GOOD, Whole, request, runtime, spoilt};
+use benches::{GOOD, ServiceHarness, request, runtime, tampered_token};
 use criterion::{Criterion, criterion_group, criterion_main};
 use shoutback::telemetry::log::Stream;
 
@@ -9,19 +9,19 @@ fn requests(criterion: &mut Criterion) {
     for (name, cache, token, status) in [
         ("cached", "1MiB", GOOD.to_owned(), "200"),
         ("through the upstream", "0B", GOOD.to_owned(), "200"),
-        ("refused", "0B", spoilt(), "401"),
+        ("rejected", "0B", tampered_token(), "401"),
     ] {
         let (runtime, request) = (runtime(), request(&token));
-        let mut whole = runtime.block_on(Whole::start(cache, Stream::Stderr));
+        let mut service = runtime.block_on(ServiceHarness::start(cache, Stream::Stderr));
         criterion.bench_function(&format!("request {name}"), |bencher| {
-            bencher.iter(|| runtime.block_on(whole.call(&request, status)));
+            bencher.iter(|| runtime.block_on(service.call(&request, status)));
         });
     }
 }
 
-/// After the requests: they say where lines go.
-fn line(criterion: &mut Criterion) {
-    criterion.bench_function("line of the log", |bencher| {
+/// Runs after `requests`, which install the subscriber.
+fn log_line(criterion: &mut Criterion) {
+    criterion.bench_function("log line", |bencher| {
         bencher.iter(|| {
             tracing::info!(
                 event.action = "request",
@@ -36,5 +36,5 @@ fn line(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, requests, line);
+criterion_group!(benches, requests, log_line);
 criterion_main!(benches);

@@ -6,9 +6,9 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from stage import SPEED, Stage
+from testbed import SPEED, Testbed
 
-from harness.load import new, usual, with_an_unknown_key
+from harness.load import unique_text, cached_text, with_unknown_kid
 from harness.rules import faster
 from harness.shoutback import Shoutback
 from harness.toxiproxy import Toxiproxy
@@ -21,7 +21,7 @@ QUERIES_FASTER = 12
 
 
 @dataclass(frozen=True)
-class Cause:
+class Scenario:
     letter: str
     cause: str
     query: str
@@ -33,11 +33,11 @@ class Cause:
         return faster(self.query, QUERIES_FASTER)
 
 
-CAUSES = [Cause(**row.groupdict()) for row in ROW.finditer(PAGE.read_text())]
+SCENARIOS = [Scenario(**row.groupdict()) for row in ROW.finditer(PAGE.read_text())]
 
 
-class Drilled(Stage):
-    """The stage, with a network between the replicas and what they call."""
+class DrillTestbed(Testbed):
+    """The testbed, with a network between the replicas and what they call."""
 
     # So that a disk that is full is an error like any other.
     through = ("env", "--ignore-signal=XFSZ")
@@ -63,7 +63,7 @@ class Drilled(Stage):
         return getattr(self, f"_{letter}")()
 
     @contextlib.contextmanager
-    def _behaving(self, **behaviour):
+    def _upstream_behaviour(self, **behaviour):
         self.emulators.behave(**behaviour)
         try:
             yield
@@ -73,8 +73,8 @@ class Drilled(Stage):
                 self.emulators.behave()
 
     @contextlib.contextmanager
-    def _asking(self, a_second, request):
-        more = [self.load.on(replica.address, a_second, request) for replica in self.replicas]
+    def _extra_load(self, rate, request):
+        more = [self.load.start(replica.address, rate, request) for replica in self.replicas]
         try:
             yield
         finally:
@@ -82,10 +82,10 @@ class Drilled(Stage):
                 stream.pause()
 
     def _a(self):
-        return self._behaving(failure_rate=1.0)
+        return self._upstream_behaviour(failure_rate=1.0)
 
     def _b(self):
-        return self._behaving(delay="1500ms")
+        return self._upstream_behaviour(delay="1500ms")
 
     def _c(self):
         return self.shoutcloud.down()
@@ -96,21 +96,21 @@ class Drilled(Stage):
     @contextlib.contextmanager
     def _e(self):
         """Cognito, which knows no such path."""
-        self.shoutcloud.lead(self.emulators.cognito.removeprefix("http://"))
+        self.shoutcloud.set_upstream(self.emulators.cognito.removeprefix("http://"))
         try:
             yield
         finally:
-            self.shoutcloud.lead(self.emulators.shoutcloud)
+            self.shoutcloud.set_upstream(self.emulators.shoutcloud)
 
     def _f(self):
-        return self._asking(250, usual(self.token))
+        return self._extra_load(250, cached_text(self.token))
 
     @contextlib.contextmanager
     def _g(self):
         for stream in self.streams:
             stream.pause()
         try:
-            with self._asking(20, new(with_an_unknown_key(self.token))):
+            with self._extra_load(20, unique_text(with_unknown_kid(self.token))):
                 yield
         finally:
             for stream in self.streams:

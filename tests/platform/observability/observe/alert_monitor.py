@@ -3,15 +3,15 @@
 import time
 
 # Of an alert that has to fire or to go quiet; far more than they need at the speed that they have here.
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
-class Watch:
+class AlertMonitor:
     def __init__(self, prometheus):
         self.prometheus, self.began = prometheus, time.monotonic()
         self.states = {}
 
-    def say(self, what):
+    def log(self, what):
         print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)
 
     def pause(self, seconds):
@@ -19,10 +19,10 @@ class Watch:
         self._until(lambda: False, seconds)
 
     def until_firing(self, alert):
-        return self._until(lambda: self._state(alert) == "firing", PATIENCE_SECONDS)
+        return self._until(lambda: self._state(alert) == "firing", TIMEOUT_SECONDS)
 
     def until_quiet(self, alert):
-        return self._until(lambda: self._state(alert) is None, PATIENCE_SECONDS)
+        return self._until(lambda: self._state(alert) is None, TIMEOUT_SECONDS)
 
     def _state(self, name):
         """The highest one of the alerts with this name."""
@@ -32,23 +32,23 @@ class Watch:
     def _until(self, holds, within):
         deadline = time.monotonic() + within
         while True:
-            self._look()
+            self._update()
             if holds():
                 return True
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.2)
 
-    def _look(self):
+    def _update(self):
         now = {}
         for alert in self.prometheus.alerts():
             labels = alert["labels"]
             now[labels["alertname"], labels["severity"], labels.get("slo", "")] = alert["state"]
         for identity, state in now.items():
             if self.states.get(identity) != state:
-                self.say(f"  {state:<8} {describe(*identity)}")
+                self.log(f"  {state:<8} {describe(*identity)}")
         for identity in self.states.keys() - now.keys():
-            self.say(f"  quiet    {describe(*identity)}")
+            self.log(f"  quiet    {describe(*identity)}")
         self.states = now
 
 

@@ -1,7 +1,7 @@
-//! A load that does not wait: a request is due at its time, and its latency counts from then, even if it had to wait for a
-//! connection. A load that waits for answers sends less to a slow server and so does not see how slow it is.
+//! An open-loop load generator: each request is due at a fixed time, and its latency counts from then, including the wait for a
+//! connection. A closed-loop generator sends fewer requests to a slow server and so underestimates its latency.
 //!
-//! A thread a connection, for the kernel's timers are finer than Tokio's.
+//! Uses one thread per connection, because the kernel's timers are finer than Tokio's.
 
 use std::io::{ErrorKind, Read as _, Write as _, stdin};
 use std::net::TcpStream;
@@ -13,15 +13,15 @@ use serde_json::json;
 
 use crate::Outcome;
 
-/// So much of the time does not count: connections are made, caches filled.
+/// Share of the run that is not measured, while connections are opened and caches fill.
 const WARM_UP: f64 = 0.2;
 
-/// Sends the request on stdin; prints JSON: `requests`, `failed`, and microseconds `p50`, `p90`, `p99`, `p999`.
+/// Sends the request from stdin and prints JSON: `requests`, `failed`, and microseconds `p50`, `p90`, `p99`, `p999`.
 pub fn load(address: &str, rate: f64, seconds: f64, connections: usize) -> Outcome {
     let mut request = Vec::new();
     stdin().read_to_end(&mut request)?;
     let (total, next) = ((rate * seconds) as u64, AtomicU64::new(0));
-    let begun = Instant::now() + Duration::from_millis(50);
+    let started = Instant::now() + Duration::from_millis(50);
     let one = || {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -31,10 +31,10 @@ pub fn load(address: &str, rate: f64, seconds: f64, connections: usize) -> Outco
             if number >= total {
                 return Ok::<_, std::io::Error>((latencies, failed));
             }
-            let due = begun + Duration::from_secs_f64(number as f64 / rate);
+            let due = started + Duration::from_secs_f64(number as f64 / rate);
             thread::sleep(due.saturating_duration_since(Instant::now()));
             stream.write_all(&request)?;
-            let is_success = answer(&mut stream)?;
+            let is_success = read_response(&mut stream)?;
             if number as f64 >= WARM_UP * total as f64 {
                 latencies.push(due.elapsed().as_micros() as u64);
                 failed += u64::from(!is_success);
@@ -70,8 +70,8 @@ pub fn load(address: &str, rate: f64, seconds: f64, connections: usize) -> Outco
     Ok(())
 }
 
-/// Reads one answer with a `content-length`; whether its status is 2xx.
-fn answer(stream: &mut TcpStream) -> std::io::Result<bool> {
+/// Reads one response with a `content-length`. Returns whether its status is 2xx.
+fn read_response(stream: &mut TcpStream) -> std::io::Result<bool> {
     let (mut bytes, mut chunk) = (Vec::with_capacity(1024), [0; 16 * 1024]);
     loop {
         match stream.read(&mut chunk)? {

@@ -29,7 +29,7 @@ class Access:
     name: str = ""
 
     def allowed(self, api, subject):
-        return api.may(subject, self.verb, self.resource, self.namespace, self.name, self.group)
+        return api.is_allowed(subject, self.verb, self.resource, self.namespace, self.name, self.group)
 
 
 def accesses(verbs, *resources, namespaces=HERE, name=""):

@@ -1,4 +1,4 @@
-"""What stands around every peer: SHOUTCLOUD, Cognito and a collector of traces, on the other core."""
+"""The dependencies of every peer, on OTHER_CORE: SHOUTCLOUD, Cognito and an OTLP collector."""
 
 import base64
 import http.client
@@ -11,21 +11,21 @@ from pathlib import Path
 from harness.process import ask
 from harness.shoutback import Emulators
 
-from peers import HERE, OTHERS, on, thin
+from peers import HERE, OTHER_CORE, pinned, thin
 
 
-class Setting:
+class Environment:
     def __init__(self, directory, stack):
         self.emulators = stack.enter_context(
-            Emulators(directory / "emulators.log", on(OTHERS), os.environ["EMULATORS_BIN"])
+            Emulators(directory / "emulators.log", pinned(OTHER_CORE), os.environ["EMULATORS_BIN"])
         )
-        upstream = stack.enter_context(thin(["upstream", "127.0.0.1:0"], directory / "upstream.log", OTHERS))
+        upstream = stack.enter_context(thin(["upstream", "127.0.0.1:0"], directory / "upstream.log", OTHER_CORE))
         self.upstream = upstream.address
         self.url = f"http://{self.upstream}/V1/SHOUT"
         script = HERE.parents[1] / "tests/service/exporter/collector.py"
-        command = on(OTHERS, sys.executable, script, "good")
+        command = pinned(OTHER_CORE, sys.executable, script, "good")
         collector = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        # Before it is waited for: its end is that of its input.
+        # Called before Popen's own exit, which waits: the collector exits only at the end of its input.
         stack.callback(collector.kill)
         self.collector = json.loads(collector.stdout.readline())
         self.issuer = f"{self.emulators.cognito}/{self.emulators.pool_id}"
@@ -34,7 +34,7 @@ class Setting:
         self.directory = directory
 
     def tokens(self, count):
-        """A file of so many tokens that nobody has seen."""
+        """Issues `count` tokens and returns the file that holds them."""
         credentials = base64.b64encode(f"{self.emulators.client_id}:{self.emulators.secret}".encode()).decode()
         headers = {
             "authorization": f"Basic {credentials}",
@@ -53,8 +53,8 @@ class Setting:
         return path
 
 
-def spoilt(token):
-    """The same with another signature."""
-    place = len(token) - 100
-    other = "A" if token[place] != "A" else "B"
-    return token[:place] + other + token[place + 1 :]
+def tampered(token):
+    """Returns the token with a changed signature."""
+    index = len(token) - 100
+    other = "A" if token[index] != "A" else "B"
+    return token[:index] + other + token[index + 1 :]

@@ -1,8 +1,8 @@
 """Two replicas of the service under load, with emulators of what they call and Prometheus with the shipped alerts."""
 
-from watch import Watch
+from alert_monitor import AlertMonitor
 
-from harness.load import Load, empty, new, usual
+from harness.load import Load, empty, unique_text, cached_text
 from harness.prometheus import Prometheus, Target
 from harness.rules import write_faster
 from harness.shoutback import Emulators, Shoutback
@@ -34,7 +34,7 @@ QUERIES = {
 }
 
 
-class Stage:
+class Testbed:
     #: What becomes the service, before its command.
     through = ()
 
@@ -63,15 +63,15 @@ class Stage:
         self.prometheus = stack.enter_context(Prometheus(directory, targets, rules, SCRAPES))
         self.token = self.emulators.token()
         # One in six without a token: somebody always does.
-        mix = [new(self.token), usual(self.token), new(self.token), empty(self.token), usual(self.token), usual()]
-        self.streams = [self.load.on(replica.address, 20, *mix) for replica in self.replicas]
-        self.watch = Watch(self.prometheus)
+        mix = [unique_text(self.token), cached_text(self.token), unique_text(self.token), empty(self.token), cached_text(self.token), cached_text()]
+        self.streams = [self.load.start(replica.address, 20, *mix) for replica in self.replicas]
+        self.monitor = AlertMonitor(self.prometheus)
 
     def peers(self, stack, directory):
         """Variables that say where what the service calls is, and what else is other than usual."""
         return {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT"}
 
-    def introduce(self):
+    def print_introduction(self):
         graph = self.prometheus.graph(QUERIES["answers by status"])
         print(f"""
 Two replicas of Shoutback are under load, with emulators of SHOUTCLOUD and Cognito, and Prometheus with the shipped alerts,
