@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.process import ask
+from harness.process import http_request
 from harness.shoutback import Emulators
 
 from peers import HERE, OTHER_CORE, pinned, thin
@@ -29,7 +29,7 @@ class Environment:
         stack.callback(collector.kill)
         self.collector = json.loads(collector.stdout.readline())
         self.issuer = f"{self.emulators.cognito}/{self.emulators.pool_id}"
-        self.keys = json.loads(ask("GET", f"{self.issuer}/.well-known/jwks.json")[1])
+        self.keys = json.loads(http_request("GET", f"{self.issuer}/.well-known/jwks.json")[1])
         self.token = self.emulators.token()
         self.directory = directory
 

@@ -43,7 +43,7 @@ def thin(command, log, cores=PEER_CORE):
     """Starts a process of the crate `thin`. Its address is in `address`."""
     process = Process(pinned(cores, os.environ["THIN_BIN"], *command), log)
     with process.starting():
-        found = process.until("it listens", lambda: re.search(r"listening on (\S+)\n", process.printed()))
+        found = process.until("it listens", lambda: re.search(r"listening on (\S+)\n", process.output()))
         process.address = found.group(1)
     return process
 
@@ -100,7 +100,7 @@ def original(environment, log):
     command = pinned(PEER_CORE, gunicorn, "--chdir", HERE / "original", "--workers", 3, "--bind", address, "app:app")
     process = Process(command, log, {"SHOUTCLOUD_URL": environment.url})
     with process.starting():
-        process.until("it listens", lambda: "Booting worker" in process.printed() and is_open(address))
+        process.until("it listens", lambda: "Booting worker" in process.output() and is_open(address))
     return Peer(process, address)
 
 

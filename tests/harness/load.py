@@ -1,4 +1,4 @@
-"""A steady load on several instances, from one thread: open-loop, so that a slow instance gets as much as a fast one."""
+"""An open-loop load generator for several instances, in one thread: a slow instance gets as many requests as a fast one."""
 
 import asyncio
 import base64
@@ -14,18 +14,18 @@ NUMBERS = itertools.count()
 
 
 def shout_request(data, token=None):
-    """A request's headers and body."""
+    """Returns the headers and body of a request."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     return headers, json.dumps({"data": data}).encode()
 
 
 def unique_text(token=None):
-    """A text that nobody sent before, so that it has to be called for."""
+    """Returns a factory of requests with a new text each, which needs a call to the upstream."""
     return lambda: shout_request(f"text number {next(NUMBERS)}", token)
 
 
 def cached_text(token=None):
-    """One that stands in the cache."""
+    """Returns a factory of requests with a constant text, which is cached."""
     return lambda: shout_request("always the same", token)
 
 
@@ -34,10 +34,10 @@ def empty(token=None):
 
 
 def with_unknown_kid(token):
-    """A token whose key the service has to look for, and will not find."""
+    """Returns the token with a `kid` that is in no key set."""
     header, claims, signature = token.split(".")
     known = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    unknown = base64.urlsafe_b64encode(json.dumps(known | {"kid": "nobody-knows-me"}).encode()).decode().rstrip("=")
+    unknown = base64.urlsafe_b64encode(json.dumps(known | {"kid": "unknown"}).encode()).decode().rstrip("=")
     return f"{unknown}.{claims}.{signature}"
 
 
@@ -48,7 +48,7 @@ class Load:
         self.thread.start()
 
     def start(self, address, rate, *requests):
-        """Sends `requests` in turn, so many a second, from now on."""
+        """Starts to send `requests` in turn, `rate` per second."""
         return Stream(self.loop, address, rate, requests)
 
     def __enter__(self):
@@ -68,27 +68,27 @@ class Load:
 
 
 class Stream:
-    """What one instance gets; `answers` counts statuses, and 0 for what got none."""
+    """The load on one instance. `statuses` counts the statuses, with 0 for requests without a response."""
 
     def __init__(self, loop, address, rate, requests):
         self.loop, self.address, self.rate, self.requests = loop, address, rate, itertools.cycle(requests)
-        self.answers, self.idle, self.sending = Counter(), [], set()
-        self.going = True
-        asyncio.run_coroutine_threadsafe(self._go(), loop)
+        self.statuses, self.idle, self.sending = Counter(), [], set()
+        self.running = True
+        asyncio.run_coroutine_threadsafe(self._run(), loop)
 
     def pause(self):
-        self.going = False
+        self.running = False
 
     def resume(self):
-        self.going = True
+        self.running = True
 
     def burst(self, count, request):
-        """`count` at once, each on a connection of its own."""
+        """Sends `count` requests at once, each on its own connection."""
         self.loop.call_soon_threadsafe(lambda: [self._send(request) for _ in range(count)])
 
-    async def _go(self):
+    async def _run(self):
         while True:
-            if self.going:
+            if self.running:
                 self._send(next(self.requests))
             await asyncio.sleep(1 / self.rate)
 
@@ -107,4 +107,4 @@ class Stream:
                 connection.close()
             else:
                 self.idle.append(connection)
-        self.answers[status] += 1
+        self.statuses[status] += 1

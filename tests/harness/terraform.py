@@ -1,4 +1,4 @@
-"""Terraform with a stand-in for hashicorp/aws, which is built from `tests/platform/terraform/provider` and serves the provider's schema.
+"""Runs Terraform with a fake of hashicorp/aws, which is built from `tests/platform/terraform/provider` and serves the provider's schema.
 
 With SHOUTBACK_TERRAFORM_PROVIDER=real Terraform downloads the provider instead.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from .process import ENVIRONMENT
 
 SOURCES = Path(__file__).resolve().parents[1] / "platform/terraform/provider"
-# Of hashicorp/aws: the one whose schema is recorded, which is the one that terraform/ pins.
+# The version of hashicorp/aws that terraform/ pins and whose schema is recorded.
 VERSION = "6.19.0"
 ADDRESS = "registry.terraform.io/hashicorp/aws"
 

@@ -267,14 +267,14 @@ def test_a_drain_waits_for_the_budget_and_ends(release, tmp_path):
 
     def drain():
         with Process(command, tmp_path / "drain.log", release.cluster.variables) as process:
-            process.until("it is refused", lambda: "violate the pod's disruption budget" in process.printed())
+            process.until("it is refused", lambda: "violate the pod's disruption budget" in process.output())
             standing = [pod["metadata"]["name"] for pod in release.pods if ready(pod)]
             assert len(standing) == budget["desiredHealthy"]
             # Nor does sre get past it.
             eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": standing[0], "namespace": NAMESPACE}}
             assert release.api.call("POST", f"{PODS}/{standing[0]}/eviction", eviction, TEAMS["sre"]).status == 429
             cordon(release, set(NODES) - set(drained), unschedulable=False)
-            assert process.child.wait(timeout=120) == 0, process.printed()
+            assert process.child.wait(timeout=120) == 0, process.output()
 
     cordon(release, NODES)
     try:

@@ -107,7 +107,7 @@ class Edge:
 class Replica(Shoutback):
     def requests(self):
         """Its log lines of requests that are over."""
-        lines = [json.loads(line) for line in self.printed().splitlines(keepends=True) if line.endswith("\n")]
+        lines = [json.loads(line) for line in self.output().splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in lines if line.get("event.action") == "request"]
 
 

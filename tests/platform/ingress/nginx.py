@@ -39,7 +39,7 @@ class Nginx(Process):
         self.child.send_signal(signal.SIGHUP)
         self._until_configured()
 
-    def printed(self):
+    def output(self):
         """Its error log, which quotes callers as they are."""
         return self.log.read_text(errors="replace")
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import manifests
-from harness.http2 import END_HEADERS, HEADERS, Answer, Http2, frame
+from harness.http2 import END_HEADERS, HEADERS, Http2, Response, frame
 from harness.process import wait_until
 
 PROBLEM = "application/problem+json"
@@ -90,15 +90,15 @@ def test_a_body_is_too_long_at_the_same_byte_as_for_the_service(shipped):
 
 
 async def announced(edge, length):
-    """The answer to an HTTP/2 request whose body is that long and does not come."""
+    """Returns the status of an HTTP/2 request that declares a body of that length and does not send it."""
     connection = await Http2.connect("127.0.0.1", edge.https.port, edge.tls("h2"), manifests.HOST)
     pseudo = [(":method", "POST"), (":scheme", "https"), (":authority", manifests.HOST), (":path", "/v1")]
     fields = [*pseudo, ("content-type", "text/plain"), ("content-length", str(length))]
-    answer = connection.answers[1] = Answer()
+    response = connection.responses[1] = Response()
     connection.writer.write(frame(HEADERS, END_HEADERS, 1, connection.encoder.encode(fields)))
-    await answer.whole
+    await response.done
     connection.close()
-    return answer.status
+    return response.status
 
 
 @pytest.mark.parametrize("http2", [False, True])

@@ -5,7 +5,7 @@ import threading
 import traceback
 
 from harness.git import git
-from harness.process import ask
+from harness.process import http_request
 from harness.relay import Relay
 from harness.shoutback import Emulators
 
@@ -109,7 +109,7 @@ class Clusters:
     def _report(self, commit, name, state, description):
         body = {"context": f"argocd/{name}", "state": state, "description": description}
         headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-        status, text = ask("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
+        status, text = http_request("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
         assert status == 201, text
 
     def _config(self, name, tag):

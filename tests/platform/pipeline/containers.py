@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.process import ENVIRONMENT, Process, answers
+from harness.process import ENVIRONMENT, Process, responds_ok
 from harness.shoutback import DEFAULTS, Shoutback, binary
 
 BASE = "localhost/shoutback-built"
@@ -24,8 +24,8 @@ class Registry(Process):
     def __init__(self, log):
         super().__init__(["crane", "registry", "serve", "--address", "127.0.0.1:0"], log)
         with self.starting():
-            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.printed()))[1])
-            self.until("it answers", lambda: answers(f"http://127.0.0.1:{self.port}/v2/"))
+            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.output()))[1])
+            self.until("it answers", lambda: responds_ok(f"http://127.0.0.1:{self.port}/v2/"))
         self.host = f"127.0.0.1:{self.port}"
         self.repository = f"{self.host}/shoutback"
 

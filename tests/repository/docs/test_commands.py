@@ -144,8 +144,8 @@ def development(tmp_path_factory):
     ports = {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "ARGS": "--shoutcloud-addr 127.0.0.1:0 --cognito-addr 127.0.0.1:0"}
     # Through `env -C`, since make looks where it stands; in a session of its own, so that all of it is ended.
     with Process(["setsid", "env", "-C", TOP, "make", "dev"], log, inherited | ports) as process:
-        process.until("it prints its lines", lambda: re.search(r"^A fresh token:\n.*\n", process.printed(), re.M), within=600)
-        yield process.printed()
+        process.until("it prints its lines", lambda: re.search(r"^A fresh token:\n.*\n", process.output(), re.M), within=600)
+        yield process.output()
         os.killpg(process.pid, signal.SIGTERM)
         process.child.wait(timeout=30)
 
@@ -201,9 +201,9 @@ def test_the_log_for_people_looks_as_it_is_shown(development, tmp_path):
     log = tmp_path / "log"
     variables = {"SHOUTCLOUD_URL": shoutcloud, "LOG_FORMAT": "pretty", "AUTH_MODE": "disabled", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"}
     with Process([binary()], log, variables | {"SHUTDOWN_GRACE": "0ms"}) as process:
-        address = process.until("it listens", lambda: re.search(r"shoutback\.http_addr=(\S+)", process.printed()))[1]
+        address = process.until("it listens", lambda: re.search(r"shoutback\.http_addr=(\S+)", process.output()))[1]
         shell(f"curl -sS http://{address}/v1 -d hello -H 'content-type: text/plain'")
-        line = process.until("it logs", lambda: re.search(r"^.* POST /v1 .*$", process.printed(), re.M))[0]
+        line = process.until("it logs", lambda: re.search(r"^.* POST /v1 .*$", process.output(), re.M))[0]
     said = re.search(r"^\d{4}-.* POST /v1 .*$", pages()["docs/logging.md"], re.M)[0]
     assert shape(line) == shape(said)
 

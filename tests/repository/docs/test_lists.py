@@ -7,7 +7,7 @@ import re
 import pytest
 from pages import TOP, pages, suites
 
-from harness.process import ask
+from harness.process import http_request
 from harness.shoutback import Shoutback
 
 PAGES = pages()
@@ -35,10 +35,10 @@ def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
     kinds = set(re.findall(r'^\s+"([a-z]+(?:-[a-z]+)+|unauthenticated|forbidden|overloaded)",$', source, re.M))
     table = {row[1]: row[0] for row in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGES["docs/api.md"], re.M)}
     assert set(table) == kinds and len(table) > 10
-    status, page = ask("GET", f"http://{service.address}/docs")
+    status, page = http_request("GET", f"http://{service.address}/docs")
     assert status == 200
     assert kinds <= set(re.findall(r'id="([a-z-]+)"', page))
-    document = json.loads(ask("GET", f"http://{service.address}/openapi.json")[1])
+    document = json.loads(http_request("GET", f"http://{service.address}/openapi.json")[1])
     named = {code: answer["description"].split(", ") for code, answer in document["paths"]["/v1"]["post"]["responses"].items() if code != "200"}
     elsewhere = {"not-found", "method-not-allowed"}
     assert {(code, name) for code, names in named.items() for name in names} == {(code, name) for name, code in table.items() if name not in elsewhere}
@@ -49,11 +49,11 @@ def test_each_path_is_told_of_and_answers(service):
     assert "/v1" in routes
     for route in routes:
         assert f"`{route}`" in PAGES["docs/metrics.md"], route
-        assert ask("GET", f"http://{service.address}{route}")[0] in (200, 405), route
-    document = json.loads(ask("GET", f"http://{service.address}/openapi.json")[1])
+        assert http_request("GET", f"http://{service.address}{route}")[0] in (200, 405), route
+    document = json.loads(http_request("GET", f"http://{service.address}/openapi.json")[1])
     assert set(document["paths"]) <= set(routes)
     for path in ("/livez", "/readyz", "/metrics", "/version"):
-        assert ask("GET", f"http://{service.admin}{path}")[0] == 200
+        assert http_request("GET", f"http://{service.admin}{path}")[0] == 200
         assert path in PAGES["docs/configuration.md"] + PAGES["docs/metrics.md"] + PAGES["docs/operations.md"] + PAGES["docs/api.md"], path
 
 

@@ -1,4 +1,4 @@
-"""A Chromium, and the service of `shoutback dev` that it visits. Every visit ends with a look at what the page has asked for."""
+"""Fixtures: Chromium and the service of `shoutback dev`. After each visit the requests and errors of the page are checked."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ from playwright.sync_api import expect, sync_playwright
 
 from harness.shoutback import Emulators
 
-# Much more than anything here takes.
+# Far more than any step needs.
 expect.set_options(timeout=30_000)
 
 AXE = Path(os.environ["AXE"]).read_text()
 
-# Says on the console what the policy has forbidden: the browser's own words differ between versions.
-WATCH = """
+# Logs violations of the content security policy: the browser's own messages differ between versions.
+REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => {
   console.error(`forbidden: ${event.violatedDirective} ${event.blockedURI}`);
 });
@@ -27,7 +27,7 @@ def chromium():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
-            # Its sandbox does not start as root, and needs user namespaces, which containers and some distributions deny to others.
+            # The sandbox does not start as root; for other users it needs user namespaces, which containers and some distributions deny.
             args=["--no-sandbox"],
         )
         yield browser
@@ -41,23 +41,23 @@ def service(tmp_path_factory):
 
 
 class Visit:
-    """One reader, who has never been here."""
+    """A visit in a new browser context."""
 
     def __init__(self, chromium, service, path="/docs", **options):
         self.service = service
         self.context = chromium.new_context(**({"viewport": {"width": 1100, "height": 900}} | options))
-        self.context.add_init_script(WATCH)
-        self.requests, self.complaints = [], []
+        self.context.add_init_script(REPORT_VIOLATIONS)
+        self.requests, self.errors = [], []
         self.context.on("request", lambda request: self.requests.append(request.url))
-        self.context.on("console", self._heard)
-        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("console", self._on_console)
+        self.context.on("weberror", lambda error: self.errors.append(str(error.error)))
         self.page = self.context.new_page()
         self.page.goto(service.public + path)
 
-    def _heard(self, message):
-        # An answer that is no 200, which the page explains, is an error to the console.
+    def _on_console(self, message):
+        # The console reports error statuses, which the page handles, as errors.
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)
@@ -83,21 +83,21 @@ class Visit:
     def trouble(self):
         return self.page.locator("#answer .trouble")
 
-    def found_by_axe(self):
-        """What axe-core finds wrong, and where."""
+    def axe_violations(self):
+        """Returns the violations that axe-core finds, with their targets."""
         self.page.evaluate(AXE)
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found["violations"]]
 
-    def elsewhere(self):
-        """Requests to others than the service and its Cognito."""
-        here = (self.service.public + "/", self.service.cognito + "/")
-        return [url for url in self.requests if not url.startswith(here)]
+    def external_requests(self):
+        """Returns the requests to other hosts than the service and its Cognito."""
+        expected = (self.service.public + "/", self.service.cognito + "/")
+        return [url for url in self.requests if not url.startswith(expected)]
 
 
 @pytest.fixture
 def visit(chromium, service):
-    """Makes visits, to the service of all tests or another."""
+    """`visit(path, at)` opens a page of the shared service or of the instance `at`."""
     visits = []
 
     def visit(path="/docs", at=service, **options):
@@ -107,5 +107,5 @@ def visit(chromium, service):
     yield visit
     for visited in visits:
         visited.context.close()
-        assert visited.elsewhere() == []
-        assert visited.complaints == []
+        assert visited.external_requests() == []
+        assert visited.errors == []

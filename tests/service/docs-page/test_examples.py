@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.process import ENVIRONMENT, ask
+from harness.process import ENVIRONMENT, http_request
 
 FILES = Path("src/http/docs/examples")
 COMMANDS = {
@@ -73,7 +73,7 @@ def test_it_names_the_status_of_an_answer_that_is_not_the_services(gateway, lang
 
 
 def test_the_page_shows_these_and_no_others(service):
-    _, page = ask("GET", f"{service.public}/docs")
+    _, page = http_request("GET", f"{service.public}/docs")
     shown = dict(re.findall(r'<code id="example-(\w+)">(.*?)</code>', page, re.S))
     assert {name: html.unescape(text) for name, text in shown.items()} == {
         name: (FILES / file).read_text().rstrip() for name, (file, _, _) in COMMANDS.items()

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from harness.process import ENVIRONMENT, ask
+from harness.process import ENVIRONMENT, http_request
 from harness.shoutback import Emulators
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -287,7 +287,7 @@ def test_a_code_that_is_refused_is_explained(visit):
 
 
 def test_a_problems_type_leads_to_its_section(visit):
-    status, text = ask("POST", f"{visit().service.public}/v1")
+    status, text = http_request("POST", f"{visit().service.public}/v1")
     kind = json.loads(text)["type"]
     assert (status, kind) == (401, "/docs#unauthenticated")
     reader = visit(kind)
@@ -319,7 +319,7 @@ def test_the_policy_lets_the_page_call_nobody_else(visit):
     failed = "fetch('http://127.0.0.1:9/').then(() => 'called', (error) => error.name)"
     with reader.page.expect_console_message(lambda said: said.text == "forbidden: connect-src http://127.0.0.1:9/"):
         assert reader.page.evaluate(failed) == "TypeError"
-    reader.complaints.clear()
+    reader.errors.clear()
     reader.requests[:] = [url for url in reader.requests if ":9/" not in url]
 
 
@@ -327,22 +327,22 @@ def test_the_policy_lets_the_page_call_nobody_else(visit):
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing(visit, scheme, device):
     reader = visit(color_scheme=scheme, **device)
-    assert reader.found_by_axe() == []
+    assert reader.axe_violations() == []
     reader.page.get_by_text("Paste a token", exact=True).click()
     reader.button("Shout").click()
     expect(reader.trouble()).to_be_visible()
-    assert reader.found_by_axe() == []
+    assert reader.axe_violations() == []
     reader.sign_in("ada")
     assert reader.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
     reader.shout("hello, world!")
     expect(reader.page.locator("#shouted")).to_be_visible()
-    assert reader.found_by_axe() == []
+    assert reader.axe_violations() == []
 
 
 def test_axe_would_find_something(visit):
     reader = visit()
     reader.page.evaluate("document.querySelector('label[for=text]').remove()")
-    assert "label" in [rule for rule, _ in reader.found_by_axe()]
+    assert "label" in [rule for rule, _ in reader.axe_violations()]
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])

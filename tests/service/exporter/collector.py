@@ -1,6 +1,6 @@
-"""A collector of traces: `collector.py good|silent` prints its port, then answers every batch at once, or reads and never answers.
+"""A fake OTLP collector. `collector.py good|silent` prints its port; `good` responds to every batch, `silent` never responds.
 
-It ends when its input does, and then prints how many batches came.
+At the end of its input it prints the number of batches and exits.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import json
 import sys
 
 IS_GOOD = sys.argv[1] == "good"
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
 batches = 0
 
 
@@ -21,7 +21,7 @@ async def serve(reader, writer):
             await reader.readexactly(int(fields[b"content-length"]))
             batches += 1
             if IS_GOOD:
-                writer.write(ANSWER)
+                writer.write(RESPONSE)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 

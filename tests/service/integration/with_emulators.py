@@ -1,4 +1,4 @@
-"""Runs a command that is told, in its environment, of the service that `shoutback dev` runs."""
+"""Runs a command with the service of `shoutback dev` and its credentials in the environment."""
 
 import os
 import subprocess
@@ -9,11 +9,11 @@ from pathlib import Path
 from harness.shoutback import Emulators
 
 with tempfile.TemporaryDirectory() as directory, Emulators(Path(directory, "log")) as dev:
-    told = {
+    variables = {
         "BASE_URL": dev.service,
         "TOKEN_URL": f"{dev.cognito}/oauth2/token",
         "CLIENT_ID": dev.client_id,
         "CLIENT_SECRET": dev.secret,
     }
-    code = subprocess.run(sys.argv[1:], env=os.environ | told).returncode
+    code = subprocess.run(sys.argv[1:], env=os.environ | variables).returncode
 sys.exit(code)

@@ -1,4 +1,4 @@
-"""Fixtures: moto's Cognito, a SHOUTCLOUD that shouts, and the real binary between them. Everything is on loopback."""
+"""Fixtures: moto's Cognito, a fake SHOUTCLOUD, and the service. Everything is on loopback."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ import pytest
 REGION = "us-east-2"
 PASSWORD = "Correct-horse-battery-9"
 
-# What boto3, moto and the service inherit: nothing of whoever runs the tests, neither credentials nor proxies.
+# The environment of boto3, moto and the service: none of the caller's credentials or proxies.
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "AWS_ACCESS_KEY_ID": "testing",
@@ -51,7 +51,7 @@ def wait_until(holds, process, log, within=30.0):
 
 @contextlib.contextmanager
 def running(command, log, env):
-    """A process that is told to stop at the end; what it prints goes to `log`."""
+    """Runs a process with its output in `log`; stops it at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
@@ -67,7 +67,7 @@ def running(command, log, env):
 
 @dataclass
 class Pool:
-    """A user pool with one client of its own."""
+    """A user pool with one client."""
 
     cognito: object
     id: str
@@ -86,7 +86,7 @@ class Pool:
         return f"https://cognito-idp.{REGION}.amazonaws.com/{self.id}"
 
     def sign_in(self, user, groups=()):
-        """Makes the user, a member of the groups, and returns what Cognito answers: AccessToken, IdToken, …"""
+        """Creates the user as a member of the groups, signs in, and returns Cognito's result: AccessToken, IdToken, …"""
         self.cognito.admin_create_user(UserPoolId=self.id, Username=user)
         self.cognito.admin_set_user_password(
             UserPoolId=self.id, Username=user, Password=PASSWORD, Permanent=True
@@ -104,7 +104,7 @@ class Pool:
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory):
-    """The address of a moto server."""
+    """Yields the address of a moto server."""
     log = tmp_path_factory.mktemp("moto") / "log"
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -128,7 +128,7 @@ def cognito(moto):
 
 @pytest.fixture(scope="session")
 def pool(cognito):
-    return Pool.create(cognito, "ours")
+    return Pool.create(cognito, "first")
 
 
 @pytest.fixture(scope="session")
@@ -138,18 +138,18 @@ def other_pool(cognito):
 
 @pytest.fixture(scope="session")
 def shouter(pool):
-    """The tokens of a user who may shout."""
+    """Returns the tokens of a user in an allowed group."""
     return pool.sign_in("shouter", groups=["shouters"])
 
 
 @pytest.fixture(scope="session")
 def whisperer(pool):
-    """The tokens of a user of another group."""
+    """Returns the tokens of a user in another group."""
     return pool.sign_in("whisperer", groups=["whisperers"])
 
 
 class Shoutcloud(ThreadingHTTPServer):
-    """As strict about `content-type` as the original; remembers what it was asked."""
+    """A fake SHOUTCLOUD, as strict about `content-type` as the original. `inputs` records the texts."""
 
     daemon_threads = True
 
@@ -197,7 +197,7 @@ def shoutcloud():
 
 
 class Shoutback:
-    """The service as its callers see it."""
+    """A client of the service."""
 
     def __init__(self, address):
         self.address = address
@@ -209,7 +209,7 @@ class Shoutback:
 
 @pytest.fixture(scope="session")
 def start_shoutback(moto, shoutcloud, tmp_path_factory):
-    """`start_shoutback(pool, **variables)`: one more instance, ready when it returns, stopped at the end."""
+    """`start_shoutback(pool, **variables)` starts an instance and waits until it is ready."""
     binary = os.environ.get("SHOUTBACK_BIN")
     if not binary:
         pytest.fail("SHOUTBACK_BIN must name the binary; `make test-all SUITES=interop` builds it and sets this")
@@ -241,5 +241,5 @@ def start_shoutback(moto, shoutcloud, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shoutback(start_shoutback, pool):
-    """An instance for `pool`."""
+    """Returns an instance for `pool`."""
     return start_shoutback(pool)

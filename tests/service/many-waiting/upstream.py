@@ -1,7 +1,7 @@
-"""A SHOUTCLOUD that takes its time: `upstream.py DELAY CALLS` prints its address, then answers on connections of any number.
+"""A slow fake of SHOUTCLOUD. `upstream.py DELAY CALLS` prints its port.
 
-DELAY seconds after CALLS of them have come and a line on its input, so that all of them wait at once however slowly they
-come. It ends when its input does.
+It responds DELAY seconds after CALLS calls and a line on stdin have arrived, so that all calls wait at the same time. It exits at the
+end of stdin.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ DELAY, CALLS = float(sys.argv[1]), int(sys.argv[2])
 
 class Connection(asyncio.Protocol):
     calls = 0
-    all_came = asyncio.Event()
-    told = asyncio.Event()
+    all_arrived = asyncio.Event()
+    released = asyncio.Event()
 
     def connection_made(self, transport):
         self.transport, self.received = transport, b""
@@ -28,27 +28,27 @@ class Connection(asyncio.Protocol):
         if len(body) < int(fields[b"content-length"]):
             return
         self.received = b""
-        self.answering = asyncio.create_task(self.answer(json.loads(body)["INPUT"]))
+        self.task = asyncio.create_task(self.respond(json.loads(body)["INPUT"]))
         Connection.calls += 1
         if Connection.calls == CALLS:
-            self.all_came.set()
+            self.all_arrived.set()
 
-    async def answer(self, text):
-        await self.all_came.wait()
-        await self.told.wait()
+    async def respond(self, text):
+        await self.all_arrived.wait()
+        await self.released.wait()
         await asyncio.sleep(DELAY)
-        answer = json.dumps({"INPUT": text, "OUTPUT": text.upper()}).encode()
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n\r\n"
-        self.transport.write(head.encode() + answer)
+        response = json.dumps({"INPUT": text, "OUTPUT": text.upper()}).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(response)}\r\n\r\n"
+        self.transport.write(head.encode() + response)
 
 
 async def main():
-    # A connection that does not fit into the backlog is tried again only after a second.
+    # SYNs beyond the backlog are retransmitted only after a second.
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(json.dumps(server.sockets[0].getsockname()[1]), flush=True)
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.readline)
-    Connection.told.set()
+    Connection.released.set()
     await loop.run_in_executor(None, sys.stdin.read)
 
 

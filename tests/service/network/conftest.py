@@ -1,4 +1,4 @@
-"""Fixtures: Toxiproxy, the emulators, and instances of the real binary with a bad network on either side."""
+"""Fixtures: Toxiproxy, the emulators, and instances of the service with network faults on either side."""
 
 import contextlib
 import itertools
@@ -10,8 +10,8 @@ import pytest
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import Toxiproxy
 
-# Short enough for a test to wait for, long enough for a healthy attempt on a busy machine. The breaker is for the tests
-# that are about it: none makes so many calls.
+# Short enough for tests, long enough for a healthy attempt on a busy machine. BREAKER_MIN_CALLS disables the breaker except in its own
+# tests.
 VARIABLES = {
     "SHOUTCLOUD_ATTEMPT_TIMEOUT": "500ms",
     "SHOUTCLOUD_DEADLINE": "5s",
@@ -37,7 +37,7 @@ def emulators(tmp_path_factory):
 
 @pytest.fixture
 def shoutcloud(emulators):
-    """SHOUTCLOUD, doing well until the test says otherwise."""
+    """Yields the emulators, with SHOUTCLOUD healthy."""
     emulators.behave()
     yield emulators
     emulators.behave()
@@ -45,13 +45,13 @@ def shoutcloud(emulators):
 
 @pytest.fixture
 def network(toxiproxy, shoutcloud):
-    """The way from the service to SHOUTCLOUD."""
+    """Returns the proxy between the service and SHOUTCLOUD."""
     return toxiproxy.proxy(shoutcloud.shoutcloud)
 
 
 @pytest.fixture
 def start(network, tmp_path):
-    """`start(**variables)`: an instance whose SHOUTCLOUD is behind `network`."""
+    """`start(**variables)` starts an instance whose SHOUTCLOUD is behind `network`."""
     with contextlib.ExitStack() as instances:
 
         def start(**variables):
@@ -68,14 +68,14 @@ def shoutback(start):
 
 
 class Caller:
-    """Sends texts that no other test sends, so that no cache answers."""
+    """A client that sends unique texts, which are not in the cache."""
 
     def __init__(self):
         self.numbers = itertools.count()
         self.http = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_connections=None))
 
     def shout(self, shoutback, size=0):
-        """An answer, of which a 200 has been checked; the text has about `size` characters."""
+        """Sends a text of about `size` characters. Returns the response after checking it."""
         text = f"text number {next(self.numbers)}" + "." * size
         answer = self.http.post(shoutback.url, json={"data": text})
         if answer.status_code == 200:
@@ -86,7 +86,7 @@ class Caller:
         return answer
 
     def shout_many(self, shoutback, count, workers):
-        """The answers to `count` requests, `workers` at a time."""
+        """Sends `count` requests, `workers` at a time. Returns the responses."""
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda _: self.shout(shoutback), range(count)))
 

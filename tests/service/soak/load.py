@@ -1,4 +1,4 @@
-"""The consumers: so many requests a second, whatever becomes of those before, and what came of each."""
+"""The load: requests at a fixed rate, independent of the responses, with the outcome of each."""
 
 import asyncio
 import json
@@ -10,37 +10,37 @@ from dataclasses import dataclass
 from harness.http1 import Http1, NotConnected
 from harness.http2 import Http2, NotProcessed
 
-# How many of a hundred requests are of each kind.
+# Percentage of requests of each kind.
 KINDS = {
     "distinct": 35,
     "distinct_any": 15,
     "repeated": 35,
     "empty": 5,
     "large": 5,
-    "refused": 5,
+    "no_token": 5,
 }
-TRANSPORTS = {"kept": 60, "new": 25, "http2": 15}
+TRANSPORTS = {"keep-alive": 60, "new": 25, "http2": 15}
 
-# More than the service takes for anything.
-PATIENCE_SECONDS = 40
+# More than the service needs for any response.
+TIMEOUT_SECONDS = 40
 
-# More than that of idle connections are closed: a fault leaves many.
-KEPT = 16
+# Further idle connections are closed: a fault leaves many.
+MAX_IDLE = 16
 
 
 @dataclass
 class Outcome:
-    """What came of a request."""
+    """The outcome of a request."""
 
     kind: str
     transport: str
     began: float
     ended: float
     phase: str
-    #: 200, or a problem's name, or what went wrong on the way.
+    #: 200, the name of a problem, or a failure of the connection.
     result: str
     cache_status: str = ""
-    #: Set if the answer is one that is never right.
+    #: Why the response is wrong in any phase, if it is.
     wrong: str = ""
 
 
@@ -49,15 +49,15 @@ class Load:
         self.host, self.port = shoutback.address.split(":")[0], shoutback.port
         self.texts, self.token, self.rate = texts, token, rate
         self.phase, self.outcomes = "", []
-        self.under_way, self.kept = set(), deque()
+        self.in_flight, self.idle = set(), deque()
         self.http2, self.connecting = None, asyncio.Lock()
         self.running = asyncio.Event()
         self.pacing = asyncio.create_task(self._pace())
-        # Set once the process is told to stop: from then on, and only then, connections may be refused.
+        # Set when the process gets SIGTERM: connections may be refused only after that.
         self.stopping = False
 
     async def _pace(self):
-        """Begins requests on time: those that hang delay none."""
+        """Starts requests on time, independent of those in flight."""
         due = time.monotonic()
         while True:
             if not self.running.is_set():
@@ -66,35 +66,35 @@ class Load:
             due += 1 / self.rate
             await asyncio.sleep(max(0, due - time.monotonic()))
             task = asyncio.create_task(self._request())
-            self.under_way.add(task)
+            self.in_flight.add(task)
             task.add_done_callback(self._is_done)
 
     def _is_done(self, task):
-        self.under_way.discard(task)
+        self.in_flight.discard(task)
         self.outcomes.append(task.result())
 
     async def settle(self):
-        """Waits for every request that is under way now."""
-        if self.under_way:
-            await asyncio.wait(set(self.under_way))
+        """Waits for the requests in flight."""
+        if self.in_flight:
+            await asyncio.wait(set(self.in_flight))
 
     async def end(self):
         self.running.clear()
         self.pacing.cancel()
         await self.settle()
-        for connection in [*self.kept, *([self.http2] if self.http2 else [])]:
+        for connection in [*self.idle, *([self.http2] if self.http2 else [])]:
             connection.close()
 
     async def _request(self):
         kind, transport = self._choose(KINDS), self._choose(TRANSPORTS)
         if kind == "large" and transport == "http2":
-            # The HTTP/2 client is for small bodies.
-            transport = "kept"
+            # The HTTP/2 client supports only small bodies.
+            transport = "keep-alive"
         phase, began = self.phase, time.monotonic()
         try:
             result, cache_status, wrong = await self._outcome(kind, transport)
         except Exception as error:
-            # Lost in a callback otherwise, and the soak would pass.
+            # A callback would lose the exception, and the soak would pass.
             result, cache_status, wrong = "unreadable", "", f"{error!r} ({kind}, {transport})"
         return Outcome(kind, transport, began, time.monotonic(), phase, result, cache_status, wrong)
 
@@ -102,45 +102,45 @@ class Load:
         return self.texts.random.choices(list(shares), list(shares.values()))[0]
 
     async def _outcome(self, kind, transport):
-        """Result, `cache-status`, and what is wrong with the answer."""
-        text, shout = self.texts.distinct(20) if kind == "refused" else getattr(self.texts, kind)()
+        """Sends a request. Returns its result, its `cache-status`, and what is wrong with the response."""
+        text, shout = self.texts.distinct(20) if kind == "no_token" else getattr(self.texts, kind)()
         as_json = self.texts.random.random() < 0.7
         headers = {"x-request-id": str(uuid.uuid4()), "content-type": "application/json" if as_json else "text/plain"}
-        if kind != "refused":
+        if kind != "no_token":
             headers["authorization"] = f"Bearer {self.token}"
         body = json.dumps({"data": text}).encode() if as_json else text.encode()
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                status, answered, received = await self._post(transport, headers, body)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                status, headers_received, received = await self._post(transport, headers, body)
         except (NotConnected, NotProcessed) as error:
-            return "not taken", "", "" if self.stopping else f"the service took no request: {error!r}"
+            return "not taken", "", "" if self.stopping else f"the service accepted no request: {error!r}"
         except TimeoutError:
-            return "no answer", "", f"no answer within {PATIENCE_SECONDS} s"
+            return "no answer", "", f"no response within {TIMEOUT_SECONDS} s"
         except (ConnectionError, asyncio.IncompleteReadError) as error:
-            return "lost", "", f"the connection ended without an answer: {error!r} ({transport})"
+            return "lost", "", f"the connection ended without a response: {error!r} ({transport})"
         expected = json.dumps({"data": shout}) if as_json else shout
-        return judge(kind, headers, expected, status, answered, received, as_json)
+        return check(kind, headers, expected, status, headers_received, received, as_json)
 
     async def _post(self, transport, headers, body):
         if transport == "http2":
-            return await (await self._shared()).post("/v1", headers, body)
-        if transport == "kept" and self.kept:
-            # The one that has been idle longest, so that none is idle for long.
-            connection = self.kept.popleft()
+            return await (await self._http2_connection()).post("/v1", headers, body)
+        if transport == "keep-alive" and self.idle:
+            # The longest idle one, so that none is idle for long.
+            connection = self.idle.popleft()
         else:
             connection = await Http1.connect(self.host, self.port)
         keep = False
         try:
             answer = await connection.post("/v1", headers, body)
-            keep = transport == "kept" and not connection.closing and len(self.kept) < KEPT
+            keep = transport == "keep-alive" and not connection.closing and len(self.idle) < MAX_IDLE
         finally:
             if keep:
-                self.kept.append(connection)
+                self.idle.append(connection)
             else:
                 connection.close()
         return answer
 
-    async def _shared(self):
+    async def _http2_connection(self):
         async with self.connecting:
             if not self.http2 or self.http2.closing:
                 try:
@@ -150,26 +150,26 @@ class Load:
             return self.http2
 
 
-def judge(kind, sent, expected, status, answered, received, as_json):
-    """As `_outcome`: what no phase allows is found here."""
-    cache_status = answered.get("cache-status", "")
+def check(kind, sent, expected, status, fields, received, as_json):
+    """Checks a response for what is wrong in any phase. Returns the same as `_outcome`."""
+    cache_status = fields.get("cache-status", "")
     wrong = ""
-    if answered.get("x-request-id") != sent["x-request-id"]:
-        wrong = f"x-request-id is {answered.get('x-request-id')!r}"
+    if fields.get("x-request-id") != sent["x-request-id"]:
+        wrong = f"x-request-id is {fields.get('x-request-id')!r}"
     if status == 200:
         text = json.dumps(json.loads(received)) if as_json else received.decode()
         if text != expected:
             wrong = "a wrong shout"
         return "200", cache_status, wrong
-    if answered.get("content-type") != "application/problem+json":
-        return str(status), cache_status, f"{status} that is no problem"
+    if fields.get("content-type") != "application/problem+json":
+        return str(status), cache_status, f"{status} without a problem document"
     problem = json.loads(received)
     name = problem["type"].removeprefix("/docs#")
     if problem["status"] != status or problem["instance"] != sent["x-request-id"]:
-        wrong = f"a problem that is another one's: {problem}"
-    # SHOUTCLOUD's own text of its failures, and where it is.
+        wrong = f"a problem of another request: {problem}"
+    # SHOUTCLOUD's error text and its address.
     if any(leak in received for leak in (b"Service Unavailable", b"127.0.0.1")):
-        wrong = f"a problem that tells too much: {problem}"
-    if (kind == "refused") != (name == "unauthenticated"):
-        wrong = f"{name} for a request that is {kind}"
+        wrong = f"a problem that leaks internals: {problem}"
+    if (kind == "no_token") != (name == "unauthenticated"):
+        wrong = f"{name} for a request of kind {kind}"
     return name, cache_status, wrong

@@ -1,20 +1,20 @@
-"""What happens when, and what may come of a request meanwhile."""
+"""The phases of the soak, their faults, and the outcomes that they permit."""
 
 import contextlib
 from dataclasses import dataclass
 
-# Errors that a consumer may see while SHOUTCLOUD cannot be had.
+# Errors that a client may get while SHOUTCLOUD is unavailable.
 UNAVAILABLE = {"upstream-unavailable", "upstream-timeout", "overloaded"}
 
 
 @dataclass(frozen=True)
 class Phase:
     name: str
-    #: The method of `Faults` that is on for as long as it lasts.
+    #: The method of `Faults` for the fault of this phase.
     fault: str = ""
-    #: Some calls fail, and retries are to hide it.
+    #: Some calls fail; retries hide that.
     some_calls_fail: bool = False
-    #: No call succeeds: 200 comes from the cache, or needs no call.
+    #: No call succeeds: a 200 comes from the cache or needs no call.
     outage: bool = False
 
 
@@ -40,12 +40,12 @@ SCHEDULE = [
 
 
 class Faults:
-    """Each is a context: the fault lasts as long as it."""
+    """Each method returns a context manager; the fault lasts as long as its `with` block."""
 
     def __init__(self, emulators, network, load):
         self.emulators, self.network, self.load = emulators, network, load
 
-    def of(self, phase):
+    def inject(self, phase):
         return getattr(self, phase.fault)() if phase.fault else contextlib.nullcontext()
 
     @contextlib.contextmanager

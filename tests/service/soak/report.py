@@ -1,4 +1,4 @@
-"""The summary, as Markdown."""
+"""Writes the summary as Markdown."""
 
 import datetime
 import os
@@ -13,13 +13,13 @@ BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 
 @dataclass
 class Row:
-    """A phase and what was seen in it."""
+    """A phase and its measurements."""
 
     number: int
     name: str
     seconds: float = 0
     upstream_calls: int = 0
-    #: Seconds from its end until consumers saw nothing of it any more.
+    #: Seconds from the end of its fault until clients got only successes.
     settled: float | None = None
     outcomes: list = field(default_factory=list)
     memory: list = field(default_factory=list)
@@ -34,22 +34,22 @@ def markdown(rows, rate):
     today = datetime.datetime.now(datetime.timezone.utc).date()
     seconds, requests = sum(row.seconds for row in rows), sum(len(row.outcomes) for row in rows)
     lines = [
-        f"{today}: {requests} requests in {seconds:.0f} s, {rate:.0f} a second, on {os.cpu_count()} cores that load, "
-        "emulators and proxy ran on too.",
+        f"{today}: {requests} requests in {seconds:.0f} s, {rate:.0f} per second, on {os.cpu_count()} cores shared with "
+        "load, emulators and proxy.",
         "",
-        "| phase | s | requests | answers | p50 ms | p99 ms | errors | calls | settled in s | RSS MiB | descriptors |",
+        "| phase | s | requests | results | p50 ms | p99 ms | errors | calls | settled in s | RSS MiB | descriptors |",
         "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         results = Counter(outcome.result for outcome in row.outcomes)
-        answers = ", ".join(f"{count} {result}" for result, count in results.most_common())
+        listed = ", ".join(f"{count} {result}" for result, count in results.most_common())
         errors = sum(count for result, count in results.items() if result not in ("200", "unauthenticated", "not taken"))
         times = [1000 * (o.ended - o.began) for o in row.outcomes if o.result not in ("unauthenticated", "not taken")]
         cells = [
             f"{row.number} {row.name}",
             f"{row.seconds:.0f}",
             len(row.outcomes),
-            answers,
+            listed,
             f"{percentile(times, 50):.1f}",
             f"{percentile(times, 99):.1f}",
             f"{100 * errors / max(1, len(row.outcomes)):.2f} %",
@@ -63,12 +63,12 @@ def markdown(rows, rate):
 
 
 def percentile(values, share):
-    """The nearest rank; 0 of nothing."""
+    """Returns the nearest-rank percentile; 0 for no values."""
     return sorted(values)[max(0, -(-len(values) * share // 100) - 1)] if values else 0
 
 
 def record(summary):
-    """Replaces what stands between the marks on the page."""
+    """Replaces the generated part of the document."""
     before, begin, rest = PAGE.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

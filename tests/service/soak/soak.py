@@ -1,6 +1,6 @@
-"""The soak: a steady load of mixed requests while faults come and go, and what consumers, memory and descriptors show of it.
+"""Soak test: a steady load of mixed requests during a series of faults; checks responses, memory and descriptors.
 
-docs/operations.md says how to read what it prints.
+See docs/operations.md for how to read the summary.
 """
 
 import argparse
@@ -25,31 +25,30 @@ from texts import Texts
 VARIABLES = {
     "RATE_LIMIT_PER_CLIENT": "off",
     "SHUTDOWN_GRACE": "2s",
-    # A phase may last no more than seconds: what the defaults remember for half a minute would reach into the next ones.
+    # A phase may last only seconds; with the defaults, the breaker's window would reach into the next phases.
     "BREAKER_WINDOW": "5s",
     "BREAKER_OPEN_FOR": "1s",
-    # Full, and stale, within the first phases. What is larger costs no more once it is full.
+    # Full, and with stale entries, within the first phases.
     "CACHE_CAPACITY": "4MiB",
     "CACHE_TTL": "3s",
 }
 
-# Allocators keep what the largest crowd of waiting requests has needed: half-open connections gather 256 of them, each of some
-# 70 KiB, which is 18 MiB; the cache and what it needs besides its texts are the rest. In five minutes a leak of 2 KiB a request
-# is far beyond it.
+# Allocators retain the memory of the peak of waiting requests: 256 of some 70 KiB each in the half-open phase, 18 MiB; the rest is the
+# cache with its overhead. A leak of 2 KiB per request would exceed this by far within five minutes.
 MEMORY_GROWTH_MIB = 32
 
-# Connections to SHOUTCLOUD stay in the pool for a minute and a half after the crowd that needed them.
+# Connections to SHOUTCLOUD stay in the pool for 90 s after a peak.
 DESCRIPTOR_GROWTH = 128
 
-# Of a calm service, how long it may take until consumers see none of a fault that is over.
+# How long clients may be affected after the end of a fault.
 SETTLE_SECONDS = 30
-SETTLED_ANSWERS = 20
+SETTLED_RESPONSES = 20
 
-# Below it, the machine was too busy for the figures to mean anything.
-LEAST_RATE = 50
+# Below this rate the machine was too busy for meaningful results.
+MIN_RATE = 50
 
-# Four attempts leave one error in 10,000 where a tenth of them fails; a short run may have bad luck twice.
-FORGIVEN = 2
+# If a tenth of the attempts fails, four attempts leave one error in 10,000; a short run may still have two.
+TOLERATED_ERRORS = 2
 
 
 class Soak:
@@ -62,55 +61,55 @@ class Soak:
         began = time.monotonic()
         self.load.running.set()
         for phase in SCHEDULE:
-            await self.go_through(phase)
+            await self.run_phase(phase)
         paced = time.monotonic() - began
-        await self.come_to_rest()
+        await self.drain()
         rate = len(self.load.outcomes) / paced
-        if rate < LEAST_RATE:
-            self.failures.append(f"only {rate:.0f} requests a second were made")
+        if rate < MIN_RATE:
+            self.failures.append(f"only {rate:.0f} requests per second were sent")
         await self.stop_under_load()
         self.compare_calm_phases()
 
-    async def go_through(self, phase):
-        """Switches its fault on, waits until nothing from before is under way, and judges what follows."""
+    async def run_phase(self, phase):
+        """Injects the fault of a phase, waits for earlier requests, and checks the outcomes of later ones."""
         into, out_of = (f"{way} {len(self.rows) + 1} {phase.name}" for way in ("into", "out of"))
-        with self.faults.of(phase) as fault:
+        with self.faults.inject(phase) as fault:
             self.load.phase = into
             await self.load.settle()
-            row = await self.measure(phase.name, lambda: self.last(fault))
+            row = await self.measure(phase.name, lambda: self.hold(fault))
             self.load.phase = out_of
-        self.judge(phase, row)
-        row.settled = await self.settled(phase)
-        for outcome in self.taken(into, out_of):
+        self.check(phase, row)
+        row.settled = await self.settle_time(phase)
+        for outcome in self.outcomes_of(into, out_of):
             allowed = {"200", "unauthenticated"} | (UNAVAILABLE if phase.outage or phase.some_calls_fail else set())
             if outcome.result not in allowed:
                 self.failures.append(f"around {phase.name}: {outcome.result} ({outcome.kind}, {outcome.transport})")
 
-    async def last(self, fault):
-        """A phase's time."""
+    async def hold(self, fault):
+        """Waits for the duration of a phase."""
         until = time.monotonic() + self.phase_seconds
         while (rest := until - time.monotonic()) > 0:
             await asyncio.sleep(min(rest, 0.5))
             if isinstance(fault, Toxic) and fault.toxicity < 1:
-                # Connections that were spared would serve all requests from then on.
+                # Otherwise the connections that the toxic spared would serve all requests.
                 fault.resample()
 
-    async def measure(self, name, lasting):
-        """The row of what was begun while `lasting()` ran."""
+    async def measure(self, name, duration):
+        """Returns the row of the requests that started while `duration()` ran."""
         number = len(self.rows) + 1
         self.load.phase = label = f"{number} {name}"
         row = Row(number, name)
         self.rows.append(row)
         calls, began = await asyncio.to_thread(self.emulators.calls), time.monotonic()
         watching = asyncio.create_task(self.watch(row))
-        await lasting()
+        await duration()
         watching.cancel()
         row.seconds = time.monotonic() - began
         row.upstream_calls = await asyncio.to_thread(self.emulators.calls) - calls
-        # Only what has ended can be judged; what comes after belongs to no phase.
+        # Requests that start while these complete belong to no phase.
         self.load.phase = f"after {label}"
         await self.load.settle()
-        row.outcomes = self.taken(label)
+        row.outcomes = self.outcomes_of(label)
         return row
 
     async def watch(self, row):
@@ -119,10 +118,10 @@ class Soak:
             row.descriptors.append(self.shoutback.descriptors())
             await asyncio.sleep(0.2)
 
-    def taken(self, *phases):
+    def outcomes_of(self, *phases):
         return [outcome for outcome in self.load.outcomes if outcome.phase in phases]
 
-    def judge(self, phase, row):
+    def check(self, phase, row):
         results = Counter(outcome.result for outcome in row.outcomes)
         errors = {result: count for result, count in results.items() if result not in ("200", "unauthenticated")}
         if not row.outcomes:
@@ -130,34 +129,34 @@ class Soak:
         if phase.outage:
             for outcome in row.outcomes:
                 if outcome.result == "200" and outcome.kind != "empty" and "; hit" not in outcome.cache_status:
-                    self.failures.append(f"{row.title}: a shout out of nowhere: {outcome}")
+                    self.failures.append(f"{row.title}: a shout without a call: {outcome}")
             if unexpected := set(errors) - UNAVAILABLE:
                 self.failures.append(f"{row.title}: {unexpected}")
         elif phase.some_calls_fail:
             if set(errors) - {"upstream-unavailable"}:
                 self.failures.append(f"{row.title}: {errors}")
-            if sum(errors.values()) > max(FORGIVEN, len(row.outcomes) / 500):
+            if sum(errors.values()) > max(TOLERATED_ERRORS, len(row.outcomes) / 500):
                 self.failures.append(f"{row.title}: {errors} of {len(row.outcomes)}")
         elif errors:
             self.failures.append(f"{row.title}: {errors}")
 
-    async def settled(self, phase):
-        """Seconds until shouts that need a call have succeeded for a while."""
+    async def settle_time(self, phase):
+        """Returns the seconds until SETTLED_RESPONSES shouts in a row that need a call have succeeded."""
         if phase is CALM:
             return None
         began, since = time.monotonic(), len(self.load.outcomes)
         while True:
-            recent = [o for o in self.load.outcomes[since:] if o.kind.startswith("distinct")][-SETTLED_ANSWERS:]
-            if len(recent) == SETTLED_ANSWERS and all(
+            recent = [o for o in self.load.outcomes[since:] if o.kind.startswith("distinct")][-SETTLED_RESPONSES:]
+            if len(recent) == SETTLED_RESPONSES and all(
                 outcome.result == "200" and outcome.began >= began for outcome in recent
             ):
                 return time.monotonic() - began
             if time.monotonic() - began > SETTLE_SECONDS:
-                last = Counter(outcome.result for outcome in recent)
-                raise SystemExit(f"FAILED: {SETTLE_SECONDS} s after {phase.name}: {dict(last)}")
+                results = Counter(outcome.result for outcome in recent)
+                raise SystemExit(f"FAILED: {SETTLE_SECONDS} s after {phase.name}: {dict(results)}")
             await asyncio.sleep(0.05)
 
-    async def come_to_rest(self):
+    async def drain(self):
         self.load.running.clear()
         await self.load.settle()
 
@@ -165,13 +164,13 @@ class Soak:
             return self.shoutback.active_requests() == 0
 
         try:
-            # The end of an answer is here a moment before the request is counted as done there.
+            # The client has the response a moment before the service counts the request as done.
             await asyncio.to_thread(wait_until, "no request is active", nothing_is_active, within=5)
         except AssertionError as error:
             self.failures.append(str(error))
 
     async def stop_under_load(self):
-        """SIGTERM while requests wait for SHOUTCLOUD: what was taken is answered."""
+        """Sends SIGTERM while requests wait for SHOUTCLOUD: accepted requests get their response."""
         self.emulators.behave(delay="200ms")
         self.load.running.set()
 
@@ -217,11 +216,11 @@ async def soak(seconds, rate, shoutback, emulators, network):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/soak", description="Runs the service under load and faults.")
+    parser = argparse.ArgumentParser(prog="scripts/soak", description="Runs the service under load and injects faults.")
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_SECONDS", "300")))
-    parser.add_argument("--rate", type=float, default=100, help="requests a second")
-    parser.add_argument("--summary", type=Path, help="a file that the summary is written to")
-    parser.add_argument("--record", action="store_true", help="put the summary into docs/operations.md")
+    parser.add_argument("--rate", type=float, default=100, help="requests per second")
+    parser.add_argument("--summary", type=Path, help="file to write the summary to")
+    parser.add_argument("--record", action="store_true", help="write the summary to docs/operations.md")
     arguments = parser.parse_args()
 
     with contextlib.ExitStack() as stack:

@@ -1,9 +1,9 @@
-"""Texts whose shout is known without asking anybody: rows of clusters, each with its capital."""
+"""Texts with their expected shouts, built from grapheme clusters with known upper case."""
 
 import itertools
 import random
 
-# Extended grapheme clusters that stay apart whatever stands beside them, and Unicode's simple mapping of each.
+# Extended grapheme clusters that do not combine with their neighbours, with Unicode's simple upper-case mapping of each.
 CLUSTERS = {character: character.upper() for character in "abcdefghijklmnopqrstuvwxyz 0123456789.,!?"} | {
     "é": "É",
     "e\u0301": "E\u0301",
@@ -24,13 +24,13 @@ CLUSTERS = {character: character.upper() for character in "abcdefghijklmnopqrstu
 PLAIN = list("abcdefghijklmnopqrstuvwxyz     ")
 
 
-def made_of(clusters):
-    """The text, and its shout."""
+def with_shout(clusters):
+    """Returns the text of the clusters, and its shout."""
     return "".join(clusters), "".join(CLUSTERS[cluster] for cluster in reversed(clusters))
 
 
 class Texts:
-    """The mix; `random` decides, so that a seed gives the same texts again."""
+    """A random mix of texts, reproducible by its seed."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -38,7 +38,7 @@ class Texts:
         self.known = [self.distinct() for _ in range(50)]
 
     def distinct(self, length=40, clusters=PLAIN):
-        return made_of([*str(next(self.numbers)), " ", *self.random.choices(clusters, k=length)])
+        return with_shout([*str(next(self.numbers)), " ", *self.random.choices(clusters, k=length)])
 
     def distinct_any(self):
         return self.distinct(60, list(CLUSTERS))

@@ -9,7 +9,7 @@ import pytest
 
 from harness.collector import Collector
 from harness.load import Load, unique_text
-from harness.process import ask
+from harness.process import http_request
 from harness.prometheus import Prometheus, Target
 from harness.rules import write_faster
 from harness.shoutback import Emulators, Shoutback
@@ -80,7 +80,7 @@ def line_of(stage, request_id):
 
     def found():
         # The last line may not be whole yet.
-        lines = stage.service.printed().splitlines(keepends=True)
+        lines = stage.service.output().splitlines(keepends=True)
         whole = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n"))
         return [line for line in whole if line.get("http.request.id") == request_id and line.get("event.action") == "request"]
 
@@ -125,7 +125,7 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
     }
 
     # The answer names the request,
-    status, text = ask("POST", stage.service.url, {"data": "whom to ask"}, headers)
+    status, text = http_request("POST", stage.service.url, {"data": "whom to ask"}, headers)
     problem = json.loads(text)
     assert (status, problem["type"], problem["instance"]) == (503, "/docs#upstream-unavailable", request_id)
 
@@ -136,7 +136,7 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
     assert line["shoutback.upstream.attempts"] == RETRIES + 1
     assert line["client.user.id"] == stage.emulators.client_id
     assert line["service.environment"] == ENVIRONMENT
-    assert "whom to ask" not in stage.service.printed()
+    assert "whom to ask" not in stage.service.output()
 
     # in which the request hangs below its caller's span, and every attempt below the request.
     request, *attempts = spans_of(stage, trace_id)

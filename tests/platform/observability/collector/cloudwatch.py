@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
-from harness.process import Process, answers, ask
+from harness.process import Process, responds_ok, http_request
 from harness.terraform import environment
 from harness.toxiproxy import free_port
 
@@ -91,7 +91,7 @@ class Store(Process):
             directory / "prometheus.log",
         )
         with self.starting():
-            self.until("it is ready", lambda: answers(f"{self.api}/-/ready"))
+            self.until("it is ready", lambda: responds_ok(f"{self.api}/-/ready"))
 
     @property
     def otlp(self):
@@ -100,7 +100,7 @@ class Store(Process):
     def get(self, path, **parameters):
         """The data of an answer, and what the server has to remark."""
         form = {"content-type": "application/x-www-form-urlencoded"}
-        status, text = ask("POST", f"{self.api}/api/v1/{path}", urlencode(parameters).encode(), form)
+        status, text = http_request("POST", f"{self.api}/api/v1/{path}", urlencode(parameters).encode(), form)
         assert status == 200, f"{path} {parameters}: {text}"
         answer = json.loads(text)
         return answer["data"], answer.get("warnings", []) + answer.get("infos", [])

@@ -7,7 +7,7 @@ from cloudwatch import Store, rendered
 from otlp import ERROR, new_trace, send, span
 
 from harness.collector import Collector
-from harness.process import ask
+from harness.process import http_request
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
 
@@ -74,7 +74,7 @@ def shout(service, emulators):
 
     def shout(text, **headers):
         given = {"authorization": f"Bearer {token}", "content-type": "application/json"} | headers
-        return ask("POST", service.url, {"data": text}, given)[0]
+        return http_request("POST", service.url, {"data": text}, given)[0]
 
     return shout
 

@@ -3,7 +3,7 @@
 import random
 import time
 
-from harness.process import ask
+from harness.process import http_request
 
 OK, ERROR = 1, 2
 SERVER, CLIENT = 2, 3
@@ -36,5 +36,5 @@ def encoded(attributes):
 
 def send(endpoint, spans, **resource):
     body = {"resourceSpans": [{"resource": {"attributes": encoded(resource)}, "scopeSpans": [{"spans": spans}]}]}
-    status, text = ask("POST", f"{endpoint}/v1/traces", body, {"content-type": "application/json"})
+    status, text = http_request("POST", f"{endpoint}/v1/traces", body, {"content-type": "application/json"})
     assert status == 200, text

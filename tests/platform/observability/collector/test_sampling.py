@@ -2,7 +2,7 @@
 
 from otlp import CLIENT, ERROR, new_trace, send, span
 
-from harness.process import ask
+from harness.process import http_request
 from harness.shoutback import metric
 
 REST = 300
@@ -40,7 +40,7 @@ def test_failed_and_slow_ones_are_kept_and_one_in_ten_of_the_rest(collector, aws
 
 
 def in_memory(collector):
-    return metric(ask("GET", collector.metrics)[1], "otelcol_processor_tail_sampling_sampling_traces_on_memory")
+    return metric(http_request("GET", collector.metrics)[1], "otelcol_processor_tail_sampling_sampling_traces_on_memory")
 
 
 def test_what_comes_late_shares_the_decision(collector, aws):

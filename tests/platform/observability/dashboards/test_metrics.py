@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dashboards import expressions, metrics
 
-from harness.process import ask
+from harness.process import http_request
 
 PAGE = Path(__file__).parents[4] / "docs/metrics.md"
 
@@ -16,7 +16,7 @@ ASKED = set().union(*(metrics(expression) for expression in expressions()))
 @pytest.fixture(scope="session")
 def told(recorded):
     """Names of the service's metrics."""
-    status, text = ask("GET", f"http://{recorded.traffic.replicas[0].admin}/metrics")
+    status, text = http_request("GET", f"http://{recorded.traffic.replicas[0].admin}/metrics")
     assert status == 200
     return set(re.findall(r"(?m)^# TYPE (\w+) ", text))
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 from harness.load import empty, unique_text, shout_request, cached_text, with_unknown_kid
-from harness.process import ask
+from harness.process import http_request
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
 from harness.toxiproxy import free_port
@@ -156,7 +156,7 @@ class Traffic:
 
     def look_around(self):
         for path in ("/docs", "/openapi.json", "/wp-login.php"):
-            ask("GET", f"http://{self.replicas[0].address}{path}")
+            http_request("GET", f"http://{self.replicas[0].address}{path}")
 
 
 def unreadable(token):

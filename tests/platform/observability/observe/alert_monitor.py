@@ -1,8 +1,8 @@
-"""What the alerts do, said as it happens."""
+"""Prints the state changes of alerts, and waits for them."""
 
 import time
 
-# Of an alert that has to fire or to go quiet; far more than they need at the speed that they have here.
+# For an alert to fire or to resolve; far more than needed at this speed.
 TIMEOUT_SECONDS = 120
 
 
@@ -15,17 +15,17 @@ class AlertMonitor:
         print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)
 
     def pause(self, seconds):
-        """Says what alerts do for so long."""
+        """Prints state changes for `seconds`."""
         self._until(lambda: False, seconds)
 
     def until_firing(self, alert):
         return self._until(lambda: self._state(alert) == "firing", TIMEOUT_SECONDS)
 
-    def until_quiet(self, alert):
+    def until_resolved(self, alert):
         return self._until(lambda: self._state(alert) is None, TIMEOUT_SECONDS)
 
     def _state(self, name):
-        """The highest one of the alerts with this name."""
+        """Returns the highest state of the alerts with this name."""
         states = {state for (alert, *_), state in self.states.items() if alert == name}
         return "firing" if "firing" in states else "pending" if states else None
 
@@ -48,7 +48,7 @@ class AlertMonitor:
             if self.states.get(identity) != state:
                 self.log(f"  {state:<8} {describe(*identity)}")
         for identity in self.states.keys() - now.keys():
-            self.log(f"  quiet    {describe(*identity)}")
+            self.log(f"  resolved {describe(*identity)}")
         self.states = now
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong, in turn, and the alert that is for it."""
+"""The faults that `make observe` injects in turn, each with its alert."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from harness.load import unique_text, cached_text
 class Fault:
     description: str
     alert: str
-    #: A context of the testbed: the fault lasts as long as it.
+    #: Returns a context manager for a testbed; the fault lasts as long as its `with` block.
     inject: Callable
 
 
@@ -22,7 +22,7 @@ def upstream_behaviour(**behaviour):
         try:
             yield
         finally:
-            # Ctrl-C reaches the emulators as well, and they may be gone.
+            # Ctrl-C reaches the emulators as well, so they may have exited.
             with contextlib.suppress(OSError):
                 testbed.emulators.behave()
 
@@ -30,7 +30,7 @@ def upstream_behaviour(**behaviour):
 
 
 def extra_load(rate, request, **behaviour):
-    """More requests on each replica, beside how SHOUTCLOUD behaves."""
+    """Adds load to each replica, and sets the behaviour of SHOUTCLOUD."""
 
     @contextlib.contextmanager
     def on(testbed):
@@ -47,7 +47,7 @@ def extra_load(rate, request, **behaviour):
 
 FAULTS = [
     Fault(
-        "SHOUTCLOUD fails. Retries, then the breaker; the cache still serves",
+        "SHOUTCLOUD fails: retries, then the breaker; the cache still serves",
         "ShoutbackAvailabilityBurnFast",
         upstream_behaviour(failure_rate=1.0),
     ),
@@ -57,7 +57,7 @@ FAULTS = [
         extra_load(100, unique_text, delay="1500ms"),
     ),
     Fault(
-        "a consumer has a loop, and its quota is used up",
+        "a client in a loop exhausts its quota",
         "ShoutbackClientQuotaExhausted",
         extra_load(250, cached_text),
     ),

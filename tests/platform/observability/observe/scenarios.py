@@ -1,4 +1,4 @@
-"""What the drill breaks, by the letters of docs/drill.md, which has their names and the queries that tell them apart."""
+"""The scenarios of the drill, by the letters of docs/drill.md, which has their causes and the queries that identify them."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from harness.toxiproxy import Toxiproxy
 PAGE = Path(__file__).parents[4] / "docs/drill.md"
 ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<section>\S+)\) \|$", re.MULTILINE)
 
-# A minute of the page's in five seconds: ten scrapes, so that a rate lives through one that is late.
+# A minute of the document takes five seconds: ten scrapes, so that a rate survives a late one.
 QUERIES_FASTER = 12
 
 
@@ -37,29 +37,29 @@ SCENARIOS = [Scenario(**row.groupdict()) for row in ROW.finditer(PAGE.read_text(
 
 
 class DrillTestbed(Testbed):
-    """The testbed, with a network between the replicas and what they call."""
+    """The testbed with Toxiproxy between the replicas and their dependencies."""
 
-    # So that a disk that is full is an error like any other.
+    # So that exceeding the file size limit is an error instead of a signal.
     through = ("env", "--ignore-signal=XFSZ")
 
     def __init__(self, stack, directory, speed=SPEED):
         self.stack, self.directory = stack, directory
         super().__init__(stack, directory, speed)
 
-    def peers(self, stack, directory):
+    def start_dependencies(self, stack, directory):
         self.toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
         self.shoutcloud = self.toxiproxy.proxy(self.emulators.shoutcloud)
         self.keys = self.toxiproxy.proxy(self.emulators.cognito.removeprefix("http://"))
         return {
-            # Nobody needs more than 40 here, so that a loop is above it on a busy machine too.
+            # The usual load needs at most 40, so that a client in a loop exceeds it on a busy machine, too.
             "RATE_LIMIT_PER_CLIENT": "60/s",
             "RATE_LIMIT_BURST": "60",
             "SHOUTCLOUD_URL": f"http://{self.shoutcloud.address}/V1/SHOUT",
             "COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}",
         }
 
-    def broken(self, letter):
-        """A context in which that is broken."""
+    def inject(self, letter):
+        """Returns a context manager that injects the fault of that letter."""
         return getattr(self, f"_{letter}")()
 
     @contextlib.contextmanager
@@ -68,7 +68,7 @@ class DrillTestbed(Testbed):
         try:
             yield
         finally:
-            # Ctrl-C reaches the emulators as well, and they may be gone.
+            # Ctrl-C reaches the emulators as well, so they may have exited.
             with contextlib.suppress(OSError):
                 self.emulators.behave()
 
@@ -95,7 +95,7 @@ class DrillTestbed(Testbed):
 
     @contextlib.contextmanager
     def _e(self):
-        """Cognito, which knows no such path."""
+        """SHOUTCLOUD's address leads to Cognito, which has no such path."""
         self.shoutcloud.set_upstream(self.emulators.cognito.removeprefix("http://"))
         try:
             yield
@@ -121,14 +121,14 @@ class DrillTestbed(Testbed):
 
     @contextlib.contextmanager
     def _i(self):
-        gone = self.replicas[1]
-        gone.child.kill()
-        gone.child.wait()
+        killed = self.replicas[1]
+        killed.child.kill()
+        killed.child.wait()
         try:
             yield
         finally:
-            again = {**self.variables, "HTTP_ADDR": gone.address, "ADMIN_ADDR": gone.admin}
-            self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-again.log", self.through, **again))
+            variables = {**self.variables, "HTTP_ADDR": killed.address, "ADMIN_ADDR": killed.admin}
+            self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-restarted.log", self.through, **variables))
 
     @contextlib.contextmanager
     def _j(self):
@@ -142,7 +142,7 @@ class DrillTestbed(Testbed):
 
     @contextlib.contextmanager
     def _k(self):
-        """No file of a replica's may grow: a write meets this limit as it meets the end of a disk."""
+        """The replicas' files may not grow: a write fails as on a full disk."""
         for replica in self.replicas:
             resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         try:

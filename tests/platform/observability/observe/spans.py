@@ -1,17 +1,17 @@
-"""The collector with the configuration that is shipped, which writes the spans that it keeps to a file."""
+"""Runs the collector with the shipped configuration; it writes the sampled spans to a file."""
 
 from harness.collector import Collector
 
 
 def collector(directory, environment, replica):
-    """`replica` is the address of an admin listener."""
+    """Starts the collector, which scrapes the admin listener at `replica`."""
     written = directory / "spans.json"
     overlay = {
         "exporters": {"file": {"path": str(written), "flush_interval": "1s"}, "debug": {}},
         "service": {
             "pipelines": {
                 "traces/file": {"receivers": ["forward/traces"], "exporters": ["file"]},
-                # Prometheus has them already.
+                # Metrics are discarded: Prometheus scrapes the service itself.
                 "metrics/debug": {"receivers": ["forward/metrics"], "exporters": ["debug"]},
             }
         },

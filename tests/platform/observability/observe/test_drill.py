@@ -1,4 +1,4 @@
-"""The drill's key: each query of docs/drill.md finds the cause that it is for, and no other."""
+"""The solutions of the drill: each query of docs/drill.md finds its cause and no other."""
 
 import contextlib
 import re
@@ -16,33 +16,33 @@ HERE = Path(__file__).parent
 def testbed(tmp_path_factory):
     with contextlib.ExitStack() as stack:
         testbed = DrillTestbed(stack, tmp_path_factory.mktemp("drill"))
-        testbed.prometheus.until("traffic has been seen", lambda: testbed.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
+        testbed.prometheus.until("Prometheus has seen traffic", lambda: testbed.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
         yield testbed
 
 
 def found(testbed):
-    return {cause.letter for cause in SCENARIOS if testbed.prometheus.query(cause.faster_query)}
+    return {scenario.letter for scenario in SCENARIOS if testbed.prometheus.query(scenario.faster_query)}
 
 
 def test_every_row_of_the_page_is_read():
     assert len(SCENARIOS) == len(re.findall(r"^\| [a-z] \|", PAGE.read_text(), re.MULTILINE)) > 8
     sections = re.findall(r"^### (\w+)$", (PAGE.parent / "operations.md").read_text(), re.MULTILINE)
-    for cause in SCENARIOS:
-        assert cause.alert in sections and cause.section == f"operations.md#{cause.alert.lower()}"
+    for scenario in SCENARIOS:
+        assert scenario.alert in sections and scenario.section == f"operations.md#{scenario.alert.lower()}"
 
 
-@pytest.mark.parametrize("cause", SCENARIOS, ids=lambda cause: f"{cause.letter}: {cause.cause}")
-def test_a_cause_is_told_from_all_others(testbed, cause):
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: f"{scenario.letter}: {scenario.cause}")
+def test_a_cause_is_told_from_all_others(testbed, scenario):
     testbed.prometheus.until("all is well", lambda: not found(testbed))
     others = set()
-    with testbed.broken(cause.letter):
+    with testbed.inject(scenario.letter):
 
         def seen():
             now = found(testbed)
-            others.update(now - {cause.letter})
-            return cause.letter in now
+            others.update(now - {scenario.letter})
+            return scenario.letter in now
 
-        testbed.prometheus.until("the key finds it", seen)
+        testbed.prometheus.until("the query finds it", seen)
     assert others == set()
 
 

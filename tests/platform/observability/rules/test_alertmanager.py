@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from shipped import OBSERVABILITY, alerts, identified
 
-from harness.process import Process, answers, ask, wait_until
+from harness.process import Process, responds_ok, http_request, wait_until
 from harness.toxiproxy import free_port
 
 CONFIGURATION = OBSERVABILITY / "alertmanager/alertmanager.yml"
@@ -39,11 +39,11 @@ class Alertmanager(Process):
         ]
         super().__init__(command, directory / "log")
         with self.starting():
-            self.until("it is ready", lambda: answers(f"{self.api}/-/ready"))
+            self.until("it is ready", lambda: responds_ok(f"{self.api}/-/ready"))
 
     def raise_alerts(self, *labelled):
         body = [{"labels": labels} for labels in labelled]
-        status, text = ask("POST", f"{self.api}/api/v2/alerts", body, {"content-type": "application/json"})
+        status, text = http_request("POST", f"{self.api}/api/v2/alerts", body, {"content-type": "application/json"})
         assert status == 200, text
 
 
@@ -99,7 +99,7 @@ def test_what_follows_from_another_alert_is_left_out(alertmanager):
 
 def alertmanager_alerts(alertmanager):
     """By case, name and severity, whether it is suppressed; None as long as that is not decided."""
-    _, text = ask("GET", f"{alertmanager.api}/api/v2/alerts")
+    _, text = http_request("GET", f"{alertmanager.api}/api/v2/alerts")
     states = {"active": False, "suppressed": True}
     return {
         tuple(alert["labels"][name] for name in ["environment", "alertname", "severity"]): states.get(alert["status"]["state"])

@@ -16,7 +16,7 @@ def test_promtool_finds_no_fault_with_them():
 
 def test_promtool_finds_them_to_fire_in_time(promtool_tests):
     promtool_tests.child.wait(timeout=900)
-    assert promtool_tests.child.returncode == 0, promtool_tests.printed()
+    assert promtool_tests.child.returncode == 0, promtool_tests.output()
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=identified)

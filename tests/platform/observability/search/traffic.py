@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 
-from harness.process import ask, wait_until
+from harness.process import http_request, wait_until
 from harness.shoutback import Emulators, Shoutback
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -35,7 +35,7 @@ class Caller:
     def shout(self, text="text", method="POST", path="/v1", **headers):
         headers = self.headers | {name.replace("_", "-"): value for name, value in headers.items() if value}
         body = text if isinstance(text, bytes) else {"data": text}
-        return ask(method, f"http://{self.shoutback.address}{path}", body, headers)[0]
+        return http_request(method, f"http://{self.shoutback.address}{path}", body, headers)[0]
 
 
 class Files:
