@@ -1,4 +1,4 @@
-"""What the rows of docs/teams.md mean to the API server."""
+"""The rows of docs/teams.md as permissions of the API server."""
 
 import itertools
 import re
@@ -33,7 +33,7 @@ class Access:
 
 
 def accesses(verbs, *resources, namespaces=HERE, name=""):
-    """Each verb on each resource in each namespace. A resource is RESOURCE, or GROUP:RESOURCE."""
+    """Returns an access for each verb, resource and namespace. A resource is RESOURCE or GROUP:RESOURCE."""
     result = set()
     for verb, resource, namespace in itertools.product(verbs, resources, namespaces):
         group, _, resource = resource.rpartition(":")
@@ -142,7 +142,7 @@ ROWS = {
 
 
 def table():
-    """The table of the document: by row and team, where it says `yes`, `staging` or `–`."""
+    """Returns the table of the document by row and team: `yes`, `staging` or `–`."""
     lines = [re.split(r" *\| *", line.strip("| \n")) for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
     header = lines[0]
     assert header == ["what", *TEAMS], header
@@ -155,5 +155,5 @@ def table():
 
 
 def environments(cell):
-    """Where what a cell says is allowed."""
+    """Returns the environments that a cell permits."""
     return {"yes": {"staging", "production"}, "staging": {"staging"}, "–": set()}[cell]

@@ -10,7 +10,7 @@ from chart import (
     RELEASE,
     deployment,
     names,
-    none_left,
+    wait_until_empty,
     pods,
     ready,
     refusals,
@@ -305,7 +305,7 @@ def test_sre_restarts_undoes_scales_and_deletes(release):
 
 def test_a_removed_release_leaves_nothing(release):
     release.helm("uninstall")
-    none_left(release.cluster)
+    wait_until_empty(release.cluster)
     kinds = "all,configmaps,ingresses,networkpolicies,poddisruptionbudgets,servicemonitors,prometheusrules"
     left = release.cluster.kubectl("get", kinds, NAMESPACED, "--output=name").stdout
     assert left.split() == ["configmap/kube-root-ca.crt"]

@@ -1,7 +1,7 @@
-"""The whole way from a merge to production on one machine, approval included, with every program of scripts/release.
+"""Runs a release from the merge to production on this machine, including the approval, with every program of scripts/release.
 
-docs/release.md tells of the real one. Real are git, the registry, the builds, the containers, the service and its tests; what
-stands for GitHub, for Argo CD with its clusters, and for AWS is in this folder and in the emulators.
+See docs/release.md. git, the registry, the builds, the containers, the service and its tests are real; GitHub, Argo CD with its clusters,
+and AWS are fakes.
 """
 
 import argparse
@@ -23,11 +23,11 @@ PRODUCTION_VALUES = "gitops/production/shoutback/values.yaml"
 
 
 class Stopped(Exception):
-    """A step failed that should not have, or nobody approved."""
+    """A step failed unexpectedly, or the approval was not given."""
 
 
-class Stage:
-    """All that takes part."""
+class Testbed:
+    """The repository, the fakes, and the clusters."""
 
     def __init__(self, stack, directory, said=lambda text: None):
         self.containers = stack.enter_context(Containers(folder(directory, "containers")))
@@ -53,21 +53,21 @@ def folder(directory, name):
     return directory / name
 
 
-class Walk:
-    def __init__(self, stage, approve):
-        self.stage, self.approve, self.number, self.start = stage, approve, 0, time.monotonic()
+class ReleaseRun:
+    def __init__(self, testbed, approve):
+        self.testbed, self.approve, self.number, self.start = testbed, approve, 0, time.monotonic()
 
     def headline(self, text):
         print(f"\n=== {text}", flush=True)
 
     def merge(self, title, changes=None):
-        commit = self.stage.source.merge(title, changes)
+        commit = self.testbed.source.merge(title, changes)
         self.headline(f"A pull request is merged: {title}")
         print(f"    main is {commit}")
-        return self.stage.run(commit)
+        return self.testbed.run(commit)
 
     def step(self, run, what, program, *arguments, fails=False, **variables):
-        """Runs it as a job would, and shows what it says; returns what it printed."""
+        """Runs a program as a job does, and shows its messages. Returns its output."""
         self.number += 1
         print(f"\n{self.number:2}. {what}\n    $ {' '.join(['scripts/release/' + program, *map(str, arguments)])}", flush=True)
         done = run(program, *arguments, **variables)
@@ -82,8 +82,8 @@ class Walk:
         print(f"\n{self.number:2}. {what}\n    LEFT OUT: scripts/release/{program}, {why}")
 
     def to_staging(self, run):
-        """What the workflow `main` does."""
-        repository = self.stage.registry.repository
+        """Runs the steps of the workflow `main`."""
+        repository = self.testbed.registry.repository
         tag = self.step(run, "The commit is the image's tag", "tag")
         digest = self.step(run, "The image is built, once, and pushed", "publish", repository)
         self.left_out("The digest is signed", "sign", "for only a workflow of GitHub's gets a certificate of Sigstore's")
@@ -91,13 +91,13 @@ class Walk:
         commit = self.step(run, "Staging is to run it", "deploy", "staging", tag, digest)
         if commit:
             self.step(run, "Staging runs it", "wait", "staging", commit)
-            environment = self.stage.environments["staging"]
+            environment = self.testbed.environments["staging"]
             self.step(run, "It does what it should", "integration-tests", "-q", **environment.variables)
         return tag, digest
 
     def to_production(self, run, tag, digest, bad=False):
-        """What the workflow `promote` does."""
-        repository, environment = self.stage.registry.repository, self.stage.environments["production"]
+        """Runs the steps of the workflow `promote`."""
+        repository, environment = self.testbed.registry.repository, self.testbed.environments["production"]
         self.ask(f"{tag[:12]} may go to production")
         self.left_out("The signature is verified", "verify", "for there is none")
         self.step(run, "The registry keeps it", "keep", "production", repository, tag, digest)
@@ -121,9 +121,9 @@ class Walk:
             raise Stopped("nobody approved")
 
     def runs(self, environment):
-        """What an environment's container says that it is."""
-        tag, _ = self.stage.source.image(environment)
-        image = self.stage.environments[environment].running.image()
+        """Returns the version that an environment's container reports."""
+        tag, _ = self.testbed.source.image(environment)
+        image = self.testbed.environments[environment].running.image()
         return f"{environment} runs {image}, built of {tag}"
 
 
@@ -138,13 +138,13 @@ def main():
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="dry-run-") as directory:
         print("A registry, a repository, GitHub, Argo CD and two clusters are set up …", flush=True)
         try:
-            stage = Stage(stack, Path(directory), said)
-            return walk(Walk(stage, arguments.approve))
+            testbed = Testbed(stack, Path(directory), said)
+            return walk(ReleaseRun(testbed, arguments.approve))
         except Stopped as stopped:
             print(f"\nStopped: {stopped}")
             return 1
         finally:
-            # Before their folder goes.
+            # Before their folder is removed.
             stack.close()
 
 
@@ -153,7 +153,7 @@ def walk(walk):
     release = walk.to_staging(first)
     walk.to_production(first, *release)
 
-    # Only production is told so: nothing before it could notice.
+    # Only for production, so that no earlier step notices.
     values = {PRODUCTION_VALUES: lambda text: text.replace("\nconfig:\n", "\nconfig:\n  AUTH_REQUIRED_SCOPES: shoutback/whisper\n")}
     second = walk.merge("Ask for a scope in production that nobody has", values)
     walk.to_production(second, *walk.to_staging(second), bad=True)
@@ -165,7 +165,7 @@ def walk(walk):
     for environment in ("staging", "production"):
         print(f"    {walk.runs(environment)}")
     print("\n    $ git log --oneline deploy")
-    print(textwrap.indent(git(walk.stage.source.bare, "log", "--oneline", "deploy"), "      | "))
+    print(textwrap.indent(git(walk.testbed.source.bare, "log", "--oneline", "deploy"), "      | "))
     print(f"\n{walk.number} steps in {time.monotonic() - walk.start:.0f} s.")
     return 0
 

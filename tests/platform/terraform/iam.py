@@ -1,10 +1,10 @@
-"""AWS policies, read as AWS reads them: what a statement says, and whether a request passes."""
+"""Evaluates IAM policies."""
 
 import fnmatch
 import json
 import re
 
-# The operators that the shipped policies use, on one value of the request. A negated one holds, too, where the key is absent.
+# The condition operators of the shipped policies, for one value of the request. Negated ones also match if the key is absent.
 OPERATORS = {
     "ArnEquals": lambda asked, said: matches(asked, said),
     "ArnLike": lambda asked, said: matches(asked, said),
@@ -16,7 +16,7 @@ OPERATORS = {
 
 
 def policies(resources):
-    """Every policy in these resources: resource, name of the attribute, and the policy. Whatever is JSON with statements is one."""
+    """Yields every policy in these resources, that is, every JSON with statements, as resource, attribute and policy."""
     for resource in resources:
         for name, text in _strings(resource.values):
             if text.lstrip().startswith("{"):
@@ -49,7 +49,7 @@ def targets(statement):
 
 
 def principals(statement):
-    """Kind and name of each, such as ("Service", "eks.amazonaws.com")."""
+    """Returns kind and name of each principal, such as ("Service", "eks.amazonaws.com")."""
     said = statement.get("Principal", {})
     if isinstance(said, str):
         return [("", said)]
@@ -57,13 +57,13 @@ def principals(statement):
 
 
 def conditions(statement):
-    """Operator, key and values of each condition."""
+    """Yields operator, key and values of each condition."""
     return [(operator, key, _list(values)) for operator, keys in statement.get("Condition", {}).items() for key, values in keys.items()]
 
 
 def allowed(policies, action, resource="*", principal=None, **context):
-    """Whether these policies together let a request through. Keys of the context are written aws__RequestedRegion for
-    aws:RequestedRegion, or given in a dictionary as `keys`."""
+    """Returns whether these policies allow a request. Context keys are keyword arguments, aws__RequestedRegion for aws:RequestedRegion, or
+    the dictionary `keys`."""
     keys = {name.replace("__", ":"): value for name, value in context.items() if name != "keys"} | context.get("keys", {})
     said = [statement for policy in policies for statement in statements(policy) if _applies(statement, action, resource, principal, keys)]
     return any(statement["Effect"] == "Allow" for statement in said) and all(statement["Effect"] == "Allow" for statement in said)

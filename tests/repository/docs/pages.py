@@ -1,4 +1,4 @@
-"""The pages, their headings, links and commands."""
+"""The documentation: headings, links and commands."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
 def pages():
-    """Every page by its path, new ones that git has not seen included."""
+    """Returns every Markdown file by its path, including untracked ones."""
     return {name: (TOP / name).read_text() for name in listed(TOP, "*.md")}
 
 
@@ -23,7 +23,7 @@ def suites():
 
 
 def anchors(text):
-    """What a heading or an `id` can be led to by, as GitHub makes it."""
+    """Returns the anchors of headings and `id`s, as GitHub generates them."""
     seen, found = {}, set(re.findall(r'<a (?:name|id)="([^"]+)"', text))
     for heading in re.findall(r"^#+ +(.*?) *#*$", FENCE.sub("", text), re.M):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
@@ -34,7 +34,7 @@ def anchors(text):
 
 
 def links(text):
-    """Targets of links and pictures, but for those in code."""
+    """Returns the targets of links and pictures, except in code."""
     prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
     return re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r"^\[[^\]]+\]: +(\S+)", prose, re.M)
 
@@ -46,19 +46,19 @@ class Command:
 
 
 def commands():
-    """Each command of a block that is one of a shell, without its comment, in one line where it goes on by backslashes."""
+    """Yields the commands of shell blocks, without comments, with continuation lines joined."""
     for name, text in pages().items():
         for language, block in FENCE.findall(text):
             if language == "console":
                 for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
                     lines = part.splitlines()
-                    kept = lines[:1]
+                    command = lines[:1]
                     for line in lines[1:]:
-                        if kept[-1].endswith("\\") or line.startswith("> ") or "<<" in kept[0]:
-                            kept.append(line.removeprefix("> "))
+                        if command[-1].endswith("\\") or line.startswith("> ") or "<<" in command[0]:
+                            command.append(line.removeprefix("> "))
                         else:
                             break
-                    yield Command(name, tidy(kept))
+                    yield Command(name, tidy(command))
             elif language in ("sh", "bash", "shell"):
                 yield Command(name, tidy(block.splitlines()))
 

@@ -1,4 +1,4 @@
-"""Every command of the pages that can be executed is executed: here, or by the suite that is named."""
+"""Every command of the documentation that can be executed is executed: here, or by the named suite."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from harness.shoutback import Shoutback, binary
 
 @dataclass(frozen=True)
 class By:
-    """It is executed by a suite, in a file of which `says` stands."""
+    """A command that a suite executes: `file` contains the text `says`."""
 
     suite: str
     file: str
@@ -24,17 +24,17 @@ class By:
 
 @dataclass(frozen=True)
 class Not:
-    """It cannot be executed here, and why."""
+    """A command that cannot be executed here, and why."""
 
     why: str
 
 
 ACCOUNT = Not("needs an AWS account; tests/platform/terraform runs the configuration with a mocked provider")
-GRAFANA = Not("Grafana cannot be had from a package registry")
+GRAFANA = Not("Grafana is in no package registry")
 CLUSTER = Not("needs a cluster that pulls images")
-ENDLESS = Not("runs until it is stopped, or asks a person; another row is the same and ends")
+ENDLESS = Not("runs until it is stopped, or is interactive; another row covers it")
 
-# By the text of a command; those of docs/deploy.md are marked there, and executed by the suite `terraform`.
+# By the text of a command. The suite `terraform` executes those of docs/deploy.md.
 EXECUTED = {
     "make test": Not("is what runs this"),
     "make test-all": Not("is what runs this"),
@@ -81,7 +81,7 @@ EXECUTED = {
     "terraform output -json backend_configuration": ACCOUNT,
     "terraform init -backend-config=backend.hcl": ACCOUNT,
 }
-# By how a command begins.
+# By the beginning of a command.
 BEGINS = {
     "export TF_VAR_": ACCOUNT,
     "mkdir -p /var/lib/grafana": GRAFANA,
@@ -104,7 +104,7 @@ HERE = {}
 
 
 def here(text):
-    """Marks the function that executes the command which begins so."""
+    """Marks the test that executes the commands which begin with `text`."""
 
     def mark(function):
         HERE[text] = function
@@ -122,7 +122,7 @@ def test_is_executed_somewhere(command):
     if any(command.text.startswith(text) for text in HERE):
         return
     how = known(command)
-    assert how, f"{command.page}: nobody executes, or says why not: {command.text}"
+    assert how, f"{command.page}: no row in EXECUTED for: {command.text}"
     if isinstance(how, By):
         assert how.suite in suites(), how
         target = TOP / how.file
@@ -138,11 +138,11 @@ def test_nothing_is_listed_that_no_page_has():
 
 @pytest.fixture(scope="module")
 def development(tmp_path_factory):
-    """`make dev` as a user would run it, but for its ports: what it prints."""
+    """Runs `make dev` as a user does, except for the ports. Yields its output."""
     log = tmp_path_factory.mktemp("dev") / "log"
     inherited = {name: os.environ[name] for name in ("HOME", "CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME") if name in os.environ}
     ports = {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "ARGS": "--shoutcloud-addr 127.0.0.1:0 --cognito-addr 127.0.0.1:0"}
-    # Through `env -C`, since make looks where it stands; in a session of its own, so that all of it is ended.
+    # Through `env -C`, because make reads the Makefile of its directory; in its own session, so that all its processes can be terminated.
     with Process(["setsid", "env", "-C", TOP, "make", "dev"], log, inherited | ports) as process:
         process.until("it prints its lines", lambda: re.search(r"^A fresh token:\n.*\n", process.output(), re.M), within=600)
         yield process.output()

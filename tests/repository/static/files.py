@@ -1,4 +1,4 @@
-"""The files of the checkout, and running linters on them."""
+"""Lists the files of the checkout and runs linters on them."""
 
 import functools
 import subprocess
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 @functools.cache
 def files():
-    """Returns the names of all files, new ones included, symbolic links left out."""
+    """Returns the names of all files, including untracked ones, except symbolic links."""
     return [name for name in sorted(listed(TOP)) if (TOP / name).is_file() and not (TOP / name).is_symlink()]
 
 

@@ -1,4 +1,4 @@
-"""AWS' OTLP endpoints, as far as they can be told from outside: they check signatures, and take binary OTLP over HTTP."""
+"""A fake of AWS' OTLP endpoints: verifies signatures and accepts binary OTLP over HTTP."""
 
 import contextlib
 import gzip
@@ -22,9 +22,9 @@ AUTHORIZATION = re.compile(
 
 
 class Aws(contextlib.AbstractContextManager):
-    """Keeps what it accepts, and says in `refused` what it did not accept. `forward` gets the metrics as they came.
+    """Stores what it accepts, and in `refused` the reasons for rejections. `forward` gets the metrics unchanged.
 
-    `failing` are statuses, by service, with which it answers its next request in place of that.
+    `failing` has the statuses, by service, of the responses to the next requests.
     """
 
     def __init__(self, forward=None):
@@ -54,7 +54,7 @@ class Aws(contextlib.AbstractContextManager):
         self.server.server_close()
 
     def overlay(self):
-        """What leads the exporters of aws.yaml here, and makes them wait less before they try again."""
+        """Returns an overlay that points the exporters of aws.yaml here and shortens their retry delay."""
         soon = {"retry_on_failure": {"initial_interval": "100ms"}}
         return {
             "exporters": {
@@ -64,7 +64,7 @@ class Aws(contextlib.AbstractContextManager):
         }
 
     def take(self, path, headers, body):
-        """The status to answer with."""
+        """Stores a request, or rejects it. Returns the status of the response."""
         service = {"/v1/traces": "xray", "/v1/metrics": "monitoring"}.get(path)
         problem = wrong_signature(service, f"{self.url}{path}", headers, body)
         if not problem and (headers["content-type"], headers["content-encoding"]) != ("application/x-protobuf", "gzip"):
@@ -121,7 +121,7 @@ def attributes(pairs):
 
 
 def wrong_signature(service, url, headers, body):
-    """What is wrong with it, if anything, found by signing again what is said to have been signed."""
+    """Returns what is wrong with the signature, if anything, by computing it again."""
     given = AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     if not given:
         return f"not signed: {headers.get('authorization')}"

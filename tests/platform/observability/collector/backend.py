@@ -1,4 +1,4 @@
-"""A back end that speaks OTLP over HTTP: who sent it what."""
+"""A fake OTLP back end over HTTP, which records the requests."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""What observability/cloudwatch comes to once Terraform has read it, and a Prometheus in CloudWatch's place."""
+"""The resources of observability/cloudwatch as Terraform renders them, and a Prometheus in place of CloudWatch."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ VARIABLES = {
     "runbook_base_url": "https://runbook.example",
 }
 
-# As README.md tells a module to read them.
+# As README.md documents it for modules.
 MODULE = """
 variable "directory" {}
 variable "vars" {}
@@ -56,7 +56,7 @@ output "dashboard" {
 
 
 def rendered(directory):
-    """What MODULE puts out: objects, and as text `stack` and `dashboard`."""
+    """Returns the outputs of MODULE: objects, and `stack` and `dashboard` as text."""
     (directory / "main.tf").write_text(MODULE)
     (directory / "terraform.tfvars.json").write_text(json.dumps({"directory": str(SHIPPED), "vars": VARIABLES}))
     variables = environment() | {"TF_DATA_DIR": str(directory / ".terraform")}
@@ -70,7 +70,7 @@ def rendered(directory):
 
 
 class Store(Process):
-    """Keeps OTLP as CloudWatch says that it does: names and attributes of points as they are, histograms whole."""
+    """Stores OTLP metrics as CloudWatch documents it: unchanged names and attributes, native histograms."""
 
     def __init__(self, directory):
         configuration = {
@@ -98,7 +98,7 @@ class Store(Process):
         return f"{self.api}/api/v1/otlp/v1/metrics"
 
     def get(self, path, **parameters):
-        """The data of an answer, and what the server has to remark."""
+        """Returns the data of a response, and its annotations."""
         form = {"content-type": "application/x-www-form-urlencoded"}
         status, text = http_request("POST", f"{self.api}/api/v1/{path}", urlencode(parameters).encode(), form)
         assert status == 200, f"{path} {parameters}: {text}"

@@ -1,4 +1,4 @@
-"""Fixtures: the service, the collector with the shipped configuration, and what stands for AWS."""
+"""Fixtures: the service, the collector with the shipped configuration, and a fake of AWS."""
 
 import pytest
 from aws import Aws
@@ -11,7 +11,7 @@ from harness.process import http_request
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
 
-# Every file that a cluster gives it, and what a machine of one's own puts in place of Kubernetes.
+# The files that a cluster uses, with local.yaml in place of those for Kubernetes.
 FILES = ["config.yaml", "aws.yaml", "otlp.yaml", "local.yaml"]
 FAST = {"SAMPLING_WAIT": "1s", "FLUSH_TIMEOUT": "100ms", "SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
 ADMIN = f"127.0.0.1:{free_port()}"
@@ -69,7 +69,7 @@ def service(collector, emulators, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shout(service, emulators):
-    """`shout(text, **headers)`: status of the answer, to a caller with a good token."""
+    """`shout(text, **headers)` sends a request with a valid token and returns its status."""
     token = emulators.token()
 
     def shout(text, **headers):
@@ -81,9 +81,9 @@ def shout(service, emulators):
 
 @pytest.fixture(scope="session")
 def scraped(aws, collector, store, service, shout):
-    """AWS' endpoints, once they have got the service's metrics of several scrapes, with a request in them.
+    """AWS' endpoints after they have received several scrapes of the service, including a request.
 
-    And once they have refused something for good, which is when the collector begins to count that.
+    They have also permanently rejected something, which is when the collector starts to count rejections.
     """
     assert shout("hello") == 200
     aws.failing |= {"monitoring": 400, "xray": 400}

@@ -1,4 +1,4 @@
-"""Spans as an instrumented service sends them: OTLP in JSON over HTTP."""
+"""Sends spans as an instrumented service does: OTLP in JSON over HTTP."""
 
 import random
 import time
@@ -7,7 +7,7 @@ from harness.process import http_request
 
 OK, ERROR = 1, 2
 SERVER, CLIENT = 2, 3
-# The same ids in every run, and so the same choice of one trace in ten.
+# The same ids in every run, so that sampling makes the same choice.
 IDS = random.Random(20)
 
 

@@ -1,4 +1,4 @@
-"""The real Prometheus, after the service has been through everything that there is a panel for."""
+"""Fixtures: the real Prometheus with metrics for every panel."""
 
 import contextlib
 import math
@@ -12,17 +12,17 @@ from harness.rules import write_faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy
 
-# Alerts fire after a second where they would after two minutes.
+# An alert that fires after two minutes fires after one second.
 SCALE = 120
 INTERVAL = 0.5
 
 
 class Recorded:
-    """What Prometheus has seen."""
+    """The metrics that Prometheus has recorded."""
 
     def __init__(self, traffic, prometheus, start, end):
         self.traffic, self.prometheus, self.end = traffic, prometheus, end
-        # A number of steps before the end, which is looked at too.
+        # A number of steps before the end, which is included.
         self.start = end - math.ceil((end - start) / INTERVAL) * INTERVAL
 
     def over_time(self, expression):

@@ -1,4 +1,4 @@
-"""The dashboards that are shipped, and what Grafana would make of their queries."""
+"""The shipped dashboards, and their queries as Grafana would send them."""
 
 import json
 import re
@@ -11,10 +11,10 @@ SOURCE = OBSERVABILITY / "grafana/source"
 #: By file name.
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))}
 
-# What the service tells begins so; the rest is Prometheus' own.
+# Prefixes of the service's metrics; the others are from Prometheus.
 METRIC = re.compile(r"\b((?:http|shoutback|process|tokio)_\w+)\{")
 
-# What Grafana fills in besides a dashboard's variables.
+# Grafana's built-in variables.
 BUILT_IN = {"__all", "__from", "__to", "__field", "__data", "__range", "__rate_interval", "__interval", "__value"}
 
 
@@ -23,7 +23,7 @@ def panels(dashboard):
 
 
 def queries():
-    """Every query of every panel, as (name for a report, panel, query)."""
+    """Yields every query of every panel, as (name for the report, panel, query)."""
     for name, dashboard in DASHBOARDS.items():
         for panel in panels(dashboard):
             for query in panel.get("targets", []):
@@ -35,7 +35,7 @@ def variables(dashboard):
 
 
 def links(panel):
-    """The links of a panel's values."""
+    """Returns the data links of a panel."""
     if "fieldConfig" not in panel:
         return []
     overridden = [
@@ -49,17 +49,17 @@ def links(panel):
 
 
 def used_variables(text):
-    """Names of the variables in a text, Grafana's own among them."""
+    """Returns the names of the variables in a text, including Grafana's built-in ones."""
     return set(re.findall(r"\$\{?(\w+)", text))
 
 
 def metrics(expression):
-    """Names of the service's metrics in an expression; those of a histogram's parts are the histogram's."""
+    """Returns the names of the service's metrics in an expression, without the suffixes of a histogram's series."""
     return {re.sub(r"_seconds_(bucket|sum|count)$", "_seconds", name) for name in METRIC.findall(expression)}
 
 
 def expressions():
-    """All that is asked of Prometheus."""
+    """Returns every expression of a dashboard."""
     for _, _, query in queries():
         yield query["expr"]
     for dashboard in DASHBOARDS.values():
@@ -71,5 +71,5 @@ def expressions():
 
 
 def filled_in(expression, values):
-    """With Grafana's variables filled in; one that is unknown stays, and is no PromQL."""
+    """Replaces Grafana's variables. An unknown one stays, which is a syntax error in PromQL."""
     return re.sub(r"\$\{?(\w+)\}?", lambda match: values.get(match[1], match[0]), expression)

@@ -1,4 +1,4 @@
-"""A picture of a dashboard: its panels where Grafana puts them, with what Prometheus answered. Not Grafana's own drawing."""
+"""Draws a dashboard as SVG: panels in Grafana's layout with data from Prometheus. This is not Grafana's own rendering."""
 
 import math
 import re
@@ -15,8 +15,8 @@ def said(value, unit):
     return f"{value:.3g}{suffix}" if abs(value) < 1000 else f"{value:,.0f}{suffix}"
 
 
-def draw(dashboard, until, answers):
-    """SVG of the panels above the row called `until`. `answers` has the series of (title of a panel, refId of a query)."""
+def draw(dashboard, until, series):
+    """Returns an SVG of the panels above the row `until`. `series` maps (panel title, refId) to series."""
     lines, height = [], 0
     for panel in dashboard["panels"]:
         if panel["type"] == "row" and panel["title"] == until:
@@ -33,7 +33,7 @@ def draw(dashboard, until, answers):
         found = [
             (re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), query["legendFormat"]), samples)
             for query in panel.get("targets", [])
-            for labels, samples in answers[panel["title"], query["refId"]]
+            for labels, samples in series[panel["title"], query["refId"]]
         ]
         found = [(legend, [(at, value) for at, value in samples if math.isfinite(value)]) for legend, samples in found]
         found = [(legend, samples) for legend, samples in found if samples]
@@ -84,12 +84,12 @@ def curves(found, unit, x, y, width, height):
 
 
 def heatmap(found, x, y, width, height):
-    """Buckets from below, how much came since the moment before."""
+    """Returns the increase of each bucket between two samples, the lowest bucket first."""
 
     def bound(name):
         return math.inf if name == "+Inf" else float(re.search(r"[\d.e+-]+", name)[0])
 
-    # Prometheus' buckets hold all that is below them.
+    # Prometheus' buckets are cumulative.
     found = sorted(found, key=lambda one: bound(one[0]))
     below, alone = {}, []
     for name, samples in found:

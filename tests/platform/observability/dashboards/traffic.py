@@ -1,4 +1,4 @@
-"""Two replicas in production and one in staging, to which all happens within seconds that a dashboard has a panel for."""
+"""Generates traffic and faults for every panel: two replicas in production and one in staging."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ HERE = f'environment="{PRODUCTION}"'
 ANSWERS = "http_server_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
 
-# Faults last for a second or two: what the service remembers of them, and how long it waits, is in proportion.
+# Faults last for a second or two; windows and timeouts of the service are in proportion.
 VARIABLES = {
     "SHOUTCLOUD_ATTEMPT_TIMEOUT": "1s",
     "SHOUTCLOUD_DEADLINE": "3s",
@@ -42,7 +42,7 @@ class Traffic:
         self.keys = toxiproxy.proxy(emulators.cognito.removeprefix("http://"))
         self.token = emulators.token()
         authentication = emulators.authentication() | {"COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}"}
-        # Nobody listens there.
+        # Nothing listens there.
         collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
         self.logs = directory / "logs"
         self.logs.mkdir()
@@ -59,7 +59,7 @@ class Traffic:
         return shoutback
 
     def play(self, prometheus):
-        """Each fault lasts until Prometheus has seen what it is for, on both replicas. Requests go on afterwards."""
+        """Injects each fault until Prometheus has seen its effect on both replicas. Requests continue afterwards."""
 
         def seen(what, expression):
             prometheus.until(what, lambda: len([value for _, value in prometheus.query(expression) if value > 0]) == 2)
@@ -75,12 +75,12 @@ class Traffic:
         self.streams = [self.load.start(replica.address, 25, *texts, *refused) for replica in self.replicas]
         self.load.start(self.staging.address, 10, unique_text(), cached_text())
         counted(SHOUTS, 'source="cache"')
-        # Their log file can neither be written on nor be made anew.
+        # Their log file can be neither written nor created again.
         shutil.rmtree(self.logs)
         counted("shoutback_log_lines_dropped_total")
         counted("shoutback_otlp_spans_dropped_total", 'reason="export_failed"')
 
-        # No answer to new texts, a stale one to the usual; retries until their budget is spent, and the breaker.
+        # Errors for new texts, stale responses for the cached one; retries until the budget is exhausted, and the breaker.
         self.emulators.behave(failure_rate=1.0)
         counted("shoutback_upstream_retries_total")
         is_now("shoutback_breaker_state", 'state="open"')
@@ -89,17 +89,17 @@ class Traffic:
         self.emulators.behave()
         is_now("shoutback_breaker_state", 'state="closed"')
 
-        # More come than may.
+        # More requests than are permitted.
         self.emulators.behave(delay="400ms")
         self.hang_up()
         self.look_around()
-        with self.crowds():
+        with self.bursts():
             counted("shoutback_overloaded_total")
             is_now("shoutback_upstream_queued")
             counted(SHOUTS, 'source="coalesced"')
         counted(SHOUTS, 'outcome="cancelled"')
 
-        # Calls hang beyond an attempt's time.
+        # Calls exceed the attempt timeout.
         self.emulators.behave(delay="1200ms")
         counted("http_client_request_duration_seconds_count", 'error_type="timeout"')
         slow = (
@@ -109,20 +109,20 @@ class Traffic:
         seen("answers after more than a second", slow)
         self.emulators.behave()
 
-        # A key that nobody knows, while the key set cannot be had.
+        # An unknown key, while the key set is unavailable.
         with self.keys.down():
             self.burst(5, cached_text(with_unknown_kid(self.token)))
             counted("shoutback_auth_total", 'outcome="keys_unavailable"')
             counted("shoutback_jwks_refresh_total", 'outcome="failure"')
 
-        with self.crowds(cached_text(self.token)):
+        with self.bursts(cached_text(self.token)):
             counted("shoutback_rate_limited_total")
-        # The runtime is looked at every five seconds.
+        # The runtime is sampled every five seconds.
         seen("what the workers did", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
 
     @contextlib.contextmanager
-    def crowds(self, *requests):
-        """Twenty at once, again and again: of the same text and of others, or as `requests` say."""
+    def bursts(self, *requests):
+        """Sends bursts of twenty requests: of the cached text and of new ones, or `requests`."""
         ended = threading.Event()
 
         def come():
@@ -143,7 +143,7 @@ class Traffic:
             stream.burst(count, request)
 
     def hang_up(self):
-        """Requests whose callers leave before the answer."""
+        """Sends requests and disconnects before the response."""
         headers, body = shout_request("for nobody", self.token)
         for number in range(8):
             for replica in self.replicas:
@@ -160,5 +160,5 @@ class Traffic:
 
 
 def unreadable(token):
-    """A request whose body is no JSON."""
+    """Returns a factory of requests whose body is not JSON."""
     return lambda: (shout_request("", token)[0], b"{")

@@ -1,4 +1,4 @@
-"""One run for all tests: faults begin, alerts fire, faults end, alerts return. The tests look at what was recorded."""
+"""One run for all tests: faults start, alerts fire, faults end, alerts resolve. The tests check the recorded alerts."""
 
 import contextlib
 import http.server
@@ -16,14 +16,14 @@ from harness.rules import write_faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy
 
-# An hour in 36 s. The SLOs' tickets return after six hours at the earliest, which take 15 s in another Prometheus.
+# An hour takes 36 s. The SLOs' tickets resolve after six hours or more, which take 15 s in another Prometheus.
 SCALE, TICKET_SCALE = 100, 1440
 INTERVAL, EVALUATION = "1s", "500ms"
 SLO_TICKETS = {"ShoutbackAvailabilityTicket", "ShoutbackLatencyTicket"}
 
 
 class Collector(contextlib.AbstractContextManager):
-    """Takes any spans: at `always`, and at `address` while `proxy` lets them through."""
+    """A fake collector: reachable at `always`, and at `address` while `proxy` is enabled."""
 
     def __init__(self, toxiproxy):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ class Run:
         self.fired, self.annotations, self.returned = {}, {}, set()
 
     def ever_fired(self, prometheus):
-        """Labels of every alert that was firing at some time."""
+        """Returns the labels of every alert that has fired."""
         return [labels for labels, _ in prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1h])')]
 
     def now(self, prometheus):
@@ -65,7 +65,7 @@ class Run:
         return {(environment.name, *alert) for environment in self.environments for alert in environment.expected}
 
     def go(self):
-        """Through all of it. What does not come in time is for the tests to say, of each alert."""
+        """Runs all phases. The tests report the alerts that did not fire or resolve in time."""
         expected = self.expected()
         slow = {alert for alert in expected if alert[1] in SLO_TICKETS}
         self.prometheus.until("all are scraped", self.prometheus.has_scraped)
@@ -83,7 +83,7 @@ class Run:
             both = self.ever_fired(self.prometheus), self.ever_fired(self.tickets)
             fired, fired_slowly = ({identity(labels) for labels in labelled} for labelled in both)
             self.fired = {"prometheus": both[0], "tickets": both[1]}
-            # One may have begun between the two questions: then its text comes with the next.
+            # One may have started between the two queries; the next ones have its text.
             return expected <= fired and expected <= self.annotations.keys() and slow <= fired_slowly
 
         with contextlib.suppress(AssertionError):
@@ -97,7 +97,7 @@ class Run:
 
         with contextlib.suppress(AssertionError):
             self.prometheus.until("all alerts return", all_returned, within=120)
-        # What the faults' end itself may have raised counts as well.
+        # Alerts caused by the end of the faults count as well.
         self.fired["prometheus"] = self.ever_fired(self.prometheus)
 
     def answered_every_scrape(self, environment):
@@ -119,7 +119,7 @@ def identity(labels):
 
 @pytest.fixture(scope="session")
 def promtool_tests(tmp_path_factory):
-    """promtool's tests of the rules, which take their time while the run waits."""
+    """Starts promtool's tests of the rules, which take long, in parallel to the run."""
     log = tmp_path_factory.mktemp("promtool") / "log"
     with Process(["nice", "promtool", "test", "rules", *TESTS], log) as process:
         yield process
@@ -153,6 +153,6 @@ def run(tmp_path_factory, promtool_tests):
         )
         run.go()
         yield run
-        # All at once, or they would be waited for one after the other.
+        # In parallel, to save time.
         for instance in builder.instances:
             instance.child.terminate()

@@ -1,7 +1,6 @@
-"""One environment for each fault: instances of the real service, their load, and what alerts the fault is for.
+"""One environment per fault: instances of the service, their load, and the expected alerts.
 
-All of them run at once and are scraped by one Prometheus, so that each is also a witness that the faults of the others raise no
-alert for it.
+All run at the same time and are scraped by one Prometheus, so each also proves that the faults of the others do not raise its alerts.
 """
 
 import contextlib
@@ -17,12 +16,12 @@ AVAILABILITY = {("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvailabili
 LATENCY = {("ShoutbackLatencyBurnFast", "page"), ("ShoutbackLatencyBurnSlow", "page"), ("ShoutbackLatencyTicket", "ticket")}
 STALE = {("ShoutbackKeySetStale", "page"), ("ShoutbackKeySetStale", "ticket")}
 
-# More often than the alert about keys expects at its speed here; and attempts that end while a test can wait for them.
+# Refreshes faster than the alert about keys expects at this speed; and attempts short enough for a test.
 VARIABLES = {"COGNITO_JWKS_REFRESH": "2s", "BREAKER_MIN_CALLS": "1000000", "SHOUTCLOUD_MAX_RETRIES": "1"}
 
 
-# What has to have been seen before the faults begin: two alerts are for what stops after hours of traffic. Six hours at half a
-# request a second are 180 here, at most; the rest is what a rate over few scrapes may be too high.
+# Requests before the faults start: two alerts fire when traffic stops after hours. Six hours at half a request per second are at most 180
+# here; the rest is a margin for rates over few scrapes.
 SEEN = 300
 SEEN_BEFORE = (
     'sum(increase(shoutback_shouts_total{environment="nobody-calls"}[1m]))',
@@ -32,14 +31,14 @@ SEEN_BEFORE = (
 
 @dataclass
 class Environment:
-    """`expected` are pairs of an alert's name and severity; `labels` are what its alerts have to carry besides."""
+    """An environment. `expected` are pairs of alert name and severity; `labels` are further labels of these alerts."""
 
     name: str
     expected: set
     labels: dict = field(default_factory=dict)
     targets: list = field(default_factory=list)
-    # Called before anybody scrapes; when the fault shall begin; every so many seconds while it lasts, for the first time after
-    # so many; when it shall end.
+    # Called before the first scrape; at the start of the fault; at an interval while it lasts, first after one interval; at its
+    # end.
     before: list = field(default_factory=list)
     begin: list = field(default_factory=list)
     repeat: list = field(default_factory=list)
@@ -50,7 +49,7 @@ class Environment:
 
 
 class Builder:
-    """Starts what the environments consist of; `stack` ends it."""
+    """Starts the environments' processes; `stack` stops them."""
 
     def __init__(self, stack, directory, emulators, toxiproxy, load, collector):
         self.stack, self.directory, self.emulators = stack, directory, emulators
@@ -64,7 +63,7 @@ class Builder:
         return environment
 
     def start(self, environment, instance="only", through=(), **variables):
-        """An instance that `environment` is scraped from."""
+        """Starts an instance that is scraped as part of `environment`."""
         url = f"http://{self.emulators.shoutcloud}/V1/SHOUT"
         log = self.directory / f"{environment.name}-{instance}.log"
         shoutback = Shoutback(log, through, **(VARIABLES | {"SHOUTCLOUD_URL": url} | variables))
@@ -73,7 +72,7 @@ class Builder:
         return shoutback
 
     def network(self, upstream):
-        """A proxy in front of `upstream`, and the variable that leads SHOUTCLOUD's calls through it."""
+        """Returns a proxy in front of `upstream`, and the variable that directs calls to SHOUTCLOUD through it."""
         proxy = self.toxiproxy.proxy(upstream)
         return proxy, {"SHOUTCLOUD_URL": f"http://{proxy.address}/V1/SHOUT"}
 
@@ -108,7 +107,7 @@ class Builder:
         return self.environments
 
     def healthy_and_without_one_replica(self):
-        """Two instances that do well under load. Under another name they are the replicas that are left when a third dies."""
+        """Starts two healthy instances under load; also the remaining replicas of the environment in which a third one dies."""
         healthy = self.environment("healthy", [])
         lost = self.environment("one-replica-down", [("ShoutbackReplicaDown", "ticket")])
         for instance in "ab":
@@ -120,7 +119,7 @@ class Builder:
         self.dies(lost, "c")
 
     def dies(self, environment, instance):
-        """It is killed, and comes back at the same address."""
+        """Kills an instance and restarts it at the same address."""
         victim = self.start(environment, instance)
         again = {"ADMIN_ADDR": victim.admin}
 
@@ -142,7 +141,7 @@ class Builder:
         self.down(environment, proxy)
 
     def breaker_opens(self):
-        """With capitals of its own instead of errors, so that no SLO suffers, and no retries that could be used up."""
+        """Opens the breaker with the local fallback, so that no SLO is affected, and without retries, so that no budget is exhausted."""
         environment = self.environment("breaker-opens", [("ShoutbackBreakerOpen", "ticket")])
         proxy, variables = self.network(self.emulators.shoutcloud)
         variables |= {"BREAKER_MIN_CALLS": "5", "BREAKER_OPEN_FOR": "500ms", "BREAKER_WINDOW": "5s"}
@@ -160,8 +159,8 @@ class Builder:
         self.toxic(environment, proxy, "latency", latency=1200)
 
     def refusals_are_slow(self):
-        """Tokens with an unknown key wait for the key set, and it comes late. All are refused at the fetch's end, and the next
-        begins 10 s later: on two replicas in turn, so that the five minutes' window is slow for longer than the alert waits."""
+        """Tokens with an unknown key wait for a slow fetch of the key set. All are rejected at its end, and the next fetch starts 10 s later:
+        two replicas in turn, so that the five-minute window stays slow for longer than the alert's `for`."""
         environment = self.environment("refusals-are-slow", LATENCY, slo="latency-local")
         proxy, variables = self.key_server()
         unknown = with_unknown_kid(self.token)
@@ -173,7 +172,7 @@ class Builder:
             environment.repeat.append((11, offset, burst))
 
     def keys_are_stale(self):
-        """Since before the first scrape: a success that was seen would last for the hours that the page looks back."""
+        """Keys are stale since before the first scrape: a recorded success would count for the hours of the page's window."""
         environment = self.environment("keys-are-stale", STALE, pool=self.emulators.pool_id)
         proxy, variables = self.key_server()
         shoutback = self.start(environment, **variables)
@@ -188,7 +187,7 @@ class Builder:
         self.down(environment, proxy, before=True)
 
     def nobody_is_accepted(self):
-        """Consumers' tokens are signed with a key that is in no key set, as after their pool was replaced."""
+        """All tokens are signed with a key that is in no key set, as after the pool was replaced."""
         environment = self.environment("nobody-is-accepted", [("ShoutbackNobodyAccepted", "page")])
         shoutback = self.start(environment, **self.emulators.authentication())
         accepted = self.load.start(shoutback.address, 50, cached_text(self.token))
@@ -198,7 +197,7 @@ class Builder:
         environment.end += [refused.pause, accepted.resume]
 
     def client_asks_too_much(self):
-        """The quota is the fault; it ends when the client is content with less."""
+        """A client exceeds its quota until it reduces its rate."""
         client = self.emulators.client_id
         environment = self.environment("quota-used-up", [("ShoutbackClientQuotaExhausted", "ticket")], client_id=client)
         quota = {"RATE_LIMIT_PER_CLIENT": "5/s", "RATE_LIMIT_BURST": "5"}
@@ -237,7 +236,7 @@ class Builder:
         self.down(environment, self.collector.proxy)
 
     def disk_is_full(self):
-        """No file of its may grow: a write meets this limit as it meets the end of a disk, but for a signal."""
+        """The log file may not grow: a write fails as on a full disk, except for a signal."""
         environment = self.environment("disk-is-full", [("ShoutbackLogLinesDropped", "ticket")])
         shoutback = self.start(environment, through=["env", "--ignore-signal=XFSZ"])
         self.load.start(shoutback.address, 10, cached_text())

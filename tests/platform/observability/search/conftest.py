@@ -1,4 +1,4 @@
-"""Fixtures: an OpenSearch with what is shipped loaded, and in it the lines of the real service."""
+"""Fixtures: OpenSearch with the shipped configuration and the log lines of the real service."""
 
 import json
 import os
@@ -17,7 +17,7 @@ AILING = [traffic.ailing, traffic.restricted, traffic.forbidden]
 
 
 def flat(value, prefix=""):
-    """Nested names as dotted ones."""
+    """Flattens nested names to dotted ones."""
     result = {}
     for name, item in value.items():
         if isinstance(item, dict) and item:
@@ -28,7 +28,7 @@ def flat(value, prefix=""):
 
 
 def processed(opensearch, document):
-    """What the pipeline makes of it."""
+    """Returns a document after the ingest pipeline."""
     [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", {"docs": [{"_source": document}]})["docs"]
     assert "error" not in answer, answer
     return flat(answer["doc"]["_source"])
@@ -39,7 +39,7 @@ def of_service(index):
 
 
 class Index:
-    """What was sent, by its id, and what became of it."""
+    """The sent lines by id, and the indexed documents."""
 
     def __init__(self, opensearch):
         self.opensearch = opensearch
@@ -47,7 +47,7 @@ class Index:
         self.streams = {}
 
     def send(self, files, namespace):
-        """As Filebeat's output does, but with ids of ours, by which a line is known again."""
+        """Sends lines as Filebeat does, but with ids, to find each line again."""
         filebeat = Filebeat(files.directory, namespace)
         stream = filebeat.output["index"]
         body = []
@@ -79,7 +79,7 @@ def load(opensearch):
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
-    """Runs while OpenSearch starts, which takes longer."""
+    """Writes the log lines in parallel to the start of OpenSearch, which takes longer."""
     root = tmp_path_factory.mktemp("traffic")
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(lambda: (traffic.healthy(root), [make(root) for make in AILING]))

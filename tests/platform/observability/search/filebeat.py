@@ -1,4 +1,4 @@
-"""What Filebeat does with the shipped filebeat.yml, as far as its documentation says: there is no Filebeat among packages."""
+"""An emulation of Filebeat with the shipped filebeat.yml, by its documentation: no package registry has Filebeat."""
 
 import glob
 import json
@@ -22,7 +22,7 @@ REQUIRED = {
 
 
 def configuration(**variables):
-    """filebeat.yml as Filebeat reads it: `${NAME:default}` comes from the environment, dotted names are nested ones."""
+    """Returns filebeat.yml as Filebeat reads it: with `${NAME:default}` from the environment, and dotted names nested."""
 
     def value(match):
         name, default = match.group(1), match.group(2)
@@ -50,7 +50,7 @@ def nested(value):
 
 
 def update(into, values):
-    """Merges deeply; what is new wins."""
+    """Merges deeply; new values win."""
     for name, value in values.items():
         if isinstance(value, dict) and isinstance(into.get(name), dict):
             update(into[name], value)
@@ -63,7 +63,7 @@ class Conflict(Exception):
 
 
 def expanded(values):
-    """`expand_keys`: dotted names become objects; it is an error if one name is an object and something else too."""
+    """Implements `expand_keys`: dotted names become objects. A name that is both an object and a value is an error."""
     result = {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -84,7 +84,7 @@ def expanded(values):
 
 
 class Filebeat:
-    """Reads what is there now; one that follows would see the same lines."""
+    """Reads the current files, without following them."""
 
     def __init__(self, directory, namespace):
         configured = configuration(LOG_DIRECTORY=str(directory), DATA_STREAM_NAMESPACE=namespace)
@@ -93,7 +93,7 @@ class Filebeat:
         self.processors = [processor for each in configured.get("processors", []) for processor in each.items()]
         [parser] = self.input["parsers"]
         self.ndjson = parser["ndjson"]
-        # What follows is made for these; another parser's settings would be another emulation.
+        # The emulation supports only these settings.
         assert self.ndjson["target"] == "" and self.ndjson["expand_keys"] and self.ndjson["overwrite_keys"]
 
     def files(self):
@@ -118,7 +118,7 @@ class Filebeat:
         return events
 
     def processed(self, event):
-        """After the parser, whatever the line says."""
+        """Returns the event after the parser and the processors."""
         for name, options in self.processors:
             assert name == "add_fields", f"{name}: another processor would be another emulation"
             update(event, {options["target"]: options["fields"]})

@@ -1,4 +1,4 @@
-"""What Kibana asks Elasticsearch for a saved search, a panel and a rule: there is no Kibana among packages."""
+"""The Elasticsearch queries of Kibana's saved searches, panels and rules: no package registry has Kibana."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def rules():
 
 
 def query(saved):
-    """Of a search or a panel: its text goes to Elasticsearch as it is, beside the time that was chosen."""
+    """Returns the query of a search or a panel, with the selected time range."""
     source = json.loads(saved["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
     assert source["query"]["language"] == "lucene" and source["filter"] == []
     text = source["query"]["query"]
@@ -29,7 +29,7 @@ MISSING = "__missing__"
 
 
 def aggregations(panel):
-    """A panel's, each bucket within the one before it, the metric innermost."""
+    """Returns the aggregations of a panel: nested buckets, with the metric innermost."""
     state = json.loads(panel["attributes"]["visState"])
     [metric] = [each for each in state["aggs"] if each["schema"] == "metric"]
     buckets = [each for each in state["aggs"] if each["schema"] != "metric"]
@@ -38,7 +38,7 @@ def aggregations(panel):
     for bucket in reversed(buckets):
         params = bucket["params"]
         if bucket["type"] == "date_histogram":
-            # `auto` is what fits the time that was chosen.
+            # `auto` depends on the selected time range.
             assert params["interval"] == "auto"
             asked = {"date_histogram": {"field": params["field"], "fixed_interval": f"{INTERVAL}s", "min_doc_count": 1}}
         else:
@@ -52,7 +52,7 @@ def aggregations(panel):
 
 
 def table(answer, metric, buckets):
-    """Its rows: what each stands for, and its number."""
+    """Returns the rows of the result: keys and value."""
     if not buckets:
         if metric["type"] == "count":
             return {(): answer["doc_count"]}
@@ -66,7 +66,7 @@ def table(answer, metric, buckets):
 
 
 def rule_query(rule, now):
-    """A rule's, in the window that ends now, in milliseconds."""
+    """Returns the query of a rule, in the window that ends at `now`, in milliseconds."""
     params = rule["params"]
     window = params["timeWindowSize"] * {"s": 1, "m": 60, "h": 3600}[params["timeWindowUnit"]] * 1000
     asked = json.loads(params["esQuery"])["query"]

@@ -1,4 +1,4 @@
-"""Makes the real service write lines of every kind: a healthy one, and one to which everything happens that may."""
+"""Makes the real service write log lines of every kind: with a healthy instance and with faulty ones."""
 
 import contextlib
 import http.server
@@ -10,7 +10,7 @@ from harness.process import http_request, wait_until
 from harness.shoutback import Emulators, Shoutback
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-# Planted in lines that the service would not write: nothing of them may be found in the index.
+# Secrets in lines that the service would not write: they must not be in the index.
 SECRETS = ["eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl", "c2VjcmV0LXRva2VuLW9mLWFuLWFwcA"]
 
 COMMON = {
@@ -24,7 +24,7 @@ COMMON = {
 
 
 class Caller:
-    """Calls one instance; remembers nothing."""
+    """A client of one instance, without connection reuse."""
 
     def __init__(self, shoutback, token=None):
         self.shoutback = shoutback
@@ -39,7 +39,7 @@ class Caller:
 
 
 class Files:
-    """Where an instance writes; `lines` are what it said on stdout meanwhile."""
+    """The log files of an instance; `lines` has those on stdout."""
 
     def __init__(self, root, name):
         self.directory = root / name
@@ -48,7 +48,7 @@ class Files:
         self.variables = {"LOG_FILE": str(self.directory / "shoutback.log")}
 
     def lines(self):
-        """Whole ones: the last may be under way."""
+        """Returns the complete lines: the last one may be partial."""
         return [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
     def count(self, field, value):
@@ -61,7 +61,7 @@ def serve(files, emulators, **variables):
 
 
 def healthy(root):
-    """Successes and a few refusals, and enough of them that the file is renamed."""
+    """Successes and some rejections, enough to rotate the file."""
     files = Files(root, "healthy")
     with Emulators(root / "healthy.emulators") as emulators, serve(files, emulators, LOG_FILE_MAX_BYTES="256KiB") as shoutback:
         caller = Caller(shoutback, emulators.token())
@@ -74,7 +74,7 @@ def healthy(root):
 
 
 def ailing(root):
-    """Every refusal, and an upstream that fails, stalls and lies."""
+    """Every kind of rejection, and an upstream that fails, stalls and responds wrongly."""
     files = Files(root, "ailing")
     variables = {
         "BREAKER_MIN_CALLS": "5",
@@ -113,7 +113,7 @@ def refuse(caller):
     assert caller.shout(path="/nowhere") == 404
     assert Caller(shoutback).shout() == 401
     assert Caller(shoutback, SECRETS[0]).shout() == 401
-    # A body that does not come.
+    # A body that is not sent.
     with socket.create_connection(("127.0.0.1", shoutback.port)) as slow:
         slow.sendall(head(caller, 10))
         assert slow.recv(12) == b"HTTP/1.1 408"
@@ -135,7 +135,7 @@ def go_away(shoutback, caller, emulators):
 
 
 def restricted(root):
-    """A quota that is used up, an upstream that lies, and keys that can no longer be fetched."""
+    """An exhausted quota, an upstream that responds wrongly, and keys that can no longer be fetched."""
     files = Files(root, "restricted")
     with contextlib.ExitStack() as stack:
         emulators = stack.enter_context(Emulators(root / "restricted.emulators"))
@@ -151,7 +151,7 @@ def restricted(root):
 
 
 def forbidden(root):
-    """A token without the group."""
+    """A token without the required group."""
     files = Files(root, "forbidden")
     with Emulators(root / "forbidden.emulators") as emulators:
         with serve(files, emulators, AUTH_ALLOWED_GROUPS="operators") as shoutback:
@@ -161,7 +161,7 @@ def forbidden(root):
 
 
 class Liar:
-    """A SHOUTCLOUD that answers 200 with what is no shout."""
+    """A fake SHOUTCLOUD that responds with 200 and an invalid body."""
 
     def __enter__(self):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -188,7 +188,7 @@ class Liar:
 
 
 def hand_made(root, like):
-    """Lines that a healthy service does not write."""
+    """Returns lines that a healthy service does not write."""
     files = Files(root, "hand-made")
     line = {name: like[name] for name in ("@timestamp", "event.dataset", "service.name", "service.version", "ecs.version")}
     line |= {"log.level": "warn", "log.logger": "shoutback", "service.node.name": "shoutback-0", "service.environment": "test"}
