@@ -10,14 +10,14 @@ use serde_json::Value;
 use shoutback::json;
 
 fuzz_target!(|data: &[u8]| {
-    let ours = json::members(data, ["data"]).map(|[data]| data);
-    match (ours, serde_json::from_slice::<Object>(data)) {
-        (Ok(ours), Ok(theirs)) => {
-            assert!(theirs.has_unique_names());
-            assert_eq!(ours.as_ref(), theirs.get("data"));
+    let parsed = json::members(data, ["data"]).map(|[data]| data);
+    match (parsed, serde_json::from_slice::<Object>(data)) {
+        (Ok(parsed), Ok(expected)) => {
+            assert!(expected.has_unique_names());
+            assert_eq!(parsed.as_ref(), expected.get("data"));
         }
         // serde_json rejects lone surrogates in every string that it stores, so everywhere in an `Object`.
-        (Err(error), Ok(theirs)) => assert!(!theirs.has_unique_names(), "{error}"),
+        (Err(error), Ok(expected)) => assert!(!expected.has_unique_names(), "{error}"),
         // Ignored members are not stored, so they may exceed serde_json's limits for stored values.
         (Ok(_), Err(error)) => {
             let error = error.to_string();

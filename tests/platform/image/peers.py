@@ -28,7 +28,7 @@ class Resolver(Peer):
     """A DNS server for one name, which resolves to 127.0.0.1. Has its own address, because resolv.conf supports no ports."""
 
     def __init__(self, name):
-        self.name, self.asked = name, []
+        self.name, self.queries = name, []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.address = ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
         self.socket.bind((self.address, 53))
@@ -49,7 +49,7 @@ class Resolver(Peer):
         question = query[12 : at + 5]
         kind = int.from_bytes(question[-4:-2])
         name = ".".join(labels).lower()
-        self.asked.append(name)
+        self.queries.append(name)
         found = name == self.name and kind == A
         # A pointer to the question's name, type, class, a TTL of 0, the address.
         record = b"\xc0\x0c" + A.to_bytes(2) + IN.to_bytes(2) + bytes(4) + b"\x00\x04" + LOOPBACK if found else b""

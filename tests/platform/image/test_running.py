@@ -124,7 +124,7 @@ def test_names_are_found_in_hosts_and_by_dns(start, shoutcloud):
         known = f"http://{NAME}:{port}/V1/SHOUT"
         container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=known)
         assert shout(container)[0] == 200
-        assert set(resolver.asked) == {NAME}
+        assert set(resolver.queries) == {NAME}
         unknown = f"http://unknown.{NAME}:{port}/V1/SHOUT"
         container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=unknown, SHOUTCLOUD_MAX_RETRIES="0")
         assert shout(container)[0] == 503

@@ -60,9 +60,9 @@ class Environment:
 class Clusters:
     """Runs in its own thread during the `with` block."""
 
-    def __init__(self, source, github, containers, repository, environments, said=lambda text: None):
+    def __init__(self, source, github, containers, repository, environments, log=lambda text: None):
         self.source, self.github, self.containers, self.repository = source, github, containers, repository
-        self.environments, self.said = environments, said
+        self.environments, self.log = environments, log
         self.has = dict.fromkeys(environments)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch)
@@ -91,19 +91,19 @@ class Clusters:
         tag, digest = wanted = self.source.image(name, tip)
         if self.has[name] == wanted:
             return
-        self.said(f"{name}: Argo CD sees {tip[:12]}, which wants {tag[:12]}")
+        self.log(f"{name}: Argo CD deploys {tag[:12]} of {tip[:12]}")
         self._report(tip, name, "pending", "Progressing")
         try:
             environment.deploy(self.containers, f"{self.repository}@{digest}", self._config(name, tag))
         except Exception:
             # The pipeline must be notified of any error.
-            self.said(traceback.format_exc())
+            self.log(traceback.format_exc())
             self._report(tip, name, "failure", "Degraded")
             # The next commit is deployed even if it equals the running one.
             self.has[name] = None
             return
         self.has[name] = wanted
-        self.said(f"{name}: runs {tag[:12]}")
+        self.log(f"{name}: runs {tag[:12]}")
         self._report(tip, name, "success", "Healthy")
 
     def _report(self, commit, name, state, description):

@@ -105,8 +105,8 @@ class Container(Shoutback):
 
     def image(self):
         """Returns the digest of its image, according to podman."""
-        told = json.loads(self.containers.run("podman", "inspect", self.name))[0]
-        return told["ImageDigest"]
+        details = json.loads(self.containers.run("podman", "inspect", self.name))[0]
+        return details["ImageDigest"]
 
     def end(self):
         if self.child.poll() is None:

@@ -16,7 +16,7 @@ class GitHub:
 
     def __init__(self):
         # By commit, oldest first.
-        self.statuses, self.asked = {}, []
+        self.statuses, self.requested = {}, []
         # Statuses of the responses to the next requests.
         self.faults = []
         # One status per second, because GitHub's times have no fractions.
@@ -31,8 +31,8 @@ class GitHub:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 self.answer(*github._write(self.path, self.headers, body))
 
-            def answer(self, status, told):
-                body = json.dumps(told).encode()
+            def answer(self, status, document):
+                body = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -78,7 +78,7 @@ class GitHub:
             return refused
         if not found:
             return 404, {"message": "Not Found"}
-        self.asked.append(found[1])
+        self.requested.append(found[1])
         # The last of each context.
         last = {status["context"]: status for status in self.statuses.get(found[1], [])}
         return 200, {"sha": found[1], "statuses": list(last.values())}

@@ -1,4 +1,4 @@
-"""The whole way, as `make pipeline-dry-run` walks it, and a release that does not start."""
+"""`make pipeline-dry-run`, and a release that does not start."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dry_run import PRODUCTION_VALUES, Testbed, ReleaseRun
+from dry_run import PRODUCTION_VALUES, ReleaseRun, Testbed
 from source import ROOT
 
 
@@ -22,7 +22,7 @@ def test_the_dry_run():
         [ROOT / "scripts/pipeline-dry-run", "--approve"], stdin=subprocess.DEVNULL, env=os.environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    programs = re.findall(r"^    (?:\$|LEFT OUT:) scripts/release/([a-z-]+)", done.stdout, re.M)
+    programs = re.findall(r"^    (?:\$|SKIPPED:) scripts/release/([a-z-]+)", done.stdout, re.M)
     to_staging = ["tag", "publish", "sign", "keep", "deploy", "wait", "integration-tests"]
     to_production = ["verify", "keep", "deploy", "wait", "integration-tests"]
     back = ["rollback", "wait", "integration-tests"]
@@ -64,7 +64,7 @@ def test_a_release_that_does_not_start_is_not_waited_for(testbed):
     run.prints("wait", "production", run.prints("rollback", "production", commit))
 
 
-def test_nobody_approves(testbed, monkeypatch):
+def test_without_approval(testbed, monkeypatch):
     class Terminal:
         isatty = staticmethod(lambda: True)
 
@@ -73,7 +73,7 @@ def test_nobody_approves(testbed, monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal)
     monkeypatch.setattr("builtins.input", lambda _: "n")
     with pytest.raises(Stopped):
-        ReleaseRun(testbed, approve=False).ask("it may go to production")
+        ReleaseRun(testbed, approve=False).request_approval("a deployment")
 
 
 def test_the_tests_need_to_be_told_where(testbed):

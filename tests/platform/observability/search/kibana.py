@@ -40,14 +40,14 @@ def aggregations(panel):
         if bucket["type"] == "date_histogram":
             # `auto` depends on the selected time range.
             assert params["interval"] == "auto"
-            asked = {"date_histogram": {"field": params["field"], "fixed_interval": f"{INTERVAL}s", "min_doc_count": 1}}
+            aggregation = {"date_histogram": {"field": params["field"], "fixed_interval": f"{INTERVAL}s", "min_doc_count": 1}}
         else:
             assert bucket["type"] == "terms"
             ordered_by = {"_key": "_key", metric["id"]: "_count"}[params["orderBy"]]
-            asked = {"terms": {"field": params["field"], "size": params["size"], "order": {ordered_by: params["order"]}}}
+            aggregation = {"terms": {"field": params["field"], "size": params["size"], "order": {ordered_by: params["order"]}}}
             if params["missingBucket"]:
-                asked["terms"]["missing"] = MISSING
-        body = {bucket["id"]: asked | ({"aggs": body} if body else {})}
+                aggregation["terms"]["missing"] = MISSING
+        body = {bucket["id"]: aggregation | ({"aggs": body} if body else {})}
     return metric, buckets, body
 
 
@@ -69,9 +69,9 @@ def rule_query(rule, now):
     """Returns the query of a rule, in the window that ends at `now`, in milliseconds."""
     params = rule["params"]
     window = params["timeWindowSize"] * {"s": 1, "m": 60, "h": 3600}[params["timeWindowUnit"]] * 1000
-    asked = json.loads(params["esQuery"])["query"]
+    query = json.loads(params["esQuery"])["query"]
     times = {"range": {params["timeField"]: {"gte": now - window, "lte": now, "format": "epoch_millis"}}}
-    return {"bool": {"filter": [asked, times]}}
+    return {"bool": {"filter": [query, times]}}
 
 
 def fires(rule, count):
