@@ -37,7 +37,7 @@ bench: ## Measures what a request costs beside what it costs others, for docs/pe
 	@scripts/bench $(ARGS)
 
 .PHONY: instructions
-instructions: ## Keeps the instructions and allocations of the hot path in benches/instructions.json, which a suite compares with
+instructions: ## Keeps the instructions and allocations of the hot path in benches/parts/instructions.json, which a suite compares with
 	@scripts/instructions --write
 
 .PHONY: observe

@@ -1,5 +1,5 @@
-//! The upstream's answer. The input's first line is what was sent; the rest is tried as the answer's body, and as the
-//! OUTPUT of a well-formed answer.
+//! Fuzzes the parser of the upstream's response. The first line of the input is the text of the request; the rest is used as the
+//! body of the response, and as the OUTPUT of a well-formed response.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,31 +19,31 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(output) = str::from_utf8(rest) {
         let same_but_for_case = output.to_uppercase() == sent.to_uppercase();
         assert_eq!(
-            parse_response(sent, &answer(sent, output)).as_deref().ok(),
+            parse_response(sent, &response(sent, output)).as_deref().ok(),
             same_but_for_case.then_some(output)
         );
         if sent != output {
             assert!(
-                parse_response(sent, &answer(output, sent)).is_err(),
-                "an answer to another request"
+                parse_response(sent, &response(output, sent)).is_err(),
+                "a response to another request"
             );
         }
     }
-    for honest in [sent.to_uppercase(), simple_mapping(sent)] {
+    for expected in [sent.to_uppercase(), simple_mapping(sent)] {
         assert_eq!(
-            parse_response(sent, &answer(sent, &honest)).as_deref(),
-            Ok(honest.as_str())
+            parse_response(sent, &response(sent, &expected)).as_deref(),
+            Ok(expected.as_str())
         );
     }
 });
 
-fn answer(input: &str, output: &str) -> Vec<u8> {
+fn response(input: &str, output: &str) -> Vec<u8> {
     serde_json::json!({ "INPUT": input, "OUTPUT": output })
         .to_string()
         .into_bytes()
 }
 
-/// What SHOUTCLOUD does: a character with no single upper-case one stays.
+/// Upper-cases as SHOUTCLOUD does: a character without a single upper-case equivalent stays as it is.
 fn simple_mapping(text: &str) -> String {
     text.chars()
         .map(|character| {

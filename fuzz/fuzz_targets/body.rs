@@ -1,4 +1,4 @@
-//! A JSON body, read strictly, compared with what serde_json makes of it.
+//! Fuzzes the strict parser of JSON bodies, and compares its result with serde_json's.
 #![no_main]
 
 use std::collections::HashSet;
@@ -10,15 +10,15 @@ use serde_json::Value;
 use shoutback::json;
 
 fuzz_target!(|data: &[u8]| {
-    let ours = json::members(data, ["data"]).map(|[data]| data);
-    match (ours, serde_json::from_slice::<Object>(data)) {
-        (Ok(ours), Ok(theirs)) => {
-            assert!(theirs.has_unique_names());
-            assert_eq!(ours.as_ref(), theirs.get("data"));
+    let parsed = json::members(data, ["data"]).map(|[data]| data);
+    match (parsed, serde_json::from_slice::<Object>(data)) {
+        (Ok(parsed), Ok(expected)) => {
+            assert!(expected.has_unique_names());
+            assert_eq!(parsed.as_ref(), expected.get("data"));
         }
-        // serde_json refuses lone surrogates in every string that it keeps, so in all of an `Object`.
-        (Err(error), Ok(theirs)) => assert!(!theirs.has_unique_names(), "{error}"),
-        // Members that nobody reads are not kept, so they may be deeper and larger than what can be kept.
+        // serde_json rejects lone surrogates in every string that it stores, so everywhere in an `Object`.
+        (Err(error), Ok(expected)) => assert!(!expected.has_unique_names(), "{error}"),
+        // Ignored members are not stored, so they may exceed serde_json's limits for stored values.
         (Ok(_), Err(error)) => {
             let error = error.to_string();
             assert!(
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// An object's members as they stand there, repeated names included.
+/// The members of an object in order, including repeated names.
 struct Object(Vec<(String, Value)>);
 
 impl Object {

@@ -1,4 +1,4 @@
-//! The environment. The input is lines of `NAME=value`; one that starts with `!` has something secret put into its value.
+//! Fuzzes the configuration. The input is lines of `NAME=value`; a secret is appended to the value of a line that starts with `!`.
 #![no_main]
 
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use libfuzzer_sys::fuzz_target;
 use shoutback::config::{Config, Environment};
 
-/// Stands in no variable's documentation.
+/// A string that occurs in no variable's documentation.
 const SECRET: &str = "s3cret";
 
 fuzz_target!(|data: &[u8]| {

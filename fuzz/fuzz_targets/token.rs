@@ -1,5 +1,5 @@
-//! A token, from its header to its parts. The input is tried as the value of `authorization`; and as two lines, header
-//! and claims, that are put into a token, so that the fuzzer need not learn base64.
+//! Fuzzes the parser of tokens. The input is used as the value of `authorization`, and as two lines, header and claims, which are
+//! encoded into a token, so that the fuzzer need not learn base64.
 #![no_main]
 
 use base64::Engine as _;
@@ -39,7 +39,7 @@ fn as_header_and_claims(header: &[u8], claims: &[u8]) {
         .map(|part| URL_SAFE_NO_PAD.encode(part))
         .join(".");
     if let Some(kid) = parse(&token) {
-        // Numbers and nesting that serde_json will not hold are no reason to refuse a member that nobody reads.
+        // Ignored members may hold numbers and nesting beyond serde_json's limits.
         if let Ok(header) = serde_json::from_slice::<Value>(header) {
             assert_eq!(header["alg"], "RS256");
             assert_eq!(header["kid"], kid.as_str());
@@ -50,7 +50,7 @@ fn as_header_and_claims(header: &[u8], claims: &[u8]) {
     }
 }
 
-/// The `kid`, if `token` is one.
+/// Returns the `kid` if `token` can be parsed.
 fn parse(token: &str) -> Option<String> {
     let parsed = Unverified::parse(token).ok()?;
     assert_eq!(token.split('.').count(), 3);

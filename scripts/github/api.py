@@ -1,4 +1,4 @@
-"""GitHub's REST API, as far as the programs beside this need it, for the repository and with the token that a workflow's job has."""
+"""A client of GitHub's REST API, for the repository and with the token of a workflow's job."""
 
 import json
 import os
@@ -11,7 +11,7 @@ NEEDED = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
 
 
 class Failure(Exception):
-    """What went wrong, for a person."""
+    """An error whose text is shown to the user."""
 
 
 def log(text):
@@ -27,12 +27,12 @@ def run(main):
 
 
 def request(method, path, body=None, **query):
-    """The answer's JSON; `path` is below the repository."""
+    """Returns the JSON of the response. `path` is relative to the repository."""
     if missing := [name for name in NEEDED if not os.environ.get(name)]:
         log(f"error: not set: {', '.join(missing)}")
         sys.exit(2)
     url = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
-    asked = urllib.request.Request(
+    request = urllib.request.Request(
         f"{url}?{urllib.parse.urlencode(query)}" if query else url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
@@ -43,8 +43,8 @@ def request(method, path, body=None, **query):
         },
     )
     try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
     except urllib.error.HTTPError as error:
         raise Failure(f"{method} {url}: {error.code} {error.read(500).decode(errors='replace')}") from None
     except (urllib.error.URLError, TimeoutError) as error:
@@ -52,21 +52,21 @@ def request(method, path, body=None, **query):
 
 
 def pages(path, **query):
-    """All that is listed at `path`."""
+    """Yields the items of all pages of the list at `path`."""
     page = 1
     while listed := request("GET", path, per_page=100, page=page, **query):
         yield from listed
         page += 1
 
 
-# GitHub refuses longer ones.
-LONGEST = 65_536
+# GitHub's limit for the body of a comment.
+MAX_LENGTH = 65_536
 
 
 def text(files):
-    """The files, one after the other, as far as a comment has room."""
+    """Returns the concatenated files, truncated to the limit of a comment."""
     joined = "\n".join(file.read_text() for file in files)
-    if len(joined) <= LONGEST - 1000:
+    if len(joined) <= MAX_LENGTH - 1000:
         return joined
-    # A fence that is open stays open to the end.
-    return f"{joined[: LONGEST - 1000]}\n```\n\nThe rest is in the run that wrote this.\n"
+    # Closes a code fence that truncation may have left open.
+    return f"{joined[: MAX_LENGTH - 1000]}\n```\n\nThe rest is in the run that wrote this.\n"

@@ -1,4 +1,4 @@
-"""What the programs of this folder share: errors, logging, git, and the arguments that several of them take."""
+"""Errors, logging, git and arguments that the programs of this folder share."""
 
 import argparse
 import base64
@@ -14,7 +14,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Failure(Exception):
-    """What went wrong, for a person."""
+    """An error whose text is shown to the user."""
 
 
 def log(text):
@@ -22,14 +22,14 @@ def log(text):
 
 
 def run(main):
-    """Exits as `main` says: 0 for what it prints, 1 for a Failure. argparse exits with 2."""
+    """Runs `main` and prints what it returns. Exits with 1 on a Failure; argparse exits with 2 on wrong usage."""
     try:
-        printed = main()
+        output = main()
     except Failure as failure:
         log(f"error: {failure}")
         sys.exit(1)
-    if printed:
-        print(printed)
+    if output:
+        print(output)
 
 
 def parser(description):
@@ -37,11 +37,11 @@ def parser(description):
 
 
 def matching(pattern, what):
-    """A type of argument."""
+    """Returns an argparse type that accepts texts matching `pattern`."""
 
     def check(text):
         if not pattern.fullmatch(text):
-            raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
         return text
 
     return check
@@ -60,8 +60,8 @@ def digest(arguments):
 
 
 def git(*arguments, directory=None, variables=None, succeeds=True):
-    """What git printed; with `succeeds=False` the finished process."""
-    # A hook or an alias that calls us has set these for another repository.
+    """Returns the output of git; with `succeeds=False`, the completed process."""
+    # Set for another repository if a hook or an alias calls this program.
     inherited = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
     done = subprocess.run(
         ["git", *arguments],
@@ -79,8 +79,8 @@ def git(*arguments, directory=None, variables=None, succeeds=True):
 
 
 def access(url, *tokens):
-    """Variables by which git gets through to `url` with the first of these variables' tokens that is set. In no argument, since those
-    can be seen by every process."""
+    """Returns the environment that authenticates git to `url` with the first of the tokens that is set. Not an argument, because other
+    processes can read those."""
     token = next(filter(None, map(os.environ.get, tokens)), None)
     if not token or not url.startswith("https://"):
         return {}

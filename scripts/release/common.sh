@@ -1,4 +1,4 @@
-# Sourced by the programs of this folder that are shell.
+# Sourced by the shell programs of this folder.
 
 log() { printf '%s\n' "$*" >&2; }
 
@@ -7,7 +7,7 @@ fail() {
     exit 1
 }
 
-# help NAMES [ARGUMENT]…: if the first argument is --help, prints the comment at the program's top and exits.
+# help NAMES [ARGUMENT]…: if the first argument is --help, prints the comment at the top of the program and exits.
 help() {
     local line
     [[ ${2:-} == --help || ${2:-} == -h ]] || return 0
@@ -19,7 +19,7 @@ help() {
     exit 0
 }
 
-# usage NUMBER NAMES [ARGUMENT]…: help, and refuses any other number of arguments than NUMBER.
+# usage NUMBER NAMES [ARGUMENT]…: handles --help, and exits with 2 unless there are NUMBER arguments.
 usage() {
     local number=$1 names=$2
     shift 2
@@ -30,7 +30,7 @@ usage() {
     fi
 }
 
-# needs VARIABLE…: each is set and not empty.
+# needs VARIABLE…: exits with 2 unless each is set and not empty.
 needs() {
     local name
     for name in "$@"; do
@@ -41,10 +41,10 @@ needs() {
     done
 }
 
-# reference TEXT: it names an image by its digest. A tag may be another image by the time that it is looked at.
+# reference TEXT: exits with 2 unless it names an image by its digest. A tag could move between two uses.
 reference() {
     if [[ ! $1 =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]]; then
-        log "error: $1 is no REPOSITORY@sha256:…"
+        log "error: $1 is not REPOSITORY@sha256:…"
         exit 2
     fi
 }

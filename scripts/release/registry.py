@@ -1,8 +1,7 @@
-"""Images in a registry, by its HTTP API: what a tag stands for, and one more tag for it.
+"""A client of a registry's HTTP API, which resolves and adds tags.
 
-docker, podman and buildah each have commands for that, none of which is in all of them or tells "not there" from "no answer".
-Credentials are those that `docker login` or `podman login` has left in a file; they are sent as they are (HTTP Basic), which is
-what ECR takes.
+docker, podman and buildah have no common command for that, and none distinguishes a missing tag from an unavailable registry.
+The credentials are those that `docker login` or `podman login` stored; they are sent as HTTP Basic, which ECR accepts.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from common import Failure
 
-# An index comes first: what is published for several platforms is one.
+# The index comes first: multi-platform images have one.
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -31,45 +30,45 @@ LOOPBACK = re.compile(r"(?:localhost|127\.[\d.]+)(?::\d+)?")
 class Repository:
     def __init__(self, name):
         self.host, _, path = name.partition("/")
-        # As docker and podman do, or are told to.
+        # As docker and podman do by default or by configuration.
         scheme = "http" if LOOPBACK.fullmatch(self.host) else "https"
         self.url = f"{scheme}://{self.host}/v2/{path}/manifests"
 
     def manifest(self, reference):
-        """The manifest's bytes and media type, of a tag or a digest; None if there is none."""
-        answer = self._ask("GET", reference, {"accept": ", ".join(MANIFESTS)})
-        if answer is None:
+        """Returns the bytes and the media type of the manifest of a tag or a digest; None if it does not exist."""
+        response = self._request("GET", reference, {"accept": ", ".join(MANIFESTS)})
+        if response is None:
             return None
-        body, headers = answer
-        told = headers.get("docker-content-digest")
-        if told and told != digest_of(body):
-            raise Failure(f"{self.host} says that {reference} is {told}, and sends {digest_of(body)}")
+        body, headers = response
+        declared = headers.get("docker-content-digest")
+        if declared and declared != digest_of(body):
+            raise Failure(f"{self.host} declares {reference} as {declared}, and sends {digest_of(body)}")
         return body, headers.get_content_type()
 
     def digest(self, tag):
-        """The digest that the tag stands for; None if it stands for none."""
+        """Returns the digest of a tag; None if the tag does not exist."""
         found = self.manifest(tag)
         return found and digest_of(found[0])
 
     def tag(self, tag, manifest):
-        """Gives the manifest another tag."""
+        """Adds a tag to the manifest."""
         body, kind = manifest
-        self._ask("PUT", tag, {"content-type": kind}, body)
+        self._request("PUT", tag, {"content-type": kind}, body)
 
-    def _ask(self, method, reference, headers, body=None):
+    def _request(self, method, reference, headers, body=None):
         request = urllib.request.Request(f"{self.url}/{reference}", body, headers, method=method)
         if login := credentials(self.host):
-            # Not to where a redirect leads.
+            # Not sent to the target of a redirect.
             request.add_unredirected_header("authorization", f"Basic {login}")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.read(), answer.headers
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read(), response.headers
         except urllib.error.HTTPError as error:
             if error.code == 404 and method == "GET":
                 return None
             hint = f"; log in to {self.host} first" if error.code in (401, 403) else ""
-            said = error.read(500).decode(errors="replace").strip()
-            raise Failure(f"{method} {request.full_url} is answered with {error.code}{hint}: {said}") from None
+            details = error.read(500).decode(errors="replace").strip()
+            raise Failure(f"{method} {request.full_url} failed with {error.code}{hint}: {details}") from None
         except OSError as error:
             raise Failure(f"{method} {request.full_url}: {error}") from None
 
@@ -79,7 +78,7 @@ def digest_of(body):
 
 
 def credentials(host):
-    """What was left by logging in, already in base64; None if nothing was."""
+    """Returns the stored credentials in base64; None if there are none."""
     variables = os.environ.get
     files = [
         variables("REGISTRY_AUTH_FILE"),

@@ -1,4 +1,4 @@
-# Sourced by the programs beside it.
+# Sourced by the programs of this folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -9,7 +9,7 @@ usage() {
     exit 2
 }
 
-# begin ENVIRONMENT: sets `folder`, and `scratch` for what must not outlive this program: a plan has every secret in it.
+# begin ENVIRONMENT: sets `folder`, and `scratch`, a directory that is removed at exit, because plans contain every secret.
 begin() {
     folder=terraform/environments/$1
     if [[ ! $1 =~ ^[a-z]+$ || ! -d $folder ]]; then
@@ -24,7 +24,7 @@ begin() {
     trap 'rm -rf "$scratch"' EXIT
     export TF_IN_AUTOMATION=1 TF_INPUT=0
 
-    # STAGING_TF_VAR_page_subscriptions is staging's TF_VAR_page_subscriptions: a job may know those of all environments.
+    # STAGING_TF_VAR_page_subscriptions becomes staging's TF_VAR_page_subscriptions: a job may have those of all environments.
     local prefix=${1^^}_TF_VAR_ name
     for name in $(compgen -e); do
         [[ $name != "$prefix"* || -z ${!name} ]] || export "TF_VAR_${name#"$prefix"}=${!name}"
@@ -32,7 +32,7 @@ begin() {
     terraform -chdir="$folder" init -reconfigure -backend-config=backend.hcl >&2
 }
 
-# plan [OPTION…]: into $scratch/plan; sets `changes` to yes or no.
+# plan [OPTION…]: writes $scratch/plan; sets `changes` to yes or no, and `fingerprint`.
 plan() {
     local code=0
     changes=no

@@ -1,1 +1,1 @@
-"""What the suites that run the real binary from outside have in common. The standard library only, except for `http2`."""
+"""Shared by the Python suites. Needs only the standard library, except for `http2`."""

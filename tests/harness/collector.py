@@ -1,14 +1,14 @@
-"""The real OpenTelemetry Collector, with the configuration that is shipped and what a test changes of it."""
+"""Runs the real OpenTelemetry Collector with the shipped configuration and a test's overlay."""
 
 import json
 from pathlib import Path
 
-from .process import Process, answers
+from .process import Process, responds_ok
 from .toxiproxy import free_port
 
 SHIPPED = Path(__file__).parents[2] / "observability/otel-collector"
 
-# What the shipped files ask for. Nobody's credentials, and nobody is asked for better ones.
+# The variables of the shipped files. The credentials are fake, and the metadata service is not queried for others.
 VARIABLES = {
     "ENVIRONMENT": "test",
     "K8S_NODE_NAME": "node-1",
@@ -21,7 +21,7 @@ VARIABLES = {
 
 
 def command(action, files, directory, overlay=None):
-    """`files` are names of shipped ones, in order; `overlay`, what a test changes of them, is the last."""
+    """Returns the command line with the shipped `files`, in order, and with `overlay`, a test's changes, as the last file."""
     paths = [SHIPPED / name for name in files]
     if overlay:
         paths.append(directory / "overlay.yaml")
@@ -31,9 +31,9 @@ def command(action, files, directory, overlay=None):
 
 
 class Collector(Process):
-    """One that listens on this machine only, ready when it is made. `overlay` is a configuration, `variables` its environment.
+    """A collector that listens on loopback; the constructor returns when it is ready. `variables` are its environment.
 
-    `http` is the address for OTLP over HTTP, if somebody has to know it before.
+    `http` is the address for OTLP over HTTP; by default a free one.
     """
 
     def __init__(self, directory, files, overlay, http=None, **variables):
@@ -48,4 +48,4 @@ class Collector(Process):
         environment = VARIABLES | {"SELF_METRICS_PORT": own.rpartition(":")[2]} | variables
         super().__init__(command([], files, directory, overlay), directory / "collector.log", environment)
         with self.starting():
-            self.until("it is ready", lambda: answers(f"http://{health}/"))
+            self.until("it is ready", lambda: responds_ok(f"http://{health}/"))

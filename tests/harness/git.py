@@ -1,16 +1,16 @@
-"""git, independent of who owns the repository and of how the caller has configured git."""
+"""Runs git, independently of the owner of the repository and of the caller's configuration."""
 
 import os
 import subprocess
 
 from .process import ENVIRONMENT, GIT
 
-# For tests' own commits. Programs under test are not given it: they have to set theirs.
+# For commits of tests. Programs under test do not get it: they must set their own.
 IDENTITY = {
-    "GIT_AUTHOR_NAME": "Somebody",
-    "GIT_AUTHOR_EMAIL": "somebody@example.com",
-    "GIT_COMMITTER_NAME": "Somebody",
-    "GIT_COMMITTER_EMAIL": "somebody@example.com",
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.com",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.com",
 }
 
 
@@ -23,11 +23,11 @@ def git(directory, *arguments, succeeds=True, **variables):
 
 
 def listed(directory, *patterns):
-    """Returns the names of a checkout's files, new ones included and deleted ones left out."""
+    """Returns the names of a checkout's files, including untracked and excluding deleted ones."""
     names = git(directory, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns).split("\0")
     return [name for name in names if name and os.path.lexists(os.path.join(directory, name))]
 
 
 def inherited():
-    """Returns the environment of the tests for a program that needs more of it than ENVIRONMENT has, without its git configuration."""
+    """Returns the tests' environment without its git configuration, for a program that needs more than ENVIRONMENT."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | GIT

@@ -1,6 +1,6 @@
-"""A small client of HTTP/2 (RFC 9113), with prior knowledge or over TLS, for bodies of a few KiB.
+"""A minimal HTTP/2 client (RFC 9113), with prior knowledge or over TLS, for bodies of a few KiB.
 
-Libraries have a server's GOAWAY end the requests that are under way; here they go on, as the RFC means it.
+Unlike common libraries, it completes requests in flight after a GOAWAY, as the RFC requires.
 """
 
 import asyncio
@@ -14,43 +14,43 @@ END_HEADERS = 4
 
 
 class NotProcessed(ConnectionError):
-    """The server has said that it never began with this request: it may be sent again elsewhere."""
+    """The server did not process this request, so it may be sent again elsewhere."""
 
 
 class Http2:
-    """One connection. `closing` is set once the server takes no more requests on it."""
+    """A connection. `closing` is set once the server accepts no more requests on it."""
 
     @classmethod
     async def connect(cls, host, port, tls=None, name=None):
-        """`tls` is a context of `ssl` that offers h2; `name` is what the server is called, if not by its address."""
+        """Connects. `tls` is an `ssl` context that offers h2; `name` is the server name, by default its address."""
         self = cls()
         self.reader, self.writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=tls and name)
         self.scheme, self.authority = "https" if tls else "http", name or f"{host}:{port}"
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
-        self.answers, self.next_stream, self.closing = {}, 1, False
+        self.responses, self.next_stream, self.closing = {}, 1, False
         self.window, self.window_grew = 65535, asyncio.Event()
         self.writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
         self.reading = asyncio.create_task(self._read())
         return self
 
     async def post(self, path, headers, body):
-        """Status, headers and body of the answer."""
+        """Sends a request. Returns status, headers and body of the response."""
         while self.window < len(body):
             self.window_grew.clear()
             await self.window_grew.wait()
         if self.closing:
-            raise NotProcessed("the connection takes no more requests")
+            raise NotProcessed("the connection accepts no more requests")
         self.window -= len(body)
         stream, self.next_stream = self.next_stream, self.next_stream + 2
         pseudo = [(":method", "POST"), (":scheme", self.scheme), (":authority", self.authority), (":path", path)]
         block = self.encoder.encode([*pseudo, *headers.items()])
-        answer = self.answers[stream] = Answer()
+        response = self.responses[stream] = Response()
         self.writer.write(frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, body))
         try:
-            await answer.whole
+            await response.done
         finally:
-            del self.answers[stream]
-        return answer.status, answer.headers, bytes(answer.body)
+            del self.responses[stream]
+        return response.status, response.headers, bytes(response.body)
 
     def close(self):
         self.reading.cancel()
@@ -66,7 +66,7 @@ class Http2:
             self._end(0, ConnectionError("the connection was closed"))
 
     def _received(self, kind, flags, stream, payload):
-        answer = self.answers.get(stream)
+        response = self.responses.get(stream)
         if kind == SETTINGS and not flags & ACK:
             self.writer.write(frame(SETTINGS, ACK, 0))
         elif kind == PING and not flags & ACK:
@@ -76,40 +76,40 @@ class Http2:
             self.window_grew.set()
         elif kind == GOAWAY:
             self.closing = True
-            self._end(int.from_bytes(payload[:4], "big"), NotProcessed("the server took no more requests"))
+            self._end(int.from_bytes(payload[:4], "big"), NotProcessed("the server accepts no more requests"))
         elif kind in (HEADERS, CONTINUATION):
-            # Every block is decoded, wanted or not: the decoder's state depends on it. Ours fit into one frame.
+            # Every block is decoded, even of unknown streams: the decoder's state depends on it. All fit into one frame.
             assert flags & END_HEADERS
             headers = dict(self.decoder.decode(payload))
-            if answer:
-                answer.status, answer.headers = int(headers.pop(":status")), headers
-        elif kind == RST_STREAM and answer and not answer.whole.done():
-            answer.whole.set_exception(ConnectionError(f"reset with {int.from_bytes(payload, 'big')}"))
+            if response:
+                response.status, response.headers = int(headers.pop(":status")), headers
+        elif kind == RST_STREAM and response and not response.done.done():
+            response.done.set_exception(ConnectionError(f"reset with {int.from_bytes(payload, 'big')}"))
         elif kind == DATA and payload:
             grow = struct.pack(">I", len(payload))
             self.writer.write(frame(WINDOW_UPDATE, 0, 0, grow))
-            if answer:
-                answer.body += payload
+            if response:
+                response.body += payload
                 if not flags & END_STREAM:
                     self.writer.write(frame(WINDOW_UPDATE, 0, stream, grow))
-        if kind in (HEADERS, DATA) and flags & END_STREAM and answer and not answer.whole.done():
-            answer.whole.set_result(None)
+        if kind in (HEADERS, DATA) and flags & END_STREAM and response and not response.done.done():
+            response.done.set_result(None)
 
     def _end(self, last, error):
-        """Streams after `last` get no answer."""
+        """Fails the streams after `last`."""
         self.closing = True
-        # Whoever waits to send is told.
+        # Wakes callers that wait for window to send.
         self.window = max(self.window, 1 << 31)
         self.window_grew.set()
-        for stream, answer in self.answers.items():
-            if stream > last and not answer.whole.done():
-                answer.whole.set_exception(error)
+        for stream, response in self.responses.items():
+            if stream > last and not response.done.done():
+                response.done.set_exception(error)
 
 
-class Answer:
+class Response:
     def __init__(self):
         self.status, self.headers, self.body = None, None, bytearray()
-        self.whole = asyncio.get_running_loop().create_future()
+        self.done = asyncio.get_running_loop().create_future()
 
 
 def frame(kind, flags, stream, payload=b""):

@@ -1,7 +1,7 @@
-"""A real Kubernetes control plane on this machine, and what tests ask of it.
+"""Runs a real Kubernetes control plane, with a client of its API.
 
-Its binaries are on PATH as `scripts/tools path etcd kubernetes helm kwok` prints it.
-Everything a test hands to `kubectl` and `Api` is done as `admin`, unless it names somebody to impersonate.
+The binaries are on the PATH that `scripts/tools path etcd kubernetes helm kwok` prints. `kubectl` and `Api` act as `admin`, unless a test
+names a subject to impersonate.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from .toxiproxy import free_port
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom requests are made as. Everybody who is let in is in `system:authenticated`, too."""
+    """A user to impersonate. Every authenticated user is in `system:authenticated`, too."""
 
     name: str
     groups: tuple = ()
@@ -50,14 +50,14 @@ class Answer:
 
 
 class Api:
-    """The API server's HTTP face, with one connection a thread."""
+    """A client of the API server, with one connection per thread."""
 
     def __init__(self, port, token, authority):
         self.port, self.token, self.local = port, token, threading.local()
         self.context = ssl.create_default_context(cafile=authority)
 
     def call(self, method, path, body=None, subject=None, token=None, headers=(), content_type="application/json"):
-        """The answer, whatever its status."""
+        """Sends a request. Returns the response, whatever its status."""
         sent = [("authorization", f"Bearer {token or self.token}"), ("accept", "application/json")]
         data = None
         if body is not None:
@@ -73,7 +73,7 @@ class Api:
             answer = connection.getresponse()
             text = answer.read().decode()
         except BaseException:
-            # What is left of it is no beginning for the next one.
+            # The rest of this response must not be read as the next one.
             connection.close()
             raise
         if answer.status == 101:
@@ -81,13 +81,13 @@ class Api:
         return Answer(answer.status, text)
 
     def get(self, path, **parameters):
-        """The object or list at `path`; fails if there is none."""
+        """Returns the object or list at `path`; fails if it does not exist."""
         answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path)
         assert answer.status == 200, f"{path}: {answer.status} {answer.text}"
         return answer.json
 
-    def may(self, subject, verb, resource, namespace="", name="", group=""):
-        """Whether the authorizer lets `subject`; `resource` is one, RESOURCE/SUBRESOURCE, or a path like /metrics."""
+    def is_allowed(self, subject, verb, resource, namespace="", name="", group=""):
+        """Returns whether `subject` is authorized. `resource` is RESOURCE, RESOURCE/SUBRESOURCE, or a path like /metrics."""
         if resource.startswith("/"):
             attributes = {"nonResourceAttributes": {"verb": verb, "path": resource}}
         else:
@@ -109,7 +109,7 @@ class Api:
         return answer.json["status"]["allowed"]
 
     def history(self, path, since, **parameters):
-        """What happened to a list's objects since its `resourceVersion` was `since`: each with ADDED, MODIFIED or DELETED."""
+        """Returns the watch events of a list since the `resourceVersion` `since`, as pairs of type and object."""
         parameters = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"} | parameters
         answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}")
         assert answer.status == 200, answer.text
@@ -124,7 +124,7 @@ class Api:
 
 
 class Etcd(Process):
-    """An empty one, which may lose everything. The API server waits for it."""
+    """An empty etcd without durability. The API server waits until it is ready."""
 
     def __init__(self, directory):
         clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
@@ -145,7 +145,7 @@ class Etcd(Process):
 
 @dataclass(frozen=True)
 class Node:
-    """What kwok plays."""
+    """A node that kwok simulates."""
 
     zone: str
     cpu: str = "4"
@@ -164,14 +164,14 @@ class Node:
 
 
 class ControlPlane(contextlib.ExitStack):
-    """An API server with its own etcd, ready when it is made, with everything it writes in `directory`.
+    """An API server with its own etcd; the constructor returns when it is ready. Its files are in `directory`.
 
-    RBAC decides, Pod Security and quotas are enforced, service accounts exist and are demanded. With `nodes`, a `Node` by its name,
-    pods are scheduled and turn Running there. They are spread only if they ask for it.
+    RBAC, Pod Security, quotas and service accounts are enforced. With `nodes`, a map from name to `Node`, pods are scheduled and become
+    Running. They are spread only if they have constraints that say so.
     """
 
     def __init__(self, directory, crds=(), nodes=None):
-        """`crds` are files of definitions that are installed, or folders of them."""
+        """`crds` are files of custom resource definitions to install, or folders of them."""
         super().__init__()
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
@@ -200,7 +200,7 @@ class ControlPlane(contextlib.ExitStack):
                 answer = self.api.call("POST", "/api/v1/nodes", node.named(name))
                 assert answer.status == 201, answer.text
             self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=120)
-        # Pods are refused in a namespace that has no default service account yet, and the first is made once all the rest runs.
+        # Pods are rejected in a namespace that has no default service account yet; the first is created after everything else runs.
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         self.controllers.until("they work", lambda: self.api.call("GET", path).status == 200, within=120)
 
@@ -219,13 +219,13 @@ class ControlPlane(contextlib.ExitStack):
             f"--cert-dir={self.certificate.parent}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
-            # Pod Security is to refuse them, as it has to in a real cluster.
+            # Pod Security must reject them, as in a real cluster.
             "--allow-privileged=true",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
             "--service-cluster-ip-range=10.96.0.0/16",
-            # A busy machine is no reason to keep a test waiting.
+            # Avoids delays on a busy machine.
             "--enable-priority-and-fairness=false",
             "--profiling=false",
         ]
@@ -242,7 +242,7 @@ class ControlPlane(contextlib.ExitStack):
         ]
 
     def _scheduler(self):
-        # By default it spreads what does not ask for it, too.
+        # The default spreads pods without constraints, too.
         spread = {"kind": "PodTopologySpreadArgs", "defaultingType": "List", "defaultConstraints": []}
         spread["apiVersion"] = version = "kubescheduler.config.k8s.io/v1"
         configuration = {
@@ -285,11 +285,11 @@ class ControlPlane(contextlib.ExitStack):
 
     @property
     def variables(self):
-        """With these, a command finds the API server, and a place for what it remembers."""
+        """Returns the environment with which a command finds the API server and a cache directory."""
         return {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
 
     def run(self, *command, stdin=None, check=True):
-        """Its result, with everything it printed."""
+        """Runs a command. Returns the completed process with its output."""
         command = [str(part) for part in command]
         result = subprocess.run(command, env=ENVIRONMENT | self.variables, input=stdin, capture_output=True, text=True)
         if check:
@@ -300,12 +300,12 @@ class ControlPlane(contextlib.ExitStack):
         return self.run("kubectl", *arguments, *(subject.flags if subject else []), stdin=stdin, check=check)
 
     def apply(self, objects, *flags, subject=None, check=True):
-        """`kubectl apply` of objects, on the server's side and strictly: a misspelt field is an error there."""
+        """Applies objects on the server side, with strict validation: a misspelt field is an error."""
         command = ["apply", "--server-side", "--validate=strict", *flags, "--filename=-"]
         return self.kubectl(*command, subject=subject, stdin=documents(objects), check=check)
 
     def install(self, paths):
-        """Definitions of custom resources; they are served when this returns."""
+        """Installs custom resource definitions and waits until they are served."""
         self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
 
         def served():
@@ -318,7 +318,7 @@ class ControlPlane(contextlib.ExitStack):
         return {item["metadata"]["name"] for item in self.api.get("/api/v1/nodes")["items"] if "Ready" in conditions(item)}
 
     def token_of(self, namespace, name):
-        """A token of a service account that exists."""
+        """Returns a token of an existing service account."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         answer = self.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
         assert answer.status == 201, answer.text
@@ -326,11 +326,11 @@ class ControlPlane(contextlib.ExitStack):
 
 
 def documents(objects):
-    """A file of them. Not one object of kind List, of which kubectl does not let the server judge the fields."""
+    """Returns the objects as a YAML stream. kubectl does not have the server validate the fields of a List."""
     return "\n---\n".join(json.dumps(thing) for thing in objects)
 
 
 def conditions(thing):
-    """Names of the conditions that are true of it."""
+    """Returns the names of the conditions that are true."""
     listed = thing.get("status", {}).get("conditions") or []
     return {condition["type"] for condition in listed if condition["status"] == "True"}

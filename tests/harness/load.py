@@ -1,4 +1,4 @@
-"""A steady load on several instances, from one thread: open-loop, so that a slow instance gets as much as a fast one."""
+"""An open-loop load generator for several instances, in one thread: a slow instance gets as many requests as a fast one."""
 
 import asyncio
 import base64
@@ -13,31 +13,31 @@ from .http1 import Http1
 NUMBERS = itertools.count()
 
 
-def text_that(data, token=None):
-    """A request's headers and body."""
+def shout_request(data, token=None):
+    """Returns the headers and body of a request."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     return headers, json.dumps({"data": data}).encode()
 
 
-def new(token=None):
-    """A text that nobody sent before, so that it has to be called for."""
-    return lambda: text_that(f"text number {next(NUMBERS)}", token)
+def unique_text(token=None):
+    """Returns a factory of requests with a new text each, which needs a call to the upstream."""
+    return lambda: shout_request(f"text number {next(NUMBERS)}", token)
 
 
-def usual(token=None):
-    """One that stands in the cache."""
-    return lambda: text_that("always the same", token)
+def cached_text(token=None):
+    """Returns a factory of requests with a constant text, which is cached."""
+    return lambda: shout_request("always the same", token)
 
 
 def empty(token=None):
-    return lambda: text_that("", token)
+    return lambda: shout_request("", token)
 
 
-def with_an_unknown_key(token):
-    """A token whose key the service has to look for, and will not find."""
+def with_unknown_kid(token):
+    """Returns the token with a `kid` that is in no key set."""
     header, claims, signature = token.split(".")
     known = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    unknown = base64.urlsafe_b64encode(json.dumps(known | {"kid": "nobody-knows-me"}).encode()).decode().rstrip("=")
+    unknown = base64.urlsafe_b64encode(json.dumps(known | {"kid": "unknown"}).encode()).decode().rstrip("=")
     return f"{unknown}.{claims}.{signature}"
 
 
@@ -47,9 +47,9 @@ class Load:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
-    def on(self, address, a_second, *requests):
-        """Sends `requests` in turn, so many a second, from now on."""
-        return Stream(self.loop, address, a_second, requests)
+    def start(self, address, rate, *requests):
+        """Starts to send `requests` in turn, `rate` per second."""
+        return Stream(self.loop, address, rate, requests)
 
     def __enter__(self):
         return self
@@ -68,29 +68,29 @@ class Load:
 
 
 class Stream:
-    """What one instance gets; `answers` counts statuses, and 0 for what got none."""
+    """The load on one instance. `statuses` counts the statuses, with 0 for requests without a response."""
 
-    def __init__(self, loop, address, a_second, requests):
-        self.loop, self.address, self.a_second, self.requests = loop, address, a_second, itertools.cycle(requests)
-        self.answers, self.idle, self.sending = Counter(), [], set()
-        self.going = True
-        asyncio.run_coroutine_threadsafe(self._go(), loop)
+    def __init__(self, loop, address, rate, requests):
+        self.loop, self.address, self.rate, self.requests = loop, address, rate, itertools.cycle(requests)
+        self.statuses, self.idle, self.sending = Counter(), [], set()
+        self.running = True
+        asyncio.run_coroutine_threadsafe(self._run(), loop)
 
     def pause(self):
-        self.going = False
+        self.running = False
 
     def resume(self):
-        self.going = True
+        self.running = True
 
     def burst(self, count, request):
-        """`count` at once, each on a connection of its own."""
+        """Sends `count` requests at once, each on its own connection."""
         self.loop.call_soon_threadsafe(lambda: [self._send(request) for _ in range(count)])
 
-    async def _go(self):
+    async def _run(self):
         while True:
-            if self.going:
+            if self.running:
                 self._send(next(self.requests))
-            await asyncio.sleep(1 / self.a_second)
+            await asyncio.sleep(1 / self.rate)
 
     def _send(self, request):
         task = asyncio.create_task(self._one(*request()))
@@ -107,4 +107,4 @@ class Stream:
                 connection.close()
             else:
                 self.idle.append(connection)
-        self.answers[status] += 1
+        self.statuses[status] += 1

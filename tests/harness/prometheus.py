@@ -1,4 +1,4 @@
-"""The real Prometheus, which scrapes what a test tells it to."""
+"""Runs the real Prometheus with a test's targets and rules."""
 
 import json
 import shutil
@@ -6,13 +6,13 @@ import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .process import Process, answers, ask
+from .process import Process, responds_ok, http_request
 from .toxiproxy import free_port
 
 
 @dataclass
 class Target:
-    """What is scraped at `address`. Without `instance` among its labels, that is the address."""
+    """A target to scrape. The label `instance` defaults to the address."""
 
     address: str
     labels: dict = field(default_factory=dict)
@@ -20,10 +20,10 @@ class Target:
 
 
 class Prometheus(Process):
-    """A server on a free port of this machine, ready when it is made, with its configuration and data in `directory`."""
+    """A server on a free port; the constructor returns when it is ready. Configuration and data are in `directory`."""
 
     def __init__(self, directory, targets, rules=(), interval="1s", evaluation=None, alertmanagers=()):
-        """`rules` are paths of rule files, `alertmanagers` addresses; rules are evaluated each `evaluation`, else `interval`."""
+        """`rules` are paths of rule files, `alertmanagers` addresses. `evaluation` defaults to `interval`."""
         self.directory, self.targets = directory, list(targets)
         self.rules, self.interval, self.evaluation = [str(path) for path in rules], interval, evaluation or interval
         self.alertmanagers = list(alertmanagers)
@@ -39,13 +39,13 @@ class Prometheus(Process):
             "--web.enable-lifecycle",
             "--log.level=warn",
         ]
-        # Debian's looks for its pages where a package would have put them.
+        # Debian's build expects its web files where the package installs them.
         pages = Path(shutil.which("prometheus")).parents[1] / "usr/share/prometheus/web"
         if pages.exists():
             command.append(f"--web.local-assets={pages}")
         super().__init__(command, directory / "prometheus.log")
         with self.starting():
-            self.until("it is ready", lambda: answers(f"{self.api}/-/ready"))
+            self.until("it is ready", lambda: responds_ok(f"{self.api}/-/ready"))
 
     def configure(self):
         configuration = {
@@ -70,20 +70,20 @@ class Prometheus(Process):
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
 
     def scrape(self, *targets):
-        """Scrapes these too from now on."""
+        """Adds targets."""
         self.targets += targets
         self.configure()
-        status, text = ask("POST", f"{self.api}/-/reload")
+        status, text = http_request("POST", f"{self.api}/-/reload")
         assert status == 200, text
 
     def get(self, path, **parameters):
-        """The data of an answer of its API."""
-        status, text = ask("GET", f"{self.api}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        """Returns the data of a response of the API."""
+        status, text = http_request("GET", f"{self.api}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
         assert status == 200, f"{path} {parameters}: {text}"
         return json.loads(text)["data"]
 
     def query(self, expression, time=None):
-        """An instant vector: its samples as pairs of labels and value. A scalar is one without labels."""
+        """Returns the samples of an instant query as pairs of labels and value. A scalar has no labels."""
         data = self.get("query", query=expression, **({} if time is None else {"time": time}))
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
@@ -91,29 +91,29 @@ class Prometheus(Process):
         return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
 
     def query_range(self, expression, start, end, step):
-        """Its series as pairs of labels and values, those as pairs of time and value; times are in Unix' seconds."""
+        """Returns the series of a range query as pairs of labels and values, the values as pairs of Unix time and value."""
         data = self.get("query_range", query=expression, start=start, end=end, step=step)
         return [
             (series["metric"], [(moment, float(value)) for moment, value in series["values"]]) for series in data["result"]
         ]
 
     def alerts(self, state=None):
-        """Those that are not inactive, or the ones in `state`: pending or firing."""
+        """Returns the active alerts, or those in `state`: pending or firing."""
         return [alert for alert in self.get("alerts")["alerts"] if state in (None, alert["state"])]
 
     def rule_groups(self):
         return self.get("rules")["groups"]
 
     def page(self, name):
-        """The address of one of its web pages, `alerts` or `graph`; Debian has the older ones."""
-        new, old = (f"{self.api}/{place}{name}" for place in ("", "classic/"))
-        return new if answers(new) else old
+        """Returns the URL of a web page, `alerts` or `graph`. Debian has the classic ones."""
+        new, old = (f"{self.api}/{prefix}{name}" for prefix in ("", "classic/"))
+        return new if responds_ok(new) else old
 
     def graph(self, expression, window="5m"):
-        """Where a browser finds a graph of it."""
+        """Returns the URL of a graph of the expression."""
         return f"{self.page('graph')}?{urllib.parse.urlencode({'g0.expr': expression, 'g0.tab': 0, 'g0.range_input': window})}"
 
     def has_scraped(self):
-        """Whether each target's last scrape succeeded."""
+        """Returns whether the last scrape of every target succeeded."""
         active = self.get("targets", state="active")["activeTargets"]
         return len(active) == len(self.targets) and all(target["health"] == "up" for target in active)

@@ -1,4 +1,4 @@
-"""A relay of TCP connections, for peers whose place changes and tests that listen in."""
+"""A TCP relay, for peers whose port changes and for tests that observe connections."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import threading
 
 
 class Relay:
-    """Passes bytes between whoever connects and `target()`, a port, from a thread of its own."""
+    """Relays bytes between its clients and the port `target()`, in its own thread."""
 
     def __init__(self, target):
         self.target = target
@@ -39,17 +39,17 @@ class Relay:
 
     async def _serve(self, reader, writer):
         with contextlib.suppress(ConnectionError):
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target())
-            there_writer.write(self.preface())
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.target())
+            server_writer.write(self.preface())
             await asyncio.gather(
-                self._pass(reader, there_writer, "client"),
-                self._pass(there_reader, writer, "server"),
+                self._copy(reader, server_writer, "client"),
+                self._copy(server_reader, writer, "server"),
             )
-            there_writer.close()
+            server_writer.close()
         writer.close()
 
-    async def _pass(self, reader, writer, side):
-        """Ends one direction only: what is on its way in the other may still be read, as without a relay."""
+    async def _copy(self, reader, writer, side):
+        """Copies one direction. At its end the other direction stays open, as without a relay."""
         try:
             while data := await reader.read(1 << 16):
                 writer.write(data)

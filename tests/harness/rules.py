@@ -1,4 +1,4 @@
-"""The rule files that are shipped, made faster."""
+"""The shipped rule files with shorter durations."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def divided(duration, scale):
 
 
 def faster(text, scale):
-    """A rule file's text with every duration in it divided by `scale`: windows and offsets in PromQL, `for` and `interval`."""
+    """Divides every duration of a rule file by `scale`: windows and offsets in PromQL, `for` and `interval`."""
 
     def divide(match):
         return match[1] + divided(match[2], scale) + match[3]
@@ -25,13 +25,13 @@ def faster(text, scale):
     text, windows = re.subn(rf"(\[)({DURATION})(\])", divide, text)
     text = re.sub(rf"(\boffset )({DURATION})(\b)", divide, text)
     text = re.sub(rf"(?m)(^\s*(?:- )?(?:for|interval|keep_firing_for): )({DURATION})($)", divide, text)
-    # A subquery, or a spelling that is not known here, would be left as it is.
-    assert windows == len(re.findall(r"\[[^\]]*\d[smhdwy]", text)), "there is a window that is not understood"
+    # Subqueries and other notations would be left unchanged.
+    assert windows == len(re.findall(r"\[[^\]]*\d[smhdwy]", text)), "a window has an unsupported notation"
     return text
 
 
 def write_faster(directory, scale):
-    """Paths of the rule files, `scale` times as fast, in `directory`."""
+    """Writes the rule files to `directory`, `scale` times as fast, and returns their paths."""
     directory.mkdir()
     for path in RULES:
         (directory / path.name).write_text(faster(path.read_text(), scale))

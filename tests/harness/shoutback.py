@@ -1,4 +1,4 @@
-"""The service as its callers and operators see it, and the emulators of `shoutback dev`."""
+"""Runs the service, and the emulators of `shoutback dev`."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from .process import Process, answers, ask
+from .process import Process, responds_ok, http_request
 
 
 def binary():
@@ -16,7 +16,7 @@ def binary():
         raise SystemExit("SHOUTBACK_BIN must name the binary; scripts/test builds it and sets this") from None
 
 
-# Over what a test says: ports of its own choice, everybody may call, and a stop at once.
+# Defaults under a test's variables: free ports, no authentication, immediate shutdown.
 DEFAULTS = {
     "HTTP_ADDR": "127.0.0.1:0",
     "ADMIN_ADDR": "127.0.0.1:0",
@@ -27,8 +27,8 @@ DEFAULTS = {
 
 
 class Shoutback(Process):
-    """One instance, ready when it is made. `variables` are its environment, over DEFAULTS; `through` is a command that becomes
-    it, such as `env` with options."""
+    """An instance; the constructor returns when it is ready. `variables` override DEFAULTS; `through` is a command that executes it,
+    such as `env` with options."""
 
     def __init__(self, log, through=(), **variables):
         self.run([*through, binary(), "serve"], log, DEFAULTS | variables)
@@ -39,10 +39,10 @@ class Shoutback(Process):
             started = self.until("it listens", self._started)
             self.address, self.admin = started["shoutback.http_addr"], started["shoutback.admin_addr"]
             self.port = int(self.address.rpartition(":")[2])
-            self.until("it is ready" if ready else "it lives", self.is_ready if ready else self.is_live)
+            self.until("it is ready" if ready else "it is live", self.is_ready if ready else self.is_live)
 
     def _started(self):
-        for line in self.printed().splitlines(keepends=True):
+        for line in self.output().splitlines(keepends=True):
             if '"message":"listening"' in line and line.endswith("\n"):
                 return json.loads(line)
         return None
@@ -52,14 +52,14 @@ class Shoutback(Process):
         return f"http://{self.address}/v1"
 
     def is_ready(self):
-        return answers(f"http://{self.admin}/readyz")
+        return responds_ok(f"http://{self.admin}/readyz")
 
     def is_live(self):
-        return answers(f"http://{self.admin}/livez")
+        return responds_ok(f"http://{self.admin}/livez")
 
     def metric(self, name, **labels):
-        """The sum of the series called `name` that have these labels. There is one: a test of nothing would always hold."""
-        status, text = ask("GET", f"http://{self.admin}/metrics")
+        """Returns the sum of the series `name` with these labels. Fails if there is none, so that a typo cannot pass a test."""
+        status, text = http_request("GET", f"http://{self.admin}/metrics")
         assert status == 200, text
         return metric(text, name, **labels)
 
@@ -67,7 +67,7 @@ class Shoutback(Process):
         return self.metric("http_server_active_requests")
 
     def status(self, field):
-        """A field of /proc/PID/status in KiB, such as VmRSS or VmHWM."""
+        """Returns a field of /proc/PID/status in KiB, such as VmRSS or VmHWM."""
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(rf"^{field}:\s+(\d+) kB$", text, re.M).group(1))
 
@@ -75,7 +75,7 @@ class Shoutback(Process):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def holds_connection_from(self, port):
-        """Whether the process has a connection from this port of this machine, not only the kernel after it."""
+        """Returns whether the process, not only the kernel, has a connection from this local port."""
         wanted = [f"0100007F:{self.port:04X}", f"0100007F:{port:04X}"]
         for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
@@ -86,7 +86,7 @@ class Shoutback(Process):
 
 
 def metric(text, name, **labels):
-    """`Shoutback.metric`, of a text that was scraped already."""
+    """Does the same as `Shoutback.metric` for a scraped text."""
     wanted = [f'{label}="{value}"' for label, value in labels.items()]
     values = []
     for line in text.splitlines():
@@ -98,27 +98,27 @@ def metric(text, name, **labels):
 
 
 class Emulators(Process):
-    """SHOUTCLOUD and Cognito, in a process of their own: `shoutback dev`, whose service is at `public`. `variables` are that
-    service's. `through` and `program`: a command that becomes it, and another binary than the one under test."""
+    """`shoutback dev`: emulators of SHOUTCLOUD and Cognito, with a service at `public`. `variables` are that service's environment.
+    `through` is a command that executes it; `program` replaces the binary under test."""
 
     def __init__(self, log, through=(), program=None, **variables):
         command = [*through, program or binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
         super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"} | variables)
-        # The last of the lines to paste has everything that is needed to get a token.
+        # The last example has everything that a token request needs.
         with self.starting():
             pasted = self.until(
                 "it prints its lines",
-                lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.printed()),
+                lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.output()),
             )
         self.client_id, self.secret, self.cognito = pasted.groups()
         self.service, self.shoutcloud, issuer = re.search(
-            r"runs at (\S+) with emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.printed()
+            r"runs at (\S+) with emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.output()
         ).groups()
         self.pool_id = issuer.rpartition("/")[2]
-        self.public = re.search(r"Shoutback runs at (http://[\d.:]+) ", self.printed()).group(1)
+        self.public = re.search(r"Shoutback runs at (http://[\d.:]+) ", self.output()).group(1)
 
     def authentication(self):
-        """The variables with which the service accepts this Cognito's tokens."""
+        """Returns the variables with which the service accepts this Cognito's tokens."""
         return {
             "AUTH_MODE": "cognito",
             "COGNITO_USER_POOL_IDS": self.pool_id,
@@ -127,29 +127,29 @@ class Emulators(Process):
         }
 
     def token(self):
-        """A fresh access token."""
+        """Returns a new access token."""
         credentials = base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
         headers = {
             "authorization": f"Basic {credentials}",
             "content-type": "application/x-www-form-urlencoded",
         }
-        status, text = ask("POST", f"{self.cognito}/oauth2/token", b"grant_type=client_credentials", headers)
+        status, text = http_request("POST", f"{self.cognito}/oauth2/token", b"grant_type=client_credentials", headers)
         assert status == 200, text
         return json.loads(text)["access_token"]
 
     def rotate(self):
-        """Signs with a new key from now on; the old one stays published."""
-        status, text = ask("POST", f"{self.cognito}/_emulator/rotate")
+        """Rotates the signing key; the old one stays published."""
+        status, text = http_request("POST", f"{self.cognito}/_emulator/rotate")
         assert status == 200, text
 
     def behave(self, delay="0s", failure_rate=0.0):
-        """How SHOUTCLOUD does from now on."""
+        """Sets the behaviour of SHOUTCLOUD."""
         url = f"http://{self.shoutcloud}/_emulator/behaviour"
-        status, text = ask("PUT", url, {"delay": delay, "failure_rate": failure_rate})
+        status, text = http_request("PUT", url, {"delay": delay, "failure_rate": failure_rate})
         assert status == 200, text
 
     def calls(self):
-        """Requests that have arrived at SHOUTCLOUD so far."""
-        status, text = ask("GET", f"http://{self.shoutcloud}/_emulator/behaviour")
+        """Returns the number of requests that have arrived at SHOUTCLOUD."""
+        status, text = http_request("GET", f"http://{self.shoutcloud}/_emulator/behaviour")
         assert status == 200, text
         return json.loads(text)["calls"]

@@ -1,4 +1,4 @@
-"""Terraform with a stand-in for hashicorp/aws, which is built from `tests/platform/terraform/provider` and serves the provider's schema.
+"""Runs Terraform with a fake of hashicorp/aws, which is built from `tests/platform/terraform/provider` and serves the provider's schema.
 
 With SHOUTBACK_TERRAFORM_PROVIDER=real Terraform downloads the provider instead.
 """
@@ -15,20 +15,20 @@ from pathlib import Path
 from .process import ENVIRONMENT
 
 SOURCES = Path(__file__).resolve().parents[1] / "platform/terraform/provider"
-# Of hashicorp/aws: the one whose schema is recorded, which is the one that terraform/ pins.
+# The version of hashicorp/aws that terraform/ pins and whose schema is recorded.
 VERSION = "6.19.0"
 ADDRESS = "registry.terraform.io/hashicorp/aws"
 
 
 class BuildError(Exception):
-    """Says why there is no stand-in, and what to do about it."""
+    """The fake provider could not be built; the text has the remedy."""
 
 
 def is_real():
     """Returns whether Terraform downloads the real provider."""
     chosen = os.environ.get("SHOUTBACK_TERRAFORM_PROVIDER", "")
     if chosen not in ("", "real"):
-        raise ValueError(f"SHOUTBACK_TERRAFORM_PROVIDER is {chosen!r}: set it to \"real\" to download hashicorp/aws, or unset it for the stand-in")
+        raise ValueError(f"SHOUTBACK_TERRAFORM_PROVIDER is {chosen!r}: set it to \"real\" to download hashicorp/aws, or unset it for the fake")
     return chosen == "real"
 
 
@@ -49,7 +49,7 @@ def environment():
 
 
 def stand_in():
-    """Builds the stand-in unless it has been built, and returns the directory with its mirror and its `terraformrc`."""
+    """Builds the fake unless it exists, and returns the directory with its mirror and its `terraformrc`."""
     tools = _cache() / "tools"
     directory = tools / f"terraform-provider-{_fingerprint()}"
     if not directory.is_dir():

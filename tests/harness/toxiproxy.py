@@ -1,4 +1,4 @@
-"""Toxiproxy: TCP proxies whose connections can be made to fare as on a bad network."""
+"""Runs Toxiproxy: TCP proxies that inject network faults."""
 
 import contextlib
 import itertools
@@ -7,13 +7,13 @@ import random
 import socket
 from pathlib import Path
 
-from .process import Process, answers, ask
+from .process import Process, responds_ok, http_request
 
 
 def free_port():
-    """A port that no connection gets as its own: while a proxy is down, its port is anybody's."""
+    """Returns a port outside the ephemeral range: while a proxy is down, another connection could get an ephemeral one."""
     lowest, highest = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    # Below the range, or above it where a machine is tuned to use nearly all of them.
+    # Below the range, or above it where the range starts low.
     ports = range(10_000, lowest) or range(highest + 1, 65_536) or range(10_000, 65_536)
     while True:
         with socket.socket() as listener, contextlib.suppress(OSError):
@@ -24,20 +24,20 @@ def free_port():
 class Toxiproxy(Process):
     def __init__(self, log):
         port = free_port()
-        # The seed decides which connections a toxic of a toxicity below 1 befalls.
+        # The seed decides which connections a toxic with a toxicity below 1 affects.
         super().__init__(["toxiproxy-server", "-host", "127.0.0.1", "-port", port, "-seed", 1], log)
         self.api = f"http://127.0.0.1:{port}"
         self.names = (f"proxy-{number}" for number in itertools.count())
         with self.starting():
-            self.until("its API answers", lambda: answers(f"{self.api}/version"))
+            self.until("its API answers", lambda: responds_ok(f"{self.api}/version"))
 
     def call(self, method, path, body=None):
-        status, text = ask(method, f"{self.api}{path}", body)
+        status, text = http_request(method, f"{self.api}{path}", body)
         assert 200 <= status < 300, f"{method} {path}: {status} {text}"
         return json.loads(text) if text else None
 
     def proxy(self, upstream):
-        """A new proxy on a port of its own, in front of `upstream`."""
+        """Creates a proxy in front of `upstream`."""
         name = next(self.names)
         address = f"127.0.0.1:{free_port()}"
         self.call("POST", "/proxies", {"name": name, "listen": address, "upstream": upstream})
@@ -50,7 +50,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def toxic(self, type, stream="downstream", toxicity=1.0, **attributes):
-        """While this lasts, connections through the proxy suffer; `stream` is upstream (what the client sends) or downstream."""
+        """Adds a toxic for the time of the `with` block. `stream` is upstream (from the client) or downstream."""
         toxic = Toxic(self, type, stream, toxicity, attributes)
         toxic.add()
         try:
@@ -60,7 +60,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def down(self):
-        """While this lasts, connections are refused; those that were open are closed."""
+        """Refuses connections, and closes open ones, for the time of the `with` block."""
         self.enable(False)
         try:
             yield
@@ -74,8 +74,8 @@ class Proxy:
     def enable(self, enabled):
         self.toxiproxy.call("POST", self.path, {"enabled": enabled})
 
-    def lead(self, upstream):
-        """Leads to another one from now on; connections that were open are closed."""
+    def set_upstream(self, upstream):
+        """Sets another upstream; open connections are closed."""
         self.toxiproxy.call("POST", self.path, {"upstream": upstream, "enabled": True})
 
 
@@ -83,14 +83,14 @@ class Toxic:
     def __init__(self, proxy, type, stream, toxicity, attributes):
         self.call, self.path = proxy.toxiproxy.call, f"{proxy.path}/toxics"
         self.name, self.toxicity = f"{type}-{stream}", toxicity
-        self.described = {"name": self.name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
+        self.attributes = {"name": self.name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
 
     def add(self):
-        self.call("POST", self.path, self.described)
+        self.call("POST", self.path, self.attributes)
 
-    def redraw(self):
-        """Decides anew which of the open connections it befalls."""
-        self.call("POST", f"{self.path}/{self.name}", self.described)
+    def resample(self):
+        """Draws again which open connections the toxic affects."""
+        self.call("POST", f"{self.path}/{self.name}", self.attributes)
 
     def remove(self):
         self.call("DELETE", f"{self.path}/{self.name}")

@@ -1,4 +1,4 @@
-"""What Helm makes of the chart. Each combination is rendered once."""
+"""Renders the chart with Helm. Each combination is rendered once."""
 
 import functools
 import json
@@ -25,7 +25,7 @@ ENVIRONMENTS = {
 
 @dataclass(frozen=True)
 class Rendering:
-    """`files` are values files; `more`, as JSON, is what a test adds to them."""
+    """A rendering of the chart with the values `files` and a test's values `more`, as JSON."""
 
     files: tuple
     more: str = "{}"
@@ -34,7 +34,7 @@ class Rendering:
     namespace: str = "shoutback"
 
     def but(self, more=None, **other):
-        """The same, with more values, or of another chart, release or namespace."""
+        """Returns the same rendering with more values, or of another chart, release or namespace."""
         return replace(self, more=json.dumps(merged(json.loads(self.more), more or {})), **other)
 
     @functools.cached_property
@@ -68,7 +68,7 @@ class Rendering:
 
     @property
     def pod(self):
-        """The replicas' template."""
+        """Returns the pod template of the Deployment."""
         return self.deployment["spec"]["template"]
 
     @property
@@ -81,7 +81,7 @@ class Rendering:
         return self.of_kind("Pod")
 
     def pods(self):
-        """Every pod there will be: labels and spec."""
+        """Yields labels and spec of every pod that the objects create."""
         return [self.pod, *self.test_pods]
 
     def containers(self):
@@ -96,7 +96,7 @@ class Rendering:
         return service
 
     def variables(self):
-        """The environment of the service's process, on a node that is called node-1."""
+        """Returns the environment of the service's process, on a node with the name node-1."""
         fields = {"metadata.name": "shoutback-0", "metadata.namespace": self.namespace, "spec.nodeName": "node-1"}
         variables = {}
         for source in self.container["envFrom"]:
@@ -111,7 +111,7 @@ class Rendering:
 
 
 def expanded(value, variables):
-    """As Kubernetes does: $(NAME) is the variable, if it was defined before; two dollars are one."""
+    """Expands $(NAME) as Kubernetes does: only variables that were defined before; $$ is an escaped $."""
     read, position = "", 0
     while position < len(value):
         if value.startswith("$$", position):
@@ -151,7 +151,7 @@ def resolved(schema):
 
 
 def leaves(schema=SCHEMA, path=()):
-    """Every value that can be set by itself, with its schema: scalars, lists, and maps of any names."""
+    """Yields every leaf of the values with its schema: scalars, lists, and maps with arbitrary keys."""
     schema = resolved(schema)
     if "properties" not in schema:
         yield path, schema
@@ -169,7 +169,7 @@ def nested(path, value):
 
 
 def at(values, path):
-    """What stands there, or None."""
+    """Returns the value at the path, or None."""
     for name in path:
         if not isinstance(values, dict) or name not in values:
             return None
@@ -178,7 +178,7 @@ def at(values, path):
 
 
 def merged(*parts):
-    """As Helm does: maps are merged, all else is replaced."""
+    """Merges as Helm does: maps are merged, everything else is replaced."""
     result = {}
     for part in parts:
         for name, value in part.items():
@@ -188,10 +188,10 @@ def merged(*parts):
 
 
 def matches(selector, labels):
-    """A selector without labels matches everything."""
+    """Returns whether a selector matches. Without labels it matches everything."""
     assert not selector.get("matchExpressions")
     return (selector.get("matchLabels") or {}).items() <= labels.items()
 
 
-# Without what is long, which takes half of the time.
+# Without the large objects, which take half of the time.
 SHORT = EVERYTHING.but({"dashboards": {"enabled": False}, "prometheusRule": {"enabled": False}})

@@ -1,4 +1,4 @@
-"""What the chart renders, and what becomes of it in a control plane."""
+"""Renderings of the chart, and their state in a control plane."""
 
 import re
 import subprocess
@@ -17,14 +17,14 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 def values_of(environment):
-    """As it is deployed; what is left to be filled in is filled in for tests."""
+    """Returns the flags with the values of a deployment; placeholders have test values."""
     return [f"--values={path}" for path in (f"gitops/{environment}/shoutback/values.yaml", "tests/platform/filled-values.yaml")]
 
 
-# By name, in which environment's cluster it is tried, and the flags that make it.
+# By name: the environment of the cluster, and Helm's flags.
 RENDERINGS = {environment: (environment, values_of(environment)) for environment in ("staging", "production")}
 RENDERINGS |= {
-    # The larger quota is production's.
+    # Production has the larger quota.
     path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}"])
     for path in sorted(CHART.glob("ci/*-values.yaml"))
 }
@@ -60,7 +60,7 @@ def deployment(cluster, name=RELEASE):
 
 
 def rolled_out(cluster, name=RELEASE, least=1, counted="availableReplicas"):
-    """The deployment, once all of its replicas are of the newest template and counted, and it has at least so many."""
+    """Waits until all replicas have the newest template, at least `least` of them. Returns the deployment."""
 
     def complete():
         found = deployment(cluster, name)
@@ -73,7 +73,7 @@ def rolled_out(cluster, name=RELEASE, least=1, counted="availableReplicas"):
 
 
 def selector(found):
-    """A label selector as the API's lists take it."""
+    """Returns a label selector as a query parameter."""
     assert not found.get("matchExpressions"), found
     return ",".join(f"{label}={value}" for label, value in sorted(found["matchLabels"].items()))
 
@@ -90,8 +90,8 @@ def ready(pod):
     return "Ready" in conditions(pod) and "deletionTimestamp" not in pod["metadata"]
 
 
-def none_left(cluster):
-    """Waits until no pod is left in the namespace, nor in its quota's account."""
+def wait_until_empty(cluster):
+    """Waits until the namespace has no pods and its quota counts none."""
 
     def gone():
         [quota] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
@@ -101,14 +101,14 @@ def none_left(cluster):
 
 
 def refusals(cluster, deployment):
-    """Messages of events that say that a pod of it could not be made."""
+    """Returns the messages of events about pods that could not be created."""
     events = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/events", fieldSelector="reason=FailedCreate")["items"]
     owner = re.compile(re.escape(deployment) + "-[a-z0-9]+")
     return [event["message"] for event in events if owner.fullmatch(event["involvedObject"]["name"])]
 
 
-def provide(cluster, things):
-    """What pods refer to and only the cluster's owner makes."""
+def create_prerequisites(cluster, things):
+    """Creates objects that pods refer to and that only the cluster's operator creates."""
     for thing in things:
         name = thing["spec"]["template"]["spec"].get("priorityClassName") if thing["kind"] == "Deployment" else None
         if name:
@@ -116,16 +116,16 @@ def provide(cluster, things):
             cluster.apply([priority])
 
 
-def bring(cluster, things, subject=DEPLOYER):
-    """Applies them as the deployer does; a warning is a failure."""
-    provide(cluster, things)
+def apply_as_deployer(cluster, things, subject=DEPLOYER):
+    """Applies objects as the deployer does; a warning is a failure."""
+    create_prerequisites(cluster, things)
     applied = cluster.apply(things, "--warnings-as-errors", subject=subject)
     assert not applied.stderr
     assert len(applied.stdout.splitlines()) == len(things), applied.stdout
 
 
-def take_out(cluster, things, subject=DEPLOYER):
-    """Removes them, and waits until their pods are gone."""
+def delete(cluster, things, subject=DEPLOYER):
+    """Deletes objects and waits until their pods are gone."""
     removed = cluster.kubectl("delete", "--wait=false", "--filename=-", subject=subject, stdin=documents(things))
     assert len(removed.stdout.splitlines()) == len(things), removed.stdout
-    none_left(cluster)
+    wait_until_empty(cluster)

@@ -1,4 +1,4 @@
-"""One control plane an environment, for all tests of a process, with the environment's manifests applied."""
+"""Fixtures: one control plane per environment and process, with the environment's manifests applied."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import yaml
 from harness.kubernetes import ControlPlane, Node
 
 ENVIRONMENTS = ["staging", "production"]
-# Of the operator's, those that the chart has: the others are large, and each is a while until it is served.
+# Only those kinds of the operator that the chart has: the others are large and take time until they are served.
 CRDS = [
     Path(os.environ["CRDS"]) / name
     for name in (
@@ -23,19 +23,19 @@ CRDS = [
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )
 ]
-# Three zones, two nodes each. Those of one have much more room, so that all pods go there that do not ask to be spread.
+# Three zones with two nodes each. One zone has far more capacity, so that pods without constraints are scheduled there.
 SIZES = {"a": ("64", "256Gi"), "b": ("4", "8Gi"), "c": ("4", "8Gi")}
 NODES = {f"node-{zone}{number}": Node(f"zone-{zone}", *size) for zone, size in SIZES.items() for number in (1, 2)}
 
 
 def manifests(environment):
-    """What kustomize makes of the environment's folder."""
+    """Returns the environment's manifests, as kustomize builds them."""
     rendered = subprocess.run(["kubectl", "kustomize", f"gitops/{environment}/cluster"], check=True, capture_output=True, text=True)
     return list(yaml.safe_load_all(rendered.stdout))
 
 
 class Clusters(dict):
-    """By environment; each is started when it is asked for first."""
+    """The control planes by environment; each is started at its first use."""
 
     def __init__(self, directory):
         super().__init__()

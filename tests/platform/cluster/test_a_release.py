@@ -10,7 +10,7 @@ from chart import (
     RELEASE,
     deployment,
     names,
-    none_left,
+    wait_until_empty,
     pods,
     ready,
     refusals,
@@ -19,7 +19,7 @@ from chart import (
     values_of,
 )
 from conftest import NODES
-from rights import TEAMS
+from permissions import TEAMS
 
 from harness.process import Process
 
@@ -267,14 +267,14 @@ def test_a_drain_waits_for_the_budget_and_ends(release, tmp_path):
 
     def drain():
         with Process(command, tmp_path / "drain.log", release.cluster.variables) as process:
-            process.until("it is refused", lambda: "violate the pod's disruption budget" in process.printed())
+            process.until("it is refused", lambda: "violate the pod's disruption budget" in process.output())
             standing = [pod["metadata"]["name"] for pod in release.pods if ready(pod)]
             assert len(standing) == budget["desiredHealthy"]
             # Nor does sre get past it.
             eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": standing[0], "namespace": NAMESPACE}}
             assert release.api.call("POST", f"{PODS}/{standing[0]}/eviction", eviction, TEAMS["sre"]).status == 429
             cordon(release, set(NODES) - set(drained), unschedulable=False)
-            assert process.child.wait(timeout=120) == 0, process.printed()
+            assert process.child.wait(timeout=120) == 0, process.output()
 
     cordon(release, NODES)
     try:
@@ -305,7 +305,7 @@ def test_sre_restarts_undoes_scales_and_deletes(release):
 
 def test_a_removed_release_leaves_nothing(release):
     release.helm("uninstall")
-    none_left(release.cluster)
+    wait_until_empty(release.cluster)
     kinds = "all,configmaps,ingresses,networkpolicies,poddisruptionbudgets,servicemonitors,prometheusrules"
     left = release.cluster.kubectl("get", kinds, NAMESPACED, "--output=name").stdout
     assert left.split() == ["configmap/kube-root-ca.crt"]

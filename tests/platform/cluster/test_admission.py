@@ -10,13 +10,13 @@ from chart import (
     NAMESPACE,
     PODS,
     RENDERINGS,
-    bring,
+    apply_as_deployer,
     pods,
     refusals,
     render,
     rolled_out,
     selector,
-    take_out,
+    delete,
     values_of,
 )
 
@@ -45,16 +45,16 @@ def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
     name = rendering.deployment["metadata"]["name"]
     least = [autoscaler["spec"]["minReplicas"] for autoscaler in rendering.of_kind("HorizontalPodAutoscaler")]
     replicas, = least or [rendering.deployment["spec"].get("replicas")]
-    bring(chosen, rendering.objects)
+    apply_as_deployer(chosen, rendering.objects)
     try:
         # Not available, which takes them longer.
         found = rolled_out(chosen, name, *least, counted="readyReplicas")
         assert found["spec"]["replicas"] == replicas
         assert len(pods(chosen, selector(found["spec"]["selector"]))) == replicas
         assert not refusals(chosen, name)
-        bring(chosen, touched(rendering.objects))
+        apply_as_deployer(chosen, touched(rendering.objects))
     finally:
-        take_out(chosen, rendering.objects)
+        delete(chosen, rendering.objects)
 
 
 def test_what_helm_test_runs_is_let_in(clusters):
@@ -143,12 +143,12 @@ def quota(cluster, side):
 
 def charged(cluster, things, pods):
     """What the quota is charged of one of so many equal pods, with what the namespace adds to them."""
-    bring(cluster, things, subject=None)
+    apply_as_deployer(cluster, things, subject=None)
     try:
         cluster.controllers.until("the pods are charged", lambda: quota(cluster, "used")["pods"] == pods)
         used = quota(cluster, "used")
     finally:
-        take_out(cluster, things, subject=None)
+        delete(cluster, things, subject=None)
     return {resource: amount / pods for resource, amount in used.items() if resource.startswith(("pods", "requests.", "limits."))}
 
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from chart import DEPLOYER, NAMESPACE, RENDERINGS, none_left, provide, render
-from rights import ELSEWHERE, EVERYWHERE, RBAC, ROLES, WRITE, accesses
+from chart import DEPLOYER, NAMESPACE, RENDERINGS, wait_until_empty, create_prerequisites, render
+from permissions import ELSEWHERE, EVERYWHERE, RBAC, ROLES, WRITE, accesses
 
 from harness.kubernetes import Subject, documents
 
@@ -58,14 +58,14 @@ def asked(cluster, *command, things):
 def test_each_right_is_used_and_no_other_is_needed(clusters, everything, allowed):
     """By either way that Argo CD has to apply things, when they are new and when they are not, and by removal."""
     cluster, used = clusters["production"], set()
-    provide(cluster, everything)
+    create_prerequisites(cluster, everything)
     for command in (["apply", "--server-side"], ["apply"]):
         used |= asked(cluster, *command, things=everything)
         for thing in everything:
             thing["metadata"].setdefault("annotations", {})["test"] = command[-1]
         used |= asked(cluster, *command, things=everything)
         used |= asked(cluster, "delete", "--wait=false", things=everything)
-        none_left(cluster)
+        wait_until_empty(cluster)
     assert used == allowed
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from chart import CHART, NAMESPACE, deployment, names, none_left, values_of
+from chart import CHART, NAMESPACE, deployment, names, wait_until_empty, values_of
 
 NAME = "shoutback-handover"
 REPLICAS = 2
@@ -16,7 +16,7 @@ def cluster(clusters):
     helm(cluster, "install")
     yield cluster
     cluster.run("helm", "uninstall", NAME, f"--namespace={NAMESPACE}")
-    none_left(cluster)
+    wait_until_empty(cluster)
 
 
 def helm(cluster, command, *flags):

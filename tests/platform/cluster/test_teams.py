@@ -1,7 +1,7 @@
 """The teams' rights, asked of a real API server, and tried where it matters."""
 
 import pytest
-from rights import ROWS, TEAMS, environments, table
+from permissions import ROWS, TEAMS, environments, table
 
 from harness.kubernetes import service_account
 
@@ -43,7 +43,7 @@ def test_auditors_read_all_kinds_but_secrets_and_change_none(cluster):
         seen.add(f"{group}:{resource}")
         for namespace in ("", "shoutback", "kube-system") if namespaced else ("",):
             for verb in ANY.union(verbs):
-                allowed = api.may(auditors, verb, resource, namespace, group=group)
+                allowed = api.is_allowed(auditors, verb, resource, namespace, group=group)
                 where = f"{verb} {resource}.{group} in {namespace or 'all'}"
                 if resource in OF_EVERYBODY and verb == "create":
                     continue

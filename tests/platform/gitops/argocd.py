@@ -1,7 +1,6 @@
-"""What Argo CD makes of gitops/: applications, and what each of them renders to.
+"""A fake of Argo CD's ApplicationSet controller and repository server: the applications of gitops/, and their renderings.
 
-Stands for its ApplicationSet controller and its repository server: Go templates are executed by Helm, whose functions are the same,
-sources are rendered by helm and kubectl from a checkout of the revision that they name.
+Helm executes the Go templates, because it has the same functions. helm and kubectl render the sources from a checkout of their revision.
 """
 
 import json
@@ -18,7 +17,7 @@ from harness.git import git
 from harness.process import ENVIRONMENT
 
 REPOSITORY = "https://github.com/example/shoutback.git"
-# Values for tests, by placeholder.
+# Test values by placeholder.
 FILLED = {
     "REPLACE_WITH_ACCOUNT_ID": "123456789012",
     "REPLACE_WITH_API_HOST": "api.example.com",
@@ -50,13 +49,13 @@ def parsed(text):
 
 
 def executed(template, **data):
-    """A Go template with sprig's functions, executed on `data`; what is missing is an error."""
+    """Executes a Go template with sprig's functions on `data`. Missing keys are errors."""
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder)
         (chart / "Chart.yaml").write_text("{apiVersion: v2, name: template, version: 0.0.0}")
         (chart / "values.yaml").write_text(json.dumps(data))
         (chart / "templates").mkdir()
-        # The text within an object, so that it may be any.
+        # In an object, so that the text may be arbitrary.
         (chart / "templates/text.yaml").write_text('{{ define "text" }}' + template + '{{ end }}{{ dict "text" (include "text" .Values) | toJson }}')
         [rendered] = parsed(run("helm", "template", chart, "--skip-schema-validation"))
         text = rendered["text"]
@@ -65,7 +64,7 @@ def executed(template, **data):
 
 
 def deep(thing, change):
-    """The same, with each text in it changed."""
+    """Applies a function to every string of the data."""
     if isinstance(thing, dict):
         return {name: deep(part, change) for name, part in thing.items()}
     if isinstance(thing, list):
@@ -83,7 +82,7 @@ def scalars(thing):
 class Application:
     manifest: dict
     objects: list = field(default_factory=list)
-    # Whether all of its sources could be rendered.
+    # Whether all sources could be rendered.
     rendered: bool = True
 
     @property
@@ -112,20 +111,20 @@ class Application:
 
 
 class Installation:
-    """An environment's Argo CD, told of the repository `source`, in which `release` has deployed."""
+    """An environment's Argo CD with the repository `source`, in which `release` has deployed."""
 
     def __init__(self, source, environment):
         self.source, self.environment = source, environment
         self.checkouts, self.read = {}, set()
-        # More than the set gives the root.
+        # The set does not give these to the root.
         self.parameters = []
         self.folder = tempfile.mkdtemp(prefix=f"argocd-{environment}-", dir=source.directory)
-        # As an installation begins: the settings of main.
+        # A new installation has the settings of main.
         self.settings = self.helm("main", "gitops/argocd", "argocd-settings", "argocd", [f"gitops/{environment}/argocd/values.yaml"], [])
         [self.set] = [thing for thing in self.settings if thing["kind"] == "ApplicationSet"]
 
     def applications(self):
-        """All of them by name, the root first."""
+        """Returns all applications by name, the root first."""
         [root] = self.generated()
         root.sources[0]["helm"]["parameters"] += self.parameters
         self.render(root)
@@ -138,7 +137,7 @@ class Installation:
         return found
 
     def generated(self):
-        """What the ApplicationSet makes of the files that its generator finds."""
+        """Returns the applications that the ApplicationSet generates from files."""
         [generator] = self.set["spec"]["generators"]
         git_ = generator["git"]
         assert git_["repoURL"] == REPOSITORY and self.set["spec"]["goTemplate"]
@@ -187,7 +186,7 @@ class Installation:
         return parsed(run("helm", "template", release, folder, f"--namespace={namespace}", "--include-crds", "--kube-version=1.36.0", *files, *given))
 
     def checkout(self, revision):
-        """A folder with that revision of the repository, its placeholders filled in for tests."""
+        """Returns a folder with that revision of the repository and test values for its placeholders."""
         if revision not in self.checkouts:
             folder = Path(self.folder, revision)
             git(self.source.directory, "clone", "--quiet", self.source.bare, folder)

@@ -1,4 +1,4 @@
-"""A repository with two releases: production has the first of them, staging the second."""
+"""Fixtures: a repository with two releases, the first in production, the second in staging."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,13 @@ class Build:
 
 @dataclass
 class Released:
-    """What the branch `deploy` says, and the repository."""
+    """The repository and its branch `deploy`."""
 
     source: Source
     builds: dict
     installations: dict
     applications: dict
-    # The values files that it took.
+    # The values files of that release.
     read: set
 
     @property
@@ -41,7 +41,7 @@ def released(tmp_path_factory):
         for environment in environments:
             builds[environment] = Build(commit, f"sha256:{number:064x}")
             source.run(commit).prints("deploy", environment, commit, builds[environment].digest)
-    # Unreleased: nothing of it may be anywhere.
+    # Unreleased: must not occur in any rendering.
     source.merge("Break everything", {"gitops/applications/values.yaml": lambda text: "unreleased: true\n"})
     installations = {environment: Installation(source, environment) for environment in ENVIRONMENTS}
     applications = {environment: found.applications() for environment, found in installations.items()}
@@ -51,7 +51,7 @@ def released(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def switched(released):
-    """`switched(name)`: production's applications with that switch of gitops/applications turned on."""
+    """`switched(name)` returns production's applications with that switch of gitops/applications on."""
 
     def switched(name):
         installation = released.installations["production"]
@@ -76,5 +76,5 @@ def applications(released, environment):
 
 @pytest.fixture(scope="session")
 def page():
-    """`page(path)`: a file's text."""
+    """`page(path)` returns a file's text."""
     return lambda path: (ROOT / path).read_text()

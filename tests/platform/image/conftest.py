@@ -1,4 +1,4 @@
-"""Fixtures: the image, built by scripts/image of the Dockerfile as it is, its files, its description, and the service in it."""
+"""Fixtures: the image, built by scripts/image from the real Dockerfile, its files, its configuration, and the service in it."""
 
 import json
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):
-    """`build(tool)`: the name that scripts/image prints. The crates are this machine's, so that a build needs no network."""
+    """`build(tool)` returns the name that scripts/image prints. Builds use this machine's crates, so they need no network."""
     home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
     offline = tmp_path_factory.mktemp("cargo") / "config.toml"
     offline.write_text("[net]\noffline = true\n")
@@ -30,7 +30,7 @@ def build(tmp_path_factory):
         return built.stdout.splitlines()[-1]
 
     yield build
-    # Each commit leaves an image and 50 MB of layers.
+    # Each commit would leave an image and 50 MB of layers.
     forget = ["podman", "image", "prune", "--force", "--filter=until=72h"]
     run(*forget, "--all", "--filter=label=org.opencontainers.image.title=shoutback")
     run(*forget)
@@ -48,7 +48,7 @@ def description(image):
 
 @pytest.fixture(scope="session")
 def files(image):
-    """The image's root, as a folder of this machine."""
+    """Yields a folder with the image's root file system."""
     working = run("buildah", "from", "--pull=never", image).stdout.strip()
     try:
         yield Path(run("buildah", "mount", working).stdout.strip())
@@ -64,7 +64,7 @@ def emulators(tmp_path_factory):
 
 @pytest.fixture
 def shoutcloud(emulators):
-    """SHOUTCLOUD, doing well until the test says otherwise."""
+    """Yields the emulators, with SHOUTCLOUD healthy."""
     emulators.behave()
     yield emulators
     emulators.behave()
@@ -72,7 +72,7 @@ def shoutcloud(emulators):
 
 @pytest.fixture
 def start(image, shoutcloud, tmp_path):
-    """`start(*options, ready=True, **variables)`: the service in a container, whose SHOUTCLOUD is the emulator."""
+    """`start(*options, ready=True, **variables)` starts the service in a container with the emulated SHOUTCLOUD."""
     running = []
 
     def start(*options, ready=True, **variables):

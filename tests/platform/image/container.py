@@ -1,4 +1,4 @@
-"""Containers of the image, run by podman as locked down as a pod is."""
+"""Runs containers of the image by podman, with the restrictions of a pod."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import tempfile
 from harness.process import ENVIRONMENT
 from harness.shoutback import DEFAULTS, Shoutback
 
-# Theirs, and a home where they may leave what they like.
+# The tools' variables, and a temporary home.
 VARIABLES = {
     "HOME": tempfile.gettempdir(),
     **{name: os.environ[name] for name in ("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "BUILDAH_ISOLATION")},
@@ -17,7 +17,7 @@ VARIABLES = {
 
 LOCKED_DOWN = [
     "--read-only",
-    # Without it podman lays writable folders over the read-only root, which Kubernetes does not.
+    # Without it podman mounts writable folders over the read-only root, unlike Kubernetes.
     "--read-only-tmpfs=false",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
@@ -27,7 +27,7 @@ LOCKED_DOWN = [
 
 
 def run(*command, succeeds=True):
-    """What buildah or podman made of it."""
+    """Runs buildah or podman. Returns the completed process."""
     done = subprocess.run([str(part) for part in command], env=ENVIRONMENT | VARIABLES, capture_output=True, text=True)
     if succeeds:
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -35,12 +35,12 @@ def run(*command, succeeds=True):
 
 
 class Container(Shoutback):
-    """The service in a container, ready when it is made, unless it need not be. It logs what the container prints."""
+    """The service in a container; the constructor returns when it is ready, unless `ready` is false. Logs the container's output."""
 
     def __init__(self, log, image, options=(), ready=True, **variables):
         self.name = f"shoutback-{secrets.token_hex(4)}"
         given = [f"--env={name}={value}" for name, value in (DEFAULTS | variables).items()]
-        # No timer of systemd's asks for its health: the tests do.
+        # The tests check the health, not a timer of systemd.
         podman = ["podman", "run", f"--name={self.name}", "--pull=never", "--no-healthcheck", "--network=host"]
         self.run([*podman, *LOCKED_DOWN, *options, *given, image], log, VARIABLES, ready)
 
@@ -48,14 +48,14 @@ class Container(Shoutback):
         return json.loads(run("podman", "inspect", self.name).stdout)[0]
 
     def execute(self, *command):
-        """The exit code of a command inside, which is told where the service's admin port is: it is any."""
+        """Runs a command in the container, with the service's admin address, and returns its exit code."""
         return run("podman", "exec", f"--env=ADMIN_ADDR={self.admin}", self.name, *command, succeeds=False).returncode
 
     def signal(self, name):
         run("podman", "kill", f"--signal={name}", self.name)
 
     def ended(self):
-        """The exit code, once there is one."""
+        """Waits for the exit code and returns it."""
         return self.child.wait(timeout=60)
 
     def end(self):

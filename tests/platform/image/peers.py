@@ -1,4 +1,4 @@
-"""A resolver of names and a key server behind TLS, for the container to find."""
+"""A fake DNS resolver and a key server with TLS for the container."""
 
 import http.server
 import random
@@ -12,7 +12,7 @@ A, IN, LOOPBACK = 1, 1, bytes([127, 0, 0, 1])
 
 
 class Peer:
-    """Serves in a thread for as long as its `with` block."""
+    """A server in its own thread during the `with` block."""
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.serve)
@@ -25,10 +25,10 @@ class Peer:
 
 
 class Resolver(Peer):
-    """DNS for one name, which is 127.0.0.1's. On an address of its own, since resolv.conf can name no port."""
+    """A DNS server for one name, which resolves to 127.0.0.1. Has its own address, because resolv.conf supports no ports."""
 
     def __init__(self, name):
-        self.name, self.asked = name, []
+        self.name, self.queries = name, []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.address = ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
         self.socket.bind((self.address, 53))
@@ -49,9 +49,9 @@ class Resolver(Peer):
         question = query[12 : at + 5]
         kind = int.from_bytes(question[-4:-2])
         name = ".".join(labels).lower()
-        self.asked.append(name)
+        self.queries.append(name)
         found = name == self.name and kind == A
-        # A pointer to the question's name, type, class, a lifetime of 0 s, the address.
+        # A pointer to the question's name, type, class, a TTL of 0, the address.
         record = b"\xc0\x0c" + A.to_bytes(2) + IN.to_bytes(2) + bytes(4) + b"\x00\x04" + LOOPBACK if found else b""
         flags = 0x8180 if name == self.name else 0x8183
         header = query[:2] + flags.to_bytes(2) + b"\x00\x01" + int(found).to_bytes(2) + bytes(4)
@@ -62,7 +62,7 @@ class Resolver(Peer):
 
 
 class KeyServer(Peer):
-    """Hands on what `behind` answers, over TLS, as `name`; `authority` is the certificate of who vouches for that."""
+    """Forwards the responses of `behind` over TLS as `name`. `authority` is the issuer's certificate."""
 
     def __init__(self, name, behind, directory):
         self.authority = directory / "authority.pem"
@@ -84,7 +84,7 @@ class KeyServer(Peer):
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        # Each handshake in its connection's thread: who breaks one off holds up nobody.
+        # Each handshake is in its connection's thread, so that an aborted one delays no other.
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.server.handle_error = lambda *_: None
         self.url = f"https://{name}:{self.server.server_port}"
@@ -98,7 +98,7 @@ class KeyServer(Peer):
 
 
 def certificate(name, directory, authority):
-    """`server.pem` and `server.key` for `name`, vouched for by a new `authority`."""
+    """Creates `server.pem` and `server.key` for `name`, issued by a new `authority`."""
 
     def openssl(*arguments):
         subprocess.run(["openssl", *(str(argument) for argument in arguments)], cwd=directory, check=True, capture_output=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from container import run
 from harness.http1 import Http1
-from harness.process import ask
+from harness.process import http_request
 from peers import KeyServer, Resolver
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
 
 def shout(container, data="hello, world!", token=None):
     headers = JSON | ({"authorization": f"Bearer {token}"} if token else {})
-    return ask("POST", container.url, {"data": data}, headers)
+    return http_request("POST", container.url, {"data": data}, headers)
 
 
 def status(pid):
@@ -84,7 +84,7 @@ def test_it_runs_locked_down(start):
 
 def test_its_version_is_its_label(start, image, description):
     container = start()
-    code, text = ask("GET", f"http://{container.admin}/version")
+    code, text = http_request("GET", f"http://{container.admin}/version")
     labels = description["Config"]["Labels"]
     assert code == 200
     version = json.loads(text)
@@ -124,7 +124,7 @@ def test_names_are_found_in_hosts_and_by_dns(start, shoutcloud):
         known = f"http://{NAME}:{port}/V1/SHOUT"
         container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=known)
         assert shout(container)[0] == 200
-        assert set(resolver.asked) == {NAME}
+        assert set(resolver.queries) == {NAME}
         unknown = f"http://unknown.{NAME}:{port}/V1/SHOUT"
         container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=unknown, SHOUTCLOUD_MAX_RETRIES="0")
         assert shout(container)[0] == 503
@@ -145,9 +145,9 @@ def test_keys_come_over_tls_from_whom_the_bundle_vouches_for(start, files, shout
         assert shout(extended, token=shoutcloud.token())[0] == 200
 
         stranger = start(host, ready=False, **variables)
-        stranger.until("a fetch of keys has failed", lambda: '"event.action":"key-refresh"' in stranger.printed())
+        stranger.until("a fetch of keys has failed", lambda: '"event.action":"key-refresh"' in stranger.output())
         assert shout(stranger, token=shoutcloud.token())[0] == 503
-        assert "UnknownIssuer" in stranger.printed()
+        assert "UnknownIssuer" in stranger.output()
 
 
 def test_its_health_check_follows_readiness(start, description):

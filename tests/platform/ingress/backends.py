@@ -1,4 +1,4 @@
-"""What stands in for a replica where a real one would not do."""
+"""Fake replicas."""
 
 import contextlib
 import socketserver
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Backend:
-    """`server` in a thread of its own, for as long as the `with` block lasts."""
+    """Runs `server` in its own thread during the `with` block."""
 
     def __init__(self, server):
         self.server = server
@@ -25,7 +25,7 @@ class Backend:
 
 
 class Recorder(Backend):
-    """Answers 200, and keeps the headers of every request."""
+    """Responds with 200 and stores the headers of every request."""
 
     def __init__(self):
         self.requests = requests = []
@@ -47,7 +47,7 @@ class Recorder(Backend):
 
 
 class Quitter(Backend):
-    """Reads requests, counts them, and closes the connection instead of answering; or holds it until it is told to."""
+    """Counts requests and closes the connection without a response, immediately or when it is released."""
 
     def __init__(self, holds=False):
         self.received, self.may_close = 0, threading.Event()

@@ -1,4 +1,4 @@
-"""Fixtures: the real NGINX behind what stands for a network load balancer, before real replicas with emulators."""
+"""Fixtures: the real NGINX behind a fake network load balancer, in front of real replicas with emulators."""
 
 import contextlib
 import itertools
@@ -15,7 +15,7 @@ from harness.shoutback import Emulators, Shoutback
 from nginx import Nginx
 from relays import Balancer
 
-# What the chart may tell the service and the ingress has to agree with.
+# Variables of the service that the ingress must agree with.
 SHARED = ("MAX_BODY_BYTES", "REQUEST_TIMEOUT", "IDLE_TIMEOUT")
 
 NUMBERS = itertools.count()
@@ -23,13 +23,13 @@ NUMBERS = itertools.count()
 
 @pytest.fixture(scope="session")
 def authority():
-    """Who signs certificates, as cert-manager's issuer does."""
+    """Returns a certificate authority, in place of cert-manager's issuer."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="session")
 def secrets(authority, tmp_path_factory):
-    """What is in the Ingress' Secret: a certificate and its key, in one file as the controller keeps them."""
+    """Returns the Ingress' Secret: certificate and key in one file, as the controller stores them."""
     file = tmp_path_factory.mktemp("secrets") / "shoutback-tls"
     authority.issue_cert(manifests.HOST).private_key_and_cert_chain_pem.write_to_path(file)
     return {"shoutback-tls": file}
@@ -37,7 +37,7 @@ def secrets(authority, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tls(authority):
-    """`tls(*protocols)`: a caller's context, which offers these by ALPN."""
+    """`tls(*protocols)` returns a client's TLS context, which offers these protocols by ALPN."""
 
     def tls(*protocols):
         context = ssl.create_default_context()
@@ -56,14 +56,14 @@ def emulators(tmp_path_factory):
 
 @pytest.fixture
 def shoutcloud(emulators):
-    """SHOUTCLOUD, doing well until the test says otherwise."""
+    """Yields the emulators, with SHOUTCLOUD healthy."""
     emulators.behave()
     yield emulators
     emulators.behave()
 
 
 class Edge:
-    """One Ingress: NGINX, what is before it and how it is called."""
+    """An Ingress: NGINX with its load balancer and clients."""
 
     def __init__(self, stack, nginx, tls):
         self.nginx = stack.enter_context(nginx)
@@ -80,7 +80,7 @@ class Edge:
         return self.stack.enter_context(httpx.Client(verify=context, http2=http2, trust_env=False, timeout=60, limits=limits))
 
     def call(self, method, path, *, http2=False, plain=False, headers=(), **options):
-        """The answer to a request from a connection of its own."""
+        """Sends a request on its own connection and returns the response."""
         self.called += 1
         scheme, balancer = ("http", self.http) if plain else ("https", self.https)
         url = f"{scheme}://{balancer.address}{path}"
@@ -93,7 +93,7 @@ class Edge:
 
     @contextlib.contextmanager
     def logged(self):
-        """A list of NGINX's lines about what is called in the `with` block, complete when it is over."""
+        """Yields a list, which has NGINX's log lines about the requests of the `with` block at its end."""
         self.agent, self.called, lines = f"test/{next(NUMBERS)}", 0, []
 
         def written():
@@ -106,14 +106,14 @@ class Edge:
 
 class Replica(Shoutback):
     def requests(self):
-        """Its log lines of requests that are over."""
-        lines = [json.loads(line) for line in self.printed().splitlines(keepends=True) if line.endswith("\n")]
+        """Returns the log lines of completed requests."""
+        lines = [json.loads(line) for line in self.output().splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in lines if line.get("event.action") == "request"]
 
 
 @pytest.fixture(scope="session")
 def replicas(emulators, tmp_path_factory):
-    """`replicas(config, **variables)`: a real replica, with the variables that the chart gives it and the ingress depends on."""
+    """`replicas(config, **variables)` starts a replica with those variables of the chart that the ingress depends on."""
     with contextlib.ExitStack() as stack:
         started = []
 
@@ -125,16 +125,15 @@ def replicas(emulators, tmp_path_factory):
             return started[-1]
 
         yield replicas
-        # Each may wait a second for connections: all at once.
+        # In parallel: each may wait a second for connections.
         for replica in started:
             replica.child.terminate()
 
 
 @pytest.fixture(scope="session")
 def edges(replicas, secrets, tls, tmp_path_factory):
-    """`edges(environment, endpoints, **values)`: an edge with these values of `ingress` in place of the environment's,
-    these `entries` of the controller's ConfigMap, and `how` to start NGINX. They end before the replicas, who would wait for their
-    connections."""
+    """`edges(environment, endpoints, **values)` starts an edge with these values of `ingress` over the environment's, these `entries` of the
+    controller's ConfigMap, and the options `how` of NGINX. Edges stop before the replicas, which would wait for their connections."""
     with contextlib.ExitStack() as stack:
 
         def edges(environment, endpoints, config=None, entries=None, how=None, **values):
@@ -147,7 +146,7 @@ def edges(replicas, secrets, tls, tmp_path_factory):
 
 
 class Shipped:
-    """An environment as it is shipped: its Ingress before one replica."""
+    """An environment as shipped: its Ingress in front of one replica."""
 
     def __init__(self, environment, edges, replicas):
         objects = manifests.of_environment(environment)
@@ -171,5 +170,5 @@ def edge(shipped):
 
 @pytest.fixture(scope="session")
 def texts():
-    """Texts that nobody sent before."""
+    """Yields unique texts."""
     return (f"text number {number}" for number in NUMBERS)

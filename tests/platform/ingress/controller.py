@@ -1,12 +1,12 @@
-"""What F5's NGINX Ingress Controller 5.6 makes of an Ingress and its ConfigMap: nginx.conf, directive by directive, as its
-documentation has them (`f5-options` names the pages), as far as the open-source NGINX goes and our manifests need it.
+"""Generates nginx.conf from an Ingress and a ConfigMap, as F5's NGINX Ingress Controller 5.6 documents it (`f5-options` names the pages),
+limited to open-source NGINX and to the options of our manifests.
 
-An annotation, a key, a field of the Ingress or a value that it does not know is an error: nothing is silently left out.
+An unknown annotation, key, field or value is an error: nothing is ignored silently.
 """
 
 import re
 
-# What the controller rejects an Ingress for, or drops a key of its ConfigMap for, is an error here.
+# What makes the controller reject an Ingress, or ignore a key of its ConfigMap, is an error here.
 
 
 def boolean(value):
@@ -61,7 +61,7 @@ text = matching(r"[^\n;{}]+")
 ANNOTATION, CONFIG_MAP = 1, 2
 BOTH = ANNOTATION | CONFIG_MAP
 
-# Where it may stand, how it is read, and the controller's own default. Where both say something, the annotation wins.
+# Annotation, ConfigMap key or both, the parser, and the controller's default. Annotations override the ConfigMap.
 PARAMETERS = {
     "client-body-buffer-size": (BOTH, size, None),
     "client-max-body-size": (BOTH, offset, "1m"),
@@ -100,7 +100,7 @@ PARAMETERS = {
     "real-ip-header": (CONFIG_MAP, text, None),
     "real-ip-recursive": (CONFIG_MAP, boolean, False),
     "redirect-to-https": (BOTH, boolean, False),
-    # Of an Ingress only with `enableSnippets`, which our controller does not have.
+    # Annotations only work with `enableSnippets`, which our controller does not set.
     "server-snippets": (CONFIG_MAP, lines, []),
     "server-tokens": (BOTH, boolean, True),
     "set-real-ip-from": (CONFIG_MAP, comma_separated, []),
@@ -115,19 +115,19 @@ PARAMETERS = {
     "worker-shutdown-timeout": (CONFIG_MAP, time, None),
 }
 
-# Not the controller's: read by cert-manager and external-dns.
+# For cert-manager and external-dns, not for the controller.
 OTHERS_ANNOTATIONS = re.compile(r"(.+\.)?cert-manager\.io/.+|external-dns(\.alpha)?\.kubernetes\.io/.+")
 
-# A directive that our snippets use and an older NGINX than the controller's (1.31) does not know: it is left out there.
+# A directive of our snippets that NGINX older than the controller's (1.31) does not know: omitted there.
 SINCE = {"keepalive_min_timeout": (1, 27, 4)}
 
 
 class Unknown(Exception):
-    """Something of which nobody has said here what the controller makes of it."""
+    """An option that this generator does not support."""
 
 
 def parameters(entries, annotations):
-    """What counts for an Ingress with these annotations."""
+    """Returns the effective parameters of an Ingress with these annotations."""
     values = {name: default for name, (_, _, default) in PARAMETERS.items()}
     for name, value in entries.items():
         values[name] = read(name, value, CONFIG_MAP)
@@ -157,8 +157,8 @@ def known(what, mapping, *names):
 
 
 class Place:
-    """What of a configuration is this machine's: ports in place of 80 and 443, a folder, and where the load balancer is, if not in
-    the networks that are believed."""
+    """The local parts of a configuration: ports in place of 80 and 443, a folder, and the load balancer's address, if it is not in the
+    trusted networks."""
 
     def __init__(self, directory, http, https, version, user, balancer):
         self.directory, self.http, self.https, self.version, self.user = directory, http, https, version, user
@@ -177,7 +177,7 @@ class Place:
 
 
 def configuration(ingress, entries, endpoints, secrets, place, config_version=1):
-    """nginx.conf. `endpoints` are addresses by the names of Services and ports, `secrets` PEM files by those of Secrets."""
+    """Returns nginx.conf. `endpoints` maps Services and ports to addresses, `secrets` maps Secrets to PEM files."""
     main = parameters(entries, {})
     return "\n".join(
         [
@@ -203,7 +203,7 @@ def optional(directive, value):
 
 
 def http(main, place):
-    # NGINX's own folders are the image's there.
+    # The image has NGINX's default folders.
     for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         yield f"{what}_temp_path {place.directory}/{what};"
     yield "default_type application/octet-stream; map_hash_max_size 2048; map_hash_bucket_size 256;"
@@ -232,7 +232,7 @@ def snippets(given, place):
 
 
 def version_server(config_version, place):
-    """By which the controller sees that workers with the new configuration have come up."""
+    """Returns the server by which the controller detects that workers with the new configuration have started."""
     yield f"server {{ listen unix:{place.version_socket}; access_log off;"
     yield f"location /configVersion {{ return 200 {config_version}; }} }}"
 
@@ -240,7 +240,7 @@ def version_server(config_version, place):
 def listen(values, place, ports, options=""):
     protocol = " proxy_protocol" if values["proxy-protocol"] else ""
     for port in ports:
-        # Since NGINX 1.25 `http2 on;` of its own.
+        # Since NGINX 1.25, the directive `http2 on;`.
         old = " http2" if port == 443 and values["http2"] and place.version < (1, 25, 1) else ""
         ssl = " ssl" if port == 443 else ""
         yield f"listen 127.0.0.1:{place.port(port)}{ssl}{old}{options}{protocol};"
@@ -257,7 +257,7 @@ def real_ip(values, place):
 
 
 def default_server(main, place):
-    """For hosts that no Ingress names. There is no default certificate: without one the handshake is refused."""
+    """Returns the server for unknown hosts. Without a default certificate it rejects the handshake."""
     yield "server {"
     yield from listen(main, place, (80, 443), " default_server")
     yield "ssl_reject_handshake on;"
@@ -300,7 +300,7 @@ def of_upstream(name, addresses, values):
         yield f"zone {name} {values['upstream-zone-size']};"
     if values["lb-method"] != "round_robin":
         yield f"{values['lb-method']};"
-    # Without endpoints there is a server that answers 502; here nobody listens on its port.
+    # Without endpoints the controller configures a server that responds with 502; here nothing listens on its port.
     for address in sorted(addresses) or ["127.0.0.1:8181"]:
         yield f"server {address} max_fails={values['max-fails']} fail_timeout={values['fail-timeout']} max_conns=0;"
     if values["keepalive"] != "0":

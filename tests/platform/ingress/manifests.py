@@ -1,4 +1,4 @@
-"""The Ingress as the chart renders it, and the controller's ConfigMap as an environment has it."""
+"""The Ingress of the chart and the controller's ConfigMap of an environment."""
 
 import functools
 import json
@@ -14,15 +14,15 @@ GITOPS = Path("gitops")
 ENVIRONMENTS = ["staging", "production"]
 HOST = "api.example.com"
 
-# What nobody knows before there is an account and a release.
+# Placeholders for the values of an account and a release.
 FILLED = Path("tests/platform/filled-values.yaml")
 
 class Failed(Exception):
-    """What Helm says instead of rendering."""
+    """Helm failed to render the chart."""
 
 
 def render(*files, **values):
-    """Every object, by kind and name, with `values` over those of the files."""
+    """Returns every object by kind and name, with `values` over those of the files."""
     result = template(files, json.dumps(values, sort_keys=True))
     if result.returncode:
         raise Failed(result.stderr)
@@ -38,7 +38,7 @@ def template(files, values):
 
 
 def merged(*trees):
-    """Later ones win, as with Helm."""
+    """Merges values as Helm does; later ones win."""
     result = {}
     for tree in trees:
         for name, value in tree.items():
@@ -48,7 +48,7 @@ def merged(*trees):
 
 
 def of_environment(environment, config=None, **ingress):
-    """The chart's objects as the environment has them, with these values in place of its own."""
+    """Returns the chart's objects of an environment, with these values over its own."""
     folder = GITOPS / environment / "shoutback"
     return render(folder / "values.yaml", FILLED, config=config or {}, ingress=ingress)
 
@@ -58,16 +58,16 @@ def ingress_of(objects):
 
 
 def config_of(objects):
-    """The service's variables."""
+    """Returns the service's variables."""
     return objects["ConfigMap", "shoutback"]["data"]
 
 
 def controller_values(environment):
-    """What the controller's chart gets."""
+    """Returns the values of the controller's chart."""
     files = [GITOPS / "base/nginx/values.yaml", GITOPS / environment / "nginx/values.yaml"]
     return merged(*(yaml.safe_load(file.read_text()) for file in files))
 
 
 def entries_of(environment):
-    """The controller's ConfigMap."""
+    """Returns the entries of the controller's ConfigMap."""
     return controller_values(environment)["controller"]["config"]["entries"]

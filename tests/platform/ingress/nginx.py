@@ -1,4 +1,4 @@
-"""The real NGINX, configured as the controller would, and reloaded as it does."""
+"""Runs the real NGINX, configured and reloaded as by the controller."""
 
 import contextlib
 import http.client
@@ -20,10 +20,10 @@ def version():
 
 
 class Nginx(Process):
-    """`endpoints` are the addresses behind the Ingress' one Service; `edit` changes what the controller would write."""
+    """An NGINX. `endpoints` are the addresses of the Ingress' Service; `edit` changes the controller's configuration."""
 
     def __init__(self, directory, ingress, entries, secrets, endpoints, edit=None, balancer="127.0.0.1"):
-        # Workers of a root's NGINX would be nobody, who may not write into this folder. Not getpass.getuser(): sudo may keep LOGNAME.
+        # Started as root, workers would run as `nobody`, which cannot write to this folder. Not getpass.getuser(): sudo may preserve LOGNAME.
         user = "root" if os.geteuid() == 0 else None
         self.place = Place(directory, free_port(), free_port(), version(), user, balancer)
         self.ingress, self.entries, self.secrets = ingress, entries, secrets
@@ -34,17 +34,17 @@ class Nginx(Process):
             self._until_configured()
 
     def reload(self, endpoints):
-        """As after a change of endpoints: over when workers with the new configuration answer."""
+        """Reloads, as after a change of endpoints. Returns when workers with the new configuration respond."""
         self._configure(endpoints)
         self.child.send_signal(signal.SIGHUP)
         self._until_configured()
 
-    def printed(self):
-        """Its error log, which quotes callers as they are."""
+    def output(self):
+        """Returns the error log, which quotes clients' input in any encoding."""
         return self.log.read_text(errors="replace")
 
     def access_log(self):
-        """The bytes of each line."""
+        """Returns the lines of the access log as bytes."""
         return self.place.access_log.read_bytes().splitlines()
 
     def requests(self):
@@ -75,8 +75,8 @@ class Nginx(Process):
 
 
 def free_port():
-    """One that nobody listens on, for a server which cannot choose its own; below those that the kernel gives to connections, of
-    which one could be just that by the time it is used."""
+    """Returns a free port for a server that cannot choose one; outside the ephemeral range, from which the kernel could assign it to a
+    connection in the meantime."""
     while True:
         port = random.randrange(15000, 32000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -1,4 +1,4 @@
-"""What stands before NGINX and behind it, on the level of TCP."""
+"""TCP relays in front of NGINX and behind it."""
 
 import ipaddress
 import struct
@@ -7,7 +7,7 @@ from harness.relay import Relay
 
 
 class Balancer(Relay):
-    """A network load balancer: says in version 2 of the PROXY protocol who calls. That is `client`, an address."""
+    """A fake network load balancer, which sends the address `client` by version 2 of the PROXY protocol."""
 
     client = "203.0.113.7"
 
@@ -18,7 +18,7 @@ class Balancer(Relay):
 
 
 class Witness(Relay):
-    """Notes which side ends each connection, in order: `client` is who connected."""
+    """Records which side, `client` or `server`, closes each connection."""
 
     def __init__(self, target):
         self.ends = []

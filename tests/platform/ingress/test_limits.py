@@ -43,7 +43,7 @@ def test_an_address_that_asks_too_much_is_refused(limited, http2):
 def test_what_is_refused_is_in_the_access_log_alone(limited):
     limited.https.client = "198.51.100.30"
     assert 429 in [limited.shout("").status_code for _ in range(MANY)]
-    assert "limiting requests" not in limited.nginx.printed()
+    assert "limiting requests" not in limited.nginx.output()
 
 
 def test_the_services_own_refusal_passes(edges, replicas, texts):

@@ -144,4 +144,4 @@ def test_nothing_that_is_sent_is_written_to_a_disk(shipped):
     for http2 in (False, True):
         for body in (b"x" * limit, iter([b"x" * 1000] * (limit // 1000))):
             assert shipped.edge.shout(body, http2=http2).status_code == 200
-    assert "temporary file" not in shipped.edge.nginx.printed()
+    assert "temporary file" not in shipped.edge.nginx.output()

@@ -10,7 +10,7 @@ import pytest
 import manifests
 from harness.http1 import Http1
 from harness.http2 import Http2, NotProcessed
-from harness.process import answers, wait_until
+from harness.process import responds_ok, wait_until
 
 # A replica goes on serving for so long after it is told to stop; until then its address must have left NGINX.
 GRACE = "3s"
@@ -90,7 +90,7 @@ class Rollout:
 
         # Kubernetes tells the process and takes it out of the endpoints at the same time: it is told first here, which is worse.
         old.child.terminate()
-        wait_until("it is unready", lambda: not answers(f"http://{old.admin}/readyz"))
+        wait_until("it is unready", lambda: not responds_ok(f"http://{old.admin}/readyz"))
         assert old.child.poll() is None
         self.replicas.remove(old)
         self.endpoints()

@@ -1,11 +1,11 @@
-"""What stands for Argo CD and the clusters: watches the branch deploy, runs what it says, and reports to GitHub."""
+"""A fake of Argo CD and the clusters: watches the branch deploy, runs its images, and reports to GitHub."""
 
 import re
 import threading
 import traceback
 
 from harness.git import git
-from harness.process import ask
+from harness.process import http_request
 from harness.relay import Relay
 from harness.shoutback import Emulators
 
@@ -14,7 +14,7 @@ from github import REPOSITORY, TOKEN
 
 
 class Environment:
-    """One cluster: an address that stays, and behind it whichever container runs."""
+    """A cluster: a constant address in front of the running container."""
 
     def __init__(self, stack, name, directory):
         self.name = name
@@ -32,7 +32,7 @@ class Environment:
 
     @property
     def variables(self):
-        """What the integration tests are told."""
+        """Returns the environment of the integration tests."""
         return {
             "BASE_URL": f"http://{self.relay.address}",
             "TOKEN_URL": f"{self.emulators.cognito}/oauth2/token",
@@ -41,7 +41,7 @@ class Environment:
         }
 
     def deploy(self, containers, image, config):
-        """The new container takes over when it is ready; until then, and if it never is, the old one serves."""
+        """Starts a container, which replaces the old one once it is ready. Until then the old one serves."""
         containers.pull(image)
         own = {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT", "RATE_LIMIT_PER_CLIENT": "100/s"}
         variables = config | self.emulators.authentication() | own
@@ -58,11 +58,11 @@ class Environment:
 
 
 class Clusters:
-    """Works in a thread of its own for as long as its `with` block."""
+    """Runs in its own thread during the `with` block."""
 
-    def __init__(self, source, github, containers, repository, environments, said=lambda text: None):
+    def __init__(self, source, github, containers, repository, environments, log=lambda text: None):
         self.source, self.github, self.containers, self.repository = source, github, containers, repository
-        self.environments, self.said = environments, said
+        self.environments, self.log = environments, log
         self.has = dict.fromkeys(environments)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch)
@@ -77,7 +77,7 @@ class Clusters:
 
     def _watch(self):
         seen = None
-        # As often as Argo CD would hear of it by a webhook.
+        # As fast as a webhook would notify Argo CD.
         while not self.ended.wait(0.1):
             tip = git(self.source.bare, "rev-parse", "--quiet", "--verify", "refs/heads/deploy", succeeds=False)
             if tip in ("", seen):
@@ -91,29 +91,29 @@ class Clusters:
         tag, digest = wanted = self.source.image(name, tip)
         if self.has[name] == wanted:
             return
-        self.said(f"{name}: Argo CD sees {tip[:12]}, which wants {tag[:12]}")
+        self.log(f"{name}: Argo CD deploys {tag[:12]} of {tip[:12]}")
         self._report(tip, name, "pending", "Progressing")
         try:
             environment.deploy(self.containers, f"{self.repository}@{digest}", self._config(name, tag))
         except Exception:
-            # Whatever it is, the pipeline must hear of it.
-            self.said(traceback.format_exc())
+            # The pipeline must be notified of any error.
+            self.log(traceback.format_exc())
             self._report(tip, name, "failure", "Degraded")
-            # Whatever is wanted next is deployed, even if it is what still serves.
+            # The next commit is deployed even if it equals the running one.
             self.has[name] = None
             return
         self.has[name] = wanted
-        self.said(f"{name}: runs {tag[:12]}")
+        self.log(f"{name}: runs {tag[:12]}")
         self._report(tip, name, "success", "Healthy")
 
     def _report(self, commit, name, state, description):
         body = {"context": f"argocd/{name}", "state": state, "description": description}
         headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-        status, text = ask("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
+        status, text = http_request("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
         assert status == 201, text
 
     def _config(self, name, tag):
-        """`config` in the environment's values of the commit that is released, but for what only a cluster has."""
+        """Returns `config` of the environment's values at the released commit, without what needs a cluster."""
         values = self.source.file(tag, f"gitops/{name}/shoutback/values.yaml")
         section = re.search(r"^config:\n((?: +.*\n|\n)*)", values + "\n", re.M)[1]
         pairs = re.findall(r"^  ([A-Z_0-9]+): *\"?([^\"\n]*)\"?$", section, re.M)

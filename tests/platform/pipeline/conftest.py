@@ -1,4 +1,4 @@
-"""Fixtures: the repository, GitHub, a registry and what builds for it."""
+"""Fixtures: the repository, a fake of GitHub, a registry and image builds."""
 
 import itertools
 import os
@@ -14,20 +14,20 @@ DIGESTS = (f"sha256:{number:064x}" for number in itertools.count(1))
 
 @pytest.fixture
 def digest():
-    """`digest()`: one that no image has had."""
+    """`digest()` returns a unique digest."""
     return lambda: next(DIGESTS)
 
 
 @pytest.fixture
 def source(tmp_path):
-    """A repository that has what a release is made with, and little else."""
+    """Returns a repository with the files that a release needs."""
     (tmp_path / "source").mkdir()
     return Source(tmp_path / "source", only=("scripts/release", "scripts/image", "Cargo.toml", ".gitignore"))
 
 
 @pytest.fixture
 def merged(source, digest):
-    """`merged()`: a run of the pipeline for a new commit, its tag, and a digest for it."""
+    """`merged()` merges a commit and returns a run of the pipeline for it, its tag, and a digest."""
 
     def merged(title="Change something"):
         commit = source.merge(title)
@@ -45,7 +45,7 @@ def github():
 @pytest.fixture(scope="session")
 def containers(tmp_path_factory):
     with Containers(tmp_path_factory.mktemp("containers")) as containers:
-        # Nobody runs these, so that it need not be the service.
+        # These images are never run, so they need not contain the service.
         (containers.directory / "nothing").write_text("nothing\n")
         container = containers.run("buildah", "from", "scratch")
         containers.run("buildah", "add", "--quiet", container, containers.directory / "nothing", "/")
@@ -61,7 +61,7 @@ def registry(tmp_path_factory):
 
 @pytest.fixture
 def recorder(tmp_path):
-    """`recorder(name, *lines)`: a command of that name, which notes its arguments and then does as these lines of shell say."""
+    """`recorder(name, *lines)` creates a command that records its arguments and then runs these lines of shell."""
     folder = tmp_path / "recorders"
     folder.mkdir()
 

@@ -1,4 +1,4 @@
-"""podman and buildah with a storage of their own, a registry, and what images are built from."""
+"""podman and buildah with their own storage, a registry, and the base image."""
 
 import json
 import os
@@ -9,29 +9,29 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.process import ENVIRONMENT, Process, answers
+from harness.process import ENVIRONMENT, Process, responds_ok
 from harness.shoutback import DEFAULTS, Shoutback, binary
 
 BASE = "localhost/shoutback-built"
 
-# As a pod's are; Kubernetes lays no writable folder over a read-only root.
+# As in a pod; Kubernetes mounts no writable folders over a read-only root.
 LOCKED_DOWN = ["--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=256m"]
 
 
 class Registry(Process):
-    """A registry on a port of its own, which keeps what it is given until it ends."""
+    """A registry on a free port, which stores images until it is stopped."""
 
     def __init__(self, log):
         super().__init__(["crane", "registry", "serve", "--address", "127.0.0.1:0"], log)
         with self.starting():
-            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.printed()))[1])
-            self.until("it answers", lambda: answers(f"http://127.0.0.1:{self.port}/v2/"))
+            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.output()))[1])
+            self.until("it answers", lambda: responds_ok(f"http://127.0.0.1:{self.port}/v2/"))
         self.host = f"127.0.0.1:{self.port}"
         self.repository = f"{self.host}/shoutback"
 
 
 class Containers:
-    """The storage. It is nobody else's, so that nothing is left of it, and nothing of it is in anybody's way."""
+    """A private storage, independent of the user's."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -43,7 +43,7 @@ class Containers:
         storage.write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{self.run_root}"\n',
         )
-        # For a machine that may be a container, with neither systemd nor a right to raise limits.
+        # For a machine that may be a container, without systemd and without permission to raise limits.
         engine.write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
             '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nlock_type = "file"\n'
@@ -53,7 +53,7 @@ class Containers:
             "HOME": str(directory),
             "CONTAINERS_STORAGE_CONF": str(storage),
             "CONTAINERS_CONF": str(engine),
-            # No container runs what builds the image.
+            # The build runs in a chroot, not in a container.
             "BUILDAH_ISOLATION": "chroot",
             "CONTAINER_TOOL": "buildah",
         }
@@ -62,14 +62,14 @@ class Containers:
         return self
 
     def __exit__(self, *_):
-        # Each layer is mounted for as long as a container is there.
+        # Layers stay mounted as long as a container exists.
         self.run("podman", "rm", "--all", "--force", succeeds=False)
         self.run("podman", "rmi", "--all", "--force", succeeds=False)
         shutil.rmtree(self.run_root, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, *command, succeeds=True):
-        """What podman or buildah printed."""
+        """Runs podman or buildah and returns its output."""
         command = [str(part) for part in command]
         done = subprocess.run(command, env=ENVIRONMENT | self.variables, capture_output=True, text=True)
         if succeeds and done.returncode != 0:
@@ -77,7 +77,7 @@ class Containers:
         return done.stdout.strip()
 
     def make_base(self):
-        """The image that every release is built from: the service, without what debuggers want, and what it is linked with."""
+        """Builds the base image of all releases: the stripped service and the libraries that it is linked with."""
         root = self.directory / "root"
         (root / "etc/ssl/certs").mkdir(parents=True)
         shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs")
@@ -95,7 +95,7 @@ class Containers:
 
 
 class Container(Shoutback):
-    """The service in a container of that image, ready when it is made."""
+    """The service in a container; the constructor returns when it is ready."""
 
     def __init__(self, containers, log, image, **variables):
         self.containers, self.name = containers, f"shoutback-{secrets.token_hex(4)}"
@@ -104,9 +104,9 @@ class Container(Shoutback):
         self.run([*podman, *LOCKED_DOWN, *given, image], log, containers.variables)
 
     def image(self):
-        """The digest of the image that it runs, as podman has it."""
-        told = json.loads(self.containers.run("podman", "inspect", self.name))[0]
-        return told["ImageDigest"]
+        """Returns the digest of its image, according to podman."""
+        details = json.loads(self.containers.run("podman", "inspect", self.name))[0]
+        return details["ImageDigest"]
 
     def end(self):
         if self.child.poll() is None:

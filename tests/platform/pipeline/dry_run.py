@@ -1,7 +1,7 @@
-"""The whole way from a merge to production on one machine, approval included, with every program of scripts/release.
+"""Runs a release from the merge to production on this machine, including the approval, with every program of scripts/release.
 
-docs/release.md tells of the real one. Real are git, the registry, the builds, the containers, the service and its tests; what
-stands for GitHub, for Argo CD with its clusters, and for AWS is in this folder and in the emulators.
+See docs/release.md. git, the registry, the builds, the containers, the service and its tests are real; GitHub, Argo CD with its clusters,
+and AWS are fakes.
 """
 
 import argparse
@@ -23,13 +23,13 @@ PRODUCTION_VALUES = "gitops/production/shoutback/values.yaml"
 
 
 class Stopped(Exception):
-    """A step failed that should not have, or nobody approved."""
+    """A step failed unexpectedly, or the approval was not given."""
 
 
-class Stage:
-    """All that takes part."""
+class Testbed:
+    """The repository, the fakes, and the clusters."""
 
-    def __init__(self, stack, directory, said=lambda text: None):
+    def __init__(self, stack, directory, log=lambda text: None):
         self.containers = stack.enter_context(Containers(folder(directory, "containers")))
         self.containers.make_base()
         self.registry = stack.enter_context(Registry(directory / "registry"))
@@ -39,7 +39,7 @@ class Stage:
         self.environments = {name: Environment(stack, name, places) for name in ("staging", "production")}
         repository = self.registry.repository
         self.clusters = stack.enter_context(
-            Clusters(self.source, self.github, self.containers, repository, self.environments, said),
+            Clusters(self.source, self.github, self.containers, repository, self.environments, log),
         )
 
     def run(self, commit):
@@ -53,120 +53,120 @@ def folder(directory, name):
     return directory / name
 
 
-class Walk:
-    def __init__(self, stage, approve):
-        self.stage, self.approve, self.number, self.start = stage, approve, 0, time.monotonic()
+class ReleaseRun:
+    def __init__(self, testbed, approve):
+        self.testbed, self.approve, self.number, self.start = testbed, approve, 0, time.monotonic()
 
     def headline(self, text):
         print(f"\n=== {text}", flush=True)
 
     def merge(self, title, changes=None):
-        commit = self.stage.source.merge(title, changes)
-        self.headline(f"A pull request is merged: {title}")
+        commit = self.testbed.source.merge(title, changes)
+        self.headline(f"Merge a pull request: {title}")
         print(f"    main is {commit}")
-        return self.stage.run(commit)
+        return self.testbed.run(commit)
 
     def step(self, run, what, program, *arguments, fails=False, **variables):
-        """Runs it as a job would, and shows what it says; returns what it printed."""
+        """Runs a program as a job does, and shows its messages. Returns its output."""
         self.number += 1
         print(f"\n{self.number:2}. {what}\n    $ {' '.join(['scripts/release/' + program, *map(str, arguments)])}", flush=True)
         done = run(program, *arguments, **variables)
         shown = done.stderr + done.stdout
         print(textwrap.indent(shown.rstrip(), "      | "), flush=True)
         if fails != (done.returncode != 0):
-            raise Stopped(f"{program} should {'fail' if fails else 'succeed'}, and ended with {done.returncode}")
+            raise Stopped(f"{program} should {'fail' if fails else 'succeed'}, but ended with {done.returncode}")
         return done.stdout.strip()
 
-    def left_out(self, what, program, why):
+    def skip(self, what, program, why):
         self.number += 1
-        print(f"\n{self.number:2}. {what}\n    LEFT OUT: scripts/release/{program}, {why}")
+        print(f"\n{self.number:2}. {what}\n    SKIPPED: scripts/release/{program}, {why}")
 
     def to_staging(self, run):
-        """What the workflow `main` does."""
-        repository = self.stage.registry.repository
-        tag = self.step(run, "The commit is the image's tag", "tag")
-        digest = self.step(run, "The image is built, once, and pushed", "publish", repository)
-        self.left_out("The digest is signed", "sign", "for only a workflow of GitHub's gets a certificate of Sigstore's")
-        self.step(run, "The registry keeps it", "keep", "staging", repository, tag, digest)
-        commit = self.step(run, "Staging is to run it", "deploy", "staging", tag, digest)
+        """Runs the steps of the workflow `main`."""
+        repository = self.testbed.registry.repository
+        tag = self.step(run, "Print the image tag of the commit", "tag")
+        digest = self.step(run, "Build the image and push it", "publish", repository)
+        self.skip("Sign the image", "sign", "because only GitHub's workflows get a certificate from Sigstore")
+        self.step(run, "Mark the image as deployed", "keep", "staging", repository, tag, digest)
+        commit = self.step(run, "Deploy to staging", "deploy", "staging", tag, digest)
         if commit:
-            self.step(run, "Staging runs it", "wait", "staging", commit)
-            environment = self.stage.environments["staging"]
-            self.step(run, "It does what it should", "integration-tests", "-q", **environment.variables)
+            self.step(run, "Wait for staging", "wait", "staging", commit)
+            environment = self.testbed.environments["staging"]
+            self.step(run, "Run the integration tests", "integration-tests", "-q", **environment.variables)
         return tag, digest
 
     def to_production(self, run, tag, digest, bad=False):
-        """What the workflow `promote` does."""
-        repository, environment = self.stage.registry.repository, self.stage.environments["production"]
-        self.ask(f"{tag[:12]} may go to production")
-        self.left_out("The signature is verified", "verify", "for there is none")
-        self.step(run, "The registry keeps it", "keep", "production", repository, tag, digest)
-        commit = self.step(run, "Production is to run the same digest", "deploy", "production", tag, digest)
-        self.step(run, "Production runs it", "wait", "production", commit)
+        """Runs the steps of the workflow `promote`."""
+        repository, environment = self.testbed.registry.repository, self.testbed.environments["production"]
+        self.request_approval(f"deploying {tag[:12]} to production")
+        self.skip("Verify the signature", "verify", "because there is none")
+        self.step(run, "Mark the image as deployed", "keep", "production", repository, tag, digest)
+        commit = self.step(run, "Deploy the same digest to production", "deploy", "production", tag, digest)
+        self.step(run, "Wait for production", "wait", "production", commit)
         smoke = ("integration-tests", "--smoke", "-q")
         if not bad:
-            self.step(run, "It works there, too", *smoke, **environment.variables)
+            self.step(run, "Run the smoke tests", *smoke, **environment.variables)
             return
-        self.step(run, "It does not work there", *smoke, "--tb=no", fails=True, **environment.variables)
-        back = self.step(run, "The deployment is reverted", "rollback", "production", commit)
-        self.step(run, "Production runs what it ran before", "wait", "production", back)
-        self.step(run, "Which works", *smoke, **environment.variables)
+        self.step(run, "Run the smoke tests, which fail", *smoke, "--tb=no", fails=True, **environment.variables)
+        back = self.step(run, "Revert the deployment", "rollback", "production", commit)
+        self.step(run, "Wait for production", "wait", "production", back)
+        self.step(run, "Run the smoke tests", *smoke, **environment.variables)
 
-    def ask(self, what):
+    def request_approval(self, what):
         self.number += 1
-        print(f"\n{self.number:2}. A reviewer of the environment production says that {what}", flush=True)
+        print(f"\n{self.number:2}. A reviewer of the environment production approves {what}", flush=True)
         if self.approve or not sys.stdin.isatty():
-            print("    approved, by " + ("--approve" if self.approve else "nobody, for there is no terminal to ask at"))
-        elif input("    Do you? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise Stopped("nobody approved")
+            print("    approved, by " + ("--approve" if self.approve else "default, because there is no terminal"))
+        elif input("    Approve? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise Stopped("the deployment was not approved")
 
     def runs(self, environment):
-        """What an environment's container says that it is."""
-        tag, _ = self.stage.source.image(environment)
-        image = self.stage.environments[environment].running.image()
+        """Returns the version that an environment's container reports."""
+        tag, _ = self.testbed.source.image(environment)
+        image = self.testbed.environments[environment].running.image()
         return f"{environment} runs {image}, built of {tag}"
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/pipeline-dry-run", description="From a merge to production, on one machine.")
-    parser.add_argument("--approve", action="store_true", help="approve what a reviewer would be asked")
+    parser = argparse.ArgumentParser(prog="scripts/pipeline-dry-run", description="Runs a release from the merge to production on this machine.")
+    parser.add_argument("--approve", action="store_true", help="approve without asking")
     arguments = parser.parse_args()
 
-    def said(text):
+    def log(text):
         print(textwrap.indent(text, "      ~ "), flush=True)
 
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="dry-run-") as directory:
-        print("A registry, a repository, GitHub, Argo CD and two clusters are set up …", flush=True)
+        print("Setting up a registry, a repository, fakes of GitHub and Argo CD, and two clusters …", flush=True)
         try:
-            stage = Stage(stack, Path(directory), said)
-            return walk(Walk(stage, arguments.approve))
+            testbed = Testbed(stack, Path(directory), log)
+            return run_releases(ReleaseRun(testbed, arguments.approve))
         except Stopped as stopped:
             print(f"\nStopped: {stopped}")
             return 1
         finally:
-            # Before their folder goes.
+            # Before their folder is removed.
             stack.close()
 
 
-def walk(walk):
-    first = walk.merge("Say hello")
-    release = walk.to_staging(first)
-    walk.to_production(first, *release)
+def run_releases(run):
+    first = run.merge("Say hello")
+    release = run.to_staging(first)
+    run.to_production(first, *release)
 
-    # Only production is told so: nothing before it could notice.
+    # Only for production, so that no earlier step notices.
     values = {PRODUCTION_VALUES: lambda text: text.replace("\nconfig:\n", "\nconfig:\n  AUTH_REQUIRED_SCOPES: shoutback/whisper\n")}
-    second = walk.merge("Ask for a scope in production that nobody has", values)
-    walk.to_production(second, *walk.to_staging(second), bad=True)
+    second = run.merge("Require a scope in production that no client has", values)
+    run.to_production(second, *run.to_staging(second), bad=True)
 
-    walk.headline("The first run is run again")
-    walk.to_staging(first)
+    run.headline("Repeat the first run")
+    run.to_staging(first)
 
-    walk.headline("What there is now")
+    run.headline("Result")
     for environment in ("staging", "production"):
-        print(f"    {walk.runs(environment)}")
+        print(f"    {run.runs(environment)}")
     print("\n    $ git log --oneline deploy")
-    print(textwrap.indent(git(walk.stage.source.bare, "log", "--oneline", "deploy"), "      | "))
-    print(f"\n{walk.number} steps in {time.monotonic() - walk.start:.0f} s.")
+    print(textwrap.indent(git(run.testbed.source.bare, "log", "--oneline", "deploy"), "      | "))
+    print(f"\n{run.number} steps in {time.monotonic() - run.start:.0f} s.")
     return 0
 
 

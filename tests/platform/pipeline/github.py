@@ -1,4 +1,4 @@
-"""What stands for GitHub: commit statuses, by its REST API."""
+"""A fake of GitHub's REST API for commit statuses."""
 
 import http.server
 import itertools
@@ -12,14 +12,14 @@ TOKEN = "ghs_test"
 
 
 class GitHub:
-    """Serves in a thread for as long as its `with` block."""
+    """A server in its own thread during the `with` block."""
 
     def __init__(self):
-        # By commit, the oldest first.
-        self.statuses, self.asked = {}, []
-        # Statuses with which the next requests are answered instead.
+        # By commit, oldest first.
+        self.statuses, self.requested = {}, []
+        # Statuses of the responses to the next requests.
         self.faults = []
-        # One status a second, for GitHub's times have no fractions.
+        # One status per second, because GitHub's times have no fractions.
         self.clock = itertools.count()
         github = self
 
@@ -31,8 +31,8 @@ class GitHub:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 self.answer(*github._write(self.path, self.headers, body))
 
-            def answer(self, status, told):
-                body = json.dumps(told).encode()
+            def answer(self, status, document):
+                body = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -48,7 +48,7 @@ class GitHub:
 
     @property
     def variables(self):
-        """What a job of a workflow is told."""
+        """Returns the environment of a workflow's job."""
         return {
             "GITHUB_API_URL": self.url,
             "GITHUB_SERVER_URL": "https://github.com",
@@ -78,8 +78,8 @@ class GitHub:
             return refused
         if not found:
             return 404, {"message": "Not Found"}
-        self.asked.append(found[1])
-        # Of each context the last.
+        self.requested.append(found[1])
+        # The last of each context.
         last = {status["context"]: status for status in self.statuses.get(found[1], [])}
         return 200, {"sha": found[1], "statuses": list(last.values())}
 

@@ -1,4 +1,4 @@
-"""The repository: a bare one, as GitHub has it, of what is in this checkout; merges into it, and runs of the pipeline."""
+"""A bare repository, as on GitHub, with the content of this checkout; merges into it, and runs of the pipeline."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from harness.process import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# In place of the real one, which takes minutes: what it is built from has the service already.
+# Replaces the real Dockerfile, whose build takes minutes: the base image has the service already.
 DOCKERFILE = """\
 ARG RUST_IMAGE=localhost/shoutback-built
 FROM ${RUST_IMAGE}
@@ -25,7 +25,7 @@ ENTRYPOINT ["/shoutback"]
 
 class Source:
     def __init__(self, directory, only=()):
-        """`only`: the folders that the repository has, instead of all."""
+        """`only` limits the repository to these folders."""
         self.directory = directory
         self.bare = directory / "shoutback.git"
         self.work = directory / "work"
@@ -34,7 +34,7 @@ class Source:
         git(directory, "init", "--quiet", "--initial-branch=main", self.work)
         for name in listed(ROOT, *only):
             (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-            # Charts have links into observability/.
+            # The charts have symbolic links into observability/.
             shutil.copy2(ROOT / name, self.work / name, follow_symlinks=False)
         (self.work / "Dockerfile").write_text(DOCKERFILE)
         git(self.work, "remote", "add", "origin", self.bare)
@@ -47,7 +47,7 @@ class Source:
         return git(self.work, "rev-parse", "HEAD")
 
     def merge(self, title, changes=None):
-        """Merges a pull request; `changes` says for a file what becomes of its text."""
+        """Merges a pull request. `changes` maps files to functions that change their text."""
         git(self.work, "switch", "--quiet", "--create", "change")
         for name, change in (changes or {}).items():
             file = self.work / name
@@ -61,26 +61,26 @@ class Source:
         return git(self.work, "rev-parse", "HEAD")
 
     def run(self, commit, variables=None):
-        """A run of the pipeline for that commit."""
+        """Returns a run of the pipeline for that commit."""
         self.runs += 1
         return Run(self, self.directory / f"run-{self.runs}", commit, variables or {})
 
     def deployments(self, *paths):
-        """The commits of the branch deploy, the oldest first."""
+        """Returns the commits of the branch deploy, oldest first."""
         return git(self.bare, "log", "--reverse", "--format=%H", "deploy", "--", *paths).split()
 
     def file(self, commit, name):
         return git(self.bare, "show", f"{commit}:{name}")
 
     def image(self, environment, commit="deploy"):
-        """The image.yaml of an environment, read as simply as it is written."""
+        """Returns the content of an environment's image.yaml."""
         lines = self.file(commit, f"gitops/{environment}/shoutback/image.yaml").splitlines()
         fields = dict(line.strip().split(": ") for line in lines if ": " in line and not line.startswith("#"))
         return fields["tag"].strip('"'), fields["digest"].strip('"')
 
 
 class Run:
-    """A checkout of its own, in which programs of scripts/release are run as a job of a workflow runs them."""
+    """A checkout in which programs of scripts/release run as in a workflow's job."""
 
     def __init__(self, source, directory, commit, variables):
         self.directory, self.variables = directory, variables
@@ -88,7 +88,7 @@ class Run:
         git(directory, "checkout", "--quiet", "--detach", commit)
 
     def __call__(self, program, *arguments, **variables):
-        """What became of the program: its exit code, stdout and stderr."""
+        """Runs a program. Returns the completed process."""
         inherited = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR") if name in os.environ}
         return subprocess.run(
             [self.directory / "scripts/release" / program, *map(str, arguments)],
@@ -100,13 +100,13 @@ class Run:
         )
 
     def prints(self, program, *arguments, **variables):
-        """What the program printed; it must succeed."""
+        """Runs a program, which must succeed, and returns its output."""
         done = self(program, *arguments, **variables)
         assert done.returncode == 0, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
     def refused(self, program, *arguments, code=1, **variables):
-        """What the program said when it failed."""
+        """Runs a program, which must fail, and returns its error messages."""
         done = self(program, *arguments, **variables)
         assert (done.returncode, done.stdout) == (code, ""), f"{program} {arguments}: {done}"
         return done.stderr

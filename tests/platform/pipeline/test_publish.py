@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from harness.git import git
-from harness.process import ask
+from harness.process import http_request
 from source import ROOT
 
 
@@ -28,7 +28,7 @@ def repository(registry, tmp_path):
 
 def tags(repository):
     host, _, name = repository.partition("/")
-    status, text = ask("GET", f"http://{host}/v2/{name}/tags/list")
+    status, text = http_request("GET", f"http://{host}/v2/{name}/tags/list")
     return sorted(json.loads(text)["tags"]) if status == 200 else []
 
 
@@ -59,7 +59,7 @@ def test_somebody_else_is_first(run, repository, recorder):
     second = recorder("buildah", f'{shutil.which("buildah")} "$@" || exit', '[[ $1 != push ]]')
     done = run("publish", repository, **second.variables)
     assert done.returncode == 0, done.stderr
-    assert "by somebody else meanwhile" in done.stderr
+    assert "by another run in the meantime" in done.stderr
     assert done.stdout.strip() == run.prints("publish", repository)
 
 

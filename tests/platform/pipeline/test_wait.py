@@ -25,10 +25,10 @@ def begin(run, *arguments):
 def test_it_ends_when_the_environment_runs_it(github, deployed):
     run, commit, _ = deployed
     waiting = begin(run, "staging", commit)
-    wait_until("it asks", lambda: github.asked)
+    wait_until("it sends a request", lambda: github.requested)
     github.report(commit, "argocd/staging", "pending", "Progressing")
-    asked = len(github.asked)
-    wait_until("it asks again", lambda: len(github.asked) > asked + 1)
+    count = len(github.requested)
+    wait_until("it retries", lambda: len(github.requested) > count + 1)
     assert not waiting.done()
     github.report(commit, "argocd/staging", "success", "Healthy")
     done = waiting.result(30)
@@ -75,7 +75,7 @@ def test_of_two_commits_the_newest_status_counts(github, deployed):
 def test_what_was_deployed_meanwhile_is_something_else(github, merged, deployed):
     run, commit, _ = deployed
     waiting = begin(run, "staging", commit)
-    wait_until("it asks", lambda: github.asked)
+    wait_until("it sends a request", lambda: github.requested)
     later, *build = merged()
     newer = later.prints("deploy", "staging", *build)
     github.report(newer, "argocd/staging", "success", "Healthy")

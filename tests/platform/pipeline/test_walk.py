@@ -1,4 +1,4 @@
-"""The whole way, as `make pipeline-dry-run` walks it, and a release that does not start."""
+"""`make pipeline-dry-run`, and a release that does not start."""
 
 import contextlib
 import os
@@ -7,14 +7,14 @@ import subprocess
 
 import pytest
 
-from dry_run import PRODUCTION_VALUES, Stage, Walk
+from dry_run import PRODUCTION_VALUES, ReleaseRun, Testbed
 from source import ROOT
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
+def testbed(tmp_path_factory):
     with contextlib.ExitStack() as stack:
-        yield Stage(stack, tmp_path_factory.mktemp("stage"))
+        yield Testbed(stack, tmp_path_factory.mktemp("testbed"))
 
 
 def test_the_dry_run():
@@ -22,7 +22,7 @@ def test_the_dry_run():
         [ROOT / "scripts/pipeline-dry-run", "--approve"], stdin=subprocess.DEVNULL, env=os.environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    programs = re.findall(r"^    (?:\$|LEFT OUT:) scripts/release/([a-z-]+)", done.stdout, re.M)
+    programs = re.findall(r"^    (?:\$|SKIPPED:) scripts/release/([a-z-]+)", done.stdout, re.M)
     to_staging = ["tag", "publish", "sign", "keep", "deploy", "wait", "integration-tests"]
     to_production = ["verify", "keep", "deploy", "wait", "integration-tests"]
     back = ["rollback", "wait", "integration-tests"]
@@ -38,33 +38,33 @@ def test_the_dry_run():
     assert f"production runs {digests[0]}, built of {tags[0]}" in done.stdout
 
 
-def release(stage, title, changes=None):
+def release(testbed, title, changes=None):
     """A run that has published, and what it published."""
-    run = stage.run(stage.source.merge(title, changes))
-    return run, run.prints("tag"), run.prints("publish", stage.registry.repository)
+    run = testbed.run(testbed.source.merge(title, changes))
+    return run, run.prints("tag"), run.prints("publish", testbed.registry.repository)
 
 
-def test_a_release_that_does_not_start_is_not_waited_for(stage):
-    run, *good = release(stage, "Say hello")
+def test_a_release_that_does_not_start_is_not_waited_for(testbed):
+    run, *good = release(testbed, "Say hello")
     for environment in ("staging", "production"):
         run.prints("wait", environment, run.prints("deploy", environment, *good))
 
     def misconfigure(text):
         return text.replace("\nconfig:\n", "\nconfig:\n  MAX_BODY_BYTES: plenty\n")
 
-    run, *bad = release(stage, "Mistype a value", {PRODUCTION_VALUES: misconfigure})
+    run, *bad = release(testbed, "Mistype a value", {PRODUCTION_VALUES: misconfigure})
     run.prints("wait", "staging", run.prints("deploy", "staging", *bad))
     commit = run.prints("deploy", "production", *bad)
     assert "Degraded" in run.refused("wait", "production", commit)
     # What ran before still does, as in a rolling update.
-    production = stage.environments["production"]
+    production = testbed.environments["production"]
     assert production.running.image() == good[1]
     run.prints("integration-tests", "--smoke", "-q", **production.variables)
 
     run.prints("wait", "production", run.prints("rollback", "production", commit))
 
 
-def test_nobody_approves(stage, monkeypatch):
+def test_without_approval(testbed, monkeypatch):
     class Terminal:
         isatty = staticmethod(lambda: True)
 
@@ -73,11 +73,11 @@ def test_nobody_approves(stage, monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal)
     monkeypatch.setattr("builtins.input", lambda _: "n")
     with pytest.raises(Stopped):
-        Walk(stage, approve=False).ask("it may go to production")
+        ReleaseRun(testbed, approve=False).request_approval("a deployment")
 
 
-def test_the_tests_need_to_be_told_where(stage):
-    run = stage.run(stage.source.merge("Change something"))
-    variables = stage.environments["staging"].variables
+def test_the_tests_need_to_be_told_where(testbed):
+    run = testbed.run(testbed.source.merge("Change something"))
+    variables = testbed.environments["staging"].variables
     assert "BASE_URL" in run.refused("integration-tests", code=2, **variables | {"BASE_URL": ""})
     assert "CLIENT_SECRET" in run.refused("integration-tests", code=2, **variables | {"CLIENT_SECRET": ""})

@@ -1,10 +1,10 @@
-"""What Terraform asks AWS to make and to remove a thing of each type, as AWS' service authorization reference has it: action, what it
-is asked of, and what AWS then knows. An action of several resources is asked of each. Read by the tests of GitHub's roles."""
+"""The API calls with which Terraform creates and deletes each type of resource, by AWS' service authorization reference: action, resource
+and condition context. An action on several resources is listed for each. For the tests of GitHub's roles."""
 
 ACCOUNT = "111122223333"
 NAME = "shoutback-staging"
 REGION = {"aws:RequestedRegion": "eu-central-1"}
-# A thing that is made with tags; one that has them; one of Amazon's or of EKS', which has none of ours.
+# A resource created with tags; one that has them; one of Amazon or EKS without our tags.
 NEW = REGION | {"aws:RequestTag/environment": "staging"}
 OURS = REGION | {"aws:ResourceTag/environment": "staging"}
 EKSS = REGION | {"aws:ResourceTag/aws:eks:cluster-name": NAME}
@@ -20,7 +20,7 @@ def ec2(kind, context):
 
 
 def made(action, kind, *parents):
-    """A thing of EC2's, made with its tags in what it belongs to."""
+    """Returns the calls that create an EC2 resource with tags in its parent."""
     yield f"ec2:{action}", *ec2(kind, NEW)
     yield "ec2:CreateTags", *ec2(kind, NEW | {"ec2:CreateAction": action})
     for parent in parents:
@@ -48,7 +48,7 @@ CALLS = {
     "aws_acm_certificate_validation": [],
     "aws_cloudformation_stack": [
         *all_of("cloudformation", f"stack/{NAME}-alarms/1", REGION, "CreateStack", "UpdateStack", "DeleteStack"),
-        # The stack calls with the rights of who makes it. Composite alarms are allowed on everything or not at all.
+        # A stack acts with its creator's permissions. Composite alarms support no resource-level permissions.
         *all_of("cloudwatch", ALARM, REGION, "PutMetricAlarm", "DeleteAlarms", "TagResource"),
         ("cloudwatch:PutCompositeAlarm", "*", REGION),
         ("cloudwatch:DeleteAlarms", "*", REGION),
@@ -65,7 +65,7 @@ CALLS = {
     ],
     "aws_cognito_user_pool_client": all_of("cognito-idp", POOL, OURS, "CreateUserPoolClient", "UpdateUserPoolClient", "DeleteUserPoolClient"),
     "aws_cognito_user_pool_domain": all_of("cognito-idp", POOL, OURS, "CreateUserPoolDomain", "DeleteUserPoolDomain"),
-    # It comes with the network, and without tags.
+    # Created with the network, without tags.
     "aws_default_security_group": [
         ("ec2:CreateTags", arn("ec2", "security-group/sg-1"), NEW),
         *done("RevokeSecurityGroupIngress", "security-group"),
@@ -85,7 +85,7 @@ CALLS = {
     "aws_eks_cluster": [
         *all_of("eks", f"cluster/{NAME}", REGION, "CreateCluster", "UpdateClusterConfig", "UpdateClusterVersion", "DeleteCluster", "TagResource"),
         ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "eks.amazonaws.com"}),
-        # Not as a grant for AWS' own resource, whatever its name: the EKS user guide, "Encrypt Kubernetes secrets".
+        # Not as a grant for an AWS resource, whatever its name: the EKS user guide, "Encrypt Kubernetes secrets".
         ("kms:CreateGrant", arn("kms", "key/1"), OURS),
         ("kms:DescribeKey", arn("kms", "key/1"), OURS),
         ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS", REGION | {"iam:AWSServiceName": "eks.amazonaws.com"}),
@@ -125,7 +125,7 @@ CALLS = {
     ],
     "aws_kms_alias": [(f"kms:{action}Alias", arn("kms", resource), OURS) for action in ("Create", "Update", "Delete") for resource in (f"alias/{NAME}-eks", "key/1")],
     "aws_kms_key": [
-        # Tags that come with a key are asked of no key in particular.
+        # Tagging at creation is authorized on no particular key.
         *[(f"kms:{action}", "*", NEW) for action in ("CreateKey", "TagResource")],
         *all_of("kms", "key/1", OURS, "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion"),
     ],
@@ -146,13 +146,13 @@ CALLS = {
     ],
     "aws_security_group": [
         *made("CreateSecurityGroup", "security-group", "vpc"),
-        # The rule that lets everything out, which the provider takes away.
+        # The default egress rule, which the provider removes.
         *done("RevokeSecurityGroupEgress", "security-group"),
         *done("DeleteSecurityGroup", "security-group"),
     ],
     "aws_sns_topic": all_of("sns", f"{NAME}-page", REGION, "CreateTopic", "SetTopicAttributes", "TagResource", "DeleteTopic"),
     "aws_sns_topic_policy": all_of("sns", f"{NAME}-page", REGION, "SetTopicAttributes"),
-    # A subscription is no resource of IAM's.
+    # IAM does not know subscriptions as resources.
     "aws_sns_topic_subscription": [
         *all_of("sns", f"{NAME}-page", REGION, "Subscribe"),
         *[(f"sns:{action}", "*", REGION) for action in ("SetSubscriptionAttributes", "Unsubscribe")],
@@ -161,14 +161,14 @@ CALLS = {
     "aws_vpc": [*made("CreateVpc", "vpc"), *done("ModifyVpcAttribute", "vpc"), *done("DeleteVpc", "vpc")],
     "aws_vpc_endpoint": [
         *made("CreateVpcEndpoint", "vpc-endpoint", "vpc", "route-table", "subnet", "security-group"),
-        # For the services' own names, in zones of Amazon's.
+        # For service names, in zones of Amazon.
         ("route53:AssociateVPCWithHostedZone", "*", {}),
         *done("ModifyVpcEndpoint", "vpc-endpoint"),
         *done("DeleteVpcEndpoints", "vpc-endpoint"),
     ],
     "aws_vpc_security_group_ingress_rule": [
         *made("AuthorizeSecurityGroupIngress", "security-group-rule", "security-group"),
-        # The cluster's group is EKS', and has EKS' tags.
+        # The cluster's security group belongs to EKS and has its tags.
         *done("AuthorizeSecurityGroupIngress", "security-group", context=EKSS),
         *done("RevokeSecurityGroupIngress", "security-group", context=EKSS),
     ],

@@ -1,5 +1,4 @@
-"""Fixtures: what `terraform test` made of each folder, and of folders with faults. All that is wanted begins as soon as tests are
-collected."""
+"""Fixtures: the results of `terraform test` for each folder, and for folders with faults. The runs start as soon as tests are collected."""
 
 import tempfile
 from pathlib import Path
@@ -67,17 +66,17 @@ def copy(request):
 
 @pytest.fixture
 def tested(request):
-    """The runs of the folder that a test is about: its parameter `folder`, or its file's FOLDER."""
+    """Returns the runs of a test's folder: its parameter `folder`, or FOLDER of its module."""
     return request.config.stash[RESULTS][next(_folders(request.node))]
 
 
 @pytest.fixture
 def everything(request):
-    """The runs of every folder."""
+    """Returns the runs of every folder."""
     return {folder: request.config.stash[RESULTS][folder] for folder in FOLDERS}
 
 
 @pytest.fixture
 def failed(request, fault):
-    """The tests that failed, and how, of the folder with all its faults."""
+    """Returns the failed tests, with their messages, of the folder with all its faults."""
     return request.config.stash[RESULTS][f"{fault.folder} with faults"]

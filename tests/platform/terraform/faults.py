@@ -1,4 +1,4 @@
-"""Deliberate faults: what is put in whose place, and which test has to find it, saying what."""
+"""Deliberate faults: the replacement, the test that must find it, and its message."""
 
 import os
 import re
@@ -105,7 +105,7 @@ FAULTS = [
     Fault("modules/transaction-search", "as many as it likes", "main.tf", "IndexingPercentage = var.indexing_percentage", "IndexingPercentage = 1", RUNS, "As many are indexed as were asked for."),
 ]
 
-# The runs by which they are found: the others would only take time.
+# Only the runs that find them, to save time.
 NEEDED = {
     "bootstrap": ["example"],
     "modules/cognito": ["everything_set", "refused"],
@@ -119,12 +119,12 @@ NEEDED = {
     "modules/workload": ["another_zone", "by_the_cluster"],
 }
 
-# In every folder, and then its own file.
+# Tests of every folder, and those of its own module.
 GENERAL = ["test_folders.py::test_terraform_test_passes[{}]", "test_policies.py::test_are_bounded[{}]", "test_resources.py::test_are_encrypted_and_closed[{}]"]
 
 
 def failures(folder, directory):
-    """Puts all of a folder's faults into a copy, and runs its tests on that: the name of each that failed, and what it said."""
+    """Runs the tests of a folder on a copy with all its faults. Returns the messages of the failed ones by name."""
     copy = Copy(directory)
     for file in (copy.terraform / folder / "tests").glob("*.tftest.hcl"):
         runs = re.compile(r'^run "(\w+)" {\n.*?^}\n', re.DOTALL | re.MULTILINE)
@@ -146,7 +146,7 @@ def failures(folder, directory):
         text=True,
     )
     assert report.exists(), done.stdout + done.stderr
-    # Of the test's source, the line that failed, and what pytest makes of it.
+    # The failed line of the test, and pytest's explanation.
     cases = xml.etree.ElementTree.parse(report).getroot().iter("testcase")
     return {case.get("name"): case.get("name") + failed_lines(case) for case in cases if case.find("failure") is not None}
 

@@ -1,4 +1,4 @@
-"""Terraform's folders, tried in a copy of `terraform/`: what `terraform test` says of one, and what it would have created."""
+"""Runs `terraform test` in a copy of `terraform/`; returns results and planned resources per folder."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from harness.terraform import environment
 
-# The checkout, or a copy of it that has faults.
+# The checkout, or a copy with faults.
 ROOT = Path(os.environ.get("SHOUTBACK_ROOT") or Path(__file__).resolve().parents[3])
 SHIPPED = ROOT / "terraform"
 
-# Each is a module of its own with tests of its own; examples are part of their module.
+# Each is a module with its own tests; examples belong to their module.
 FOLDERS = sorted(
     str(file.parent.relative_to(SHIPPED)) for pattern in ("bootstrap", "modules/*", "environments/*") for file in SHIPPED.glob(f"{pattern}/versions.tf")
 )
@@ -32,7 +32,7 @@ class Resource:
 
 @dataclass
 class Run:
-    """A run of a test file: how it ended, and all that Terraform knew of it then: what it planned, or applied."""
+    """A run of a test file: its status, and the planned or applied state."""
 
     status: str = ""
     complaints: list = field(default_factory=list)
@@ -43,14 +43,14 @@ class Run:
         return [resource for resource in self.resources if resource.type == kind]
 
     def one(self, kind, index=None):
-        """The values of the only resource of this type, or of the only one with this index."""
+        """Returns the values of the only resource of this type, or with this index."""
         found = [resource for resource in self.all(kind) if index is None or resource.index == index]
         assert len(found) == 1, f"{len(found)} of {kind} {index or ''}, not one"
         return found[0].values
 
 
 class Copy:
-    """A copy of the shipped folders, in which Terraform may leave what it likes. Beside it is the rest of the checkout."""
+    """A copy of the shipped folders for Terraform's working files, next to the rest of the checkout."""
 
     def __init__(self, directory):
         self.terraform = directory / "terraform"
@@ -63,12 +63,12 @@ class Copy:
         return subprocess.run(["terraform", *arguments], cwd=self.terraform / folder, env=environment(), capture_output=True, text=True)
 
     def init(self, folder):
-        # One after the other: the cache that the real provider is downloaded to is not safe for two at once.
+        # Serialized: Terraform's plugin cache does not support concurrent downloads.
         with _INIT:
             return self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
 
     def test(self, folder):
-        """Every run of the folder's tests, by "FILE/RUN"."""
+        """Returns every run of the folder's tests, by "FILE/RUN"."""
         prepared = self.init(folder)
         assert prepared.returncode == 0, prepared.stderr
         done = self.run(folder, "test", "-json", "-verbose", "-no-color")
@@ -86,7 +86,7 @@ def _read(message, runs):
     if "@testrun" in message:
         run = runs.setdefault(f"{Path(message['@testfile']).name.removesuffix('.tftest.hcl')}/{message['@testrun']}", Run())
     else:
-        # What is wrong with a file as a whole.
+        # Errors of a whole file.
         run = runs.setdefault("files", Run(status="pass"))
     kind = message["type"]
     if kind == "test_run" and message["test_run"]["progress"] == "complete":
@@ -99,7 +99,7 @@ def _read(message, runs):
         run.resources = [
             Resource(change["address"], change["type"], change["name"], change.get("index"), _planned(change["change"]))
             for change in message["test_plan"].get("resource_changes", [])
-            # A run that plans after one that applied may take things away again.
+            # A plan after an apply may delete resources.
             if change["mode"] == "managed" and change["change"]["after"] is not None
         ]
         run.outputs = {name: change["after"] for name, change in message["test_plan"].get("output_changes", {}).items()}
@@ -109,7 +109,7 @@ def _read(message, runs):
 
 
 def _planned(change):
-    """What is not known before it is applied is left out of a plan: here it is None."""
+    """Returns the planned values, with None for values that are unknown until apply."""
     unknown = change.get("after_unknown") or {}
     return change["after"] | {name: None for name, value in unknown.items() if value is True}
 
@@ -123,7 +123,7 @@ def _resources(module):
 
 
 class Results:
-    """What takes long and is wanted by many tests: two at a time, each once."""
+    """Runs slow jobs that several tests share, once each, two at a time."""
 
     def __init__(self):
         self._pool = ThreadPoolExecutor(2)

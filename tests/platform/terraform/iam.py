@@ -1,22 +1,22 @@
-"""AWS policies, read as AWS reads them: what a statement says, and whether a request passes."""
+"""Evaluates IAM policies."""
 
 import fnmatch
 import json
 import re
 
-# The operators that the shipped policies use, on one value of the request. A negated one holds, too, where the key is absent.
+# The condition operators of the shipped policies, for one value of the request. Negated ones also match if the key is absent.
 OPERATORS = {
-    "ArnEquals": lambda asked, said: matches(asked, said),
-    "ArnLike": lambda asked, said: matches(asked, said),
-    "Bool": lambda asked, said: asked.lower() == said.lower(),
-    "NumericLessThan": lambda asked, said: float(asked) < float(said),
-    "StringEquals": lambda asked, said: asked == said,
-    "StringLike": lambda asked, said: matches(asked, said),
+    "ArnEquals": lambda actual, expected: matches(actual, expected),
+    "ArnLike": lambda actual, expected: matches(actual, expected),
+    "Bool": lambda actual, expected: actual.lower() == expected.lower(),
+    "NumericLessThan": lambda actual, expected: float(actual) < float(expected),
+    "StringEquals": lambda actual, expected: actual == expected,
+    "StringLike": lambda actual, expected: matches(actual, expected),
 }
 
 
 def policies(resources):
-    """Every policy in these resources: resource, name of the attribute, and the policy. Whatever is JSON with statements is one."""
+    """Yields every policy in these resources, that is, every JSON with statements, as resource, attribute and policy."""
     for resource in resources:
         for name, text in _strings(resource.values):
             if text.lstrip().startswith("{"):
@@ -49,24 +49,24 @@ def targets(statement):
 
 
 def principals(statement):
-    """Kind and name of each, such as ("Service", "eks.amazonaws.com")."""
-    said = statement.get("Principal", {})
-    if isinstance(said, str):
-        return [("", said)]
-    return [(kind, name) for kind, names in said.items() for name in _list(names)]
+    """Returns kind and name of each principal, such as ("Service", "eks.amazonaws.com")."""
+    listed = statement.get("Principal", {})
+    if isinstance(listed, str):
+        return [("", listed)]
+    return [(kind, name) for kind, names in listed.items() for name in _list(names)]
 
 
 def conditions(statement):
-    """Operator, key and values of each condition."""
+    """Yields operator, key and values of each condition."""
     return [(operator, key, _list(values)) for operator, keys in statement.get("Condition", {}).items() for key, values in keys.items()]
 
 
 def allowed(policies, action, resource="*", principal=None, **context):
-    """Whether these policies together let a request through. Keys of the context are written aws__RequestedRegion for
-    aws:RequestedRegion, or given in a dictionary as `keys`."""
+    """Returns whether these policies allow a request. Context keys are keyword arguments, aws__RequestedRegion for aws:RequestedRegion, or
+    the dictionary `keys`."""
     keys = {name.replace("__", ":"): value for name, value in context.items() if name != "keys"} | context.get("keys", {})
-    said = [statement for policy in policies for statement in statements(policy) if _applies(statement, action, resource, principal, keys)]
-    return any(statement["Effect"] == "Allow" for statement in said) and all(statement["Effect"] == "Allow" for statement in said)
+    matching = [statement for policy in policies for statement in statements(policy) if _applies(statement, action, resource, principal, keys)]
+    return any(statement["Effect"] == "Allow" for statement in matching) and all(statement["Effect"] == "Allow" for statement in matching)
 
 
 def _applies(statement, action, resource, principal, keys):
@@ -78,16 +78,16 @@ def _applies(statement, action, resource, principal, keys):
     )
 
 
-def _holds(operator, asked, said):
+def _holds(operator, actual, values):
     if operator == "Null":
-        return (asked is None) == (said[0] == "true")
+        return (actual is None) == (values[0] == "true")
     if operator.startswith("ForAllValues:"):
-        return all(_holds(operator.removeprefix("ForAllValues:"), one, said) for one in _list(asked or []))
+        return all(_holds(operator.removeprefix("ForAllValues:"), one, values) for one in _list(actual or []))
     operator, optional = re.fullmatch(r"(\w+?)(IfExists)?", operator).groups()
     positive = operator.replace("StringNot", "String")
-    if asked is None:
+    if actual is None:
         return bool(optional) or positive != operator
-    return any(OPERATORS[positive](asked, one) for one in said) == (positive == operator)
+    return any(OPERATORS[positive](actual, one) for one in values) == (positive == operator)
 
 
 def matches(text, pattern):

@@ -1,4 +1,4 @@
-"""Faults, each put into a workflow to see the rule find it that is for it."""
+"""Faults, each of which a rule must find in a changed workflow."""
 
 from typing import NamedTuple
 

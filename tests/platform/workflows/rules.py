@@ -1,4 +1,4 @@
-"""What we ask of the workflows beside what linters do. A rule is a function that yields what breaks it."""
+"""Rules of the workflows beyond linters. A rule is a function that yields violations."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from workflows import TOP, expressions, jobs
 
 RULES = []
 
-# What a step may be beside a program of ours. Each is one command, whose exit code counts.
+# Commands that a step may run besides programs of scripts/. Each is one command, whose exit code counts.
 COMMANDS = [
     r'aws ecr get-login-password \| docker login --username AWS --password-stdin "\$\{REPOSITORY%%/\*\}"',
     r'cat [a-z/*.]+ >>"\$GITHUB_STEP_SUMMARY"',
@@ -18,7 +18,7 @@ COMMANDS = [
 
 DEPLOYED_TO = ("staging", "production")
 
-# By secret: what has to be true of the GitHub environment of a job that gets it. Those of the subscriptions are plans', which have none.
+# Secrets that are restricted to jobs with a GitHub environment. The subscriptions' secrets are for plans, which have none.
 OF_ENVIRONMENTS = ("CLIENT_SECRET", "GITOPS_APP_PRIVATE_KEY")
 
 
@@ -55,7 +55,7 @@ def nothing_is_permitted_but_by_a_job(workflows):
             yield f"{job}: may write {sorted(writes)}"
 
 
-# What each job may write, and no other may anything.
+# The write permissions of each job; other jobs have none.
 MAY_WRITE = {
     ("main.yml", "image"): {"id-token"},
     ("main.yml", "staging"): {"contents"},
@@ -146,7 +146,7 @@ def steps_are_wiring(workflows):
                 yield f"{job}: not one command: {command}"
             if any(re.fullmatch(known, command) for known in COMMANDS):
                 continue
-            # What precedes a pipe, and what follows `output NAME`, is a command as well.
+            # Both sides of a pipe, and the arguments of `output NAME`, are commands as well.
             for part in re.split(r" \| |scripts/github/output \w+ ", re.sub(r" >>\"\$GITHUB_STEP_SUMMARY\"$", "", command)):
                 yield from (f"{job}: {problem}" for problem in runs(part, targets))
 
@@ -241,7 +241,7 @@ def needs(job):
     return {needed} if isinstance(needed, str) else set(needed)
 
 
-# What happens in this order, in one job or in jobs that need one another.
+# Steps in their required order, in one job or in jobs that need each other.
 ORDER = {
     ("main.yml", "image"): ["release/tag", "release/publish", "release/sign", "release/keep staging"],
     ("main.yml", "staging"): ["release/deploy staging", "release/wait staging", "release/integration-tests"],
@@ -296,6 +296,6 @@ def every_suite_runs(workflows):
     shared = json.loads(subprocess.run([TOP / "scripts/github/suites"], capture_output=True, text=True, check=True).stdout)["include"]
     running = {suite for entry in shared for suite in entry["suites"].split()}
     for name, suite in tomllib.loads((TOP / "tests/suites.toml").read_text()).items():
-        # A suite that the matrix leaves out has a job of its own name.
+        # A suite that is not in the matrix has a job of the same name.
         if name not in running and name not in workflows["pull-request.yml"].data["jobs"]:
             yield f"suites: {name} (job {suite['job']})"

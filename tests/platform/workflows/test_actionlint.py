@@ -1,4 +1,4 @@
-"""GitHub's workflows, by actionlint. zizmor and shellcheck are in tests/static."""
+"""GitHub's workflows, by actionlint. zizmor and shellcheck are in tests/repository/static."""
 
 import shutil
 import subprocess
@@ -36,5 +36,5 @@ def test_actionlint_finds_faults(there, instead, said, tmp_path):
 
 
 def actionlint(directory):
-    # shellcheck has the steps in tests/static.
+    # shellcheck has the steps in tests/repository/static.
     return subprocess.run(["actionlint", "-no-color", "-shellcheck=", "-pyflakes="], cwd=directory, capture_output=True, text=True)

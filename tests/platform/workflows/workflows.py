@@ -1,4 +1,4 @@
-"""The workflows, as data: all values are strings, as they are written."""
+"""The workflows as data. All scalars are strings."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ def jobs(workflows):
 
 
 def texts(node):
-    """Every string in it."""
+    """Yields every string in the data."""
     if isinstance(node, dict):
         for value in node.values():
             yield from texts(value)
@@ -72,6 +72,6 @@ def texts(node):
 
 
 def expressions(node, context):
-    """The names that it takes of a context, such as `secrets`."""
+    """Returns the names that the data uses of a context, such as `secrets`."""
     inside = (found for text in texts(node) for found in re.findall(r"\$\{\{(.*?)\}\}", text, re.DOTALL))
     return {name for text in inside for name in re.findall(rf"\b{context}\.(\w+)", text)}

@@ -1,4 +1,4 @@
-"""Records the schema of hashicorp/aws VERSION in `schema.json.gz`. README.md says when."""
+"""Records the schema of hashicorp/aws VERSION in `schema.json.gz`. See README.md."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ def main():
         (Path(folder) / "main.tf.json").write_text(json.dumps(CONFIGURATION))
         subprocess.run(["terraform", "init", "-input=false"], cwd=folder, env=environment(), check=True)
         text = json.dumps(schema(folder), sort_keys=True, separators=(",", ":"))
-    # No time, so that the same schema is the same file.
+    # Without a timestamp, so that the same schema gives the same file.
     (SOURCES / "schema.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 

@@ -1,0 +1,153 @@
+"""The scenarios of the drill, by the letters of docs/drill.md, which has their causes and the queries that identify them."""
+
+import contextlib
+import re
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import SPEED, Testbed
+
+from harness.load import unique_text, cached_text, with_unknown_kid
+from harness.rules import faster
+from harness.shoutback import Shoutback
+from harness.toxiproxy import Toxiproxy
+
+PAGE = Path(__file__).parents[4] / "docs/drill.md"
+ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<section>\S+)\) \|$", re.MULTILINE)
+
+# A minute of the document takes five seconds: ten scrapes, so that a rate survives a late one.
+QUERIES_FASTER = 12
+
+
+@dataclass(frozen=True)
+class Scenario:
+    letter: str
+    cause: str
+    query: str
+    alert: str
+    section: str
+
+    @property
+    def faster_query(self):
+        return faster(self.query, QUERIES_FASTER)
+
+
+SCENARIOS = [Scenario(**row.groupdict()) for row in ROW.finditer(PAGE.read_text())]
+
+
+class DrillTestbed(Testbed):
+    """The testbed with Toxiproxy between the replicas and their dependencies."""
+
+    # So that exceeding the file size limit is an error instead of a signal.
+    through = ("env", "--ignore-signal=XFSZ")
+
+    def __init__(self, stack, directory, speed=SPEED):
+        self.stack, self.directory = stack, directory
+        super().__init__(stack, directory, speed)
+
+    def start_dependencies(self, stack, directory):
+        self.toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
+        self.shoutcloud = self.toxiproxy.proxy(self.emulators.shoutcloud)
+        self.keys = self.toxiproxy.proxy(self.emulators.cognito.removeprefix("http://"))
+        return {
+            # The usual load needs at most 40, so that a client in a loop exceeds it on a busy machine, too.
+            "RATE_LIMIT_PER_CLIENT": "60/s",
+            "RATE_LIMIT_BURST": "60",
+            "SHOUTCLOUD_URL": f"http://{self.shoutcloud.address}/V1/SHOUT",
+            "COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}",
+        }
+
+    def inject(self, letter):
+        """Returns a context manager that injects the fault of that letter."""
+        return getattr(self, f"_{letter}")()
+
+    @contextlib.contextmanager
+    def _upstream_behaviour(self, **behaviour):
+        self.emulators.behave(**behaviour)
+        try:
+            yield
+        finally:
+            # Ctrl-C reaches the emulators as well, so they may have exited.
+            with contextlib.suppress(OSError):
+                self.emulators.behave()
+
+    @contextlib.contextmanager
+    def _extra_load(self, rate, request):
+        more = [self.load.start(replica.address, rate, request) for replica in self.replicas]
+        try:
+            yield
+        finally:
+            for stream in more:
+                stream.pause()
+
+    def _a(self):
+        return self._upstream_behaviour(failure_rate=1.0)
+
+    def _b(self):
+        return self._upstream_behaviour(delay="1500ms")
+
+    def _c(self):
+        return self.shoutcloud.down()
+
+    def _d(self):
+        return self.shoutcloud.toxic("timeout", timeout=0)
+
+    @contextlib.contextmanager
+    def _e(self):
+        """SHOUTCLOUD's address leads to Cognito, which has no such path."""
+        self.shoutcloud.set_upstream(self.emulators.cognito.removeprefix("http://"))
+        try:
+            yield
+        finally:
+            self.shoutcloud.set_upstream(self.emulators.shoutcloud)
+
+    def _f(self):
+        return self._extra_load(250, cached_text(self.token))
+
+    @contextlib.contextmanager
+    def _g(self):
+        for stream in self.streams:
+            stream.pause()
+        try:
+            with self._extra_load(20, unique_text(with_unknown_kid(self.token))):
+                yield
+        finally:
+            for stream in self.streams:
+                stream.resume()
+
+    def _h(self):
+        return self.keys.down()
+
+    @contextlib.contextmanager
+    def _i(self):
+        killed = self.replicas[1]
+        killed.child.kill()
+        killed.child.wait()
+        try:
+            yield
+        finally:
+            variables = {**self.variables, "HTTP_ADDR": killed.address, "ADMIN_ADDR": killed.admin}
+            self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-restarted.log", self.through, **variables))
+
+    @contextlib.contextmanager
+    def _j(self):
+        for stream in self.streams:
+            stream.pause()
+        try:
+            yield
+        finally:
+            for stream in self.streams:
+                stream.resume()
+
+    @contextlib.contextmanager
+    def _k(self):
+        """The replicas' files may not grow: a write fails as on a full disk."""
+        for replica in self.replicas:
+            resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            for replica in self.replicas:
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -1,0 +1,158 @@
+"""One run for all tests: faults start, alerts fire, faults end, alerts resolve. The tests check the recorded alerts."""
+
+import contextlib
+import http.server
+import threading
+import time
+
+import pytest
+from environments import SEEN, SEEN_BEFORE, Builder
+from shipped import TESTS
+
+from harness.load import Load
+from harness.process import Process
+from harness.prometheus import Prometheus
+from harness.rules import write_faster
+from harness.shoutback import Emulators
+from harness.toxiproxy import Toxiproxy
+
+# An hour takes 36 s. The SLOs' tickets resolve after six hours or more, which take 15 s in another Prometheus.
+SCALE, TICKET_SCALE = 100, 1440
+INTERVAL, EVALUATION = "1s", "500ms"
+SLO_TICKETS = {"ShoutbackAvailabilityTicket", "ShoutbackLatencyTicket"}
+
+
+class Collector(contextlib.AbstractContextManager):
+    """A fake collector: reachable at `always`, and at `address` while `proxy` is enabled."""
+
+    def __init__(self, toxiproxy):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.always = f"http://127.0.0.1:{self.server.server_port}"
+        self.proxy = toxiproxy.proxy(f"127.0.0.1:{self.server.server_port}")
+        self.address = f"http://{self.proxy.address}"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+
+
+class Run:
+    def __init__(self, environments, prometheus, tickets):
+        self.environments, self.prometheus, self.tickets = environments, prometheus, tickets
+        self.fired, self.annotations, self.returned = {}, {}, set()
+
+    def ever_fired(self, prometheus):
+        """Returns the labels of every alert that has fired."""
+        return [labels for labels, _ in prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1h])')]
+
+    def now(self, prometheus):
+        return {identity(alert["labels"]) for alert in prometheus.alerts()}
+
+    def expected(self):
+        return {(environment.name, *alert) for environment in self.environments for alert in environment.expected}
+
+    def go(self):
+        """Runs all phases. The tests report the alerts that did not fire or resolve in time."""
+        expected = self.expected()
+        slow = {alert for alert in expected if alert[1] in SLO_TICKETS}
+        self.prometheus.until("all are scraped", self.prometheus.has_scraped)
+        self.prometheus.until("requests are seen", self._requests_are_seen)
+        self._call("begin")
+        begun = time.monotonic()
+        due = {call: (begun + offset, every) for one in self.environments for every, offset, call in one.repeat}
+
+        def all_fire():
+            for call, (when, every) in due.items():
+                if time.monotonic() >= when:
+                    due[call] = when + every, every
+                    call()
+            self.annotations |= {identity(alert["labels"]): alert["annotations"] for alert in self.prometheus.alerts("firing")}
+            both = self.ever_fired(self.prometheus), self.ever_fired(self.tickets)
+            fired, fired_slowly = ({identity(labels) for labels in labelled} for labelled in both)
+            self.fired = {"prometheus": both[0], "tickets": both[1]}
+            # One may have started between the two queries; the next ones have its text.
+            return expected <= fired and expected <= self.annotations.keys() and slow <= fired_slowly
+
+        with contextlib.suppress(AssertionError):
+            self.prometheus.until("all alerts fire", all_fire, within=120)
+        self._call("end")
+
+        def all_returned():
+            still = self.now(self.prometheus) - slow | self.now(self.tickets) & slow
+            self.returned = expected - still
+            return self.returned == expected
+
+        with contextlib.suppress(AssertionError):
+            self.prometheus.until("all alerts return", all_returned, within=120)
+        # Alerts caused by the end of the faults count as well.
+        self.fired["prometheus"] = self.ever_fired(self.prometheus)
+
+    def answered_every_scrape(self, environment):
+        worst, = self.prometheus.query(f'min(min_over_time(up{{environment="{environment}"}}[1h]))')
+        return worst[1] == 1
+
+    def _requests_are_seen(self):
+        return all(seen and seen[0][1] > SEEN for seen in map(self.prometheus.query, SEEN_BEFORE))
+
+    def _call(self, what):
+        for environment in self.environments:
+            for call in getattr(environment, what):
+                call()
+
+
+def identity(labels):
+    return labels["environment"], labels["alertname"], labels["severity"]
+
+
+@pytest.fixture(scope="session")
+def promtool_tests(tmp_path_factory):
+    """Starts promtool's tests of the rules, which take long, in parallel to the run."""
+    log = tmp_path_factory.mktemp("promtool") / "log"
+    with Process(["nice", "promtool", "test", "rules", *TESTS], log) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, promtool_tests):
+    directory = tmp_path_factory.mktemp("run")
+    with contextlib.ExitStack() as stack:
+        emulators = stack.enter_context(Emulators(directory / "emulators.log"))
+        toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
+        collector = stack.enter_context(Collector(toxiproxy))
+        load = stack.enter_context(Load())
+        builder = Builder(stack, directory, emulators, toxiproxy, load, collector)
+        environments = builder.all()
+        for environment in environments:
+            for call in environment.before:
+                call()
+
+        def prometheus(name, scale, environments):
+            (directory / name).mkdir()
+            rules = write_faster(directory / name / "rules", scale)
+            targets = [target for environment in environments for target in environment.targets]
+            return stack.enter_context(Prometheus(directory / name, targets, rules, INTERVAL, EVALUATION))
+
+        with_tickets = [one for one in environments if SLO_TICKETS & {name for name, _ in one.expected}]
+        run = Run(
+            environments,
+            prometheus("prometheus", SCALE, environments),
+            prometheus("tickets", TICKET_SCALE, with_tickets),
+        )
+        run.go()
+        yield run
+        # In parallel, to save time.
+        for instance in builder.instances:
+            instance.child.terminate()

@@ -1,0 +1,107 @@
+"""The example of Alertmanager's configuration: who is told, and what is left out while something else fires."""
+
+import json
+import subprocess
+
+import pytest
+from shipped import OBSERVABILITY, alerts, identified
+
+from harness.process import Process, responds_ok, http_request, wait_until
+from harness.toxiproxy import free_port
+
+CONFIGURATION = OBSERVABILITY / "alertmanager/alertmanager.yml"
+LABELS = {"team": "shoutback", "job": "shoutback", "environment": "production"}
+
+
+def test_amtool_finds_no_fault_with_it():
+    subprocess.run(["amtool", "check-config", CONFIGURATION], check=True)
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=identified)
+@pytest.mark.parametrize("environment", ["production", "", "staging", "dev"])
+def test_only_staging_wakes_nobody(rule, environment):
+    """Where the label is missing, a page is a page: better a call too many than an outage that nobody hears of."""
+    receiver = "ticket" if environment in ("staging", "dev") else rule["labels"]["severity"]
+    labels = LABELS | rule["labels"] | {"alertname": rule["alert"], "environment": environment}
+    command = ["amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", f"--verify.receivers={receiver}"]
+    subprocess.run([*command, *(f"{name}={value}" for name, value in labels.items())], check=True)
+
+
+class Alertmanager(Process):
+    def __init__(self, directory):
+        self.api = f"http://127.0.0.1:{free_port()}"
+        command = [
+            "alertmanager",
+            f"--config.file={CONFIGURATION}",
+            f"--storage.path={directory}/data",
+            f"--web.listen-address={self.api.removeprefix('http://')}",
+            "--cluster.listen-address=",
+        ]
+        super().__init__(command, directory / "log")
+        with self.starting():
+            self.until("it is ready", lambda: responds_ok(f"{self.api}/-/ready"))
+
+    def raise_alerts(self, *labelled):
+        body = [{"labels": labels} for labels in labelled]
+        status, text = http_request("POST", f"{self.api}/api/v2/alerts", body, {"content-type": "application/json"})
+        assert status == 200, text
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory):
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as alertmanager:
+        yield alertmanager
+
+
+FAST, SLOW, TICKET = ("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvailabilityBurnSlow", "page"), ("ShoutbackAvailabilityTicket", "ticket")
+LOCAL = {"slo": "latency-local"}
+
+INHIBITIONS = {
+    # What fires, and what of it is left out.
+    "burn": ([FAST, SLOW, TICKET], [SLOW, TICKET]),
+    "slow burn": ([SLOW, TICKET], [TICKET]),
+    "a replica": ([("ShoutbackReplicaDown", "ticket"), ("ShoutbackNoTraffic", "page")], []),
+    "all replicas": (
+        [("ShoutbackReplicaDown", "page"), ("ShoutbackReplicaDown", "ticket"), ("ShoutbackNoTraffic", "page")],
+        [("ShoutbackReplicaDown", "ticket"), ("ShoutbackNoTraffic", "page")],
+    ),
+    "causes": ([("ShoutbackBreakerOpen", "ticket"), ("ShoutbackRetryBudgetEmpty", "ticket"), FAST], []),
+    "stale keys": (
+        [("ShoutbackKeySetStale", "page"), ("ShoutbackKeySetStale", "ticket")],
+        [("ShoutbackKeySetStale", "ticket")],
+    ),
+    "no keys": (
+        [("ShoutbackKeysUnavailable", "page"), ("ShoutbackKeySetStale", "page"), FAST],
+        [("ShoutbackKeySetStale", "page")],
+    ),
+}
+
+
+def test_what_follows_from_another_alert_is_left_out(alertmanager):
+    """Each case in an environment of its own, so that none inhibits what belongs to another."""
+    expected = {}
+    for case, (fires, left_out) in INHIBITIONS.items():
+        for name, severity in fires:
+            slo = {"slo": "availability"} if "Availability" in name else {}
+            alertmanager.raise_alerts(LABELS | slo | {"alertname": name, "severity": severity, "environment": case})
+            expected[case, name, severity] = (name, severity) in left_out
+    # One SLO's fast burn says nothing of the other's slow one.
+    for name, slo in [("ShoutbackLatencyBurnFast", "latency"), ("ShoutbackLatencyBurnSlow", "latency-local")]:
+        alertmanager.raise_alerts(LABELS | {"alertname": name, "severity": "page", "environment": "two SLOs", "slo": slo})
+        expected["two SLOs", name, "page"] = False
+
+    def suppressed():
+        found = alertmanager_alerts(alertmanager)
+        return found if len(found) == len(expected) and None not in found.values() else None
+
+    assert wait_until("all are processed", suppressed) == expected
+
+
+def alertmanager_alerts(alertmanager):
+    """By case, name and severity, whether it is suppressed; None as long as that is not decided."""
+    _, text = http_request("GET", f"{alertmanager.api}/api/v2/alerts")
+    states = {"active": False, "suppressed": True}
+    return {
+        tuple(alert["labels"][name] for name in ["environment", "alertname", "severity"]): states.get(alert["status"]["state"])
+        for alert in json.loads(text)
+    }

@@ -1,0 +1,79 @@
+"""The Elasticsearch queries of Kibana's saved searches, panels and rules: no package registry has Kibana."""
+
+import json
+from pathlib import Path
+
+SHIPPED = Path("observability/kibana")
+EVERYTHING = {"range": {"@timestamp": {"gte": "now-1d", "lte": "now+1d"}}}
+
+
+def objects(kind):
+    lines = (SHIPPED / "saved-objects.ndjson").read_text().splitlines()
+    return {each["id"].removeprefix("shoutback-"): each for each in map(json.loads, lines) if each["type"] == kind}
+
+
+def rules():
+    return {rule["name"]: rule for rule in (json.loads(path.read_text()) for path in sorted((SHIPPED / "rules").iterdir()))}
+
+
+def query(saved):
+    """Returns the query of a search or a panel, with the selected time range."""
+    source = json.loads(saved["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
+    assert source["query"]["language"] == "lucene" and source["filter"] == []
+    text = source["query"]["query"]
+    return {"bool": {"filter": [{"query_string": {"query": text, "analyze_wildcard": True}}, EVERYTHING]}}
+
+
+INTERVAL = 30
+MISSING = "__missing__"
+
+
+def aggregations(panel):
+    """Returns the aggregations of a panel: nested buckets, with the metric innermost."""
+    state = json.loads(panel["attributes"]["visState"])
+    [metric] = [each for each in state["aggs"] if each["schema"] == "metric"]
+    buckets = [each for each in state["aggs"] if each["schema"] != "metric"]
+    body = {} if metric["type"] == "count" else {metric["id"]: {metric["type"]: {
+        "field": metric["params"]["field"], "percents": metric["params"]["percents"]}}}
+    for bucket in reversed(buckets):
+        params = bucket["params"]
+        if bucket["type"] == "date_histogram":
+            # `auto` depends on the selected time range.
+            assert params["interval"] == "auto"
+            aggregation = {"date_histogram": {"field": params["field"], "fixed_interval": f"{INTERVAL}s", "min_doc_count": 1}}
+        else:
+            assert bucket["type"] == "terms"
+            ordered_by = {"_key": "_key", metric["id"]: "_count"}[params["orderBy"]]
+            aggregation = {"terms": {"field": params["field"], "size": params["size"], "order": {ordered_by: params["order"]}}}
+            if params["missingBucket"]:
+                aggregation["terms"]["missing"] = MISSING
+        body = {bucket["id"]: aggregation | ({"aggs": body} if body else {})}
+    return metric, buckets, body
+
+
+def table(answer, metric, buckets):
+    """Returns the rows of the result: keys and value."""
+    if not buckets:
+        if metric["type"] == "count":
+            return {(): answer["doc_count"]}
+        [value] = answer[metric["id"]]["values"].values()
+        return {(): value}
+    rows = {}
+    for each in answer[buckets[0]["id"]]["buckets"]:
+        for key, value in table(each, metric, buckets[1:]).items():
+            rows[each["key"], *key] = value
+    return rows
+
+
+def rule_query(rule, now):
+    """Returns the query of a rule, in the window that ends at `now`, in milliseconds."""
+    params = rule["params"]
+    window = params["timeWindowSize"] * {"s": 1, "m": 60, "h": 3600}[params["timeWindowUnit"]] * 1000
+    query = json.loads(params["esQuery"])["query"]
+    times = {"range": {params["timeField"]: {"gte": now - window, "lte": now, "format": "epoch_millis"}}}
+    return {"bool": {"filter": [query, times]}}
+
+
+def fires(rule, count):
+    [threshold] = rule["params"]["threshold"]
+    return {">": count > threshold, "<": count < threshold}[rule["params"]["thresholdComparator"]]

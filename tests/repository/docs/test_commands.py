@@ -1,0 +1,235 @@
+"""Every command of the documentation that can be executed is executed: here, or by the named suite."""
+
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+from pages import TOP, commands, pages, suites
+
+from harness.process import ENVIRONMENT, Process
+from harness.shoutback import Shoutback, binary
+
+
+@dataclass(frozen=True)
+class By:
+    """A command that a suite executes: `file` contains the text `says`."""
+
+    suite: str
+    file: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Not:
+    """A command that cannot be executed here, and why."""
+
+    why: str
+
+
+ACCOUNT = Not("needs an AWS account; tests/platform/terraform runs the configuration with a mocked provider")
+GRAFANA = Not("Grafana is in no package registry")
+CLUSTER = Not("needs a cluster that pulls images")
+ENDLESS = Not("runs until it is stopped, or is interactive; another row covers it")
+
+# By the text of a command. The suite `terraform` executes those of docs/deploy.md.
+EXECUTED = {
+    "make test": Not("is what runs this"),
+    "make test-all": Not("is what runs this"),
+    'make test-all SUITES="interop chart"': Not("is what runs this"),
+    "REQUIRE_ALL=1 make test-all": Not("is what runs this"),
+    "make check": By("service", "tests/suites.toml", "make --no-print-directory check"),
+    "make image": By("image", "tests/platform/image/test_building.py", "scripts/image"),
+    "docker run --rm --publish 5000:5000 --env AUTH_MODE=disabled shoutback": By("image", "tests/platform/image/test_running.py", "localhost:5000"),
+    "make dashboards": By("dashboards", "tests/platform/observability/dashboards", "grafana/source"),
+    "make fuzz FUZZ_SECONDS=300": By("fuzz-smoke", "tests/suites.toml", "FUZZ_SECONDS=5 scripts/fuzz"),
+    "make pipeline-dry-run": By("release-walk", "tests/platform/pipeline/test_walk.py", "scripts/pipeline-dry-run"),
+    "make bench": Not("takes a machine that does nothing else, for some 12 minutes"),
+    'make bench ARGS="--only requests --seconds 2"': Not("takes a machine that does nothing else"),
+    "make instructions": By("instructions", "tests/suites.toml", "scripts/instructions"),
+    "cargo bench --manifest-path benches/parts/Cargo.toml --bench parts": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
+    "cargo bench --manifest-path benches/parts/Cargo.toml --bench service 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
+    "make coverage": Not("takes a build of its own with probes; the pipeline does it for each pull request"),
+    "make prose": By("docs", "tests/repository/docs/test_prose.py", "scripts/prose"),
+    "make mutants MODULES=quota": Not("takes minutes to hours"),
+    "make secrets": By("workflows", "tests/platform/workflows", "secrets"),
+    "make audit": Not("its data base needs a network"),
+    "make fmt": Not("would change the source; the suite `service` checks what it would do"),
+    "make soak": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    "make soak SOAK_SECONDS=600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    "make soak SOAK_SECONDS=3600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    'make soak ARGS="--rate 200 --summary soak.md"': By("soak-smoke", "tests/suites.toml", "scripts/soak"),
+    "scripts/soak --record": Not("would change a page"),
+    "make observe": ENDLESS,
+    "make observe ARGS=--once": By("observe", "tests/suites.toml", "scripts/observe --once"),
+    "make observe ARGS=--without-collector": ENDLESS,
+    'make observe ARGS="--calm 60 --speed 30"': ENDLESS,
+    "make drill": ENDLESS,
+    'make drill ARGS="--cause d"': ENDLESS,
+    'make drill ARGS="--cause d --answer d"': By("drill", "tests/platform/observability/observe/test_drill.py", '"--answer"'),
+    "cargo test --features dev --test it keys::": By("service", "scripts/check", "cargo test"),
+    "cargo test --features dev --lib config::": By("service", "scripts/check", "cargo test"),
+    "cargo test --package shoutback-emulators": By("service", "scripts/check", "cargo test"),
+    "ELASTICSEARCH_URL=https://elasticsearch:9200 ELASTICSEARCH_API_KEY=ID:KEY ./load": By("search", "tests/platform/observability/search", "elasticsearch/load"),
+    "KIBANA_URL=https://kibana:5601 ELASTICSEARCH_API_KEY=ID:KEY ./load": By("search", "tests/platform/observability/search", "kibana/load"),
+    "otelcol-shoutback --config config.yaml --config aws.yaml --config otlp.yaml": By("collector", "tests/harness/collector.py", "--config"),
+    "helm test shoutback --namespace shoutback --logs": By("chart", "tests/platform/chart/test_shout.py", "def test_"),
+    "git log --oneline origin/deploy -- gitops/production": By("pipeline", "tests/platform/pipeline/source.py", '"deploy", "--"'),
+    "scripts/release/rollback production COMMIT": By("pipeline", "tests/platform/pipeline/test_rollback.py", '"rollback"'),
+    "GITHUB_REPOSITORY=example/shoutback scripts/release/verify REPOSITORY@sha256:DIGEST": By("pipeline", "tests/platform/pipeline/test_sign.py", '"verify"'),
+    "terraform init": ACCOUNT,
+    "terraform apply": ACCOUNT,
+    "terraform output -json backend_configuration": ACCOUNT,
+    "terraform init -backend-config=backend.hcl": ACCOUNT,
+}
+# By the beginning of a command.
+BEGINS = {
+    "export TF_VAR_": ACCOUNT,
+    "mkdir -p /var/lib/grafana": GRAFANA,
+    "cp observability/grafana": GRAFANA,
+    "cp -r observability/grafana": GRAFANA,
+    "sed -i 's|KIBANA_BASE_URL": GRAFANA,
+    "PROMETHEUS_URL=": GRAFANA,
+    "kubectl --namespace shoutback apply --server-side --force-conflicts --field-manager=autoscaling": By("cluster", "tests/platform/cluster/test_handover.py", "field-manager=autoscaling"),
+    'curl --user "$CLIENT_ID:$CLIENT_SECRET"': By("integration", "tests/service/integration/conftest.py", "client_credentials"),
+}
+
+
+def known(command):
+    if command.text in EXECUTED:
+        return EXECUTED[command.text]
+    return next((how for beginning, how in BEGINS.items() if command.text.startswith(beginning)), None)
+
+
+HERE = {}
+
+
+def here(text):
+    """Marks the test that executes the commands which begin with `text`."""
+
+    def mark(function):
+        HERE[text] = function
+        return function
+
+    return mark
+
+
+def all_commands():
+    return [command for command in commands() if command.page != "docs/deploy.md"]
+
+
+@pytest.mark.parametrize("command", all_commands(), ids=lambda command: f"{command.page}: {command.text[:60]}")
+def test_is_executed_somewhere(command):
+    if any(command.text.startswith(text) for text in HERE):
+        return
+    how = known(command)
+    assert how, f"{command.page}: no row in EXECUTED for: {command.text}"
+    if isinstance(how, By):
+        assert how.suite in suites(), how
+        target = TOP / how.file
+        files = [target] if target.is_file() else list(target.rglob("*.py"))
+        assert any(how.says in file.read_text() for file in files), how
+
+
+def test_nothing_is_listed_that_no_page_has():
+    texts = [command.text for command in all_commands()]
+    assert not EXECUTED.keys() - set(texts)
+    assert not [beginning for beginning in [*BEGINS, *HERE] if not any(text.startswith(beginning) for text in texts)]
+
+
+@pytest.fixture(scope="module")
+def development(tmp_path_factory):
+    """Runs `make dev` as a user does, except for the ports. Yields its output."""
+    log = tmp_path_factory.mktemp("dev") / "log"
+    inherited = {name: os.environ[name] for name in ("HOME", "CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME") if name in os.environ}
+    ports = {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "ARGS": "--shoutcloud-addr 127.0.0.1:0 --cognito-addr 127.0.0.1:0"}
+    # Through `env -C`, because make reads the Makefile of its directory; in its own session, so that all its processes can be terminated.
+    with Process(["setsid", "env", "-C", TOP, "make", "dev"], log, inherited | ports) as process:
+        process.until("it prints its lines", lambda: re.search(r"^A new token:\n.*\n", process.output(), re.M), within=600)
+        yield process.output()
+        os.killpg(process.pid, signal.SIGTERM)
+        process.child.wait(timeout=30)
+
+
+def pasted(printed, title):
+    return re.search(rf"^{title}:\n(.*)\n", printed, re.M)[1]
+
+
+def shell(command):
+    done = subprocess.run(["bash", "-c", command], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@here("make dev")
+def test_make_dev_prints_lines_that_work(development):
+    assert shell(pasted(development, "JSON")).strip() == '{"data":"!DLROW ,OLLEH"}'
+    assert shell(pasted(development, "Text")).strip() == "!DLROW ,OLLEH"
+    fresh = re.search(r'"access_token":"([^"]+)"', shell(pasted(development, "A new token")))[1]
+    again = re.sub(r"Bearer [^']+", f"Bearer {fresh}", pasted(development, "JSON"))
+    assert shell(again).strip() == '{"data":"!DLROW ,OLLEH"}'
+    # As the README shows it.
+    shape = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ[^']*", "…", pasted(development, "JSON"))
+    said = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ…", "…", re.search(r"^JSON:\n(.*)\n", pages()["README.md"], re.M)[1])
+    assert shape == said
+
+
+@here("curl -X PUT http://127.0.0.1:5001/_emulator/behaviour")
+@here("curl -X POST 'http://127.0.0.1:5002/_emulator/rotate")
+def test_the_emulators_do_as_they_are_told(development):
+    shoutcloud, cognito = re.search(r"SHOUTCLOUD \(http://([\d.:]+)/.*Cognito \(http://([\d.:]+)/", development).groups()
+    page = [command.text for command in all_commands() if command.page == "docs/development.md"]
+    [behaviour] = [text for text in page if "_emulator/behaviour" in text]
+    shell(behaviour.replace("127.0.0.1:5001", shoutcloud))
+    assert '"failure_rate":0.1' in shell(f"curl -sS http://{shoutcloud}/_emulator/behaviour")
+    shell(f"""curl -sS -X PUT http://{shoutcloud}/_emulator/behaviour -d '{{"delay":"0s","failure_rate":0}}'""")
+    [rotate] = [text for text in page if "_emulator/rotate" in text]
+    shell(rotate.replace("127.0.0.1:5002", cognito))
+
+
+@here("AUTH_MODE=disabled cargo run --release")
+@here('curl --header "Content-Type: application/json" -X POST')
+def test_the_line_of_the_original_works(development, tmp_path):
+    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
+    [line] = [command.text for command in all_commands() if command.text.startswith("curl --header")]
+    with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=shoutcloud) as service:
+        assert shell(line.replace("localhost:5000", service.address)).strip() == '{"data":"!DLROW ,OLLEH"}'
+
+
+@here("LOG_FORMAT=pretty AUTH_MODE=disabled shoutback")
+def test_the_log_for_people_looks_as_it_is_shown(development, tmp_path):
+    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
+    log = tmp_path / "log"
+    variables = {"SHOUTCLOUD_URL": shoutcloud, "LOG_FORMAT": "pretty", "AUTH_MODE": "disabled", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"}
+    with Process([binary()], log, variables | {"SHUTDOWN_GRACE": "0ms"}) as process:
+        address = process.until("it listens", lambda: re.search(r"shoutback\.http_addr=(\S+)", process.output()))[1]
+        shell(f"curl -sS http://{address}/v1 -d hello -H 'content-type: text/plain'")
+        line = process.until("it logs", lambda: re.search(r"^.* POST /v1 .*$", process.output(), re.M))[0]
+    said = re.search(r"^\d{4}-.* POST /v1 .*$", pages()["docs/logging.md"], re.M)[0]
+    assert shape(line) == shape(said)
+
+
+def shape(line):
+    """Its words, with what differs from request to request left out."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", re.sub(r"\d+\.\d+ ms", "N ms", re.sub(r"^\S+Z", "TIME", line)))
+
+
+@here("helm upgrade --install shoutback helm/shoutback")
+@pytest.mark.helm
+def test_the_chart_is_rendered_as_the_readme_installs_it():
+    found = [command.text for command in all_commands() if command.text.startswith("helm upgrade --install shoutback")]
+    assert len(found) == 2
+    for text in found:
+        text = text.replace("helm upgrade --install", "helm template")
+        text = text.replace("COMMIT", "0" * 40).replace("sha256:DIGEST", f"sha256:{'0' * 64}").replace("image.tag=latest", f"image.tag={'0' * 40}")
+        if "gitops/staging" in text:
+            text += " --values tests/platform/filled-values.yaml"
+        assert "kind: Deployment" in shell(f"cd {TOP} && {text}")
+
+
+def test_make_help_lists_what_there_is():
+    done = subprocess.run(["make", "-C", TOP, "--no-print-directory", "help"], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    listed = set(re.findall(r"^  make ([a-z-]+) ", done.stdout, re.M))
+    assert listed == set(re.findall(r"^([a-z-]+):.*## ", (TOP / "Makefile").read_text(), re.M)) and len(listed) > 10
