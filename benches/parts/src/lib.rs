@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use shoutback::app::Application;
-use shoutback::auth::{Principal, Verifier};
+use shoutback::auth::{AuthError, Principal, Verifier};
 use shoutback::config::{Auth, Config, Environment};
 use shoutback::shout::{CacheMode, Cause, ShoutService};
 use shoutback::shoutcloud::{self, Shoutcloud};
