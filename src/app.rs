@@ -165,8 +165,8 @@ impl Application {
     }
 
     /// Serves until `stop` is cancelled and the shutdown is complete. Readiness fails at once; the public listener
-    /// serves for the grace period, then accepts no more connections and has the shutdown timeout for requests in
-    /// flight. The admin listener closes last.
+    /// serves for the grace period, then accepts no more connections and has the shutdown timeout for the requests
+    /// in flight. The admin listener closes last.
     ///
     /// The unexpected end of a critical task also starts a shutdown: without the key refresh, for example, a replica
     /// would degrade unnoticed.

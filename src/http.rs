@@ -5,7 +5,7 @@
 
 mod admin;
 mod authentication;
-mod body;
+mod body_limits;
 mod caching;
 mod docs;
 mod media;
@@ -124,7 +124,7 @@ mod tests {
         })
     }
 
-    /// Every method but `OPTIONS`, which tells the supported methods to everyone.
+    /// Every method but `OPTIONS`, which needs no token.
     const METHODS: [Method; 7] = [
         Method::GET,
         Method::HEAD,

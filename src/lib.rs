@@ -1,31 +1,35 @@
-//! Shoutback: an HTTP API that takes a text, reverses it and returns it in capitals.
+//! Shoutback: an HTTP API that takes a text, reverses it and returns it in upper case.
 //!
-//! The capitals come from an external service, SHOUTCLOUD, which is slow, unauthenticated, plain HTTP and sometimes down.
-//! Everything around that call (who may make it, what happens when it fails, what can be seen of it) is the product.
+//! The upper-casing is done by an external service, SHOUTCLOUD, which is slow, unauthenticated, plain HTTP and sometimes down.
+//! Everything around that call (who may make it, what happens when it fails, what operators see of it) is the product.
 //!
-//! # Where things are
+//! # Modules
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`config`] | every environment variable: one struct an area, all problems reported at once |
-//! | [`app`] | the application: built from the configuration, bound, run, stopped |
-//! | [`http`] | two tables of routes, one ordered stack of layers, problems, listeners |
-//! | [`auth`] | who may call: Cognito's tokens and keys; knows nothing of HTTP servers |
-//! | [`quota`] | how often one client may call |
-//! | [`shout`](mod@shout) | the domain: reversal, and a shout made of it; what is kept, shared, and done without the upstream |
-//! | [`shoutcloud`] | the client of the upstream, and what counts as a shout |
+//! | [`config`] | every environment variable: one struct per area, all problems reported at once |
+//! | [`app`] | the application: built from the configuration, binds both listeners, runs until it is stopped |
+//! | [`http`] | one table of routes, one ordered stack of layers, problems, listeners |
+//! | [`auth`] | Cognito's access tokens and keys; does not depend on the HTTP server |
+//! | [`quota`] | rate limit per client |
+//! | [`shout`](mod@shout) | the domain: reversal, cache, coalescing of calls, local fallback |
+//! | [`shoutcloud`] | the client of the upstream and its middleware, and validation of its responses |
 //! | [`telemetry`] | metrics, logs and traces |
-//! | [`outbound`] | what every call that leaves the process has in common |
-//! | [`json`] | strict reading of objects that somebody else wrote |
-//! | [`lifecycle`] | signals, and how far a stop has come |
+//! | [`outbound`] | what all outbound HTTP clients have in common |
+//! | [`json`] | strict parsing of JSON objects from other parties |
+//! | [`lifecycle`] | signals and the phases of a shutdown |
+//! | [`version`] | version and commit of the build |
 //!
-//! # The way of a request
+//! `shoutback dev` is a module of the binary; its emulators of SHOUTCLOUD and Cognito are a crate of their own, `emulators/`.
 //!
-//! Connection → request id → metrics, span and log line → room among the requests → panics caught → route and method →
-//! `content-length` → token → quota → media types → body → cache → an equal call under way → reversal → deadline → bulkhead →
-//! retry → breaker → attempt upstream: send, read the answer, validate the shout.
+//! # Request path
 //!
-//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry::{metrics, trace}, config`.
+//! Connection limit → request id → span, metrics and access log → load shedding → panics caught → route and method →
+//! `content-length` → authentication → rate limit → media types → body → cache → coalescing → reversal → deadline → bulkhead →
+//! retry → `retry-after` → breaker → attempt upstream: send, read the response, validate the shout.
+//!
+//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry → outbound → config`. No two files
+//! import each other; the suite `static` checks both.
 
 pub mod app;
 pub mod auth;

@@ -16,6 +16,7 @@ mod attempt_span;
 mod breaker;
 mod budget;
 mod bulkhead;
+mod call;
 mod error;
 mod progress;
 mod retry;
@@ -40,12 +41,13 @@ pub use self::error::{Error, InvalidResponse};
 pub use self::progress::Progress;
 pub use self::wire::parse_response;
 
-use self::attempt::{Attempt, Deadline, RequestText, ValidatedText};
+use self::attempt::Attempt;
 use self::attempt_error::AttemptError;
 use self::attempt_span::AttemptSpans;
 use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
+use self::call::{Deadline, RequestText, ValidatedText};
 use self::retry_after::RetryAfterMiddleware;
 
 /// Idle connections in the pool. Those beyond, after a burst, are closed: SHOUTCLOUD is a small server.

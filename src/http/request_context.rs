@@ -1,4 +1,4 @@
-//! What is known about a request, from its head to its log line.
+//! What is known about a request, from its headers to its log line.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -54,7 +54,7 @@ pub(super) struct ShoutRecord {
 }
 
 impl RequestContext {
-    /// The context of a request whose head has just been read. Uses the id in the request if it is valid.
+    /// The context of a request whose headers have just been read. Uses the id in the request if it is valid.
     pub(super) fn new(headers: &HeaderMap) -> Self {
         let mut ids = headers.get_all(REQUEST_ID).iter();
         let id = match (ids.next(), ids.next()) {

@@ -30,7 +30,7 @@ use crate::telemetry::metrics::{CANCELLED, HttpLabels, HttpMetrics, MethodLabel}
 pub(super) struct Route {
     /// The path, which has no parameters; also the value of the `http_route` label.
     pub(super) path: &'static str,
-    /// Value of `allow`: the methods that [`Access`] handles, and `OPTIONS` where the route answers it.
+    /// Value of `allow`: the methods that [`Access`] handles, and `OPTIONS` where the route has it.
     pub(super) allow: &'static str,
     pub(super) access: Access,
     /// Its entry in the OpenAPI document, if it is part of the API.

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
 use super::authentication::AuthenticatedClient;
-use super::body::read_body;
+use super::body_limits::read_body;
 use super::caching::{self, CACHE_STATUS};
 use super::media::Format;
 use super::problem::Problem;

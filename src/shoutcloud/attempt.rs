@@ -10,24 +10,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
+use super::call::{Deadline, RequestText, ValidatedText};
 use super::error::{Error, InvalidResponse, SUCCESS, Transient};
 use super::progress::Progress;
 use super::retry_after::retry_after;
 use super::wire;
 use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
-
-/// The call's deadline, in the request's extensions.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(pub(super) Instant);
-
-/// The text that is sent, in the request's extensions.
-#[derive(Clone)]
-pub(super) struct RequestText(pub(super) Arc<str>);
-
-/// The text in upper case, validated, in the response's extensions.
-#[derive(Clone)]
-pub(super) struct ValidatedText(pub(super) String);
 
 /// The innermost middleware.
 pub(super) struct Attempt {

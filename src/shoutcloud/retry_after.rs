@@ -8,8 +8,8 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::Deadline;
 use super::attempt_error::AttemptError;
+use super::call::Deadline;
 use super::error::Error;
 use super::retry;
 use crate::telemetry::metrics::UpstreamMetrics;

@@ -7,7 +7,7 @@ use opentelemetry::trace::SpanContext;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Anybody can invent a `kid`, so unknown ones cause at most one fetch in this time.
+/// An attacker can invent a `kid`, so unknown ones cause at most one fetch in this time.
 pub(super) const UNKNOWN_KID_COOLDOWN: Duration = Duration::from_secs(10);
 /// Limit of requests that wait for one fetch, because each holds a connection and its buffers.
 const MAX_WAITERS: usize = 256;

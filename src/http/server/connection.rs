@@ -120,7 +120,7 @@ where
                     if this.connection.poll(cx).is_ready() {
                         return Poll::Ready(());
                     }
-                    // A peer that does not react to the GOAWAY gets the head timeout once more.
+                    // A peer that does not react to the GOAWAY gets the header timeout once more.
                     this.timeouts.idle += this.timeouts.head;
                 }
                 Some((at, _)) if at < this.timer.deadline() => this.timer.as_mut().reset(at),

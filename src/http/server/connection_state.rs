@@ -35,7 +35,7 @@ struct State {
     head_begun: AtomicBool,
     /// The last request's body was not read to its end.
     awaits_body: AtomicBool,
-    /// On HTTP/2, bytes alone do not begin a head: PING, SETTINGS and other frames belong to no request.
+    /// On HTTP/2, bytes alone do not start a request: PING, SETTINGS and other frames belong to no request.
     is_http2: AtomicBool,
     /// The socket's send buffer is full.
     is_write_blocked: AtomicBool,

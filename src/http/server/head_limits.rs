@@ -7,7 +7,7 @@ use hyper_util::server::conn::auto::Builder;
 
 use super::h2_executor::H2Executor;
 
-/// A head with a token of 8 KiB and the fields that an ingress adds is far below it.
+/// Headers with a token of 8 KiB and the fields that an ingress adds are far below it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The same as hyper's limit on HTTP/1.1.
 const MAX_FIELDS: usize = 100;

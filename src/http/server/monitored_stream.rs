@@ -21,7 +21,7 @@ use crate::lifecycle::{CountGuard, Drain};
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// The first bytes of an HTTP/2 client (RFC 9113 section 3.4). Until all of them have arrived, the head timeout
+/// The first bytes of an HTTP/2 client (RFC 9113 section 3.4). Until all of them have arrived, the header timeout
 /// applies.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

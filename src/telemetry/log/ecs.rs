@@ -87,7 +87,7 @@ fn write_string(line: &mut String, value: impl fmt::Display) {
     line.push('"');
 }
 
-/// Writes the fields of our own events as members of the object.
+/// Writes the fields of events of this crate as members of the object.
 struct JsonVisitor<'a>(&'a mut String);
 
 impl JsonVisitor<'_> {

@@ -97,7 +97,7 @@ impl Drop for ShoutRecord {
         if let Some(client) = clients.get(&*self.client_id).or_else(|| clients.get("other")) {
             client.counter(outcome).increment(1);
         }
-        // The time until a client disconnected or a panic says nothing about the domain.
+        // Without a result there is no duration: the client disconnected, or a panic.
         let source = match self.outcome {
             Some(Outcome::Succeeded(source)) => source,
             Some(Outcome::Failed(_, FailedCall::Own)) => ShoutSource::Upstream,

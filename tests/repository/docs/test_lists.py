@@ -31,8 +31,8 @@ def test_each_make_target_is_told_of():
 
 
 def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
-    source = (TOP / "src/http/problem/kind.rs").read_text()
-    kinds = set(re.findall(r'^\s+"([a-z]+(?:-[a-z]+)+|unauthenticated|forbidden|overloaded)",$', source, re.M))
+    source = "".join((TOP / name).read_text() for name in ("src/http/problem/kind.rs", "src/telemetry/metrics/labels.rs"))
+    kinds = set(re.findall(r'"([a-z]+(?:-[a-z]+)+|unauthenticated|forbidden|overloaded)",$', source, re.M))
     table = {row[1]: row[0] for row in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGES["docs/api.md"], re.M)}
     assert set(table) == kinds and len(table) > 10
     status, page = http_request("GET", f"http://{service.address}/docs")
@@ -45,7 +45,7 @@ def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
 
 
 def test_each_path_is_told_of_and_answers(service):
-    routes = re.findall(r'"([^"]+)"', re.search(r"const ROUTES: .* = \[(.*?)\];", (TOP / "src/http/middleware/account.rs").read_text(), re.S)[1])
+    routes = re.findall(r'(?:path: |file\()"([^"]+)"', (TOP / "src/http/routes.rs").read_text())
     assert "/v1" in routes
     for route in routes:
         assert f"`{route}`" in PAGES["docs/metrics.md"], route

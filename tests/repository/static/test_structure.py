@@ -15,10 +15,10 @@ LONGEST = 350
 LAYERS = [
     ["app"],
     ["http"],
-    ["auth", "quota", "shout"],
-    ["shoutcloud"],
-    ["outbound"],
+    ["quota", "shout"],
+    ["auth", "shoutcloud"],
     ["telemetry"],
+    ["outbound"],
     ["config", "lifecycle", "json", "version"],
 ]
 
