@@ -127,7 +127,7 @@ impl KeySource {
 
     /// Fetches the key set at once and then repeatedly: after up to `refresh`, or with backoff after a failure.
     pub(super) async fn keep_fresh(self: Arc<Self>, refresh: Duration) {
-        let mut backoff = FIRST_BACKOFF;
+        let mut schedule = Schedule::new(refresh);
         loop {
             let (receiver, span) = {
                 let mut state = self.fetch_state();
@@ -143,14 +143,7 @@ impl KeySource {
             if let Some(span) = span {
                 end_span(span, succeeded);
             }
-            // Jitter, so that replicas that started together do not fetch together.
-            if succeeded && self.had_keys() {
-                backoff = FIRST_BACKOFF;
-                sleep(refresh.mul_f64(rand::random_range(0.9..=1.0))).await;
-            } else {
-                sleep(backoff.min(refresh).mul_f64(rand::random_range(0.5..=1.0))).await;
-                backoff = (backoff * 2).min(MAX_BACKOFF);
-            }
+            sleep(schedule.delay(succeeded && self.had_keys())).await;
         }
     }
 
@@ -252,6 +245,32 @@ impl KeySource {
     }
 }
 
+/// When the next fetch is due. With jitter, so that replicas that started together do not fetch together.
+struct Schedule {
+    refresh: Duration,
+    backoff: Duration,
+}
+
+impl Schedule {
+    fn new(refresh: Duration) -> Self {
+        Self {
+            refresh,
+            backoff: FIRST_BACKOFF,
+        }
+    }
+
+    /// Returns the time until the next fetch.
+    fn delay(&mut self, succeeded: bool) -> Duration {
+        if succeeded {
+            self.backoff = FIRST_BACKOFF;
+            return self.refresh.mul_f64(rand::random_range(0.9..=1.0));
+        }
+        let delay = self.backoff.min(self.refresh);
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        delay.mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
+
 fn end_span(span: Span, succeeded: bool) {
     if succeeded {
         span.end();
@@ -266,5 +285,57 @@ struct WaiterGuard<'a>(&'a KeySource);
 impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_state().remove_waiter();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{FIRST_BACKOFF, MAX_BACKOFF, Schedule};
+
+    const REFRESH: Duration = Duration::from_secs(600);
+
+    /// Asserts that delays fill the range from `share` of `longest` to `longest`. The probability that 1,000 samples leave a tenth
+    /// of it empty is 0.9^1000.
+    fn assert_jitter(longest: Duration, share: f64, mut delay: impl FnMut() -> Duration) {
+        let shortest = longest.mul_f64(share);
+        let tenth = (longest - shortest) / 10;
+        let delays: Vec<_> = (0..1_000).map(|_| delay()).collect();
+        assert!(delays.iter().all(|delay| (shortest..=longest).contains(delay)));
+        assert!(delays.iter().any(|delay| *delay < shortest + tenth));
+        assert!(delays.iter().any(|delay| *delay > longest - tenth));
+    }
+
+    fn after_failures(number: usize) -> Schedule {
+        let mut schedule = Schedule::new(REFRESH);
+        for _ in 0..number {
+            schedule.delay(false);
+        }
+        schedule
+    }
+
+    #[test]
+    fn the_refresh_has_jitter() {
+        let mut schedule = after_failures(3);
+        assert_jitter(REFRESH, 0.9, || schedule.delay(true));
+        assert_jitter(FIRST_BACKOFF, 0.5, || {
+            schedule.delay(true);
+            schedule.delay(false)
+        });
+    }
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_maximum_and_has_jitter() {
+        assert_jitter(FIRST_BACKOFF, 0.5, || after_failures(0).delay(false));
+        assert_jitter(FIRST_BACKOFF * 2, 0.5, || after_failures(1).delay(false));
+        assert_jitter(FIRST_BACKOFF * 4, 0.5, || after_failures(2).delay(false));
+        assert_jitter(MAX_BACKOFF, 0.5, || after_failures(30).delay(false));
+    }
+
+    #[test]
+    fn the_backoff_is_never_longer_than_the_refresh() {
+        let refresh = FIRST_BACKOFF / 2;
+        assert_jitter(refresh, 0.5, || Schedule::new(refresh).delay(false));
     }
 }

@@ -103,10 +103,7 @@ impl Cache {
         } else if age < self.lifetime() {
             Lookup::Stale(entry.shout)
         } else {
-            // Only this entry: another request may have replaced it since.
-            self.entries
-                .remove_if(key, |current| current.stored_at == entry.stored_at);
-            self.update_gauge();
+            self.remove(key, &entry);
             Lookup::Miss
         }
     }
@@ -123,6 +120,13 @@ impl Cache {
         self.entries.insert(key.clone(), entry);
         self.update_gauge();
         self.entries.contains_key(key)
+    }
+
+    /// Removes `entry`, but not one with which another request has replaced it since.
+    fn remove(&self, key: &Key, entry: &Entry) {
+        self.entries
+            .remove_if(key, |current| current.stored_at == entry.stored_at);
+        self.update_gauge();
     }
 
     fn update_gauge(&self) {

@@ -154,3 +154,59 @@ impl Middleware for BreakerMiddleware {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Breaker, Error};
+    use crate::config::{self, Environment};
+    use crate::shoutcloud::error::Transient;
+    use crate::telemetry::metrics::Metrics;
+
+    /// A breaker that opens for ten seconds at the first failure.
+    fn breaker() -> Breaker {
+        let environment = Environment::from([("AUTH_MODE", "disabled"), ("BREAKER_MIN_CALLS", "1")]);
+        let config = config::Config::load(&environment)
+            .expect("valid")
+            .config
+            .shoutcloud;
+        let metrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
+        Breaker::new(config.breaker, config.attempt_timeout, metrics.into())
+    }
+
+    fn rejected_for(breaker: &Breaker) -> Option<Duration> {
+        match breaker.check() {
+            Err(Error::BreakerOpen { left }) => Some(left),
+            _ => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_open_time_varies_by_ten_percent() {
+        let open_times: Vec<_> = (0..1_000)
+            .map(|_| {
+                let breaker = breaker();
+                let attempt = breaker.try_acquire().expect("closed");
+                attempt.end(Err(&Error::from(Transient::Timeout)));
+                rejected_for(&breaker).expect("open").as_secs_f64()
+            })
+            .collect();
+        assert!(open_times.iter().all(|time| (9.0..=11.0).contains(time)));
+        // The probability that 1,000 samples leave a tenth of the range empty is 0.9^1000.
+        assert!(open_times.iter().any(|time| *time < 9.2));
+        assert!(open_times.iter().any(|time| *time > 10.8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_attempt_releases_its_permit() {
+        let breaker = breaker();
+        let attempt = breaker.try_acquire().expect("closed");
+        attempt.end(Err(&Error::from(Transient::Timeout)));
+        tokio::time::advance(Duration::from_secs(11)).await;
+        let probes: Vec<_> = (0..5).map(|_| breaker.try_acquire().expect("a probe")).collect();
+        assert!(rejected_for(&breaker).is_some(), "the probes are in flight");
+        drop(probes);
+        assert_eq!(rejected_for(&breaker), None);
+    }
+}

@@ -26,12 +26,7 @@ pub(super) fn middleware(
     budget: Arc<Budget>,
     breaker: Arc<Breaker>,
 ) -> RetryTransientMiddleware<BudgetedBackoff, TransientErrors> {
-    let backoff = ExponentialBackoff::builder()
-        .retry_bounds(INITIAL_BACKOFF, MAX_BACKOFF)
-        .base(2)
-        .jitter(Jitter::Full)
-        .build_with_max_retries(max_retries);
-    let policy = BudgetedBackoff { backoff, budget };
+    let policy = BudgetedBackoff::new(max_retries, budget);
     RetryTransientMiddleware::new_with_policy_and_strategy(policy, TransientErrors { breaker })
 }
 
@@ -39,6 +34,17 @@ pub(super) fn middleware(
 pub(super) struct BudgetedBackoff {
     backoff: ExponentialBackoff,
     budget: Arc<Budget>,
+}
+
+impl BudgetedBackoff {
+    fn new(max_retries: u32, budget: Arc<Budget>) -> Self {
+        let backoff = ExponentialBackoff::builder()
+            .retry_bounds(INITIAL_BACKOFF, MAX_BACKOFF)
+            .base(2)
+            .jitter(Jitter::Full)
+            .build_with_max_retries(max_retries);
+        Self { backoff, budget }
+    }
 }
 
 impl RetryPolicy for BudgetedBackoff {
@@ -87,7 +93,6 @@ pub(super) fn record_error(error: &Error, extensions: &mut Extensions) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     use reqwest_retry::{RetryDecision, RetryPolicy as _};
@@ -96,19 +101,8 @@ mod tests {
     use crate::config::Ratio;
 
     fn policy(max_retries: u32, reserve: u32) -> BudgetedBackoff {
-        let budget = Arc::new(Budget::new(
-            reserve,
-            Ratio::from_millionths(0),
-            metrics::Gauge::noop(),
-        ));
-        BudgetedBackoff {
-            backoff: reqwest_retry::policies::ExponentialBackoff::builder()
-                .retry_bounds(super::INITIAL_BACKOFF, super::MAX_BACKOFF)
-                .base(2)
-                .jitter(reqwest_retry::Jitter::Full)
-                .build_with_max_retries(max_retries),
-            budget,
-        }
+        let budget = Budget::new(reserve, Ratio::from_millionths(0), metrics::Gauge::noop());
+        BudgetedBackoff::new(max_retries, budget.into())
     }
 
     fn backoff(policy: &BudgetedBackoff, retries: u32) -> Option<Duration> {

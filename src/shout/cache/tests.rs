@@ -57,6 +57,18 @@ async fn an_entry_is_fresh_then_stale_then_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_entry_that_was_replaced_is_not_removed() {
+    let cache = cache_of(1 << 20);
+    let key = key("ada", "hi");
+    assert!(cache.insert(&key, &"IH".into()));
+    let expired = cache.entries.get(&key).expect("an entry");
+    advance(TTL + STALE).await;
+    assert!(cache.insert(&key, &"IH".into()));
+    cache.remove(&key, &expired);
+    assert_eq!(cache.lookup(&key), fresh("IH"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_result_restarts_the_ttl() {
     let cache = cache_of(1 << 20);
     let key = key("ada", "hi");
