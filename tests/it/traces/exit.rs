@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::process::child::Process;
-use crate::stop::process::serve;
+use crate::shutdown::process::serve;
 use crate::support::collector::{Collector, Mood};
 use crate::support::{client, until};
 
