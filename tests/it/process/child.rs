@@ -56,7 +56,7 @@ impl Ended {
     }
 
     /// Returns both streams: which one has the problems depends on the command.
-    pub fn said(&self) -> String {
+    pub fn output(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
     }
 }

@@ -17,7 +17,7 @@ async fn missing_variables_are_all_reported_with_exit_code_2() {
         let ended = run(arguments, &[]).await;
         assert_eq!(ended.code, Some(2), "{arguments:?}");
         for name in ["COGNITO_USER_POOL_IDS", "COGNITO_CLIENT_IDS"] {
-            assert!(ended.said().contains(name), "{arguments:?}: {ended:?}");
+            assert!(ended.output().contains(name), "{arguments:?}: {ended:?}");
         }
     }
 }
@@ -56,13 +56,13 @@ async fn all_invalid_variables_are_reported_without_their_values() {
     for arguments in [&[][..], &["check-config"]] {
         let ended = run(arguments, &variables).await;
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        let said = ended.said();
+        let output = ended.output();
         for name in &names {
-            let begins = format!("{name}: ");
-            let reports = said.lines().filter(|line| line.starts_with(&begins)).count();
-            assert_eq!(reports, 1, "{name}: {said}");
+            let prefix = format!("{name}: ");
+            let reports = output.lines().filter(|line| line.starts_with(&prefix)).count();
+            assert_eq!(reports, 1, "{name}: {output}");
         }
-        assert!(!said.contains("s3cret"), "{said}");
+        assert!(!output.contains("s3cret"), "{output}");
     }
 }
 

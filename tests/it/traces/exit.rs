@@ -252,5 +252,5 @@ async fn a_failing_collector_is_logged_once_and_its_headers_never() {
         .collect();
     assert_eq!(failures.len(), 1, "{failures:#?}");
     assert_eq!(failures[0]["error.message"], "status 400 Bad Request");
-    assert!(!ended.said().contains("s3cret"));
+    assert!(!ended.output().contains("s3cret"));
 }
