@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::api::catalogue::{self, Seen};
+use crate::api::responses::{self, RecordedResponse};
 use crate::support::App;
 
 async fn document(app: &App) -> Value {
@@ -58,7 +58,7 @@ async fn it_documents_the_statuses_that_exist_and_no_other() {
     };
     // 500 takes a panic, and there is none to be had from outside.
     let mut expected = BTreeSet::from(["500".to_owned()]);
-    let answers = catalogue::answers().await;
+    let answers = responses::all().await;
     let posted = answers.iter().filter(|seen| seen.method == "post");
     expected.extend(posted.map(|seen| seen.status.to_string()));
     assert_eq!(documented("post"), expected);
@@ -69,7 +69,7 @@ async fn it_documents_the_statuses_that_exist_and_no_other() {
 async fn every_answer_is_as_its_status_documents_it() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
-    for seen in catalogue::answers().await {
+    for seen in responses::all().await {
         if seen.method == "get" {
             continue;
         }
@@ -85,7 +85,7 @@ async fn every_answer_is_as_its_status_documents_it() {
     }
 }
 
-fn assert_headers(seen: &Seen, response: &Value) {
+fn assert_headers(seen: &RecordedResponse, response: &Value) {
     let nothing = Map::new();
     let documented = response["headers"].as_object().unwrap_or(&nothing);
     for name in documented.keys() {
@@ -102,7 +102,7 @@ fn assert_headers(seen: &Seen, response: &Value) {
     }
 }
 
-fn assert_body(seen: &Seen, response: &Value, document: &Value) {
+fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
     let Some(content) = response["content"].as_object() else {
         assert_eq!(seen.body, "", "{}", seen.case);
         return;

@@ -362,7 +362,7 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
     assert_eq!(lines(&in_file), lines(&ended.stdout));
 
     let forbidden = forbidden(&[tokens, vec![token]].concat());
-    for line in ended.said().lines() {
+    for line in ended.output().lines() {
         let lower = line.to_lowercase();
         let found: Vec<_> = forbidden
             .iter()
