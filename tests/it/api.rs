@@ -10,7 +10,6 @@ mod quota;
 mod routes;
 mod sizes;
 mod texts;
-pub mod wire;
 
 use crate::support::App;
 

@@ -4,20 +4,14 @@ mod floods;
 mod smuggling;
 mod untaken;
 
-use crate::api::wire::Connection;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{self, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::shout;
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, assert_problem, until};
-
-/// No attempt and no request gives up while a test holds the upstream back.
-pub const PATIENT: [(&str, &str); 3] = [
-    ("REQUEST_TIMEOUT", "5m"),
-    ("SHOUTCLOUD_DEADLINE", "4m"),
-    ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4m"),
-];
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_another_one_ends() {
@@ -27,7 +21,7 @@ async fn a_connection_over_the_limit_waits_until_another_one_ends() {
     for _ in 0..2 {
         let mut connection = Connection::open(app.public).await;
         connection.send(&request).await;
-        assert_eq!(connection.answer().await.body, "IH");
+        assert_eq!(connection.response().await.body, "IH");
         open.push(connection);
     }
     for _ in 0..3 {
@@ -37,7 +31,7 @@ async fn a_connection_over_the_limit_waits_until_another_one_ends() {
             for _ in 0..20 {
                 for connection in &mut open {
                     connection.send(&request).await;
-                    assert_eq!(connection.answer().await.body, "IH");
+                    assert_eq!(connection.response().await.body, "IH");
                 }
                 assert_eq!(app.admin("/livez").await.status(), 200);
             }
@@ -48,7 +42,7 @@ async fn a_connection_over_the_limit_waits_until_another_one_ends() {
             () = waiting.readable() => panic!("a third connection is served"),
         }
         drop(open.remove(0));
-        assert_eq!(waiting.answer().await.body, "IH");
+        assert_eq!(waiting.response().await.body, "IH");
         open.push(waiting);
     }
 }
@@ -60,17 +54,17 @@ async fn the_admin_listener_has_no_limit_of_connections() {
     for _ in 0..3 {
         let mut connection = Connection::open(app.admin).await;
         connection.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        assert_eq!(connection.answer().await.status, 200);
+        assert_eq!(connection.response().await.status, 200);
         open.push(connection);
     }
 }
 
 #[tokio::test]
 async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
-            &PATIENT[..],
+            &LONG_TIMEOUTS[..],
             &[
                 ("SHOUTCLOUD_URL", &upstream.url()),
                 ("MAX_REQUESTS_IN_FLIGHT", "2"),
@@ -101,7 +95,7 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
     assert_problem(refused, 503, "overloaded").await;
     second.shout(3, &token, "hi").await;
     let refused = tokio::select! {
-        refused = second.answer(3) => refused.expect("an answer"),
+        refused = second.response(3) => refused.expect("an answer"),
         () = upstream.called(3) => panic!("a third request is handled"),
     };
     assert_eq!(refused.status, 503);
@@ -116,17 +110,17 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
     assert_eq!(upstream.calls(), 2);
 
     upstream.release();
-    assert_eq!(first.answer().await.body, "ENO");
-    assert_eq!(second.answer(1).await.expect("an answer").body, "OWT");
+    assert_eq!(first.response().await.body, "ENO");
+    assert_eq!(second.response(1).await.expect("an answer").body, "OWT");
     assert_eq!(app.status_with(&token).await, 200);
 }
 
 #[tokio::test]
 async fn a_request_whose_client_went_away_makes_room() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
-            &PATIENT[..],
+            &LONG_TIMEOUTS[..],
             &[
                 ("SHOUTCLOUD_URL", &upstream.url()),
                 ("MAX_REQUESTS_IN_FLIGHT", "1"),
@@ -180,7 +174,7 @@ async fn over_100_fields_are_431_and_empty() {
         connection
             .send(request.replacen("host: x\r\n", &format!("host: x\r\n{lines}"), 1))
             .await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status, "HTTP/1.1 {more}");
         if status == 431 {
             assert_eq!((answer.body.as_str(), connection.rest().await.as_str()), ("", ""));
@@ -194,7 +188,7 @@ async fn over_100_fields_are_431_and_empty() {
         connection
             .send(&frame(http2::DATA, END_STREAM, stream, b"hi"))
             .await;
-        let answer = connection.answer(stream).await.expect("an answer");
+        let answer = connection.response(stream).await.expect("an answer");
         let body = if status == 200 { "IH" } else { "" };
         assert_eq!(
             (answer.status, answer.body.as_str()),
@@ -215,7 +209,7 @@ async fn a_head_over_64_kib_is_431_and_empty() {
         connection
             .send(request.replacen("host: x\r\n", &format!("host: x\r\nx-long: {long}\r\n"), 1))
             .await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status, "HTTP/1.1 {length}");
         assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
 
@@ -224,7 +218,7 @@ async fn a_head_over_64_kib_is_431_and_empty() {
         let mut connection = Http2::open(app.public).await;
         connection.send_block(1, &block(&list)).await;
         connection.send(&frame(http2::DATA, END_STREAM, 1, b"hi")).await;
-        let answer = connection.answer(1).await.expect("an answer");
+        let answer = connection.response(1).await.expect("an answer");
         assert_eq!(answer.status, status, "HTTP/2 {length}");
         assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
     }
@@ -252,18 +246,18 @@ async fn five_hundred_heads_that_never_end_are_nobody_elses_trouble() {
             &block(&shout_fields("bad")),
         ))
         .await;
-    assert_eq!(http2.answer(1).await.expect("an answer").status, 401);
+    assert_eq!(http2.response(1).await.expect("an answer").status, 401);
     drop(halves);
 }
 
 #[tokio::test]
 async fn uploads_that_wait_are_no_other_streams_trouble() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
     let claims = app.cognito.claims();
     let (known, unknown) = (ADA.token("ada", &claims), BOB.token("bob", &claims));
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let mut connection = Http2::open(app.public).await;
     // As much as a stream may send unread, and so much of the connection's window is there from the start.
@@ -280,6 +274,6 @@ async fn uploads_that_wait_are_no_other_streams_trouble() {
     }
     until("they wait for their key", async || keys.requests() > before).await;
     connection.shout(199, &known, &upload).await;
-    let answer = connection.answer(199).await.expect("an answer");
+    let answer = connection.response(199).await.expect("an answer");
     assert_eq!(answer.body.len(), upload.len());
 }

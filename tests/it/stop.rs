@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 
 use shoutback::app::ShutdownError;
 
-use crate::api::wire::Connection;
-use crate::limits::PATIENT;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, PING, block, frame, shout_fields};
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::shout;
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
 /// Times that no test waits for: only the stop itself may end what it ends.
@@ -25,9 +25,15 @@ const LONG: [(&str, &str); 3] = [
     ("SHUTDOWN_TIMEOUT", "10m"),
 ];
 
-async fn app(upstream: &Held, more: &[(&str, &str)]) -> App {
+async fn app(upstream: &FakeUpstream, more: &[(&str, &str)]) -> App {
     let url = upstream.url();
-    let variables = [&PATIENT[..], &LONG, &[("SHOUTCLOUD_URL", url.as_str())], more].concat();
+    let variables = [
+        &LONG_TIMEOUTS[..],
+        &LONG,
+        &[("SHOUTCLOUD_URL", url.as_str())],
+        more,
+    ]
+    .concat();
     App::start(&variables).await
 }
 
@@ -56,12 +62,12 @@ async fn ends(app: App) {
 
 #[tokio::test]
 async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_are_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&token, "")).await;
-    assert_eq!(idle.answer().await.header("connection"), None);
+    assert_eq!(idle.response().await.header("connection"), None);
     let silent = Connection::open(app.public).await;
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&token, "one")).await;
@@ -78,7 +84,7 @@ async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_
         (new, shout("bad", ""), 401, ""),
     ] {
         connection.send(request).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("connection"), Some("close"), "{body}");
         if status == 200 {
@@ -90,7 +96,7 @@ async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_
 
 #[tokio::test]
 async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
     let mut old = Http2::open(app.public).await;
@@ -117,14 +123,14 @@ async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
     upstream.called(2).await;
     upstream.release();
     for (mut connection, body) in [(old, "DLO"), (new, "WEN")] {
-        assert_eq!(connection.answer(1).await.expect("an answer").body, body);
+        assert_eq!(connection.response(1).await.expect("an answer").body, body);
         connection.ended().await;
     }
 }
 
 #[tokio::test]
 async fn what_waits_in_the_backlog_is_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("MAX_CONNECTIONS", "1")]).await;
     let token = app.cognito.token();
     let mut first = Connection::open(app.public).await;
@@ -142,25 +148,25 @@ async fn what_waits_in_the_backlog_is_served() {
     app.begin_stop();
     upstream.called(22).await;
     upstream.release();
-    assert_eq!(first.answer().await.body, "TSRIF");
+    assert_eq!(first.response().await.body, "TSRIF");
     for (index, mut connection) in backlog.into_iter().enumerate() {
         let expected: String = format!("{index:02}").chars().rev().collect();
-        assert_eq!(connection.answer().await.body, expected);
+        assert_eq!(connection.response().await.body, expected);
     }
-    assert_eq!(http2.answer(1).await.expect("an answer").body, "BA");
+    assert_eq!(http2.response(1).await.expect("an answer").body, "BA");
     drop(http2);
     ends(app).await;
 }
 
 #[tokio::test]
 async fn a_late_request_on_an_idle_connection_is_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     upstream.release();
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&token, "one")).await;
-    assert_eq!(idle.answer().await.body, "ENO");
+    assert_eq!(idle.response().await.body, "ENO");
     let mut silent = Connection::open(app.public).await;
     // The connection is accepted, or it would be the backlog's test.
     assert_eq!(app.status_with("bad").await, 401);
@@ -168,7 +174,7 @@ async fn a_late_request_on_an_idle_connection_is_served() {
     closed(&app).await;
     for (connection, text, body) in [(&mut idle, "two", "OWT"), (&mut silent, "three", "EERHT")] {
         connection.send(shout(&token, text)).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(
             (answer.body.as_str(), answer.header("connection")),
             (body, Some("close"))
@@ -179,7 +185,7 @@ async fn a_late_request_on_an_idle_connection_is_served() {
 
 #[tokio::test]
 async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
     let mut complete = Connection::open(app.public).await;
@@ -213,7 +219,7 @@ async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
     app.begin_stop();
     for (mut connection, status) in ending {
         if let Some(status) = status {
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
                 (status, "request-timeout")
@@ -224,22 +230,22 @@ async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
     }
     silent_http2.ended().await;
     assert_eq!(silent_http2.goaways.first(), Some(&0), "it is told in order");
-    assert_eq!(streams.answer(3).await.expect("an answer").status, 408);
+    assert_eq!(streams.response(3).await.expect("an answer").status, 408);
     assert_eq!(
         app.admin("/livez").await.status(),
         200,
         "requests are still under way"
     );
     upstream.release();
-    assert_eq!(complete.answer().await.body, "ENO");
-    assert_eq!(streams.answer(1).await.expect("an answer").body, "OWT");
+    assert_eq!(complete.response().await.body, "ENO");
+    assert_eq!(streams.response(1).await.expect("an answer").body, "OWT");
     drop(streams);
     ends(app).await;
 }
 
 #[tokio::test]
 async fn a_body_that_goes_on_in_its_second_is_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     upstream.release();
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
@@ -254,18 +260,18 @@ async fn a_body_that_goes_on_in_its_second_is_served() {
     app.begin_stop();
     closed(&app).await;
     half.send(body).await;
-    assert_eq!(half.answer().await.body, "IH");
+    assert_eq!(half.response().await.body, "IH");
     ends(app).await;
 }
 
 #[tokio::test]
 async fn a_complete_request_that_waited_for_its_key_is_served() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[&LONG[..], &[("COGNITO_JWKS_ENDPOINT", url.as_str())]].concat()).await;
     let token = BOB.token("bob", &app.cognito.claims());
     let fetched = keys.requests();
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let mut waiting = Connection::open(app.public).await;
     // Longer than what is read along with a head: the rest is in the socket.
     waiting.send(shout(&token, &"a".repeat(60_000))).await;
@@ -273,14 +279,14 @@ async fn a_complete_request_that_waited_for_its_key_is_served() {
     app.begin_stop();
     // The second for what is incomplete passes, and half of the three that a fetch may take.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
-    assert_eq!(waiting.answer().await.body, "A".repeat(60_000));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
+    assert_eq!(waiting.response().await.body, "A".repeat(60_000));
     ends(app).await;
 }
 
 #[tokio::test]
 async fn a_long_answer_is_given_whole_to_a_client_that_takes_its_time() {
-    let app = App::start(&[&PATIENT[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
     let text = "a".repeat(12 * 1024 * 1024);
     let mut slow = Connection::open(app.public).await;
     slow.send(shout(&app.cognito.token(), &text)).await;
@@ -289,7 +295,7 @@ async fn a_long_answer_is_given_whole_to_a_client_that_takes_its_time() {
     closed(&app).await;
     // That nothing happens can only be waited for: the second for what is incomplete passes.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(slow.answer().await.body.len(), text.len());
+    assert_eq!(slow.response().await.body.len(), text.len());
     ends(app).await;
 }
 
@@ -316,7 +322,7 @@ const LONG_ANSWER: usize = 48_000;
 
 #[tokio::test]
 async fn a_long_answer_is_given_whole_to_a_client_of_http_2_that_takes_its_time() {
-    let app = App::start(&[&PATIENT[..], &LONG].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG].concat()).await;
     let mut slow = Vec::new();
     for window in [0, 6_000, LONG_ANSWER as u32 - 1] {
         slow.push(half_taken(&app, window).await);
@@ -330,7 +336,7 @@ async fn a_long_answer_is_given_whole_to_a_client_of_http_2_that_takes_its_time(
             connection.grant(1, 6_000).await;
         }
         assert_eq!(
-            connection.answer(1).await.expect("an answer").body.len(),
+            connection.response(1).await.expect("an answer").body.len(),
             LONG_ANSWER
         );
     }
@@ -339,11 +345,11 @@ async fn a_long_answer_is_given_whole_to_a_client_of_http_2_that_takes_its_time(
 
 #[tokio::test]
 async fn an_answer_of_http_2_that_is_cut_off_halfway_is_counted() {
-    let app = App::start(&[&PATIENT[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
     let halfway = half_taken(&app, 6_000).await;
     let mut taken = Http2::open(app.public).await;
     taken.shout(1, &app.cognito.token(), "hi").await;
-    assert_eq!(taken.answer(1).await.expect("an answer").body, "IH");
+    assert_eq!(taken.response(1).await.expect("an answer").body, "IH");
     app.begin_stop();
     assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(1)));
     drop((halfway, taken));
@@ -351,7 +357,7 @@ async fn an_answer_of_http_2_that_is_cut_off_halfway_is_counted() {
 
 #[tokio::test]
 async fn what_is_cut_off_is_counted_and_no_clean_stop() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_TIMEOUT", "100ms")]).await;
     let token = app.cognito.token();
     let mut complete = Connection::open(app.public).await;
@@ -370,13 +376,13 @@ async fn what_is_cut_off_is_counted_and_no_clean_stop() {
     app.begin_stop();
     assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(2)));
     assert_eq!(complete.rest().await, "");
-    assert_eq!(streams.answer(1).await, None);
+    assert_eq!(streams.response(1).await, None);
     drop(half);
 }
 
 #[tokio::test]
 async fn the_admin_listener_answers_until_the_last_request_is_done() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&app.cognito.token(), "one")).await;
@@ -388,7 +394,7 @@ async fn the_admin_listener_answers_until_the_last_request_is_done() {
     }
     assert_eq!(app.admin("/readyz").await.status(), 503);
     upstream.release();
-    assert_eq!(waiting.answer().await.body, "ENO");
+    assert_eq!(waiting.response().await.body, "ENO");
     let admin = app.admin;
     ends(app).await;
     assert!(TcpStream::connect(admin).await.is_err());

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shoutback::auth::AuthError;
 
 use crate::support::jwt::{compact, with_last};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, PrivateKey};
 use crate::support::{App, assert_problem, changed};
 
@@ -36,7 +36,7 @@ impl Gate {
     }
 
     async fn open_with(keys: Vec<Value>, variables: &[(&str, &str)]) -> Self {
-        let keys = KeyServer::start(Answer::keys(keys)).await;
+        let keys = KeyServer::start(KeyResponse::keys(keys)).await;
         let url = keys.url();
         // Whether a token got through shows in the calls of the upstream, so each has to make one.
         let mut all = vec![("COGNITO_JWKS_ENDPOINT", url.as_str()), ("CACHE_CAPACITY", "0")];

@@ -8,8 +8,10 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::wire::{Answer, Connection};
-use crate::support::{App, raw};
+use crate::support::App;
+use crate::support::http1::{Connection, Response};
+use crate::support::tcp_server::TcpServer;
+use crate::support::upstream::FakeUpstream;
 
 /// An answer as it came.
 pub struct Seen {
@@ -122,7 +124,7 @@ async fn of_client_and_quota() -> Vec<Seen> {
 }
 
 async fn of_invalid_upstream() -> Seen {
-    let upstream = raw::Server::answering("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+    let upstream = TcpServer::responding("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}/V1/SHOUT", upstream.address);
     let app = App::start(&[("SHOUTCLOUD_URL", &url)]).await;
     send("upstream-lies", app.shout("hi")).await
@@ -148,18 +150,14 @@ async fn of_stalled_body() -> Seen {
     .await;
     let mut connection = Connection::open(app.public).await;
     connection.send(head_of_two_bytes("stalls", &app)).await;
-    seen("stalls", connection.answer().await)
+    seen("stalls", connection.response().await)
 }
 
 /// An attempt may last nearly as long as a request, and this request's body is late by more than the difference: its
 /// time is over while the upstream is being called.
 async fn of_slow_upstream() -> Seen {
-    let upstream = raw::Server::start(|_, stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    })
-    .await;
-    let url = format!("http://{}/V1/SHOUT", upstream.address);
+    let upstream = FakeUpstream::held().await;
+    let url = upstream.url();
     let app = App::start(&[
         ("SHOUTCLOUD_URL", &url),
         ("REQUEST_TIMEOUT", "3s"),
@@ -171,7 +169,7 @@ async fn of_slow_upstream() -> Seen {
     connection.send(head_of_two_bytes("slow", &app)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     connection.send("hi").await;
-    seen("slow", connection.answer().await)
+    seen("slow", connection.response().await)
 }
 
 /// Another request is under way, and that is as many as may be.
@@ -194,7 +192,7 @@ fn head_of_two_bytes(case: &str, app: &App) -> String {
     )
 }
 
-fn seen(case: &'static str, answer: Answer) -> Seen {
+fn seen(case: &'static str, answer: Response) -> Seen {
     let headers = answer.head.lines().filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| {
         let name: HeaderName = name.parse().expect("a name");

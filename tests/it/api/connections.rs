@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::wire::Connection;
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::{self, shout};
+use crate::support::http1::Connection;
+use crate::support::http1::{self, shout};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, assert_problem, until};
 
@@ -18,7 +18,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
         .send(shout(&token, "one") + &refused + &shout(&token, "two") + &shout(&token, ""))
         .await;
     for (status, body) in [(200, "ENO"), (401, "unauthenticated"), (200, "OWT"), (200, "")] {
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status);
         let said = if status == 200 {
             answer.body.clone()
@@ -44,7 +44,7 @@ async fn content_length_beside_transfer_encoding_never_hides_a_second_request() 
                 "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
                  {framing}\r\n{chunked}"
             );
-            let answers = raw::exchange(app.public, request.as_bytes()).await;
+            let answers = http1::exchange(app.public, request.as_bytes()).await;
             assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{framing}{answers}");
         }
     }
@@ -64,7 +64,7 @@ async fn what_the_parser_refuses_is_an_empty_400_and_the_end() {
         format!("{post}content-length: 99999999999999999999999\r\n\r\n"),
         format!("{post}transfer-encoding: gzip\r\n\r\n"),
     ] {
-        let answer = raw::exchange(app.public, request.as_bytes()).await;
+        let answer = http1::exchange(app.public, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer:?}");
         assert!(answer.ends_with("\r\n\r\n"), "{request:?}: {answer:?}");
         assert_eq!(answer.matches("\r\n\r\n").count(), 1, "{request:?}: {answer:?}");
@@ -114,11 +114,11 @@ async fn http_2_without_an_upgrade_works() {
 async fn a_head_that_never_ends_is_cut_off_without_an_answer() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms")]).await;
     for part in ["", "P", "POST /v1 HTTP/1.1\r\nhost: x\r\n", "\r\n"] {
-        assert_eq!(raw::exchange(app.public, part.as_bytes()).await, "", "{part:?}");
+        assert_eq!(http1::exchange(app.public, part.as_bytes()).await, "", "{part:?}");
     }
     let mut connection = Connection::open(app.public).await;
     connection.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
     assert_eq!(connection.rest().await, "", "after a request");
 }
@@ -126,7 +126,7 @@ async fn a_head_that_never_ends_is_cut_off_without_an_answer() {
 #[tokio::test]
 async fn half_a_preface_of_http_2_is_a_head_that_never_ends() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1h")]).await;
-    let exchange = raw::exchange(app.public, b"PRI * HTTP/2.0\r\n");
+    let exchange = http1::exchange(app.public, b"PRI * HTTP/2.0\r\n");
     let answer = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert_eq!(
         answer.expect("the connection is cut off, not kept as an idle one"),
@@ -140,7 +140,7 @@ const SILENT_HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\
 #[tokio::test]
 async fn a_silent_peer_of_http_2_is_not_kept() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1s")]).await;
-    let exchange = raw::exchange(app.public, SILENT_HTTP_2);
+    let exchange = http1::exchange(app.public, SILENT_HTTP_2);
     let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert_ne!(
         frames.expect("the connection is closed, GOAWAY answered or not"),
@@ -156,7 +156,7 @@ async fn a_peer_of_http_2_that_takes_no_answer_is_not_kept() {
     bytes.extend(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00");
     // HEADERS of stream 1: GET, http, /docs, authority x.
     bytes.extend(b"\x00\x00\x0c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x05/docs\x01\x01x");
-    let exchange = raw::exchange(app.public, &bytes);
+    let exchange = http1::exchange(app.public, &bytes);
     let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert!(!frames.expect("the connection is closed").contains("<html"));
     assert_eq!(
@@ -185,7 +185,7 @@ async fn a_stop_does_not_wait_for_what_is_no_request() {
     }
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(idle.answer().await.body, "IH");
+    assert_eq!(idle.response().await.body, "IH");
     let stopped = tokio::time::timeout(Duration::from_secs(20), app.stop()).await;
     stopped.expect("seconds, not the minute that a head may take");
     drop((connections, idle));
@@ -198,17 +198,17 @@ async fn an_idle_connection_outlives_the_time_for_a_head() {
     let mut connection = Connection::open(app.public).await;
     for _ in 0..2 {
         connection.send(&request).await;
-        assert_eq!(connection.answer().await.body, "IH");
+        assert_eq!(connection.response().await.body, "IH");
         // That nothing happens can only be waited for.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     connection.send(&request).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
 }
 
 #[tokio::test]
 async fn the_body_of_a_request_that_was_refused_begins_no_head() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[
         ("COGNITO_JWKS_ENDPOINT", url.as_str()),
@@ -216,7 +216,7 @@ async fn the_body_of_a_request_that_was_refused_begins_no_head() {
         ("IDLE_TIMEOUT", "1h"),
     ])
     .await;
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let request = shout(&BOB.token("bob", &app.cognito.claims()), "a body");
     let (begun, rest) = request.split_at(request.len() - "body".len());
@@ -224,12 +224,12 @@ async fn the_body_of_a_request_that_was_refused_begins_no_head() {
     connection.send(begun).await;
     until("it waits for its key", async || keys.requests() > before).await;
     connection.send(rest).await;
-    keys.set(Answer::of(500, ""));
-    assert_eq!(connection.answer().await.status, 503);
+    keys.set(KeyResponse::of(500, ""));
+    assert_eq!(connection.response().await.status, 503);
     // That nothing happens can only be waited for.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     connection.send(shout("bad", "")).await;
-    assert_eq!(connection.answer().await.status, 401);
+    assert_eq!(connection.response().await.status, 401);
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
     let rest = tokio::time::timeout(Duration::from_secs(60), connection.rest());
     assert_eq!(rest.await.expect("a head has its time again"), "");
@@ -240,6 +240,6 @@ async fn an_idle_connection_is_closed_after_its_time() {
     let app = App::start(&[("IDLE_TIMEOUT", "1s")]).await;
     let mut connection = Connection::open(app.public).await;
     connection.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
     assert_eq!(connection.rest().await, "");
 }

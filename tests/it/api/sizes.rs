@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::AsyncWriteExt as _;
 
-use super::wire::Connection;
+use crate::support::http1::Connection;
 use crate::support::{App, assert_problem};
 
 /// A head without its last line.
@@ -63,7 +63,7 @@ async fn a_long_content_length_is_413_before_a_byte_of_the_body_or_the_token_is_
             connection
                 .send(format!("{head}content-length: {length}\r\n\r\n"))
                 .await;
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
                 (413, "content-too-large")
@@ -94,7 +94,7 @@ async fn a_client_that_goes_on_to_send_a_mebibyte_can_still_read_its_refusal() {
         connection.send(first).await;
         connection.readable().await;
         connection.send(rest).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!((answer.status, answer.problem().as_str()), (status, name));
     }
 }
@@ -116,7 +116,7 @@ async fn a_body_that_stalls_is_408_and_the_connection_is_closed() {
     ] {
         let mut connection = Connection::open(app.public).await;
         connection.send(format!("{head}{part}")).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(
             (answer.status, answer.problem().as_str()),
             (408, "request-timeout")
@@ -148,7 +148,7 @@ async fn a_body_that_breaks_off_or_is_framed_wrongly_is_never_shouted() {
     connection
         .send(format!("{head}transfer-encoding: chunked\r\n\r\nxyz\r\nabc\r\n"))
         .await;
-    let answer = connection.answer().await;
+    let answer = connection.response().await;
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (400, "malformed-request")

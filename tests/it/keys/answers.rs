@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{OFTEN, app_with, refreshes, token, until_a_fetch_has_failed};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{App, POOL_ID, until};
 
@@ -20,12 +20,12 @@ async fn assert_old_keys_stay(app: &App, case: &str) {
 
 #[tokio::test]
 async fn an_answer_that_is_no_key_set_leaves_the_old_keys() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
-    let tempting = KeyServer::start(Answer::keys([MALLORY.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
+    let tempting = KeyServer::start(KeyResponse::keys([MALLORY.jwk("ada")])).await;
     let app = app_with(&keys, &[OFTEN]).await;
     let set = usurped().to_string();
     let redirect = |status: u16| {
-        Answer::bytes(format!(
+        KeyResponse::bytes(format!(
             "HTTP/1.1 {status} Elsewhere\r\nlocation: {}/{POOL_ID}/.well-known/jwks.json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
             tempting.url(),
             set.len()
@@ -33,47 +33,62 @@ async fn an_answer_that_is_no_key_set_leaves_the_old_keys() {
     };
     let of_size = |size: usize| {
         let spaces = " ".repeat(size - set.len());
-        Answer::of(200, format!("{set}{spaces}"))
+        KeyResponse::of(200, format!("{set}{spaces}"))
     };
     let chunked = {
         let chunk = format!("{:x}\r\n{set}\r\n", set.len());
         let spaces = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
-        Answer::bytes(format!("{head}{chunk}{}0\r\n\r\n", spaces.repeat(5)))
+        KeyResponse::bytes(format!("{head}{chunk}{}0\r\n\r\n", spaces.repeat(5)))
     };
-    let cut_off = Answer::bytes(format!(
+    let cut_off = KeyResponse::bytes(format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
         set.len() + 1
     ));
     let mut doubled = set.clone();
     doubled.insert_str(1, r#""keys":[],"#);
     let cases = [
-        ("nothing", Answer::of(200, "")),
-        ("HTML", Answer::of(200, "<html></html>")),
-        ("broken JSON", Answer::of(200, &set[..set.len() - 1])),
-        ("JSON with more after it", Answer::of(200, format!("{set}{set}"))),
-        ("a byte order mark", Answer::of(200, format!("\u{feff}{set}"))),
-        ("bad UTF-8", Answer::of(200, [set.as_bytes(), b"\xff"].concat())),
-        ("a list", Answer::of(200, usurped()["keys"].to_string())),
-        ("a key alone", Answer::of(200, MALLORY.jwk("ada").to_string())),
-        ("no keys", Answer::of(200, "{}")),
-        ("keys that are no list", Answer::of(200, r#"{"keys":{"0":{}}}"#)),
-        ("keys null", Answer::of(200, r#"{"keys":null}"#)),
-        ("keys twice", Answer::of(200, doubled)),
-        ("201", Answer::of(201, &set)),
+        ("nothing", KeyResponse::of(200, "")),
+        ("HTML", KeyResponse::of(200, "<html></html>")),
+        ("broken JSON", KeyResponse::of(200, &set[..set.len() - 1])),
+        (
+            "JSON with more after it",
+            KeyResponse::of(200, format!("{set}{set}")),
+        ),
+        (
+            "a byte order mark",
+            KeyResponse::of(200, format!("\u{feff}{set}")),
+        ),
+        (
+            "bad UTF-8",
+            KeyResponse::of(200, [set.as_bytes(), b"\xff"].concat()),
+        ),
+        ("a list", KeyResponse::of(200, usurped()["keys"].to_string())),
+        (
+            "a key alone",
+            KeyResponse::of(200, MALLORY.jwk("ada").to_string()),
+        ),
+        ("no keys", KeyResponse::of(200, "{}")),
+        (
+            "keys that are no list",
+            KeyResponse::of(200, r#"{"keys":{"0":{}}}"#),
+        ),
+        ("keys null", KeyResponse::of(200, r#"{"keys":null}"#)),
+        ("keys twice", KeyResponse::of(200, doubled)),
+        ("201", KeyResponse::of(201, &set)),
         (
             "204",
-            Answer::bytes("HTTP/1.1 204 Nothing\r\nconnection: close\r\n\r\n"),
+            KeyResponse::bytes("HTTP/1.1 204 Nothing\r\nconnection: close\r\n\r\n"),
         ),
-        ("206", Answer::of(206, &set)),
+        ("206", KeyResponse::of(206, &set)),
         (
             "304",
-            Answer::bytes("HTTP/1.1 304 Same\r\nconnection: close\r\n\r\n"),
+            KeyResponse::bytes("HTTP/1.1 304 Same\r\nconnection: close\r\n\r\n"),
         ),
-        ("400", Answer::of(400, &set)),
-        ("404", Answer::of(404, &set)),
-        ("429", Answer::of(429, &set)),
-        ("500", Answer::of(500, &set)),
+        ("400", KeyResponse::of(400, &set)),
+        ("404", KeyResponse::of(404, &set)),
+        ("429", KeyResponse::of(429, &set)),
+        ("500", KeyResponse::of(500, &set)),
         ("301", redirect(301)),
         ("302", redirect(302)),
         ("303", redirect(303)),
@@ -82,14 +97,14 @@ async fn an_answer_that_is_no_key_set_leaves_the_old_keys() {
         ("256 KiB and a byte", of_size(256 * 1024 + 1)),
         ("300 KiB", of_size(300 * 1024)),
         ("300 KiB in chunks", chunked),
-        ("no end", Answer::Endless),
+        ("no end", KeyResponse::Endless),
         ("cut off", cut_off),
-        ("a closed connection", Answer::bytes("")),
+        ("a closed connection", KeyResponse::bytes("")),
         (
             "something that is not HTTP",
-            Answer::bytes(format!("{set}\r\n\r\n")),
+            KeyResponse::bytes(format!("{set}\r\n\r\n")),
         ),
-        ("half a head", Answer::bytes("HTTP/1.1 200 OK\r\ncontent-le")),
+        ("half a head", KeyResponse::bytes("HTTP/1.1 200 OK\r\ncontent-le")),
     ];
     for (case, answer) in cases {
         let successes = refreshes(&app, "success").await;
@@ -111,15 +126,15 @@ async fn an_answer_that_is_no_key_set_leaves_the_old_keys() {
 
 #[tokio::test]
 async fn a_key_server_that_stalls_is_given_up() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[OFTEN]).await;
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     until("the fetch was given up", async || {
         refreshes(&app, "failure").await >= 1.0
     })
     .await;
     assert_old_keys_stay(&app, "a stall").await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     until("the next fetch brings the new key", async || {
         app.status_with(&token(&app, &BOB, "bob")).await == 200
     })

@@ -11,7 +11,7 @@ use super::{
     OFTEN, app_with, assert_refused, assert_unavailable, outcomes, token, until_a_fetch_has_failed,
     until_a_fetch_has_succeeded,
 };
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{App, until};
 
@@ -48,7 +48,7 @@ impl Crowd {
 
 #[tokio::test]
 async fn five_hundred_unknown_kids_cost_five_fetches_at_most() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let crowd = Crowd::of(&app, 4);
     let before = keys.requests();
@@ -74,11 +74,11 @@ async fn five_hundred_unknown_kids_cost_five_fetches_at_most() {
 
 #[tokio::test]
 async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let stranger = token(&app, &BOB, "bob");
     let crowd = Crowd::of(&app, 4);
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
 
     let mut requests = JoinSet::new();
@@ -102,7 +102,7 @@ async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
         200,
         "known keys do not wait"
     );
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     // Without a body they get as far as their media type.
     assert_eq!(requests.join_all().await, [415; 256]);
     assert_eq!(keys.requests(), before + 1);
@@ -111,13 +111,13 @@ async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
 
 #[tokio::test]
 async fn a_caller_who_goes_away_takes_nobodys_fetch_along() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let active = async || {
         app.metric("http_server_active_requests", &[r#"http_request_method="POST""#])
             .await
     };
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let first = tokio::spawn(app.shout_with(&token(&app, &BOB, "bob"), "hi").send());
     until("the fetch is under way", async || keys.requests() == before + 1).await;
@@ -125,7 +125,7 @@ async fn a_caller_who_goes_away_takes_nobodys_fetch_along() {
     until("both wait", async || active().await == 2.0).await;
     first.abort();
     until("one has gone", async || active().await == 1.0).await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     let answer = second.await.expect("no panic").expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(keys.requests(), before + 1);
@@ -133,9 +133,9 @@ async fn a_caller_who_goes_away_takes_nobodys_fetch_along() {
 
 #[tokio::test]
 async fn an_unknown_kid_is_unavailable_while_the_key_server_is_down_and_unknown_after() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[OFTEN]).await;
-    keys.set(Answer::of(500, "{}"));
+    keys.set(KeyResponse::of(500, "{}"));
     until_a_fetch_has_failed(&app).await;
     for _ in 0..3 {
         assert_unavailable(&app, &token(&app, &MALLORY, "stranger")).await;
@@ -143,18 +143,18 @@ async fn an_unknown_kid_is_unavailable_while_the_key_server_is_down_and_unknown_
     assert_refused(&app, &token(&app, &MALLORY, "ada"), &AuthError::BadSignature).await;
     assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
 
-    keys.set(Answer::keys([ADA.jwk("ada")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada")]));
     until_a_fetch_has_succeeded(&app).await;
     assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
 }
 
 #[tokio::test]
 async fn an_unknown_kid_bars_the_next_fetch_for_a_while_and_then_no_longer() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
     assert_eq!(keys.requests(), 2);
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     let (known, new) = (token(&app, &ADA, "ada"), token(&app, &BOB, "bob"));
     let mut barred = 0;
     until("the bar is lifted", async || {

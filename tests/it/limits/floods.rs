@@ -19,7 +19,7 @@ async fn flood(app: &App, mut send: impl AsyncFnMut(&mut Http2)) -> Vec<u32> {
         let mut bad = Http2::open(app.public).await;
         send(&mut bad).await;
         good.shout(stream, &token, "hi").await;
-        assert_eq!(good.answer(stream).await.expect("an answer").body, "IH");
+        assert_eq!(good.response(stream).await.expect("an answer").body, "IH");
         stream += 2;
         let ended = tokio::time::timeout(std::time::Duration::from_secs(60), bad.ended()).await;
         ended.expect("its connection is closed");
@@ -93,7 +93,7 @@ async fn refusals_that_come_before_the_bodies_do_cost_no_connection() {
         }
         stream += 180;
         connection.shout(stream, &token, "hi").await;
-        assert_eq!(connection.answer(stream).await.expect("an answer").body, "IH");
+        assert_eq!(connection.response(stream).await.expect("an answer").body, "IH");
         stream += 2;
     }
 }
@@ -117,9 +117,13 @@ async fn a_head_of_endless_continuations_ends_its_connection() {
 
 #[tokio::test]
 async fn a_stream_more_than_100_is_refused_and_the_others_go_on() {
-    let upstream = crate::support::held::Held::start().await;
+    let upstream = crate::support::upstream::FakeUpstream::held().await;
     let url = upstream.url();
-    let variables = [&super::PATIENT[..], &[("SHOUTCLOUD_URL", url.as_str())]].concat();
+    let variables = [
+        &crate::support::settings::LONG_TIMEOUTS[..],
+        &[("SHOUTCLOUD_URL", url.as_str())],
+    ]
+    .concat();
     let app = App::start(&variables).await;
     let token = app.cognito.token();
     let mut connection = Http2::open(app.public).await;
@@ -129,10 +133,10 @@ async fn a_stream_more_than_100_is_refused_and_the_others_go_on() {
         connection.send(&request).await;
     }
     connection.shout(201, &token, "one more").await;
-    assert_eq!(connection.answer(201).await, None, "it is refused");
+    assert_eq!(connection.response(201).await, None, "it is refused");
     upstream.release();
     connection.send(&frame(DATA, END_STREAM, 1, b"hi")).await;
-    assert_eq!(connection.answer(1).await.expect("an answer").body, "IH");
+    assert_eq!(connection.response(1).await.expect("an answer").body, "IH");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Framing that two parsers may read in two ways: never is a second request read out of what the first one sent.
 
-use crate::support::raw::shout;
-use crate::support::{App, raw};
+use crate::support::App;
+use crate::support::http1::{self, shout};
 
 #[tokio::test]
 async fn no_framing_hides_a_second_request() {
@@ -110,7 +110,7 @@ async fn no_framing_hides_a_second_request() {
                 "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
                  {fields}\r\n\r\n{body}"
             );
-            let answers = raw::exchange(app.public, request.as_bytes()).await;
+            let answers = http1::exchange(app.public, request.as_bytes()).await;
             let statuses = answers.matches("HTTP/1.1 ").count();
             assert!(statuses <= 1, "{fields:?} {body:?}: {answers}");
             assert!(!answers.contains("NEDDIH"), "{fields:?} {body:?}: {answers}");
@@ -144,7 +144,7 @@ async fn what_is_framed_in_an_unusual_way_is_read_in_one_way() {
              {fields}\r\n\r\n{body}{}",
             shout(&token, "next")
         );
-        let answers = raw::exchange(app.public, request.as_bytes()).await;
+        let answers = http1::exchange(app.public, request.as_bytes()).await;
         let bodies: Vec<_> = answers.matches("HTTP/1.1 200 ").collect();
         assert_eq!(bodies.len(), 2, "{fields:?} {body:?}: {answers}");
         assert!(answers.contains("\r\n\r\nIH"), "{fields:?} {body:?}: {answers}");
@@ -166,7 +166,7 @@ async fn a_flood_of_chunk_extensions_or_trailers_is_refused() {
     let extensions = "x".repeat(1024 * 1024);
     let trailers = "x: y\r\n".repeat(100_000);
     for body in [format!("2;{extensions}"), format!("0\r\n{trailers}")] {
-        let answer = raw::exchange(app.public, format!("{head}{body}").as_bytes()).await;
+        let answer = http1::exchange(app.public, format!("{head}{body}").as_bytes()).await;
         assert!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
             "{answer:?}"
@@ -181,7 +181,7 @@ async fn a_request_to_two_hosts_is_refused_with_whatever_follows() {
     let token = app.cognito.token();
     for hosts in ["host: a\r\nhost: b", "host: a\r\nHost: a"] {
         let request = shout(&token, "hi").replace("host: x", hosts) + &shout(&token, "hidden");
-        let answers = raw::exchange(app.public, request.as_bytes()).await;
+        let answers = http1::exchange(app.public, request.as_bytes()).await;
         assert!(answers.starts_with("HTTP/1.1 400 "), "{hosts}: {answers}");
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{hosts}: {answers}");
         assert!(answers.contains("connection: close"), "{answers}");

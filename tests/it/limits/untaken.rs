@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::PATIENT;
-use crate::api::wire::Connection;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{DATA, END_STREAM, Http2, RST_STREAM};
-use crate::support::raw::shout;
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
 /// Waits until so many requests were answered, taken or not.
@@ -53,7 +53,7 @@ async fn an_answer_of_http_2_is_under_way_until_it_is_taken() {
     assert_eq!(app.status_with(&token).await, 503);
     for (mut connection, status) in connections {
         connection.grant(1, 1_000).await;
-        assert_eq!(connection.answer(1).await.expect("an answer").status, status);
+        assert_eq!(connection.response(1).await.expect("an answer").status, status);
         assert_eq!(app.status_with(&token).await, 200);
     }
 }
@@ -70,14 +70,14 @@ async fn a_stream_whose_answer_nobody_takes_is_reset_and_its_connection_goes_on(
 
 #[tokio::test]
 async fn a_refusal_for_want_of_room_that_nobody_takes_is_reset_at_once() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let url = upstream.url();
     let more = [
         ("SHOUTCLOUD_URL", url.as_str()),
         ("MAX_REQUESTS_IN_FLIGHT", "1"),
         ("IDLE_TIMEOUT", "1h"),
     ];
-    let app = App::start(&[&PATIENT[..], &more].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &more].concat()).await;
     let token = app.cognito.token();
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&token, "one")).await;
@@ -88,7 +88,7 @@ async fn a_refusal_for_want_of_room_that_nobody_takes_is_reset_at_once() {
     let reset = tokio::time::timeout(Duration::from_secs(60), reset);
     reset.await.expect("seconds, not the hour");
     upstream.release();
-    assert_eq!(waiting.answer().await.body, "ENO");
+    assert_eq!(waiting.response().await.body, "ENO");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_connection_of_http_1_whose_answer_nobody_takes_makes_room() {
     untaken.readable().await;
     let mut next = Connection::open(app.public).await;
     next.send(shout(&token, "hi")).await;
-    let answer = tokio::time::timeout(Duration::from_secs(60), next.answer());
+    let answer = tokio::time::timeout(Duration::from_secs(60), next.response());
     assert_eq!(answer.await.expect("seconds").body, "IH");
     drop(untaken);
 }

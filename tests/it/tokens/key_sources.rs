@@ -9,7 +9,7 @@ use shoutback::auth::AuthError;
 
 use super::{Gate, HEADER, KID, ecdsa, encode, sha256_info, sign};
 use crate::support::jwt::{b64, compact, with_last};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY, PrivateKey};
 use crate::support::{POOL_ID, changed};
 
@@ -106,7 +106,7 @@ async fn keys_of_the_wrong_kind_size_or_use_are_skipped_and_the_good_ones_of_the
 #[tokio::test]
 async fn keys_that_a_token_brings_along_count_for_nothing() {
     let gate = Gate::open(&[]).await;
-    let attackers = KeyServer::start(Answer::keys([MALLORY.jwk(KID), MALLORY.jwk("mallory")])).await;
+    let attackers = KeyServer::start(KeyResponse::keys([MALLORY.jwk(KID), MALLORY.jwk("mallory")])).await;
     let jwks_url = format!("{}/{POOL_ID}/.well-known/jwks.json", attackers.url());
     let certificate = {
         let pkcs8 = rcgen::KeyPair::generate().expect("a key");
