@@ -184,7 +184,7 @@ impl Drop for CountGuard {
 mod tests {
     use std::time::Duration;
 
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::{Drain, Phase};
 
@@ -211,7 +211,8 @@ mod tests {
         drain.abort();
         let mut phase = Phase::Serving;
         while phase != Phase::Aborting {
-            drain.phase_ended(phase).await;
+            let ended = timeout(Duration::ZERO, drain.phase_ended(phase)).await;
+            assert!(ended.is_ok(), "{phase:?}");
             phase = phase.next();
         }
         drain.closing_deadline_passed().await;

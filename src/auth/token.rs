@@ -87,23 +87,14 @@ fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
 
 #[cfg(test)]
 mod tests {
+    //! `tests/it/tokens` has the hostile tokens; these are the cases that HTTP/1.1 cannot transport or enumerate.
+
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use http::{HeaderMap, HeaderValue};
+    use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
     use proptest::prelude::{ProptestConfig, any, proptest};
 
     use super::{AuthError, Unverified, bearer};
-
-    fn headers(values: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(
-                "authorization",
-                HeaderValue::from_str(value).expect("a header value"),
-            );
-        }
-        headers
-    }
 
     fn token(header: &str, claims: &str) -> String {
         [header, claims, "sign"]
@@ -112,95 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_bearer_header_is_accepted() {
-        for value in ["Bearer abc", "bearer abc", "BEARER abc"] {
-            assert_eq!(bearer(&headers(&[value])), Ok("abc"), "{value}");
-        }
-        for values in [
-            &[][..],
-            &["Basic YTpi"],
-            &["Bearer"],
-            &["Bearerabc"],
-            &["Token abc"],
-        ] {
-            assert_eq!(bearer(&headers(values)), Err(AuthError::Missing), "{values:?}");
-        }
-        for values in [
-            &["Bearer "][..],
-            &["Bearer\tabc"],
-            &["Bearer \tabc"],
-            &["Bearer  abc"],
-            &["Bearer abc", "Bearer abc"],
-            &["Bearer abc", "Basic x"],
-        ] {
-            assert_eq!(
-                bearer(&headers(values)),
-                Err(AuthError::MalformedHeader),
-                "{values:?}"
-            );
-        }
-        let mut latin = HeaderMap::new();
-        latin.insert(
-            "authorization",
-            HeaderValue::from_bytes(b"Bearer \xe9").expect("opaque bytes are allowed"),
-        );
-        assert_eq!(bearer(&latin), Err(AuthError::MalformedHeader));
-    }
-
-    #[test]
-    fn tokens_over_8_kib_are_rejected() {
-        let longest = "a".repeat(8192);
-        assert!(bearer(&headers(&[&format!("Bearer {longest}")])).is_ok());
-        assert_eq!(
-            bearer(&headers(&[&format!("Bearer {longest}a")])),
-            Err(AuthError::MalformedHeader)
-        );
-    }
-
-    #[test]
-    fn token_header_is_checked() {
-        let header = |header: &str| Unverified::parse(&token(header, "{}")).map(|token| token.kid);
-        assert_eq!(header(r#"{"alg":"RS256","kid":"k"}"#), Ok("k".to_owned()));
-        assert_eq!(
-            header(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "é".repeat(256))),
-            Ok("é".repeat(256))
-        );
-        for text in [
-            r#"{"alg":"rs256","kid":"k"}"#,
-            r#"{"alg":["RS256"],"kid":"k"}"#,
-            r#"{"alg":"RS256"}"#,
-            r#"{"alg":"RS256","kid":""}"#,
-            r#"{"alg":"RS256","kid":1}"#,
-            r#"{"alg":"RS256","kid":"k","crit":[]}"#,
-            r#"{"alg":"RS256","kid":"k","crit":null}"#,
-            &format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(257)),
-        ] {
-            assert_eq!(header(text), Err(AuthError::UnacceptableHeader), "{text}");
-        }
-        for text in [r#"["RS256"]"#, r#"{"alg":"RS256","kid":"k","kid":"k"}"#, "", "{"] {
-            assert_eq!(header(text), Err(AuthError::MalformedToken), "{text}");
-        }
-    }
-
-    #[test]
-    fn parts_padding_and_stray_bits_are_checked() {
-        let good = token(r#"{"alg":"RS256","kid":"k"}"#, "{}");
-        assert!(Unverified::parse(&good).is_ok());
-        let stray_bits = format!("{}h", &good[..good.len() - 1]);
-        for text in [
-            format!("{good}="),
-            format!("{good}.x"),
-            good.replacen('.', "", 1),
-            good.replace('.', ""),
-            stray_bits,
-            format!("{good}+/"),
-        ] {
-            assert_eq!(
-                Unverified::parse(&text).err(),
-                Some(AuthError::MalformedToken),
-                "{text}"
-            );
-        }
+    fn scheme_and_space_without_a_token_are_malformed() {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer "))]);
+        assert_eq!(bearer(&headers), Err(AuthError::MalformedHeader));
     }
 
     proptest! {

@@ -1,12 +1,12 @@
-//! A pool's keys: rotated, revoked, swapped, out of reach; and the tokens that are remembered of them.
+//! Key sets: rotation, revocation and outages; and the cache of the tokens that they verified.
 
-mod answers;
 mod lifecycle;
-mod memory;
 mod metrics;
 mod pools;
 mod readiness;
+mod responses;
 mod staleness;
+mod token_cache;
 mod unknown_kid;
 
 use serde_json::json;
@@ -18,9 +18,9 @@ use crate::support::{App, assert_problem, changed, until};
 
 const OTHER_POOL: &str = "eu-west-1_TestPool2";
 
-const OFTEN: (&str, &str) = ("COGNITO_JWKS_REFRESH", "100ms");
+const FREQUENT_REFRESH: (&str, &str) = ("COGNITO_JWKS_REFRESH", "100ms");
 
-/// An application whose keys come from `keys`.
+/// Starts an application that fetches its keys from `keys`.
 async fn app_with(keys: &KeyServer, variables: &[(&str, &str)]) -> App {
     let app = unready_app_with(&keys.url(), variables).await;
     app.until_ready().await;
@@ -33,26 +33,26 @@ async fn unready_app_with(url: &str, variables: &[(&str, &str)]) -> App {
     App::start_unready(&all).await
 }
 
-/// A new token of the first pool.
+/// Returns a new token of the first pool.
 fn token(app: &App, key: &PrivateKey, kid: &str) -> String {
     key.token(kid, &app.cognito.claims())
 }
 
-/// A new token of the other pool.
+/// Returns a new token of the other pool.
 fn token_of_other_pool(app: &App, key: &PrivateKey, kid: &str) -> String {
     let issuer = format!("{}/{OTHER_POOL}", app.cognito.endpoint());
     key.token(kid, &changed(app.cognito.claims(), &[("iss", json!(issuer))]))
 }
 
-async fn assert_refused(app: &App, token: &str, refusal: &AuthError) {
-    let response = app.shout_with(token, "hi").send().await.expect("an answer");
+async fn assert_rejected(app: &App, token: &str, error: &AuthError) {
+    let response = app.shout_with(token, "hi").send().await.expect("a response");
     let problem = assert_problem(response, 401, "unauthenticated").await;
-    assert_eq!(problem["detail"], refusal.to_string());
+    assert_eq!(problem["detail"], error.to_string());
 }
 
 async fn assert_unavailable(app: &App, token: &str) {
     let calls = app.shoutcloud.calls();
-    let response = app.shout_with(token, "hi").send().await.expect("an answer");
+    let response = app.shout_with(token, "hi").send().await.expect("a response");
     assert_eq!(response.status(), 503);
     assert!(!response.headers().contains_key("www-authenticate"));
     let retry_after = response.headers()["retry-after"]
@@ -72,7 +72,7 @@ async fn refreshes(app: &App, outcome: &str) -> f64 {
     app.metric("shoutback_jwks_refresh_total", &[&outcome]).await
 }
 
-/// Waits until a fetch that began after this call has failed: of two failures the second did.
+/// Waits until a fetch that started after this call has failed: the second of two failures did.
 async fn until_a_fetch_has_failed(app: &App) {
     let before = refreshes(app, "failure").await;
     until("two fetches have failed", async || {
@@ -81,7 +81,7 @@ async fn until_a_fetch_has_failed(app: &App) {
     .await;
 }
 
-/// Waits until a fetch that began after this call has succeeded.
+/// Waits until a fetch that started after this call has succeeded.
 async fn until_a_fetch_has_succeeded(app: &App) {
     let before = refreshes(app, "success").await;
     until("two fetches have succeeded", async || {

@@ -1,8 +1,10 @@
-//! The server's own limits: connections, requests, heads, frames; and that one peer's excess is nobody else's trouble.
+//! The server's limits on connections, requests, headers and frames, and isolation of clients from each other.
 
 mod floods;
+mod slow_readers;
 mod smuggling;
-mod untaken;
+
+use std::time::Duration;
 
 use crate::support::http1::Connection;
 use crate::support::http1::shout;
@@ -14,7 +16,7 @@ use crate::support::upstream::FakeUpstream;
 use crate::support::{App, assert_problem, until};
 
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_until_another_one_ends() {
+async fn a_connection_over_the_limit_waits_until_another_is_closed() {
     let app = App::start(&[("MAX_CONNECTIONS", "2")]).await;
     let request = shout(&app.cognito.token(), "hi");
     let mut open = Vec::new();
@@ -48,7 +50,7 @@ async fn a_connection_over_the_limit_waits_until_another_one_ends() {
 }
 
 #[tokio::test]
-async fn the_admin_listener_has_no_limit_of_connections() {
+async fn the_admin_listener_has_no_connection_limit() {
     let app = App::start(&[("MAX_CONNECTIONS", "1")]).await;
     let mut open = Vec::new();
     for _ in 0..3 {
@@ -60,7 +62,7 @@ async fn the_admin_listener_has_no_limit_of_connections() {
 }
 
 #[tokio::test]
-async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() {
+async fn requests_over_the_limit_are_shed_until_another_completes() {
     let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
@@ -80,26 +82,26 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
     second.shout(1, &token, "two").await;
     upstream.called(2).await;
 
-    let refused = tokio::select! {
-        refused = app.shout("hi").send() => refused.expect("an answer"),
+    let rejection = tokio::select! {
+        rejection = app.shout("hi").send() => rejection.expect("a response"),
         () = upstream.called(3) => panic!("a third request is handled"),
     };
-    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(rejection.headers()["retry-after"], "1");
     for (name, value) in [
         ("cache-control", "no-store"),
         ("vary", "accept"),
         ("x-content-type-options", "nosniff"),
     ] {
-        assert_eq!(refused.headers()[name], value);
+        assert_eq!(rejection.headers()[name], value);
     }
-    assert_problem(refused, 503, "overloaded").await;
+    assert_problem(rejection, 503, "overloaded").await;
     second.shout(3, &token, "hi").await;
-    let refused = tokio::select! {
-        refused = second.response(3) => refused.expect("an answer"),
+    let rejection = tokio::select! {
+        rejection = second.response(3) => rejection.expect("a response"),
         () = upstream.called(3) => panic!("a third request is handled"),
     };
-    assert_eq!(refused.status, 503);
-    assert!(refused.body.contains("/docs#overloaded"), "{}", refused.body);
+    assert_eq!(rejection.status, 503);
+    assert!(rejection.body.contains("/docs#overloaded"), "{}", rejection.body);
     let counted = app
         .metric(
             "http_server_request_duration_seconds_count",
@@ -111,12 +113,12 @@ async fn a_request_over_the_limit_is_overloaded_until_another_one_is_answered() 
 
     upstream.release();
     assert_eq!(first.response().await.body, "ENO");
-    assert_eq!(second.response(1).await.expect("an answer").body, "OWT");
+    assert_eq!(second.response(1).await.expect("a response").body, "OWT");
     assert_eq!(app.status_with(&token).await, 200);
 }
 
 #[tokio::test]
-async fn a_request_whose_client_went_away_makes_room() {
+async fn a_client_that_disconnects_frees_its_permit() {
     let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
@@ -149,11 +151,11 @@ async fn a_request_whose_client_went_away_makes_room() {
             })
             .await;
         }
-        until("its room is free", async || app.status_with("bad").await == 401).await;
+        until("its permit is free", async || app.status_with("bad").await == 401).await;
     }
 }
 
-/// How many fields a request with so many more than a shout's has: on HTTP/1.1 `host` and `content-length` are two of them.
+/// Returns `fields` header fields to add to those of a shout; on HTTP/1.1 these include `host` and `content-length`.
 fn padding(fields: usize) -> Vec<(String, String)> {
     (0..fields)
         .map(|index| (format!("x-{index}"), "y".to_owned()))
@@ -161,7 +163,7 @@ fn padding(fields: usize) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn over_100_fields_are_431_and_empty() {
+async fn more_than_100_fields_are_431_with_an_empty_body() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     let request = shout(&token, "hi");
@@ -188,7 +190,7 @@ async fn over_100_fields_are_431_and_empty() {
         connection
             .send(&frame(http2::DATA, END_STREAM, stream, b"hi"))
             .await;
-        let answer = connection.response(stream).await.expect("an answer");
+        let answer = connection.response(stream).await.expect("a response");
         let body = if status == 200 { "IH" } else { "" };
         assert_eq!(
             (answer.status, answer.body.as_str()),
@@ -199,7 +201,7 @@ async fn over_100_fields_are_431_and_empty() {
 }
 
 #[tokio::test]
-async fn a_head_over_64_kib_is_431_and_empty() {
+async fn headers_over_64_kib_are_431_with_an_empty_body() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     for (length, status) in [(60_000, 200), (70_000, 431)] {
@@ -218,25 +220,29 @@ async fn a_head_over_64_kib_is_431_and_empty() {
         let mut connection = Http2::open(app.public).await;
         connection.send_block(1, &block(&list)).await;
         connection.send(&frame(http2::DATA, END_STREAM, 1, b"hi")).await;
-        let answer = connection.response(1).await.expect("an answer");
+        let answer = connection.response(1).await.expect("a response");
         assert_eq!(answer.status, status, "HTTP/2 {length}");
         assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
     }
 }
 
 #[tokio::test]
-async fn five_hundred_heads_that_never_end_are_nobody_elses_trouble() {
+async fn five_hundred_incomplete_requests_do_not_affect_other_clients() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "5m")]).await;
-    let mut halves = Vec::new();
+    let mut incomplete = Vec::new();
     for _ in 0..500 {
         let mut connection = Connection::open(app.public).await;
         connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\nx-slow").await;
-        halves.push(connection);
+        incomplete.push(connection);
     }
     let token = app.cognito.token();
-    for _ in 0..20 {
-        assert_eq!(app.status_with(&token).await, 200);
-    }
+    let others = async {
+        for _ in 0..20 {
+            assert_eq!(app.status_with(&token).await, 200);
+        }
+    };
+    let others = tokio::time::timeout(Duration::from_secs(60), others).await;
+    others.expect("seconds, not the header timeout");
     let mut http2 = Http2::open(app.public).await;
     http2
         .send(&frame(
@@ -246,12 +252,12 @@ async fn five_hundred_heads_that_never_end_are_nobody_elses_trouble() {
             &block(&shout_fields("bad")),
         ))
         .await;
-    assert_eq!(http2.response(1).await.expect("an answer").status, 401);
-    drop(halves);
+    assert_eq!(http2.response(1).await.expect("a response").status, 401);
+    drop(incomplete);
 }
 
 #[tokio::test]
-async fn uploads_that_wait_are_no_other_streams_trouble() {
+async fn waiting_uploads_do_not_affect_other_streams() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
@@ -260,7 +266,7 @@ async fn uploads_that_wait_are_no_other_streams_trouble() {
     keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let mut connection = Http2::open(app.public).await;
-    // As much as a stream may send unread, and so much of the connection's window is there from the start.
+    // The window of a stream; the connection's window is large enough for 99 of them from the start.
     let upload = "a".repeat(65_535);
     let granted = loop {
         let received = connection.next().await.expect("a frame");
@@ -272,8 +278,8 @@ async fn uploads_that_wait_are_no_other_streams_trouble() {
     for index in 0..99 {
         connection.shout(2 * index + 1, &unknown, &upload).await;
     }
-    until("they wait for their key", async || keys.requests() > before).await;
+    until("they wait for the key", async || keys.requests() > before).await;
     connection.shout(199, &known, &upload).await;
-    let answer = connection.response(199).await.expect("an answer");
+    let answer = connection.response(199).await.expect("a response");
     assert_eq!(answer.body.len(), upload.len());
 }

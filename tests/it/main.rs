@@ -16,7 +16,7 @@ mod limits;
 mod logs;
 mod openapi;
 mod process;
-mod stop;
+mod shutdown;
 mod support;
 mod tls;
 mod tokens;

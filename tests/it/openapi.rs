@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::api::catalogue::{self, Seen};
+use crate::api::responses::{self, RecordedResponse};
 use crate::support::{App, send};
 
 async fn document(app: &App) -> Value {
@@ -58,8 +58,8 @@ async fn it_documents_exactly_the_statuses_that_exist() {
     };
     // 500 needs a panic, which no request can cause.
     let mut expected = BTreeSet::from(["500".to_owned()]);
-    let answers = catalogue::answers().await;
-    let posted = answers.iter().filter(|seen| seen.method == "post");
+    let responses = responses::all().await;
+    let posted = responses.iter().filter(|seen| seen.method == "post");
     expected.extend(posted.map(|seen| seen.status.to_string()));
     assert_eq!(documented("post"), expected);
     assert_eq!(documented("options"), BTreeSet::from(["204".to_owned()]));
@@ -69,7 +69,7 @@ async fn it_documents_exactly_the_statuses_that_exist() {
 async fn every_response_conforms_to_its_documentation() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
-    for seen in catalogue::answers().await {
+    for seen in responses::all().await {
         if seen.method == "get" {
             continue;
         }
@@ -85,7 +85,7 @@ async fn every_response_conforms_to_its_documentation() {
     }
 }
 
-fn assert_headers(seen: &Seen, response: &Value) {
+fn assert_headers(seen: &RecordedResponse, response: &Value) {
     let nothing = Map::new();
     let documented = response["headers"].as_object().unwrap_or(&nothing);
     for name in documented.keys() {
@@ -102,7 +102,7 @@ fn assert_headers(seen: &Seen, response: &Value) {
     }
 }
 
-fn assert_body(seen: &Seen, response: &Value, document: &Value) {
+fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
     let Some(content) = response["content"].as_object() else {
         assert_eq!(seen.body, "", "{}", seen.case);
         return;

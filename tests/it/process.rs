@@ -1,4 +1,4 @@
-//! The real binary: exit codes, what it prints, how it stops.
+//! The real binary: exit codes, output, shutdown.
 
 pub mod child;
 mod commands;

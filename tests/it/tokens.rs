@@ -1,12 +1,13 @@
-//! Hostile tokens: each is wrong in one respect alone, is refused for that, and reaches nothing.
+//! Hostile tokens over HTTP: each is invalid in one respect, is rejected for that reason, and causes no upstream call.
+//! The unit tests in `src/auth` have only what HTTP cannot reach.
 
 mod algorithms;
+mod bearer;
 mod claims;
-mod form;
-mod header;
+mod encoding;
 mod key_sources;
 mod order;
-mod paddings;
+mod signatures;
 
 use aws_lc_rs::digest::{self, digest};
 use aws_lc_rs::rand::SystemRandom;
@@ -20,42 +21,42 @@ use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, PrivateKey};
 use crate::support::{App, assert_problem, changed};
 
-/// Cognito's are base64 too, slashes and all.
+/// Like Cognito's: base64, which may contain slashes.
 const KID: &str = "AdaKey/0123+456789=";
 const HEADER: &str = r#"{"kid":"AdaKey/0123+456789=","alg":"RS256"}"#;
 
-/// The application with a pool whose private key the test holds.
-struct Gate {
+/// The application with a key set whose private key the test holds.
+struct TokenTest {
     app: App,
     keys: KeyServer,
 }
 
-impl Gate {
-    async fn open(variables: &[(&str, &str)]) -> Self {
-        Self::open_with(vec![ADA.jwk(KID)], variables).await
+impl TokenTest {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::with_keys(vec![ADA.jwk(KID)], variables).await
     }
 
-    async fn open_with(keys: Vec<Value>, variables: &[(&str, &str)]) -> Self {
+    async fn with_keys(keys: Vec<Value>, variables: &[(&str, &str)]) -> Self {
         let keys = KeyServer::start(KeyResponse::keys(keys)).await;
         let url = keys.url();
-        // Whether a token got through shows in the calls of the upstream, so each has to make one.
+        // The upstream calls show whether a token was accepted, so each request must cause one.
         let mut all = vec![("COGNITO_JWKS_ENDPOINT", url.as_str()), ("CACHE_CAPACITY", "0")];
         all.extend(variables);
         let app = App::start(&all).await;
         Self { app, keys }
     }
 
-    /// The claims of a good token.
+    /// Returns the claims of a valid token.
     fn claims(&self) -> String {
         self.claims_with(&[])
     }
 
-    /// These changed; `Value::Null` removes one.
+    /// Returns valid claims with `change` applied; `Value::Null` removes a claim.
     fn claims_with(&self, change: &[(&str, Value)]) -> String {
         json!(changed(self.app.cognito.claims(), change)).to_string()
     }
 
-    /// One claim with this text for its value, whatever that is.
+    /// Returns valid claims in which one has this text as its value, valid JSON or not.
     fn claims_with_text(&self, name: &str, value: &str) -> String {
         with_last(
             &self.claims_with(&[(name, Value::Null)]),
@@ -63,30 +64,36 @@ impl Gate {
         )
     }
 
-    fn good(&self) -> String {
-        sign(HEADER, self.claims())
+    fn valid_token(&self) -> String {
+        self.token_with(&[])
     }
 
-    async fn accepts(&self, case: &str, token: &str) {
-        self.accepts_request(case, self.app.shout_with(token, case)).await;
+    /// Returns a token whose claims have `change` applied.
+    fn token_with(&self, change: &[(&str, Value)]) -> String {
+        sign(HEADER, self.claims_with(change))
     }
 
-    async fn accepts_request(&self, case: &str, request: RequestBuilder) {
+    async fn assert_accepted(&self, case: &str, token: &str) {
+        self.assert_request_accepted(case, self.app.shout_with(token, case))
+            .await;
+    }
+
+    async fn assert_request_accepted(&self, case: &str, request: RequestBuilder) {
         let calls = self.app.shoutcloud.calls();
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 200, "{case}");
         assert_eq!(self.app.shoutcloud.calls(), calls + 1, "{case}");
     }
 
-    async fn refuses(&self, refusal: &AuthError, case: &str, token: &str) {
-        self.refuses_request(refusal, case, self.app.shout_with(token, case))
+    async fn assert_rejected(&self, error: &AuthError, case: &str, token: &str) {
+        self.assert_request_rejected(error, case, self.app.shout_with(token, case))
             .await;
     }
 
-    async fn refuses_request(&self, refusal: &AuthError, case: &str, request: RequestBuilder) {
+    async fn assert_request_rejected(&self, error: &AuthError, case: &str, request: RequestBuilder) {
         let calls = self.app.shoutcloud.calls();
-        let response = request.send().await.expect("an answer");
-        let (status, name, challenge) = match refusal {
+        let response = request.send().await.expect("a response");
+        let (status, name, challenge) = match error {
             AuthError::MissingScope(_) | AuthError::MissingGroup => {
                 (403, "forbidden", "Bearer error=\"insufficient_scope\"")
             }
@@ -101,31 +108,35 @@ impl Gate {
             assert_eq!(sent, challenge, "{case}");
         }
         let problem = assert_problem(response, status, name).await;
-        assert_eq!(problem["detail"], refusal.to_string(), "{case}");
-        assert_eq!(
-            self.app.shoutcloud.calls(),
-            calls,
-            "{case} has reached the upstream"
-        );
+        assert_eq!(problem["detail"], error.to_string(), "{case}");
+        assert_eq!(self.app.shoutcloud.calls(), calls, "{case}: upstream was called");
     }
 
-    /// All of these for the same reason; a good token gets in before and after.
-    async fn refuses_all<N: Into<String>>(
+    /// Asserts that all `cases` are rejected for the same reason, and a valid token is accepted before and after.
+    async fn assert_all_rejected<N: Into<String>>(
         &self,
-        refusal: &AuthError,
+        error: AuthError,
         cases: impl IntoIterator<Item = (N, String)>,
     ) {
-        self.accepts("a good token before", &self.good()).await;
+        self.assert_accepted("a valid token before", &self.valid_token())
+            .await;
         for (case, token) in cases {
-            self.refuses(refusal, &case.into(), &token).await;
+            self.assert_rejected(&error, &case.into(), &token).await;
         }
-        self.accepts("a good token after", &self.good()).await;
+        self.assert_accepted("a valid token after", &self.valid_token())
+            .await;
     }
 }
 
-/// A token of these two texts, signed by the pool's key.
+/// Signs a token with the key of [`KID`].
 fn sign(header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
     compact(header, claims, |message| ADA.rs256(message))
+}
+
+/// Splits a token into header, claims and signature, still encoded.
+fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<_> = token.split('.').collect();
+    parts.try_into().expect("three parts")
 }
 
 fn ecdsa(key: &EcdsaKeyPair, message: &[u8]) -> Vec<u8> {
@@ -133,7 +144,7 @@ fn ecdsa(key: &EcdsaKeyPair, message: &[u8]) -> Vec<u8> {
     signature.as_ref().to_vec()
 }
 
-/// The `DigestInfo` of SHA-256 without the digest: SEQUENCE of an AlgorithmIdentifier with NULL parameters and 32 octets.
+/// The `DigestInfo` of SHA-256 without the digest: an AlgorithmIdentifier with NULL parameters and 32 octets.
 const SHA256_INFO: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
     0x04, 0x20,
@@ -152,7 +163,7 @@ fn encode(key: &PrivateKey, info: &[u8]) -> Vec<u8> {
     padded(key.size() - info.len() - 3, &[&[0], info])
 }
 
-/// 00 01, as many bytes FF, and `tail`.
+/// Returns 00 01, `filler` bytes FF, and `tail`.
 fn padded(filler: usize, tail: &[&[u8]]) -> Vec<u8> {
     [&[0, 1], &vec![0xFF; filler][..], &tail.concat()].concat()
 }

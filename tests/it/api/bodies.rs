@@ -1,9 +1,9 @@
-//! Which bodies can be read.
+//! Valid and malformed bodies.
 
 use crate::support::{App, assert_problem};
 
 #[tokio::test]
-async fn json_that_is_not_one_object_with_a_text_is_400() {
+async fn json_other_than_one_object_with_a_data_string_is_400() {
     let app = App::start(&[]).await;
     let deep = format!(r#"{{"data":{}"#, "[".repeat(10_000));
     for body in [
@@ -55,7 +55,7 @@ async fn json_that_is_not_one_object_with_a_text_is_400() {
         deep.as_bytes(),
     ] {
         let request = super::json(&app, body.to_vec());
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         let case = String::from_utf8_lossy(body);
         assert_eq!(response.status(), 400, "{case}");
         assert_problem(response, 400, "malformed-request").await;
@@ -64,7 +64,7 @@ async fn json_that_is_not_one_object_with_a_text_is_400() {
 }
 
 #[tokio::test]
-async fn unknown_members_white_space_and_escapes_are_no_faults() {
+async fn unknown_members_white_space_and_escapes_are_accepted() {
     let app = App::start(&[]).await;
     let deep = format!(
         r#"{{"data":"hi","x":{}{}}}"#,
@@ -83,7 +83,7 @@ async fn unknown_members_white_space_and_escapes_are_no_faults() {
         (&deep, "IH"),
     ] {
         let request = super::json(&app, body.to_owned()).header("accept", "text/plain");
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 200, "{body}");
         assert_eq!(response.text().await.expect("UTF-8"), shout, "{body}");
     }
@@ -99,7 +99,7 @@ async fn text_that_is_not_utf_8_is_400() {
         b"abc\xf0\x9f\x98",
     ] {
         let request = app.shout("").body(body);
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 400, "{body:?}");
         assert_problem(response, 400, "malformed-request").await;
     }

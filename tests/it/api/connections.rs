@@ -1,7 +1,8 @@
-//! Connections: framing, pipelines, HTTP/2, and how long they last.
+//! Connections: framing, pipelining, HTTP/2, timeouts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::promptly;
 use crate::support::http1::Connection;
 use crate::support::http1::{self, shout};
 use crate::support::key_server::{KeyResponse, KeyServer};
@@ -9,49 +10,28 @@ use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, assert_problem, until};
 
 #[tokio::test]
-async fn pipelined_requests_are_answered_in_their_order() {
+async fn pipelined_requests_get_their_responses_in_order() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     let mut connection = Connection::open(app.public).await;
-    let refused = shout("bad", "");
+    let invalid = shout("bad", "");
     connection
-        .send(shout(&token, "one") + &refused + &shout(&token, "two") + &shout(&token, ""))
+        .send(shout(&token, "one") + &invalid + &shout(&token, "two") + &shout(&token, ""))
         .await;
     for (status, body) in [(200, "ENO"), (401, "unauthenticated"), (200, "OWT"), (200, "")] {
         let answer = connection.response().await;
         assert_eq!(answer.status, status);
-        let said = if status == 200 {
+        let content = if status == 200 {
             answer.body.clone()
         } else {
             answer.problem()
         };
-        assert_eq!(said, body);
+        assert_eq!(content, body);
     }
 }
 
 #[tokio::test]
-async fn content_length_beside_transfer_encoding_never_hides_a_second_request() {
-    // After the answer to the first request an idle connection is closed, and what came on it is all there is.
-    let app = App::start(&[("IDLE_TIMEOUT", "1s")]).await;
-    let token = app.cognito.token();
-    let hidden = shout(&token, "hidden");
-    let chunked = format!("2\r\nhi\r\n0\r\n\r\n{hidden}");
-    let length = format!("content-length: {}\r\n", chunked.len());
-    let coding = "transfer-encoding: chunked\r\n";
-    for framing in [format!("{length}{coding}"), format!("{coding}{length}")] {
-        for token in [token.as_str(), "bad"] {
-            let request = format!(
-                "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
-                 {framing}\r\n{chunked}"
-            );
-            let answers = http1::exchange(app.public, request.as_bytes()).await;
-            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{framing}{answers}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_the_parser_refuses_is_an_empty_400_and_the_end() {
+async fn requests_rejected_by_the_parser_get_an_empty_400_and_a_close() {
     let app = App::start(&[]).await;
     let post = "POST /v1 HTTP/1.1\r\nhost: x\r\n";
     for request in [
@@ -73,7 +53,7 @@ async fn what_the_parser_refuses_is_an_empty_400_and_the_end() {
 }
 
 #[tokio::test]
-async fn http_2_without_an_upgrade_works() {
+async fn http_2_with_prior_knowledge_works() {
     let app = App::start(&[]).await;
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -90,69 +70,65 @@ async fn http_2_without_an_upgrade_works() {
     let token = app.cognito.token();
     let shouts = ["one", "two", "three"].map(|text| post(&token, text).send());
     for (shout, expected) in shouts.into_iter().zip(["ENO", "OWT", "EERHT"]) {
-        let response = shout.await.expect("an answer");
+        let response = shout.await.expect("a response");
         assert_eq!(response.version(), reqwest::Version::HTTP_2);
         assert_eq!(response.status(), 200);
         assert_eq!(response.text().await.expect("UTF-8"), expected);
     }
-    let refused = post("bad", "hi").send().await.expect("an answer");
-    assert_eq!(refused.version(), reqwest::Version::HTTP_2);
-    assert_problem(refused, 401, "unauthenticated").await;
+    let rejected = post("bad", "hi").send().await.expect("a response");
+    assert_eq!(rejected.version(), reqwest::Version::HTTP_2);
+    assert_problem(rejected, 401, "unauthenticated").await;
     let long = post(&token, &"a".repeat(100_000))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_problem(long, 413, "content-too-large").await;
     assert_eq!(
-        post(&token, "").send().await.expect("an answer").status(),
+        post(&token, "").send().await.expect("a response").status(),
         200,
-        "the connection goes on"
+        "the connection stays open"
     );
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_cut_off_without_an_answer() {
+async fn incomplete_headers_time_out_without_a_response() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms")]).await;
     for part in ["", "P", "POST /v1 HTTP/1.1\r\nhost: x\r\n", "\r\n"] {
-        assert_eq!(http1::exchange(app.public, part.as_bytes()).await, "", "{part:?}");
+        let exchange = promptly(http1::exchange(app.public, part.as_bytes()));
+        assert_eq!(exchange.await, "", "{part:?}");
     }
     let mut connection = Connection::open(app.public).await;
     connection.send(shout(&app.cognito.token(), "hi")).await;
     assert_eq!(connection.response().await.body, "IH");
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
-    assert_eq!(connection.rest().await, "", "after a request");
+    assert_eq!(promptly(connection.rest()).await, "", "after a request");
 }
 
 #[tokio::test]
-async fn half_a_preface_of_http_2_is_a_head_that_never_ends() {
+async fn an_incomplete_http_2_preface_times_out_like_headers() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1h")]).await;
-    let exchange = http1::exchange(app.public, b"PRI * HTTP/2.0\r\n");
-    let answer = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert_eq!(
-        answer.expect("the connection is cut off, not kept as an idle one"),
+        promptly(http1::exchange(app.public, b"PRI * HTTP/2.0\r\n")).await,
         ""
     );
 }
 
-/// HTTP/2's preface and an empty SETTINGS frame: a client that then says nothing, and answers no PING.
+/// HTTP/2's preface and an empty SETTINGS frame, of a client that then sends nothing and ignores PINGs.
 const SILENT_HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
 #[tokio::test]
-async fn a_silent_peer_of_http_2_is_not_kept() {
+async fn a_silent_http_2_connection_is_closed() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1s")]).await;
     let exchange = http1::exchange(app.public, SILENT_HTTP_2);
     let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
-    assert_ne!(
-        frames.expect("the connection is closed, GOAWAY answered or not"),
-        ""
-    );
+    assert_ne!(frames.expect("the connection is closed"), "");
 }
 
 #[tokio::test]
-async fn a_peer_of_http_2_that_takes_no_answer_is_not_kept() {
+async fn an_http_2_connection_that_reads_no_response_is_closed() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1s")]).await;
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // SETTINGS_INITIAL_WINDOW_SIZE is 0: nothing may be sent of any body.
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0: no byte of a response body may be sent.
     bytes.extend(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00");
     // HEADERS of stream 1: GET, http, /docs, authority x.
     bytes.extend(b"\x00\x00\x0c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x05/docs\x01\x01x");
@@ -170,7 +146,7 @@ async fn a_peer_of_http_2_that_takes_no_answer_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_what_is_no_request() {
+async fn shutdown_does_not_wait_for_connections_without_a_complete_request() {
     let app = App::start(&[
         ("HEADER_READ_TIMEOUT", "1m"),
         ("IDLE_TIMEOUT", "1h"),
@@ -178,28 +154,28 @@ async fn a_stop_does_not_wait_for_what_is_no_request() {
     ])
     .await;
     let mut connections = Vec::new();
-    for begun in [b"".as_slice(), b"POST /v1 HTTP/1.1\r\nhost:", SILENT_HTTP_2] {
+    for part in [b"".as_slice(), b"POST /v1 HTTP/1.1\r\nhost:", SILENT_HTTP_2] {
         let mut connection = Connection::open(app.public).await;
-        connection.send(begun).await;
+        connection.send(part).await;
         connections.push(connection);
     }
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&app.cognito.token(), "hi")).await;
     assert_eq!(idle.response().await.body, "IH");
     let stopped = tokio::time::timeout(Duration::from_secs(20), app.stop()).await;
-    stopped.expect("seconds, not the minute that a head may take");
+    stopped.expect("seconds, not the header timeout");
     drop((connections, idle));
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_time_for_a_head() {
+async fn the_header_timeout_does_not_apply_to_idle_connections() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1h")]).await;
     let request = shout(&app.cognito.token(), "hi");
     let mut connection = Connection::open(app.public).await;
     for _ in 0..2 {
         connection.send(&request).await;
         assert_eq!(connection.response().await.body, "IH");
-        // That nothing happens can only be waited for.
+        // Longer than the header timeout.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     connection.send(&request).await;
@@ -207,7 +183,7 @@ async fn an_idle_connection_outlives_the_time_for_a_head() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_request_that_was_refused_begins_no_head() {
+async fn the_body_of_a_rejected_request_does_not_start_the_header_timeout() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[
@@ -219,27 +195,32 @@ async fn the_body_of_a_request_that_was_refused_begins_no_head() {
     keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let request = shout(&BOB.token("bob", &app.cognito.claims()), "a body");
-    let (begun, rest) = request.split_at(request.len() - "body".len());
+    let (first, rest) = request.split_at(request.len() - "body".len());
     let mut connection = Connection::open(app.public).await;
-    connection.send(begun).await;
+    connection.send(first).await;
     until("it waits for its key", async || keys.requests() > before).await;
     connection.send(rest).await;
     keys.set(KeyResponse::of(500, ""));
     assert_eq!(connection.response().await.status, 503);
-    // That nothing happens can only be waited for.
+    // Longer than the header timeout.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     connection.send(shout("bad", "")).await;
     assert_eq!(connection.response().await.status, 401);
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
-    let rest = tokio::time::timeout(Duration::from_secs(60), connection.rest());
-    assert_eq!(rest.await.expect("a head has its time again"), "");
+    assert_eq!(
+        promptly(connection.rest()).await,
+        "",
+        "the header timeout applies again"
+    );
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_after_its_time() {
+async fn idle_connections_are_closed_after_the_idle_timeout() {
     let app = App::start(&[("IDLE_TIMEOUT", "1s")]).await;
     let mut connection = Connection::open(app.public).await;
+    let start = Instant::now();
     connection.send(shout(&app.cognito.token(), "hi")).await;
     assert_eq!(connection.response().await.body, "IH");
-    assert_eq!(connection.rest().await, "");
+    assert_eq!(promptly(connection.rest()).await, "");
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
 }

@@ -1,22 +1,26 @@
-//! What every answer carries, and what none of them tells.
+//! Headers of every response, and data that no response may leak.
 
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::catalogue;
+use super::responses;
 use crate::support::App;
 use crate::support::http1::Connection;
 use crate::support::tcp_server::TcpServer;
 
 #[tokio::test]
-async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
+async fn every_response_of_v1_has_its_headers_and_every_error_is_a_problem() {
     let mut names = Vec::new();
-    for seen in catalogue::answers().await {
-        let case = seen.case;
-        assert_eq!(seen.header("x-request-id"), Some(case));
-        assert_eq!(seen.header("cache-control"), Some("no-store"), "{case}");
-        assert_eq!(seen.header("vary"), Some("accept"), "{case}");
-        assert_eq!(seen.header("x-content-type-options"), Some("nosniff"), "{case}");
+    for response in responses::all().await {
+        let case = response.case;
+        assert_eq!(response.header("x-request-id"), Some(case));
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{case}");
+        assert_eq!(response.header("vary"), Some("accept"), "{case}");
+        assert_eq!(
+            response.header("x-content-type-options"),
+            Some("nosniff"),
+            "{case}"
+        );
         let cache_status = match case {
             "text" => "shoutback; fwd=miss; stored",
             "json" => "shoutback; hit",
@@ -24,32 +28,32 @@ async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
             "upstream-fails" | "upstream-lies" | "slow" => "shoutback; fwd=miss",
             _ => "shoutback",
         };
-        assert_eq!(seen.header("cache-status"), Some(cache_status), "{case}");
+        assert_eq!(response.header("cache-status"), Some(cache_status), "{case}");
         let challenge = match case {
             "no-token" => Some("Bearer"),
             "bad-token" => Some("Bearer error=\"invalid_token\""),
             "no-scope" => Some("Bearer error=\"insufficient_scope\", scope=\"shoutback/shout\""),
             _ => None,
         };
-        assert_eq!(seen.header("www-authenticate"), challenge, "{case}");
-        let wait = seen
+        assert_eq!(response.header("www-authenticate"), challenge, "{case}");
+        let wait = response
             .header("retry-after")
             .map(|wait| wait.parse::<u64>().expect("seconds"));
-        assert_eq!(wait.is_some(), matches!(seen.status, 429 | 503), "{case}");
+        assert_eq!(wait.is_some(), matches!(response.status, 429 | 503), "{case}");
         assert!(
             wait.is_none_or(|wait| (1..=60).contains(&wait)),
             "{case}: {wait:?}"
         );
-        if seen.status < 400 {
+        if response.status < 400 {
             continue;
         }
         assert_eq!(
-            seen.header("content-type"),
+            response.header("content-type"),
             Some("application/problem+json"),
             "{case}"
         );
-        let problem: Value = serde_json::from_str(&seen.body).expect("JSON");
-        assert_eq!(problem["status"], seen.status, "{case}");
+        let problem: Value = serde_json::from_str(&response.body).expect("JSON");
+        assert_eq!(problem["status"], response.status, "{case}");
         assert_eq!(problem["instance"], case);
         for member in ["title", "detail"] {
             assert!(
@@ -57,7 +61,7 @@ async fn every_answer_of_v1_has_its_headers_and_every_error_is_a_problem() {
                 "{problem}"
             );
         }
-        names.push((seen.status, seen.problem().expect("a type")));
+        names.push((response.status, response.problem().expect("a type")));
     }
     names.sort();
     names.dedup();
@@ -86,7 +90,7 @@ async fn with_ids(app: &App, method: &str, path: &str, ids: &[&str]) -> Response
     for id in ids {
         request = request.header("x-request-id", *id);
     }
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 const ROUTES: [(&str, &str, u16); 8] = [
@@ -101,7 +105,7 @@ const ROUTES: [(&str, &str, u16); 8] = [
 ];
 
 #[tokio::test]
-async fn a_callers_request_id_is_kept_on_every_kind_of_answer() {
+async fn a_valid_request_id_is_returned_on_every_kind_of_response() {
     let app = App::start(&[]).await;
     let longest = "x".repeat(128);
     for (method, path, status) in ROUTES {
@@ -113,16 +117,16 @@ async fn a_callers_request_id_is_kept_on_every_kind_of_answer() {
     }
     let shout = app.shout("hi").header("x-request-id", "mine");
     assert_eq!(
-        shout.send().await.expect("an answer").headers()["x-request-id"],
+        shout.send().await.expect("a response").headers()["x-request-id"],
         "mine"
     );
 }
 
 #[tokio::test]
-async fn what_is_no_request_id_is_replaced_by_a_uuid_of_version_7() {
+async fn missing_and_invalid_request_ids_are_replaced_by_uuidv7() {
     let app = App::start(&[]).await;
     let too_long = "x".repeat(129);
-    let mut made = Vec::new();
+    let mut generated = Vec::new();
     for (method, path, _) in ROUTES {
         for ids in [
             &[][..],
@@ -142,17 +146,17 @@ async fn what_is_no_request_id_is_replaced_by_a_uuid_of_version_7() {
             let uuid = uuid::Uuid::parse_str(&id).expect("a UUID");
             assert_eq!(uuid.get_version_num(), 7, "{method} {path} {ids:?}");
             assert_eq!(uuid.to_string(), id);
-            made.push(id);
+            generated.push(id);
         }
     }
-    let all = made.len();
-    made.sort();
-    made.dedup();
-    assert_eq!(made.len(), all, "no two are the same");
+    let all = generated.len();
+    generated.sort();
+    generated.dedup();
+    assert_eq!(generated.len(), all, "unique");
 }
 
-/// The names in `server-timing`, once each has its milliseconds.
-fn timed(headers: &reqwest::header::HeaderMap) -> Vec<String> {
+/// Returns the names in `server-timing`; asserts that each has a duration.
+fn timing_names(headers: &reqwest::header::HeaderMap) -> Vec<String> {
     let Some(timing) = headers.get("server-timing") else {
         return Vec::new();
     };
@@ -169,7 +173,7 @@ fn timed(headers: &reqwest::header::HeaderMap) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn server_timing_names_what_took_time() {
+async fn server_timing_lists_authentication_and_upstream() {
     let app = App::start(&[("SHOUTCLOUD_MAX_RETRIES", "0")]).await;
     let open = App::start(&[("AUTH_MODE", "disabled")]).await;
     let long = "a".repeat(70_000);
@@ -178,7 +182,7 @@ async fn server_timing_names_what_took_time() {
     for (case, request, names) in [
         ("a shout", app.shout("hi"), both),
         ("a shout again", app.shout("hi"), auth),
-        ("no call", app.shout(""), auth),
+        ("empty text", app.shout(""), auth),
         ("bad token", app.shout_with("bad", "hi"), auth),
         ("no token", app.post(), auth),
         ("406", app.shout("hi").header("accept", "image/png"), auth),
@@ -187,21 +191,21 @@ async fn server_timing_names_what_took_time() {
         ("404", app.client.get(format!("http://{}/v2", app.public)), &[]),
         ("disabled", open.shout("hi"), &["upstream"]),
     ] {
-        let response = request.send().await.expect("an answer");
-        assert_eq!(timed(response.headers()), names, "{case}");
+        let response = request.send().await.expect("a response");
+        assert_eq!(timing_names(response.headers()), names, "{case}");
     }
     app.shoutcloud
         .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });
-    let failed = app.shout("ho").send().await.expect("an answer");
+    let failed = app.shout("ho").send().await.expect("a response");
     assert_eq!(failed.status(), 503);
-    assert_eq!(timed(failed.headers()), both);
+    assert_eq!(timing_names(failed.headers()), both);
 }
 
 #[tokio::test]
-async fn no_answer_repeats_a_token_or_names_an_inner_address() {
+async fn no_response_contains_a_token_or_an_internal_address() {
     let upstream = TcpServer::responding(
         "HTTP/1.1 500 s3cret\r\nx-s3cret: s3cret\r\nconnection: close\r\ncontent-length: 6\r\n\r\ns3cret",
     )
@@ -212,7 +216,7 @@ async fn no_answer_repeats_a_token_or_names_an_inner_address() {
     ])
     .await;
     let endpoint = app.cognito.endpoint();
-    let inner = [
+    let internal = [
         upstream.address.to_string(),
         endpoint.trim_start_matches("http://").to_owned(),
     ];
@@ -254,7 +258,7 @@ async fn no_answer_repeats_a_token_or_names_an_inner_address() {
             "{authorization}: {all}"
         );
         assert!(
-            !inner.iter().any(|address| all.contains(address.as_str())),
+            !internal.iter().any(|address| all.contains(address.as_str())),
             "{all}"
         );
     }

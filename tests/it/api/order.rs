@@ -1,4 +1,4 @@
-//! Which refusal a request gets that deserves several, and what is read of it before.
+//! The order of the checks: which error a request with several faults gets, and how much of it is read before.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::http1::{Connection, Response};
 
 const LIMIT: usize = 100;
 
-/// A request that is good until faults are put into it.
+/// A valid request into which faults are injected.
 struct Request {
     method: &'static str,
     path: &'static str,
@@ -22,7 +22,7 @@ struct Request {
 
 type Fault = (u16, fn(&mut Request));
 
-/// Every refusal, first to last.
+/// Every fault, in the order of the checks.
 const FAULTS: [Fault; 10] = [
     (404, |request| request.path = "/v2"),
     (405, |request| request.method = "PUT"),
@@ -41,10 +41,10 @@ const FAULTS: [Fault; 10] = [
 ];
 
 impl Request {
-    /// A good one, of a person who has not asked before.
-    fn of(app: &App, person: &str) -> Self {
+    /// Creates a valid request of a user with an unused quota.
+    fn of(app: &App, user: &str) -> Self {
         let mut claims = app.cognito.claims();
-        claims.insert("sub".to_owned(), json!(person));
+        claims.insert("sub".to_owned(), json!(user));
         Self {
             method: "POST",
             path: "/v1",
@@ -91,7 +91,7 @@ impl Request {
 }
 
 #[tokio::test]
-async fn a_request_that_deserves_several_refusals_gets_the_first() {
+async fn the_first_fault_determines_the_response() {
     let limit = LIMIT.to_string();
     let app = App::start(&[
         ("MAX_BODY_BYTES", limit.as_str()),
@@ -99,21 +99,21 @@ async fn a_request_that_deserves_several_refusals_gets_the_first() {
         ("RATE_LIMIT_BURST", "1"),
     ])
     .await;
-    assert_eq!(Request::of(&app, "good").send(&app).await.status, 200);
+    assert_eq!(Request::of(&app, "valid").send(&app).await.status, 200);
     let singles = FAULTS.iter().map(|fault| vec![*fault]);
     let pairs = (0..FAULTS.len())
         .flat_map(|first| (first + 1..FAULTS.len()).map(move |second| vec![FAULTS[first], FAULTS[second]]));
     let all_after = (0..FAULTS.len()).map(|first| FAULTS[first..].to_vec());
-    for (person, faults) in singles.chain(pairs).chain(all_after).enumerate() {
+    for (user, faults) in singles.chain(pairs).chain(all_after).enumerate() {
         let statuses: Vec<_> = faults.iter().map(|(status, _)| *status).collect();
-        let person = person.to_string();
-        let mut request = Request::of(&app, &person);
-        for (_, put_in) in &faults {
-            put_in(&mut request);
+        let user = user.to_string();
+        let mut request = Request::of(&app, &user);
+        for (_, inject) in &faults {
+            inject(&mut request);
         }
         if request.quota_is_used_up {
-            let good = Request::of(&app, &person);
-            assert_eq!(good.send(&app).await.status, 200, "{statuses:?}");
+            let valid = Request::of(&app, &user);
+            assert_eq!(valid.send(&app).await.status, 200, "{statuses:?}");
         }
         let answer = request.send(&app).await;
         assert_eq!(answer.status, statuses[0], "{statuses:?}: {answer:?}");
@@ -122,22 +122,22 @@ async fn a_request_that_deserves_several_refusals_gets_the_first() {
 }
 
 #[tokio::test]
-async fn no_byte_of_a_body_is_asked_for_before_the_request_is_let_in() {
+async fn the_body_is_not_requested_before_the_headers_are_accepted() {
     let app = App::start(&[]).await;
-    let good = app.cognito.token();
+    let valid = app.cognito.token();
     let forbidden = app.token_with(&[("scope", json!("openid"))]);
-    for (token, length, form, accept, status) in [
+    for (token, length, media_type, accept, status) in [
         ("bad", "5", "text/plain", "*/*", 401),
         (forbidden.as_str(), "5", "text/plain", "*/*", 403),
-        (&good, "65537", "text/plain", "*/*", 413),
-        (&good, "5", "text/html", "*/*", 415),
-        (&good, "5", "text/plain", "image/png", 406),
-        (&good, "5", "text/plain", "*/*", 100),
+        (&valid, "65537", "text/plain", "*/*", 413),
+        (&valid, "5", "text/html", "*/*", 415),
+        (&valid, "5", "text/plain", "image/png", 406),
+        (&valid, "5", "text/plain", "*/*", 100),
     ] {
         let mut connection = Connection::open(app.public).await;
         connection
             .send(format!(
-                "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: {form}\r\n\
+                "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: {media_type}\r\n\
                  accept: {accept}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
             ))
             .await;

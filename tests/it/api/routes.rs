@@ -5,23 +5,23 @@ use reqwest::Method;
 use crate::support::http1::Connection;
 use crate::support::{App, assert_problem};
 
-async fn ask(app: &App, method: &str, path: &str) -> reqwest::Response {
+async fn send(app: &App, method: &str, path: &str) -> reqwest::Response {
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     let url = format!("http://{}{path}", app.public);
-    app.client.request(method, url).send().await.expect("an answer")
+    app.client.request(method, url).send().await.expect("a response")
 }
 
 #[tokio::test]
 async fn options_lists_the_methods_without_a_token() {
     let app = App::start(&[]).await;
-    let response = ask(&app, "OPTIONS", "/v1").await;
+    let response = send(&app, "OPTIONS", "/v1").await;
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()["allow"], "OPTIONS, POST");
     assert_eq!(response.text().await.expect("UTF-8"), "");
 }
 
 #[tokio::test]
-async fn other_methods_are_405_and_say_which_are_not() {
+async fn other_methods_are_405_with_allow() {
     let app = App::start(&[]).await;
     for (paths, methods, allow) in [
         (
@@ -44,7 +44,7 @@ async fn other_methods_are_405_and_say_which_are_not() {
     ] {
         for path in paths {
             for method in methods {
-                let response = ask(&app, method, path).await;
+                let response = send(&app, method, path).await;
                 assert_eq!(response.status(), 405, "{method} {path}");
                 assert_eq!(response.headers()["allow"], allow, "{method} {path}");
                 if *method == "HEAD" {
@@ -58,19 +58,19 @@ async fn other_methods_are_405_and_say_which_are_not() {
 }
 
 #[tokio::test]
-async fn the_root_sends_readers_to_the_documentation() {
+async fn the_root_redirects_to_the_documentation() {
     let app = App::start(&[]).await;
-    let root = ask(&app, "GET", "/").await;
+    let root = send(&app, "GET", "/").await;
     assert_eq!(root.status(), 307);
     assert_eq!(root.headers()["location"], "/docs");
-    for (path, form) in [
+    for (path, media_type) in [
         ("/docs", "text/html; charset=utf-8"),
         ("/openapi.json", "application/json"),
     ] {
         for method in ["GET", "HEAD"] {
-            let response = ask(&app, method, path).await;
+            let response = send(&app, method, path).await;
             assert_eq!(response.status(), 200, "{method} {path}");
-            assert_eq!(response.headers()["content-type"], form, "{method} {path}");
+            assert_eq!(response.headers()["content-type"], media_type, "{method} {path}");
             assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             let body = response.text().await.expect("UTF-8");
             assert_eq!(body.is_empty(), method == "HEAD", "{method} {path}");
@@ -79,9 +79,9 @@ async fn the_root_sends_readers_to_the_documentation() {
 }
 
 #[tokio::test]
-async fn the_page_has_a_section_for_every_problem_and_asks_nobody_else() {
+async fn the_docs_have_a_section_per_problem_and_load_nothing_external() {
     let app = App::start(&[]).await;
-    let page = ask(&app, "GET", "/docs").await.text().await.expect("UTF-8");
+    let page = send(&app, "GET", "/docs").await.text().await.expect("UTF-8");
     for name in [
         "malformed-request",
         "unauthenticated",
@@ -102,13 +102,13 @@ async fn the_page_has_a_section_for_every_problem_and_asks_nobody_else() {
     ] {
         assert!(page.contains(&format!("id=\"{name}\"")), "{name}");
     }
-    for elsewhere in ["src=\"http", "src=\"//", "href=\"//", "@import", "url(http"] {
-        assert!(!page.contains(elsewhere), "{elsewhere}");
+    for external in ["src=\"http", "src=\"//", "href=\"//", "@import", "url(http"] {
+        assert!(!page.contains(external), "{external}");
     }
 }
 
 #[tokio::test]
-async fn every_other_path_is_404_as_it_stands() {
+async fn other_paths_are_404_without_normalization() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     for path in [
@@ -151,8 +151,8 @@ async fn every_other_path_is_404_as_it_stands() {
 }
 
 #[tokio::test]
-async fn a_query_does_not_make_another_path() {
+async fn queries_are_ignored() {
     let app = App::start(&[]).await;
-    assert_eq!(ask(&app, "OPTIONS", "/v1?x=1").await.status(), 204);
-    assert_eq!(ask(&app, "GET", "/docs?x=1").await.status(), 200);
+    assert_eq!(send(&app, "OPTIONS", "/v1?x=1").await.status(), 204);
+    assert_eq!(send(&app, "GET", "/docs?x=1").await.status(), 200);
 }

@@ -1,11 +1,11 @@
-//! What becomes of a text.
+//! Texts and their shouts.
 
 use serde_json::{Value, json};
 
 use crate::support::App;
 
 #[tokio::test]
-async fn grapheme_clusters_stay_whole_in_both_forms() {
+async fn grapheme_clusters_are_reversed_as_units_in_json_and_text() {
     let app = App::start(&[]).await;
     for (text, shout) in [
         ("a👨‍👩‍👧‍👦b", "B👨‍👩‍👧‍👦A"),
@@ -28,28 +28,28 @@ async fn grapheme_clusters_stay_whole_in_both_forms() {
         ("\u{0}a", "A\u{0}"),
         ("\u{feff}a", "A\u{feff}"),
     ] {
-        let as_text = app.shout(text).send().await.expect("an answer");
+        let as_text = app.shout(text).send().await.expect("a response");
         assert_eq!(as_text.status(), 200, "{text:?}");
         assert_eq!(as_text.text().await.expect("UTF-8"), shout, "{text:?}");
         let body = json!({"data": text}).to_string();
-        let as_json = super::json(&app, body).send().await.expect("an answer");
+        let as_json = super::json(&app, body).send().await.expect("a response");
         assert_eq!(as_json.status(), 200, "{text:?}");
-        let answer: Value = serde_json::from_str(&as_json.text().await.expect("UTF-8")).expect("JSON");
-        assert_eq!(answer, json!({"data": shout}), "{text:?}");
+        let shouted: Value = serde_json::from_str(&as_json.text().await.expect("UTF-8")).expect("JSON");
+        assert_eq!(shouted, json!({"data": shout}), "{text:?}");
     }
 }
 
 #[tokio::test]
-async fn the_empty_text_is_answered_without_a_call() {
+async fn the_empty_text_causes_no_upstream_call() {
     let app = App::start(&[]).await;
-    let text = app.shout("").send().await.expect("an answer");
+    let text = app.shout("").send().await.expect("a response");
     assert_eq!(text.status(), 200);
     assert_eq!(text.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(text.text().await.expect("UTF-8"), "");
     let json = super::json(&app, r#"{"data":""}"#)
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(json.status(), 200);
     assert_eq!(json.text().await.expect("UTF-8"), r#"{"data":""}"#);
     assert_eq!(app.shoutcloud.calls(), 0);

@@ -1,18 +1,18 @@
-//! What is counted of decisions and fetches.
+//! Metrics of authentication decisions and key set fetches.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use shoutback::auth::AuthError;
 
-use super::{OFTEN, app_with, outcomes, refreshes, unready_app_with, until_a_fetch_has_failed};
+use super::{FREQUENT_REFRESH, app_with, outcomes, refreshes, unready_app_with, until_a_fetch_has_failed};
 use crate::support::jwt::compact;
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{changed, until};
 
 #[tokio::test]
-async fn every_decision_is_counted_under_its_reason() {
+async fn every_decision_is_counted_by_reason() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_ALLOWED_GROUPS", "loud")]).await;
     for outcome in AuthError::REASONS.into_iter().chain(["accepted"]) {
@@ -42,7 +42,7 @@ async fn every_decision_is_counted_under_its_reason() {
         ("malformed_token", "a.b".to_owned()),
         ("unacceptable_header", rs512),
         ("unknown_issuer", with("iss", json!("https://evil.example"))),
-        ("unknown_key", ADA.token("stranger", &good)),
+        ("unknown_key", ADA.token("unknown", &good)),
         ("bad_signature", MALLORY.token("ada", &good)),
         ("not_an_access_token", with("token_use", json!("id"))),
         ("unknown_client", with("client_id", json!("other"))),
@@ -55,16 +55,16 @@ async fn every_decision_is_counted_under_its_reason() {
         app.status_with(token).await;
         assert_eq!(outcomes(&app, outcome).await, 1.0, "{outcome}");
     }
-    app.post().send().await.expect("an answer");
+    app.post().send().await.expect("a response");
     assert_eq!(outcomes(&app, "missing").await, 1.0);
     let all = app.metric("shoutback_auth_total", &[]).await;
     assert_eq!(all, sent.len() as f64 + 1.0, "each is counted once");
 }
 
 #[tokio::test]
-async fn fetches_are_counted_and_the_last_success_is_dated() {
+async fn fetches_are_counted_and_the_last_success_has_a_timestamp() {
     let keys = KeyServer::start(KeyResponse::of(500, "{}")).await;
-    let app = unready_app_with(&keys.url(), &[OFTEN]).await;
+    let app = unready_app_with(&keys.url(), &[FREQUENT_REFRESH]).await;
     let last_success = async || {
         app.metric("shoutback_jwks_last_success_timestamp_seconds", &[])
             .await
@@ -85,7 +85,10 @@ async fn fetches_are_counted_and_the_last_success_is_dated() {
     app.until_ready().await;
     let first = last_success().await;
     assert!(first >= before, "{first} {before}");
-    until("it was dated anew", async || last_success().await > first).await;
+    until("the timestamp has advanced", async || {
+        last_success().await > first
+    })
+    .await;
     assert_eq!(app.metric("shoutback_jwks_keys", &[]).await, 2.0);
     let counted = refreshes(&app, "success").await + refreshes(&app, "failure").await;
     assert!(

@@ -1,15 +1,15 @@
-//! Two pools in one application share nothing.
+//! Two user pools in one application are isolated.
 
 use serde_json::json;
 use shoutback::auth::AuthError;
 
-use super::{OTHER_POOL, app_with, assert_refused, assert_unavailable, token, token_of_other_pool};
+use super::{OTHER_POOL, app_with, assert_rejected, assert_unavailable, token, token_of_other_pool};
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{POOL_ID, changed};
 
 #[tokio::test]
-async fn pools_that_share_a_kid_share_nothing_else() {
+async fn pools_with_the_same_kid_are_isolated() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("key")])).await;
     keys.set_for(OTHER_POOL, KeyResponse::keys([BOB.jwk("key")]));
     let pools = format!("{POOL_ID},{OTHER_POOL}");
@@ -20,18 +20,18 @@ async fn pools_that_share_a_kid_share_nothing_else() {
             app.status_with(&token_of_other_pool(&app, &BOB, "key")).await,
             200
         );
-        assert_refused(&app, &token(&app, &BOB, "key"), &AuthError::BadSignature).await;
+        assert_rejected(&app, &token(&app, &BOB, "key"), &AuthError::BadSignature).await;
         let crossed = token_of_other_pool(&app, &ADA, "key");
-        assert_refused(&app, &crossed, &AuthError::BadSignature).await;
+        assert_rejected(&app, &crossed, &AuthError::BadSignature).await;
     }
 
-    assert_refused(&app, &token(&app, &MALLORY, "stranger"), &AuthError::UnknownKey).await;
+    assert_rejected(&app, &token(&app, &MALLORY, "unknown"), &AuthError::UnknownKey).await;
     assert_eq!((keys.requests(), keys.requests_for(OTHER_POOL)), (2, 1));
     keys.set_for(OTHER_POOL, KeyResponse::keys([MALLORY.jwk("new")]));
     assert_eq!(
         app.status_with(&token_of_other_pool(&app, &MALLORY, "new")).await,
         200,
-        "the bar of one pool is not the other's"
+        "the cooldown of one pool does not apply to the other"
     );
     assert_eq!((keys.requests(), keys.requests_for(OTHER_POOL)), (2, 2));
     for pool in [POOL_ID, OTHER_POOL] {
@@ -41,20 +41,20 @@ async fn pools_that_share_a_kid_share_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_outage_of_one_pool_is_not_the_others() {
+async fn an_outage_of_one_pool_does_not_affect_the_other() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     keys.set_for(OTHER_POOL, KeyResponse::keys([BOB.jwk("bob")]));
     let pools = format!("{POOL_ID},{OTHER_POOL}");
     let app = app_with(&keys, &[("COGNITO_USER_POOL_IDS", &pools)]).await;
     keys.set(KeyResponse::of(500, "{}"));
-    assert_unavailable(&app, &token(&app, &MALLORY, "stranger")).await;
-    let stranger = token_of_other_pool(&app, &MALLORY, "stranger");
-    assert_refused(&app, &stranger, &AuthError::UnknownKey).await;
+    assert_unavailable(&app, &token(&app, &MALLORY, "unknown")).await;
+    let unknown = token_of_other_pool(&app, &MALLORY, "unknown");
+    assert_rejected(&app, &unknown, &AuthError::UnknownKey).await;
     let elsewhere = changed(app.cognito.claims(), &[("iss", json!(keys.url()))]);
     let fetches = keys.requests_for_all();
-    assert_refused(
+    assert_rejected(
         &app,
-        &MALLORY.token("stranger", &elsewhere),
+        &MALLORY.token("unknown", &elsewhere),
         &AuthError::UnknownIssuer,
     )
     .await;

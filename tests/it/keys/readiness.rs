@@ -1,10 +1,10 @@
-//! Ready once every pool's keys were loaded, and from then on.
+//! Readiness: once the keys of every pool have been loaded, and permanently from then on.
 
 use serde_json::{Value, json};
 use shoutback::auth::AuthError;
 
 use super::{
-    OFTEN, OTHER_POOL, assert_refused, assert_unavailable, refreshes, token, token_of_other_pool,
+    FREQUENT_REFRESH, OTHER_POOL, assert_rejected, assert_unavailable, refreshes, token, token_of_other_pool,
     unready_app_with, until_a_fetch_has_succeeded,
 };
 use crate::support::key_server::{KeyResponse, KeyServer, ReservedPort};
@@ -26,19 +26,19 @@ async fn reasons(app: &App) -> (u16, Vec<String>) {
 }
 
 #[tokio::test]
-async fn ready_once_every_pools_keys_were_loaded_and_from_then_on() {
+async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
     let keys = KeyServer::start(KeyResponse::of(500, "{}")).await;
     let pools = format!("{POOL_ID},{OTHER_POOL}");
     let app = unready_app_with(
         &keys.url(),
         &[
             ("COGNITO_USER_POOL_IDS", &pools),
-            OFTEN,
+            FREQUENT_REFRESH,
             ("COGNITO_JWKS_MAX_STALE", "400ms"),
         ],
     )
     .await;
-    until("both pools were asked for", async || {
+    until("both pools have been requested", async || {
         keys.requests() > 0 && keys.requests_for(OTHER_POOL) > 0
     })
     .await;
@@ -51,7 +51,10 @@ async fn ready_once_every_pools_keys_were_loaded_and_from_then_on() {
     assert_eq!(app.admin("/livez").await.status(), 200);
 
     keys.set(KeyResponse::keys([ADA.jwk("ada")]));
-    until("one pool was loaded", async || reasons(&app).await.1.len() == 1).await;
+    until("one pool has loaded its keys", async || {
+        reasons(&app).await.1.len() == 1
+    })
+    .await;
     let (status, one) = reasons(&app).await;
     assert_eq!(status, 503);
     assert!(one[0].contains(OTHER_POOL), "{one:?}");
@@ -69,17 +72,17 @@ async fn ready_once_every_pools_keys_were_loaded_and_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_set_without_a_usable_key_makes_nobody_ready() {
+async fn not_ready_with_a_key_set_without_usable_keys() {
     for set in [
         KeyResponse::keys([]),
         KeyResponse::keys([json!({"kty": "EC", "kid": "ada"})]),
     ] {
         let keys = KeyServer::start(set).await;
-        let app = unready_app_with(&keys.url(), &[OFTEN]).await;
+        let app = unready_app_with(&keys.url(), &[FREQUENT_REFRESH]).await;
         until_a_fetch_has_succeeded(&app).await;
         assert_eq!(reasons(&app).await.0, 503);
-        // The pool was asked and has no such key.
-        assert_refused(&app, &token(&app, &ADA, "ada"), &AuthError::UnknownKey).await;
+        // The key set was fetched and lacks the key.
+        assert_rejected(&app, &token(&app, &ADA, "ada"), &AuthError::UnknownKey).await;
         keys.set(KeyResponse::keys([ADA.jwk("ada")]));
         app.until_ready().await;
         keys.set(KeyResponse::keys([]));
@@ -87,12 +90,12 @@ async fn a_set_without_a_usable_key_makes_nobody_ready() {
             app.metric("shoutback_jwks_keys", &[]).await == 0.0
         })
         .await;
-        assert_eq!(reasons(&app).await.0, 200, "once ready is ready");
+        assert_eq!(reasons(&app).await.0, 200, "readiness is permanent");
     }
 }
 
 #[tokio::test]
-async fn a_key_server_that_is_dead_at_the_start_is_waited_for() {
+async fn a_key_server_that_is_down_at_start_is_retried() {
     let reserved = ReservedPort::new();
     let app = unready_app_with(&reserved.url(), &[]).await;
     until("two fetches have failed", async || {

@@ -375,7 +375,7 @@ async fn no_line_contains_a_secret() {
     assert_eq!(lines(&in_file), lines(&ended.stdout));
 
     let forbidden = forbidden(&[tokens, vec![token]].concat());
-    for line in ended.said().lines() {
+    for line in ended.output().lines() {
         let lower = line.to_lowercase();
         let found: Vec<_> = forbidden
             .iter()

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{client, until};
 
-/// Everything that came on one of its streams.
+/// The text read from one of its streams so far.
 #[derive(Clone, Default)]
 pub struct Printed(Arc<Mutex<String>>);
 
@@ -32,7 +32,7 @@ impl Printed {
     }
 }
 
-/// The binary, running with nothing of this environment but `PATH`. Killed when it is dropped.
+/// The binary, running with only `PATH` of this environment. Killed when it is dropped.
 pub struct Process {
     child: Child,
     stdout: Printed,
@@ -40,7 +40,7 @@ pub struct Process {
     readers: Vec<std::thread::JoinHandle<()>>,
 }
 
-/// How it ended.
+/// Exit code and output of a process that has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -49,14 +49,14 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The log's objects.
+    /// Parses the log lines.
     pub fn log(&self) -> Vec<Value> {
         let object = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         self.stdout.lines().map(object).collect()
     }
 
-    /// Both streams: where problems are printed is the command's business.
-    pub fn said(&self) -> String {
+    /// Returns both streams: which one has the problems depends on the command.
+    pub fn output(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
     }
 }
@@ -68,14 +68,14 @@ impl Process {
         Self::spawn(command, variables)
     }
 
-    /// The binary, started by a line of a shell in which it is `"$0"`.
+    /// Starts the binary with a line of shell in which it is `"$0"`.
     pub fn start_by(line: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", line, env!("CARGO_BIN_EXE_shoutback")]);
         Self::spawn(command, variables)
     }
 
-    /// A command of a shell.
+    /// Starts a line of shell.
     pub fn shell(line: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", line]);
@@ -106,7 +106,7 @@ impl Process {
         }
     }
 
-    /// The log's objects so far.
+    /// Parses the log lines so far.
     pub fn log(&self) -> Vec<Value> {
         let text = self.stdout.text();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -116,7 +116,7 @@ impl Process {
             .collect()
     }
 
-    /// The messages of its warnings so far.
+    /// Returns the messages of its warnings so far.
     pub fn warnings(&self) -> Vec<String> {
         let is_warning = |line: &Value| {
             let level = line["log.level"].as_str().expect("a level");
@@ -128,7 +128,7 @@ impl Process {
             .collect()
     }
 
-    /// What is on stdout so far.
+    /// Returns its stdout so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
@@ -141,7 +141,7 @@ impl Process {
         line[name].as_str()?.parse().ok()
     }
 
-    /// Waits until it is ready; where its public and its admin listener are.
+    /// Waits until it is ready, and returns the addresses of its public and its admin listener.
     pub async fn ready(&mut self) -> (SocketAddr, SocketAddr) {
         until("it listens", async || {
             assert_eq!(
@@ -166,7 +166,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The lines of its log about requests, so far.
+    /// Returns the log lines of requests so far.
     pub fn requests(&self) -> Vec<Value> {
         let is_request = |line: &Value| line["event.action"] == "request";
         self.log().into_iter().filter(is_request).collect()
@@ -175,7 +175,7 @@ impl Process {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        // The shell's own: a minimal Debian has no program of that name.
+        // The shell's built-in: a minimal Debian has no `kill` program.
         let status = Command::new("sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
             .status();
@@ -186,7 +186,7 @@ impl Process {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn ended(mut self) -> Ended {
         until("it ends", async || !self.is_running()).await;
         let code = self.child.wait().expect("it ended").code();
@@ -208,13 +208,13 @@ impl Drop for Process {
     }
 }
 
-/// The status of `/readyz`; `None` if nobody answers.
+/// Returns the status of `/readyz`; `None` without a response.
 pub async fn readiness(admin: SocketAddr) -> Option<u16> {
     let response = client().get(format!("http://{admin}/readyz")).send().await.ok()?;
     Some(response.status().as_u16())
 }
 
-/// Runs it to its end.
+/// Runs the binary until it ends.
 pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     Process::start(arguments, variables).ended().await
 }

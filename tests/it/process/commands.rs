@@ -1,4 +1,4 @@
-//! Commands that end by themselves, and what they say.
+//! Commands that end by themselves, and their output.
 
 use serde_json::Value;
 use shoutback::config::Config;
@@ -12,12 +12,12 @@ const GOOD: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn without_a_variable_it_names_everything_it_needs_and_exits_with_2() {
+async fn missing_variables_are_all_reported_with_exit_code_2() {
     for arguments in [&[][..], &["serve"], &["check-config"]] {
         let ended = run(arguments, &[]).await;
         assert_eq!(ended.code, Some(2), "{arguments:?}");
         for name in ["COGNITO_USER_POOL_IDS", "COGNITO_CLIENT_IDS"] {
-            assert!(ended.said().contains(name), "{arguments:?}: {ended:?}");
+            assert!(ended.output().contains(name), "{arguments:?}: {ended:?}");
         }
     }
 }
@@ -45,8 +45,8 @@ async fn check_config_exits_with_0_or_2() {
 }
 
 #[tokio::test]
-async fn every_problem_is_told_at_once_and_never_with_its_value() {
-    // No variable accepts this: no list has an item twice, and no level of logging is called so.
+async fn all_invalid_variables_are_reported_without_their_values() {
+    // No variable accepts this value: it has a duplicate item, and is no log level.
     let secret = "s3cret\"=s3cret,s3cret\"=s3cret";
     let names: Vec<_> = Config::documentation()
         .iter()
@@ -56,18 +56,18 @@ async fn every_problem_is_told_at_once_and_never_with_its_value() {
     for arguments in [&[][..], &["check-config"]] {
         let ended = run(arguments, &variables).await;
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        let said = ended.said();
+        let output = ended.output();
         for name in &names {
-            let begins = format!("{name}: ");
-            let told = said.lines().filter(|line| line.starts_with(&begins)).count();
-            assert_eq!(told, 1, "{name}: {said}");
+            let prefix = format!("{name}: ");
+            let reports = output.lines().filter(|line| line.starts_with(&prefix)).count();
+            assert_eq!(reports, 1, "{name}: {output}");
         }
-        assert!(!said.contains("s3cret"), "{said}");
+        assert!(!output.contains("s3cret"), "{output}");
     }
 }
 
 #[tokio::test]
-async fn a_misspelt_mode_is_one_problem_and_does_not_ask_for_pools() {
+async fn an_invalid_auth_mode_does_not_require_pools() {
     let ended = run(&["check-config"], &[("AUTH_MODE", "none")]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
@@ -124,7 +124,7 @@ async fn help_lists_every_variable_with_its_default() {
 }
 
 #[tokio::test]
-async fn an_argument_it_does_not_know_is_refused() {
+async fn unknown_arguments_exit_with_1_and_usage() {
     for arguments in [&["shout"][..], &["--port", "5000"], &["serve", "now"]] {
         let ended = run(arguments, &[("AUTH_MODE", "disabled")]).await;
         assert_eq!(ended.code, Some(1), "{arguments:?}");
@@ -139,13 +139,13 @@ async fn openapi_prints_the_document_that_is_served() {
     let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     let app = App::start(&[]).await;
     let url = format!("http://{}/openapi.json", app.public);
-    let served = app.client.get(url).send().await.expect("an answer");
+    let served = app.client.get(url).send().await.expect("a response");
     let served: Value = serde_json::from_str(&served.text().await.expect("UTF-8")).expect("JSON");
     assert_eq!(printed, served);
 }
 
 #[tokio::test]
-async fn an_occupied_port_is_told_with_its_variable() {
+async fn an_occupied_port_is_reported_with_its_variable() {
     let taken = loopback().await;
     let address = taken.local_addr().expect("bound").to_string();
     for (variable, other) in [("HTTP_ADDR", "ADMIN_ADDR"), ("ADMIN_ADDR", "HTTP_ADDR")] {
@@ -163,14 +163,14 @@ async fn an_occupied_port_is_told_with_its_variable() {
 }
 
 #[tokio::test]
-async fn healthcheck_asks_whether_it_is_ready() {
+async fn healthcheck_reports_readiness() {
     let app = App::start(&[]).await;
     let ready = app.admin.to_string();
     let keyless = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", "http://127.0.0.1:1")]).await;
     let unready = keyless.admin.to_string();
-    let nobody = loopback().await;
-    let closed = nobody.local_addr().expect("bound").to_string();
-    drop(nobody);
+    let listener = loopback().await;
+    let closed = listener.local_addr().expect("bound").to_string();
+    drop(listener);
     for (address, code) in [(ready.as_str(), 0), (&unready, 1), (&closed, 1), ("nonsense", 1)] {
         let variables = [("ADMIN_ADDR", address), ("HTTP_PROXY", "http://127.0.0.1:1")];
         let ended = run(&["healthcheck"], &variables).await;
@@ -179,7 +179,7 @@ async fn healthcheck_asks_whether_it_is_ready() {
     }
 }
 
-/// Whether there is a curl to try what people would paste.
+/// Returns whether curl is installed.
 async fn has_curl() -> bool {
     Process::shell("command -v curl").ended().await.code == Some(0)
 }
@@ -236,7 +236,7 @@ async fn dev_prints_three_lines_that_work_when_pasted() {
 }
 
 #[tokio::test]
-async fn dev_says_which_port_it_cannot_have() {
+async fn dev_reports_an_occupied_port_with_its_flag() {
     let taken = loopback().await;
     let address = taken.local_addr().expect("bound").to_string();
     for (flag, other) in [

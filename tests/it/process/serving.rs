@@ -1,4 +1,4 @@
-//! The service as a process: how it starts, what it logs, how it stops.
+//! The service as a process: start, log lines, shutdown.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ async fn shoutcloud() -> Emulator {
     Emulator::start(loopback().await, Behaviour::default()).expect("a SHOUTCLOUD emulator")
 }
 
-/// The service on free ports, open to everybody.
+/// Starts the service on free ports without authentication.
 fn serve(shoutcloud: &Emulator, more: &[(&str, &str)]) -> Process {
     let url = shoutcloud.url();
     let mut variables = vec![
@@ -35,7 +35,7 @@ async fn shout(public: SocketAddr) -> Result<String, reqwest::Error> {
 }
 
 #[tokio::test]
-async fn a_signal_makes_it_unready_and_serving_and_then_ends_it_with_0() {
+async fn a_signal_makes_it_unready_while_serving_and_then_exits_with_0() {
     let stop = async |signal: &str| {
         let shoutcloud = shoutcloud().await;
         let mut service = serve(&shoutcloud, &[("SHUTDOWN_GRACE", "3s")]);
@@ -44,7 +44,7 @@ async fn a_signal_makes_it_unready_and_serving_and_then_ends_it_with_0() {
         until("it is unready", async || readiness(admin).await == Some(503)).await;
         assert_eq!(shout(public).await.expect("it still serves"), "IH", "{signal}");
         let livez = client().get(format!("http://{admin}/livez")).send().await;
-        assert_eq!(livez.expect("an answer").status(), 200, "{signal}");
+        assert_eq!(livez.expect("a response").status(), 200, "{signal}");
         let ended = service.ended().await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{signal}");
         assert!(shout(public).await.is_err(), "{signal}");
@@ -53,7 +53,7 @@ async fn a_signal_makes_it_unready_and_serving_and_then_ends_it_with_0() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_with_1() {
+async fn a_second_signal_exits_immediately_with_1() {
     let shoutcloud = shoutcloud().await;
     let mut service = serve(&shoutcloud, &[("SHUTDOWN_GRACE", "5m")]);
     let (_, admin) = service.ready().await;
@@ -64,7 +64,7 @@ async fn a_second_signal_ends_it_at_once_with_1() {
 }
 
 #[tokio::test]
-async fn without_authentication_it_warns_and_the_first_curl_line_of_the_readme_works() {
+async fn without_authentication_it_warns_and_the_first_curl_command_of_the_readme_works() {
     let shoutcloud = shoutcloud().await;
     let mut service = serve(&shoutcloud, &[]);
     let (public, _) = service.ready().await;
@@ -89,7 +89,7 @@ async fn without_authentication_it_warns_and_the_first_curl_line_of_the_readme_w
 }
 
 #[tokio::test]
-async fn a_variable_that_looks_like_one_of_ours_is_warned_about_without_its_value() {
+async fn unknown_variables_with_a_known_prefix_are_warned_about_without_their_values() {
     let shoutcloud = shoutcloud().await;
     let unknown = [
         ("COGNITO_CLIENT_ID", "s3cret"),
@@ -100,7 +100,7 @@ async fn a_variable_that_looks_like_one_of_ours_is_warned_about_without_its_valu
     let mut service = serve(&shoutcloud, &unknown);
     service.ready().await;
     let warnings = service.warnings();
-    for (name, is_ours) in [
+    for (name, is_reported) in [
         ("COGNITO_CLIENT_ID ", true),
         ("SHOUTCLOUD_TIMEOUT ", true),
         ("GREETING", false),
@@ -108,7 +108,7 @@ async fn a_variable_that_looks_like_one_of_ours_is_warned_about_without_its_valu
     ] {
         assert_eq!(
             warnings.iter().any(|text| text.contains(name)),
-            is_ours,
+            is_reported,
             "{name}: {warnings:?}"
         );
     }
@@ -116,7 +116,7 @@ async fn a_variable_that_looks_like_one_of_ours_is_warned_about_without_its_valu
 }
 
 #[tokio::test]
-async fn proxies_of_the_environment_see_nothing() {
+async fn proxy_variables_are_ignored() {
     let shoutcloud = shoutcloud().await;
     let proxy = TcpServer::responding("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}", proxy.address);
@@ -140,7 +140,7 @@ async fn proxies_of_the_environment_see_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_is_one_log_line_in_ecs_names_without_its_text() {
+async fn a_request_is_one_log_line_with_ecs_fields_and_without_its_text() {
     let shoutcloud = shoutcloud().await;
     let mut service = serve(&shoutcloud, &[]);
     let (public, _) = service.ready().await;
@@ -150,7 +150,7 @@ async fn a_request_is_one_log_line_in_ecs_names_without_its_text() {
         .header("content-type", "text/plain")
         .header("authorization", "Bearer s3cret")
         .body("s3cret");
-    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    assert_eq!(request.send().await.expect("a response").status(), 200);
     let requests = |service: &Process| -> Vec<serde_json::Value> {
         let lines = service.log().into_iter();
         lines.filter(|line| line["event.action"] == "request").collect()

@@ -1,232 +1,175 @@
-//! Claims: their types and values, the leeway, scopes and groups.
+//! Claims: types and values, leeway, scopes and groups.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use shoutback::auth::AuthError;
 
-use super::{Gate, HEADER, sign};
+use super::{HEADER, TokenTest, sign};
 use crate::support::POOL_ID;
-use crate::support::jwt::with_last;
 
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_secs()).expect("a year before the end of time")
+    i64::try_from(since.as_secs()).expect("seconds fit into i64")
 }
 
 #[tokio::test]
-async fn every_claim_that_is_missing_or_of_the_wrong_type_is_refused() {
-    let gate = Gate::open(&[("AUTH_ALLOWED_GROUPS", "loud,louder")]).await;
-    let good = gate.claims_with(&[("cognito:groups", json!(["quiet", "loud"])), ("nbf", json!(0))]);
-    gate.accepts("all claims", &sign(HEADER, &good)).await;
-    let object: Value = serde_json::from_str(&good).expect("JSON");
-    let issuer = gate.app.cognito.issuer();
-    let client = &gate.app.cognito.client().id;
-    let text = |value: &str| json!(value).to_string();
-    let one_of = |value: &str| json!([value]).to_string();
-    let no_scope = AuthError::MissingScope("shoutback/shout".to_owned());
-    let table: [(&str, &AuthError, Vec<String>); 7] = [
-        (
-            "iss",
-            &AuthError::UnknownIssuer,
-            vec![
-                one_of(&issuer),
-                text(&format!("{issuer}/")),
-                text(&format!(" {issuer}")),
-                text(&format!("{issuer}\0")),
-                text(&issuer.to_uppercase()),
-                text(&issuer.replace("TestPool1", "TestPool2")),
-                text(&issuer.replace(POOL_ID, "")),
-                text(&issuer.replace("http:", "https:")),
-                text(&issuer.replace("http://", "http://user@")),
-                text(POOL_ID),
-                text("https://cognito-idp.us-east-2.amazonaws.com/us-east-2_TestPool1"),
-            ],
-        ),
+async fn missing_invalid_and_mistyped_claims_are_rejected() {
+    let test = TokenTest::start(&[("AUTH_ALLOWED_GROUPS", "loud,louder")]).await;
+    let valid = test.claims_with(&[("cognito:groups", json!(["quiet", "loud"])), ("nbf", json!(0))]);
+    test.assert_accepted("all claims", &sign(HEADER, &valid)).await;
+    let valid: Value = serde_json::from_str(&valid).expect("JSON");
+    let issuer = test.app.cognito.issuer();
+    let client = &test.app.cognito.client().id;
+    let issuers = json!([
+        [issuer],
+        format!("{issuer}/"),
+        format!(" {issuer}"),
+        format!("{issuer}\0"),
+        issuer.to_uppercase(),
+        issuer.replace("TestPool1", "TestPool2"),
+        issuer.replace(POOL_ID, ""),
+        issuer.replace("http:", "https:"),
+        issuer.replace("http://", "http://user@"),
+        POOL_ID,
+        "https://cognito-idp.us-east-2.amazonaws.com/us-east-2_TestPool1",
+    ]);
+    let clients = json!([
+        [client],
+        "other",
+        client.to_uppercase(),
+        format!("{client},"),
+        client[1..]
+    ]);
+    let parsed = |values: &str| serde_json::from_str(values).expect("JSON");
+    let table = [
+        ("iss", AuthError::UnknownIssuer, issuers),
         (
             "token_use",
-            &AuthError::NotAnAccessToken,
-            vec![
-                one_of("access"),
-                text("id"),
-                text("Access"),
-                text("access "),
-                text("refresh"),
-            ],
+            AuthError::NotAnAccessToken,
+            parsed(r#"[["access"], "id", "Access", "access ", "refresh"]"#),
         ),
-        (
-            "client_id",
-            &AuthError::UnknownClient,
-            vec![
-                one_of(client),
-                text("other"),
-                text(&client.to_uppercase()),
-                text(&format!("{client},")),
-                text(&client[1..]),
-            ],
-        ),
+        ("client_id", AuthError::UnknownClient, clients),
         (
             "exp",
-            &AuthError::Expired,
-            vec![
-                text("4000000000"),
-                "[4000000000]".to_owned(),
-                "-4000000000".to_owned(),
-                "-1e300".to_owned(),
-                "0.5".to_owned(),
-            ],
+            AuthError::Expired,
+            parsed(r#"["4000000000", [4000000000], -4000000000, -1e300, 0.5]"#),
         ),
         (
             "nbf",
-            &AuthError::NotYetValid,
-            vec![
-                text("0"),
-                "[0]".to_owned(),
-                "4000000000".to_owned(),
-                "1e300".to_owned(),
-            ],
+            AuthError::NotYetValid,
+            parsed(r#"["0", [0], 4000000000, 1e300]"#),
         ),
         (
             "scope",
-            &no_scope,
-            vec![
-                one_of("shoutback/shout"),
-                text("shoutback/shouts"),
-                text("Shoutback/Shout"),
-                text("shoutback"),
-                text("shout"),
-                text("shoutback/*"),
-                text("openid profile"),
-                text("openid,shoutback/shout"),
-                text("openid\tshoutback/shout"),
-                text("openid\u{a0}shoutback/shout"),
-            ],
+            AuthError::MissingScope("shoutback/shout".to_owned()),
+            parsed(
+                r#"[["shoutback/shout"], "shoutback/shouts", "Shoutback/Shout", "shoutback", "shout", "shoutback/*",
+                "openid profile", "openid,shoutback/shout", "openid\tshoutback/shout", "openid\u00a0shoutback/shout"]"#,
+            ),
         ),
         (
             "cognito:groups",
-            &AuthError::MissingGroup,
-            vec![
-                text("loud"),
-                text("quiet loud"),
-                one_of("quiet"),
-                one_of("Loud"),
-                one_of("loud,louder"),
-                json!([["loud"]]).to_string(),
-                json!({"loud": "loud"}).to_string(),
-                "[]".to_owned(),
-                json!([0, null]).to_string(),
-            ],
+            AuthError::MissingGroup,
+            parsed(
+                r#"["loud", "quiet loud", ["quiet"], ["Loud"], ["loud,louder"], [["loud"]], {"loud": "loud"},
+                [0, null]]"#,
+            ),
         ),
     ];
-    for (name, refusal, wrong) in table {
-        let mut rest = object.as_object().expect("an object").clone();
-        rest.remove(name);
-        let rest = json!(rest).to_string();
+    for (name, error, invalid) in table {
+        let mut claims = valid.clone();
         if name != "nbf" {
-            gate.refuses(refusal, &format!("no {name}"), &sign(HEADER, &rest))
+            claims.as_object_mut().expect("an object").remove(name);
+            test.assert_rejected(&error, &format!("no {name}"), &sign(HEADER, claims.to_string()))
                 .await;
         }
-        let of_any_type = ["null", "true", "{}", r#""""#, "[]"].map(str::to_owned);
-        for value in wrong.into_iter().chain(of_any_type) {
-            let claims = with_last(&rest, &format!("\"{name}\":{value}"));
-            let case = format!("{name} {}", value.escape_debug());
-            gate.refuses(refusal, &case, &sign(HEADER, claims)).await;
+        let mut values = invalid.as_array().expect("an array").clone();
+        values.extend([json!(null), json!(true), json!({}), json!(""), json!([])]);
+        if !matches!(name, "exp" | "nbf") {
+            values.push(json!(1));
+        }
+        for value in values {
+            let case = format!("{name} {}", value.to_string().escape_debug());
+            claims[name] = value;
+            test.assert_rejected(&error, &case, &sign(HEADER, claims.to_string()))
+                .await;
         }
     }
-    for (name, refusal) in [
-        ("iss", &AuthError::UnknownIssuer),
-        ("token_use", &AuthError::NotAnAccessToken),
-        ("client_id", &AuthError::UnknownClient),
-        ("scope", &no_scope),
-        ("cognito:groups", &AuthError::MissingGroup),
-    ] {
-        let mut claims = object.clone();
-        claims[name] = json!(1);
-        gate.refuses(refusal, &format!("{name} 1"), &sign(HEADER, claims.to_string()))
-            .await;
-    }
-    let mut without = object.as_object().expect("an object").clone();
+    let mut claims = valid.clone();
     for name in ["nbf", "iat", "auth_time", "jti", "version", "sub"] {
-        without.remove(name);
+        claims.as_object_mut().expect("an object").remove(name);
     }
-    gate.accepts(
-        "none that is not asked for",
-        &sign(HEADER, json!(without).to_string()),
-    )
-    .await;
-    assert_eq!(gate.keys.requests(), 1, "none of them needs a fetch");
+    test.assert_accepted("no optional claims", &sign(HEADER, claims.to_string()))
+        .await;
+    assert_eq!(test.keys.requests(), 1, "none of them causes a fetch");
 }
 
 #[tokio::test]
-async fn the_right_of_another_client_is_no_right_of_this_one() {
-    let gate = Gate::open(&[("COGNITO_CLIENT_IDS", "first,second")]).await;
+async fn only_configured_clients_are_accepted() {
+    let test = TokenTest::start(&[("COGNITO_CLIENT_IDS", "first,second")]).await;
     for client in ["first", "second"] {
-        let claims = gate.claims_with(&[("client_id", json!(client))]);
-        gate.accepts(client, &sign(HEADER, claims)).await;
+        test.assert_accepted(client, &test.token_with(&[("client_id", json!(client))]))
+            .await;
     }
-    for client in ["first,second", "third", &gate.app.cognito.client().id] {
-        let claims = gate.claims_with(&[("client_id", json!(client)), ("aud", json!("first"))]);
-        gate.refuses(&AuthError::UnknownClient, client, &sign(HEADER, claims))
+    for client in ["first,second", "third", &test.app.cognito.client().id] {
+        let token = test.token_with(&[("client_id", json!(client)), ("aud", json!("first"))]);
+        test.assert_rejected(&AuthError::UnknownClient, client, &token)
             .await;
     }
 }
 
 #[tokio::test]
-async fn the_leeway_ends_to_the_second() {
-    // The clock goes on while the test runs: what is refused for `exp` stays refused, and what is accepted for `nbf` stays
-    // accepted; the other two have a minute.
+async fn leeway_is_exact_to_the_second() {
+    // The clock advances during the test: rejections for `exp` and acceptances for `nbf` hold; the other two have a
+    // margin of a minute.
     for (leeway, seconds) in [("5m", 300), ("0ms", 0)] {
-        let gate = Gate::open(&[("AUTH_CLOCK_LEEWAY", leeway)]).await;
-        let with = |name, value: i64| sign(HEADER, gate.claims_with(&[(name, json!(value))]));
+        let test = TokenTest::start(&[("AUTH_CLOCK_LEEWAY", leeway)]).await;
+        let with = |name, value: i64| test.token_with(&[(name, json!(value))]);
         for late in [0, 1, 60, 4_000_000_000] {
-            let case = format!("{late} s late by a leeway of {leeway}");
-            gate.refuses(&AuthError::Expired, &case, &with("exp", now() - seconds - late))
+            let case = format!("exp {late} s after a leeway of {leeway}");
+            test.assert_rejected(&AuthError::Expired, &case, &with("exp", now() - seconds - late))
                 .await;
         }
-        let case = format!("a minute left of a leeway of {leeway}");
-        gate.accepts(&case, &with("exp", now() - seconds + 60)).await;
         for early in [60, 4_000_000_000] {
-            let case = format!("{early} s early by a leeway of {leeway}");
-            gate.refuses(
-                &AuthError::NotYetValid,
-                &case,
-                &with("nbf", now() + seconds + early),
-            )
-            .await;
+            let case = format!("nbf {early} s before a leeway of {leeway}");
+            let token = with("nbf", now() + seconds + early);
+            test.assert_rejected(&AuthError::NotYetValid, &case, &token).await;
         }
-        let case = format!("exactly the leeway of {leeway} early");
-        gate.accepts(&case, &with("nbf", now() + seconds)).await;
-        let fraction = gate.claims_with(&[
+        let fraction = test.token_with(&[
             ("exp", json!(now() as f64 - seconds as f64 + 60.5)),
             ("nbf", json!(now() as f64 - 0.5)),
         ]);
-        gate.accepts("fractions of a second", &sign(HEADER, fraction))
-            .await;
+        for (case, token) in [
+            ("exp a minute before", with("exp", now() - seconds + 60)),
+            ("nbf exactly", with("nbf", now() + seconds)),
+            ("fractions of a second", fraction),
+        ] {
+            test.assert_accepted(&format!("{case}, leeway {leeway}"), &token)
+                .await;
+        }
         for exp in ["1e300", "18446744073709551615", "4E9"] {
-            gate.accepts(exp, &sign(HEADER, gate.claims_with_text("exp", exp)))
+            test.assert_accepted(exp, &sign(HEADER, test.claims_with_text("exp", exp)))
                 .await;
         }
     }
 }
 
 #[tokio::test]
-async fn scopes_have_to_be_there_all_of_them_and_groups_one() {
-    let gate = Gate::open(&[
+async fn all_required_scopes_and_one_allowed_group_are_needed() {
+    let test = TokenTest::start(&[
         ("AUTH_REQUIRED_SCOPES", "a/read,a/write"),
         ("AUTH_ALLOWED_GROUPS", "loud,louder"),
     ])
     .await;
     let with = |scope: &str, groups: &[&str]| {
-        sign(
-            HEADER,
-            gate.claims_with(&[("scope", json!(scope)), ("cognito:groups", json!(groups))]),
-        )
+        test.token_with(&[("scope", json!(scope)), ("cognito:groups", json!(groups))])
     };
     for (scope, groups) in [
         ("a/read a/write", &["loud"][..]),
         ("a/write openid a/read", &["quiet", "louder"]),
     ] {
-        gate.accepts(scope, &with(scope, groups)).await;
+        test.assert_accepted(scope, &with(scope, groups)).await;
     }
     for (scope, missing) in [
         ("a/read", "a/write"),
@@ -234,24 +177,22 @@ async fn scopes_have_to_be_there_all_of_them_and_groups_one() {
         ("a/readwrite", "a/read"),
         ("", "a/read"),
     ] {
-        let refusal = AuthError::MissingScope(missing.to_owned());
+        let error = AuthError::MissingScope(missing.to_owned());
         let token = with(scope, &["loud"]);
-        gate.refuses(&refusal, &format!("scope {scope}"), &token).await;
-        let response = gate
-            .app
-            .shout_with(&token, scope)
-            .send()
-            .await
-            .expect("an answer");
+        test.assert_rejected(&error, &format!("scope {scope}"), &token)
+            .await;
+        let response = test.app.shout_with(&token, scope).send().await;
         assert_eq!(
-            response.headers()["www-authenticate"],
+            response.expect("a response").headers()["www-authenticate"],
             "Bearer error=\"insufficient_scope\", scope=\"a/read a/write\""
         );
     }
-    gate.refuses(&AuthError::MissingGroup, "no group", &with("a/read a/write", &[]))
+    test.assert_rejected(&AuthError::MissingGroup, "no group", &with("a/read a/write", &[]))
         .await;
 
-    let open = Gate::open(&[("AUTH_REQUIRED_SCOPES", "")]).await;
-    let bare = open.claims_with(&[("scope", Value::Null)]);
-    open.accepts("no scope is asked for", &sign(HEADER, bare)).await;
+    let without_scopes = TokenTest::start(&[("AUTH_REQUIRED_SCOPES", "")]).await;
+    let token = without_scopes.token_with(&[("scope", Value::Null)]);
+    without_scopes
+        .assert_accepted("no scope is required", &token)
+        .await;
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::process::child::Process;
-use crate::stop::process::serve;
+use crate::shutdown::process::serve;
 use crate::support::collector::{Behaviour, Collector};
 use crate::support::upstream::{FakeUpstream, Reply};
 use crate::support::{client, send, until};
@@ -252,5 +252,5 @@ async fn a_failing_collector_is_logged_once_without_its_headers() {
         .collect();
     assert_eq!(failures.len(), 1, "{failures:#?}");
     assert_eq!(failures[0]["error.message"], "status 400 Bad Request");
-    assert!(!ended.said().contains("s3cret"));
+    assert!(!ended.output().contains("s3cret"));
 }

@@ -160,7 +160,12 @@ fn waiting_for_the_end_stops_at_the_deadline() {
     fixture.queue.push(b"stuck\n");
     assert_eq!(fixture.written(), b"stuck\n");
     fixture.queue.close();
+    let start = Instant::now();
     fixture
         .queue
-        .wait_until_finished(Instant::now() + Duration::from_millis(1));
+        .wait_until_finished(start + Duration::from_millis(1));
+    // The sink is still blocked: only the deadline ended the wait.
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_millis(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }

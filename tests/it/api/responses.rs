@@ -1,4 +1,4 @@
-//! One of every answer that `/v1` gives.
+//! One of each response of `/v1`.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::support::http1::{Connection, Response};
 use crate::support::tcp_server::TcpServer;
 use crate::support::upstream::FakeUpstream;
 
-/// An answer as it came.
-pub struct Seen {
+/// A received response.
+pub struct RecordedResponse {
     pub case: &'static str,
     pub method: &'static str,
     pub status: u16,
@@ -22,13 +22,13 @@ pub struct Seen {
     pub body: String,
 }
 
-impl Seen {
-    /// What a header says.
+impl RecordedResponse {
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().expect("ASCII"))
     }
 
-    /// The last part of the problem's `type`; `None` if it is none.
+    /// Returns the last part of the problem's `type`; `None` if the body is no problem.
     pub fn problem(&self) -> Option<String> {
         let problem: Value = serde_json::from_str(&self.body).ok()?;
         let name = problem["type"].as_str()?.strip_prefix("/docs#")?;
@@ -36,14 +36,14 @@ impl Seen {
     }
 }
 
-/// Every answer that can be provoked. Each request's id is its case.
-pub async fn answers() -> &'static [Seen] {
-    static ANSWERS: OnceCell<Vec<Seen>> = OnceCell::const_new();
-    ANSWERS.get_or_init(provoke).await
+/// Returns one response per case, with the case as its request id.
+pub async fn all() -> &'static [RecordedResponse] {
+    static RESPONSES: OnceCell<Vec<RecordedResponse>> = OnceCell::const_new();
+    RESPONSES.get_or_init(record).await
 }
 
-async fn provoke() -> Vec<Seen> {
-    let (mut seen, invalid, keyless, stalled, slow, overloaded) = tokio::join!(
+async fn record() -> Vec<RecordedResponse> {
+    let (mut responses, invalid, keyless, stalled, slow, overloaded) = tokio::join!(
         of_client_and_quota(),
         of_invalid_upstream(),
         of_missing_keys(),
@@ -51,17 +51,17 @@ async fn provoke() -> Vec<Seen> {
         of_slow_upstream(),
         of_too_many_requests()
     );
-    seen.extend([invalid, keyless, stalled, slow, overloaded]);
-    seen
+    responses.extend([invalid, keyless, stalled, slow, overloaded]);
+    responses
 }
 
-async fn send(case: &'static str, request: RequestBuilder) -> Seen {
+async fn send(case: &'static str, request: RequestBuilder) -> RecordedResponse {
     let response = request
         .header("x-request-id", case)
         .send()
         .await
-        .expect("an answer");
-    Seen {
+        .expect("a response");
+    RecordedResponse {
         case,
         method: "post",
         status: response.status().as_u16(),
@@ -70,7 +70,7 @@ async fn send(case: &'static str, request: RequestBuilder) -> Seen {
     }
 }
 
-async fn of_client_and_quota() -> Vec<Seen> {
+async fn of_client_and_quota() -> Vec<RecordedResponse> {
     let app = App::start(&[
         ("MAX_BODY_BYTES", "1000"),
         ("RATE_LIMIT_PER_CLIENT", "1/h"),
@@ -78,60 +78,60 @@ async fn of_client_and_quota() -> Vec<Seen> {
         ("SHOUTCLOUD_MAX_RETRIES", "0"),
     ])
     .await;
-    let of_person = |sub: &str, text: &str| app.shout_with(&app.token_with(&[("sub", json!(sub))]), text);
+    let of_user = |sub: &str, text: &str| app.shout_with(&app.token_with(&[("sub", json!(sub))]), text);
     let url = format!("http://{}/v1", app.public);
     let long = "a".repeat(1001);
     let chunked = Full::new(bytes::Bytes::from(long.clone())).map_frame(|frame| frame);
     let forbidden = app.token_with(&[("scope", json!("openid"))]);
-    let mut seen = vec![
-        send("text", of_person("a", "hi")).await,
-        send("json", of_person("b", "hi").header("accept", "application/json")).await,
-        send("empty", of_person("c", "")).await,
-        send("malformed", of_person("d", "").body(&b"\xff"[..])).await,
+    let mut responses = vec![
+        send("text", of_user("a", "hi")).await,
+        send("json", of_user("b", "hi").header("accept", "application/json")).await,
+        send("empty", of_user("c", "")).await,
+        send("malformed", of_user("d", "").body(&b"\xff"[..])).await,
         send("no-token", app.post()).await,
         send("bad-token", app.shout_with("bad", "hi")).await,
         send("no-scope", app.shout_with(&forbidden, "hi")).await,
-        send("no-form", of_person("e", "hi").header("accept", "image/png")).await,
-        send("too-long", of_person("f", &long)).await,
+        send("no-form", of_user("e", "hi").header("accept", "image/png")).await,
+        send("too-long", of_user("f", &long)).await,
         send(
             "too-long-chunked",
-            of_person("g", "").body(reqwest::Body::wrap(chunked)),
+            of_user("g", "").body(reqwest::Body::wrap(chunked)),
         )
         .await,
-        // Two media types are as wrong as another one.
+        // Two media types are rejected like an unknown one.
         send(
             "other-type",
-            of_person("h", "hi").header("content-type", "text/html"),
+            of_user("h", "hi").header("content-type", "text/html"),
         )
         .await,
-        send("too-often", of_person("a", "hi")).await,
+        send("too-often", of_user("a", "hi")).await,
     ];
     app.shoutcloud
         .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,
             ..Default::default()
         });
-    seen.push(send("upstream-fails", of_person("i", "ho")).await);
+    responses.push(send("upstream-fails", of_user("i", "ho")).await);
     let methods = app.client.request(reqwest::Method::OPTIONS, &url);
     let other = app.client.get(&url);
-    for (method, seen_there) in [
+    for (method, response) in [
         ("options", send("methods", methods).await),
         ("get", send("other-method", other).await),
     ] {
-        seen.push(Seen { method, ..seen_there });
+        responses.push(RecordedResponse { method, ..response });
     }
-    seen
+    responses
 }
 
-async fn of_invalid_upstream() -> Seen {
+async fn of_invalid_upstream() -> RecordedResponse {
     let upstream = TcpServer::responding("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}/V1/SHOUT", upstream.address);
     let app = App::start(&[("SHOUTCLOUD_URL", &url)]).await;
     send("upstream-lies", app.shout("hi")).await
 }
 
-async fn of_missing_keys() -> Seen {
-    // Bound and not listening: connections are refused, and nobody else gets the port.
+async fn of_missing_keys() -> RecordedResponse {
+    // Bound and not listening: connections are refused, and no other process can bind the port.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket
         .bind("127.0.0.1:0".parse().expect("an address"))
@@ -141,7 +141,7 @@ async fn of_missing_keys() -> Seen {
     send("no-keys", app.shout("hi")).await
 }
 
-async fn of_stalled_body() -> Seen {
+async fn of_stalled_body() -> RecordedResponse {
     let app = App::start(&[
         ("REQUEST_TIMEOUT", "200ms"),
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "100ms"),
@@ -149,13 +149,13 @@ async fn of_stalled_body() -> Seen {
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
-    connection.send(head_of_two_bytes("stalls", &app)).await;
-    seen("stalls", connection.response().await)
+    connection.send(headers_for_two_bytes("stalls", &app)).await;
+    recorded("stalls", connection.response().await)
 }
 
-/// An attempt may last nearly as long as a request, and this request's body is late by more than the difference: its
-/// time is over while the upstream is being called.
-async fn of_slow_upstream() -> Seen {
+/// The attempt timeout is close to the request timeout, and the body is late by more than the difference, so the
+/// request times out during the upstream call.
+async fn of_slow_upstream() -> RecordedResponse {
     let upstream = FakeUpstream::held().await;
     let url = upstream.url();
     let app = App::start(&[
@@ -166,25 +166,25 @@ async fn of_slow_upstream() -> Seen {
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
-    connection.send(head_of_two_bytes("slow", &app)).await;
+    connection.send(headers_for_two_bytes("slow", &app)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     connection.send("hi").await;
-    seen("slow", connection.response().await)
+    recorded("slow", connection.response().await)
 }
 
-/// Another request is under way, and that is as many as may be.
-async fn of_too_many_requests() -> Seen {
+/// Another request in flight uses up the limit.
+async fn of_too_many_requests() -> RecordedResponse {
     let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
     let mut other = Connection::open(app.public).await;
-    other.send(head_of_two_bytes("other", &app)).await;
-    crate::support::until("it is under way", async || {
+    other.send(headers_for_two_bytes("other", &app)).await;
+    crate::support::until("it is in flight", async || {
         app.metric("http_server_active_requests", &[]).await == 1.0
     })
     .await;
     send("overloaded", app.shout("hi")).await
 }
 
-fn head_of_two_bytes(case: &str, app: &App) -> String {
+fn headers_for_two_bytes(case: &str, app: &App) -> String {
     format!(
         "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: text/plain\r\n\
          content-length: 2\r\nx-request-id: {case}\r\n\r\n",
@@ -192,13 +192,13 @@ fn head_of_two_bytes(case: &str, app: &App) -> String {
     )
 }
 
-fn seen(case: &'static str, answer: Response) -> Seen {
+fn recorded(case: &'static str, answer: Response) -> RecordedResponse {
     let headers = answer.head.lines().filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| {
         let name: HeaderName = name.parse().expect("a name");
         (name, value.trim().parse().expect("a value"))
     });
-    Seen {
+    RecordedResponse {
         case,
         method: "post",
         status: answer.status,

@@ -1,9 +1,9 @@
-//! How the service stops: what has reached it is answered, and nothing else is waited for.
+//! Graceful shutdown: every complete request gets its response, and nothing else delays the end.
 
 mod load;
 pub mod process;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -18,7 +18,7 @@ use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
-/// Times that no test waits for: only the stop itself may end what it ends.
+/// Timeouts longer than any test: only the shutdown itself may close what it closes.
 const LONG: [(&str, &str); 3] = [
     ("HEADER_READ_TIMEOUT", "5m"),
     ("IDLE_TIMEOUT", "1h"),
@@ -37,8 +37,8 @@ async fn app(upstream: &FakeUpstream, more: &[(&str, &str)]) -> App {
     App::start(&variables).await
 }
 
-/// Begins the stop and waits until `/readyz` says so.
-async fn begin(app: &App) {
+/// Starts the shutdown and waits until `/readyz` reports it.
+async fn start_shutdown(app: &App) {
     app.begin_stop();
     until("it is unready", async || {
         app.admin("/readyz").await.status() == 503
@@ -47,21 +47,21 @@ async fn begin(app: &App) {
 }
 
 /// Waits until the listener is closed.
-async fn closed(app: &App) {
+async fn until_closed(app: &App) {
     until("the listener is closed", async || {
         TcpStream::connect(app.public).await.is_err()
     })
     .await;
 }
 
-/// The stop ends cleanly, and long before any of `LONG`.
-async fn ends(app: App) {
+/// Asserts that the shutdown ends without an error, and long before any timeout of `LONG`.
+async fn assert_clean_end(app: App) {
     let stopped = tokio::time::timeout(Duration::from_secs(60), app.stopped()).await;
     assert_eq!(stopped.expect("seconds, not minutes"), Ok(()));
 }
 
 #[tokio::test]
-async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_are_served() {
+async fn http_1_responses_in_the_grace_period_close_the_connection_and_new_ones_are_served() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
@@ -73,7 +73,7 @@ async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_
     waiting.send(shout(&token, "one")).await;
     upstream.called(1).await;
 
-    begin(&app).await;
+    start_shutdown(&app).await;
     assert_eq!(app.admin("/livez").await.status(), 200);
     upstream.release();
     let new = Connection::open(app.public).await;
@@ -95,19 +95,19 @@ async fn in_the_grace_every_answer_of_http_1_closes_its_connection_and_new_ones_
 }
 
 #[tokio::test]
-async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
+async fn http_2_connections_get_goaway_in_the_grace_period_and_their_streams_are_served() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
     let mut old = Http2::open(app.public).await;
     old.shout(1, &token, "old").await;
     upstream.called(1).await;
-    begin(&app).await;
+    start_shutdown(&app).await;
     while old.next().await.expect("GOAWAY comes first").kind != GOAWAY {}
     assert_eq!(old.goaways, [0], "no error");
 
     let mut new = Http2::open(app.public).await;
-    // Two PINGs are answered and no GOAWAY comes along: the first request would be sent into it.
+    // Two PING responses without a GOAWAY: the client's first request would cross it.
     for _ in 0..2 {
         new.send(&frame(PING, 0, 0, &[0; 8])).await;
         loop {
@@ -119,17 +119,17 @@ async fn in_the_grace_http_2_is_told_to_go_away_and_its_streams_are_answered() {
         }
     }
     new.shout(1, &token, "new").await;
-    while new.next().await.expect("GOAWAY comes before the answer").kind != GOAWAY {}
+    while new.next().await.expect("GOAWAY comes before the response").kind != GOAWAY {}
     upstream.called(2).await;
     upstream.release();
     for (mut connection, body) in [(old, "DLO"), (new, "WEN")] {
-        assert_eq!(connection.response(1).await.expect("an answer").body, body);
+        assert_eq!(connection.response(1).await.expect("a response").body, body);
         connection.ended().await;
     }
 }
 
 #[tokio::test]
-async fn what_waits_in_the_backlog_is_served() {
+async fn connections_in_the_backlog_are_served() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("MAX_CONNECTIONS", "1")]).await;
     let token = app.cognito.token();
@@ -153,9 +153,9 @@ async fn what_waits_in_the_backlog_is_served() {
         let expected: String = format!("{index:02}").chars().rev().collect();
         assert_eq!(connection.response().await.body, expected);
     }
-    assert_eq!(http2.response(1).await.expect("an answer").body, "BA");
+    assert_eq!(http2.response(1).await.expect("a response").body, "BA");
     drop(http2);
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
@@ -168,10 +168,10 @@ async fn a_late_request_on_an_idle_connection_is_served() {
     idle.send(shout(&token, "one")).await;
     assert_eq!(idle.response().await.body, "ENO");
     let mut silent = Connection::open(app.public).await;
-    // The connection is accepted, or it would be the backlog's test.
+    // After this request the connection is accepted, not in the backlog.
     assert_eq!(app.status_with("bad").await, 401);
     app.begin_stop();
-    closed(&app).await;
+    until_closed(&app).await;
     for (connection, text, body) in [(&mut idle, "two", "OWT"), (&mut silent, "three", "EERHT")] {
         connection.send(shout(&token, text)).await;
         let answer = connection.response().await;
@@ -180,11 +180,11 @@ async fn a_late_request_on_an_idle_connection_is_served() {
             (body, Some("close"))
         );
     }
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
-async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
+async fn incomplete_requests_get_a_second_and_complete_ones_continue() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
@@ -197,7 +197,7 @@ async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
         .await;
     streams.send(&frame(DATA, 0, 3, b"half")).await;
     upstream.called(2).await;
-    let begun = |text: &str| {
+    let partial = |text: &str| {
         let request = shout(&token, "a body");
         request
             .split_once(text)
@@ -207,15 +207,16 @@ async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
     let mut ending = Vec::new();
     for (part, status) in [
         (String::new(), None),
-        (begun("host"), None),
-        (begun("body"), Some(408)),
-        (begun("a body"), Some(408)),
+        (partial("host"), None),
+        (partial("body"), Some(408)),
+        (partial("a body"), Some(408)),
     ] {
         let mut connection = Connection::open(app.public).await;
         connection.send(part).await;
         ending.push((connection, status));
     }
     let mut silent_http2 = Http2::open(app.public).await;
+    let start = Instant::now();
     app.begin_stop();
     for (mut connection, status) in ending {
         if let Some(status) = status {
@@ -229,22 +230,24 @@ async fn what_is_no_complete_request_gets_a_second_and_complete_ones_go_on() {
         assert_eq!(connection.rest().await, "");
     }
     silent_http2.ended().await;
-    assert_eq!(silent_http2.goaways.first(), Some(&0), "it is told in order");
-    assert_eq!(streams.response(3).await.expect("an answer").status, 408);
+    let elapsed = start.elapsed();
+    assert!((1..20).contains(&elapsed.as_secs()), "{elapsed:?}");
+    assert_eq!(silent_http2.goaways.first(), Some(&0), "GOAWAY without an error");
+    assert_eq!(streams.response(3).await.expect("a response").status, 408);
     assert_eq!(
         app.admin("/livez").await.status(),
         200,
-        "requests are still under way"
+        "requests are still in flight"
     );
     upstream.release();
     assert_eq!(complete.response().await.body, "ENO");
-    assert_eq!(streams.response(1).await.expect("an answer").body, "OWT");
+    assert_eq!(streams.response(1).await.expect("a response").body, "OWT");
     drop(streams);
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
-async fn a_body_that_goes_on_in_its_second_is_served() {
+async fn a_body_completed_within_its_second_is_served() {
     let upstream = FakeUpstream::held().await;
     upstream.release();
     let app = app(&upstream, &[]).await;
@@ -253,19 +256,19 @@ async fn a_body_that_goes_on_in_its_second_is_served() {
     let (head, body) = request.split_at(request.len() - 1);
     let mut half = Connection::open(app.public).await;
     half.send(head).await;
-    until("its head is read", async || {
+    until("its headers have been read", async || {
         app.metric("http_server_active_requests", &[]).await == 1.0
     })
     .await;
     app.begin_stop();
-    closed(&app).await;
+    until_closed(&app).await;
     half.send(body).await;
     assert_eq!(half.response().await.body, "IH");
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
-async fn a_complete_request_that_waited_for_its_key_is_served() {
+async fn a_complete_request_that_waits_for_its_key_is_served() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[&LONG[..], &[("COGNITO_JWKS_ENDPOINT", url.as_str())]].concat()).await;
@@ -273,90 +276,90 @@ async fn a_complete_request_that_waited_for_its_key_is_served() {
     let fetched = keys.requests();
     keys.set(KeyResponse::Stall);
     let mut waiting = Connection::open(app.public).await;
-    // Longer than what is read along with a head: the rest is in the socket.
+    // Longer than what is read along with the headers: the rest stays in the socket buffer.
     waiting.send(shout(&token, &"a".repeat(60_000))).await;
-    until("its key is asked for", async || keys.requests() > fetched).await;
+    until("the key has been requested", async || keys.requests() > fetched).await;
     app.begin_stop();
-    // The second for what is incomplete passes, and half of the three that a fetch may take.
+    // Longer than the second for incomplete requests, shorter than the three of a fetch.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     assert_eq!(waiting.response().await.body, "A".repeat(60_000));
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
-async fn a_long_answer_is_given_whole_to_a_client_that_takes_its_time() {
+async fn a_slow_http_1_client_gets_its_complete_response() {
     let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
     let text = "a".repeat(12 * 1024 * 1024);
     let mut slow = Connection::open(app.public).await;
     slow.send(shout(&app.cognito.token(), &text)).await;
     slow.readable().await;
     app.begin_stop();
-    closed(&app).await;
-    // That nothing happens can only be waited for: the second for what is incomplete passes.
+    until_closed(&app).await;
+    // Longer than the second for incomplete requests.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(slow.response().await.body.len(), text.len());
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
-/// A connection on which a shout's answer is ready, of which no more than `window` bytes are taken.
-async fn half_taken(app: &App, window: u32) -> Http2 {
-    let answered = app
+/// Opens a connection with a shout's response of which only `window` bytes can be sent.
+async fn partly_sent(app: &App, window: u32) -> Http2 {
+    let expected = app
         .metric("http_server_request_duration_seconds_count", &[])
         .await
         + 1.0;
     let mut connection = Http2::open_with_window(app.public, window).await;
-    let text = "a".repeat(LONG_ANSWER);
+    let text = "a".repeat(LONG_TEXT);
     connection.shout(1, &app.cognito.token(), &text).await;
-    until("its answer is ready", async || {
+    until("its response is ready", async || {
         app.metric("http_server_request_duration_seconds_count", &[])
             .await
-            == answered
+            == expected
     })
     .await;
     connection
 }
 
 /// Short enough for one stream's window.
-const LONG_ANSWER: usize = 48_000;
+const LONG_TEXT: usize = 48_000;
 
 #[tokio::test]
-async fn a_long_answer_is_given_whole_to_a_client_of_http_2_that_takes_its_time() {
+async fn a_slow_http_2_client_gets_its_complete_response() {
     let app = App::start(&[&LONG_TIMEOUTS[..], &LONG].concat()).await;
     let mut slow = Vec::new();
-    for window in [0, 6_000, LONG_ANSWER as u32 - 1] {
-        slow.push(half_taken(&app, window).await);
+    for window in [0, 6_000, LONG_TEXT as u32 - 1] {
+        slow.push(partly_sent(&app, window).await);
     }
     app.begin_stop();
-    closed(&app).await;
-    // That nothing happens can only be waited for: the second for what is incomplete passes.
+    until_closed(&app).await;
+    // Longer than the second for incomplete requests.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     for mut connection in slow {
         for _ in 0..8 {
             connection.grant(1, 6_000).await;
         }
         assert_eq!(
-            connection.response(1).await.expect("an answer").body.len(),
-            LONG_ANSWER
+            connection.response(1).await.expect("a response").body.len(),
+            LONG_TEXT
         );
     }
-    ends(app).await;
+    assert_clean_end(app).await;
 }
 
 #[tokio::test]
-async fn an_answer_of_http_2_that_is_cut_off_halfway_is_counted() {
+async fn an_http_2_response_that_is_aborted_halfway_is_counted() {
     let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
-    let halfway = half_taken(&app, 6_000).await;
-    let mut taken = Http2::open(app.public).await;
-    taken.shout(1, &app.cognito.token(), "hi").await;
-    assert_eq!(taken.response(1).await.expect("an answer").body, "IH");
+    let halfway = partly_sent(&app, 6_000).await;
+    let mut complete = Http2::open(app.public).await;
+    complete.shout(1, &app.cognito.token(), "hi").await;
+    assert_eq!(complete.response(1).await.expect("a response").body, "IH");
     app.begin_stop();
     assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(1)));
-    drop((halfway, taken));
+    drop((halfway, complete));
 }
 
 #[tokio::test]
-async fn what_is_cut_off_is_counted_and_no_clean_stop() {
+async fn aborted_complete_requests_are_counted_and_make_the_shutdown_fail() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_TIMEOUT", "100ms")]).await;
     let token = app.cognito.token();
@@ -365,30 +368,32 @@ async fn what_is_cut_off_is_counted_and_no_clean_stop() {
     let mut streams = Http2::open(app.public).await;
     streams.shout(1, &token, "two").await;
     upstream.called(2).await;
-    // Incomplete ones do not count.
+    // Incomplete requests do not count.
     let request = shout(&token, "a body");
     let mut half = Connection::open(app.public).await;
     half.send(&request[..request.len() - 1]).await;
-    until("all are under way", async || {
+    until("all are in flight", async || {
         app.metric("http_server_active_requests", &[]).await == 3.0
     })
     .await;
     app.begin_stop();
-    assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(2)));
+    let stopped = tokio::time::timeout(Duration::from_secs(20), app.stopped()).await;
+    // Less than the default of SHUTDOWN_TIMEOUT.
+    assert_eq!(stopped.expect("seconds"), Err(ShutdownError::CutOff(2)));
     assert_eq!(complete.rest().await, "");
     assert_eq!(streams.response(1).await, None);
     drop(half);
 }
 
 #[tokio::test]
-async fn the_admin_listener_answers_until_the_last_request_is_done() {
+async fn the_admin_listener_serves_until_the_last_request_is_complete() {
     let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&app.cognito.token(), "one")).await;
     upstream.called(1).await;
-    begin(&app).await;
-    closed(&app).await;
+    start_shutdown(&app).await;
+    until_closed(&app).await;
     for path in ["/livez", "/metrics", "/version"] {
         assert_eq!(app.admin(path).await.status(), 200, "{path}");
     }
@@ -396,6 +401,6 @@ async fn the_admin_listener_answers_until_the_last_request_is_done() {
     upstream.release();
     assert_eq!(waiting.response().await.body, "ENO");
     let admin = app.admin;
-    ends(app).await;
+    assert_clean_end(app).await;
     assert!(TcpStream::connect(admin).await.is_err());
 }

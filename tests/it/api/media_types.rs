@@ -1,4 +1,4 @@
-//! JSON and text in and out, and the media types that are neither.
+//! Content negotiation: JSON and text, in requests and responses.
 
 use reqwest::RequestBuilder;
 
@@ -7,17 +7,17 @@ use crate::support::{App, assert_problem};
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// A good request that has yet to get its `content-type` and body.
+/// Builds a valid request without `content-type` and body.
 fn bare(app: &App) -> RequestBuilder {
     app.post().bearer_auth(app.cognito.token())
 }
 
-async fn assert_shout(request: RequestBuilder, form: &str, case: &str) {
-    let response = request.send().await.expect("an answer");
+async fn assert_shout(request: RequestBuilder, media_type: &str, case: &str) {
+    let response = request.send().await.expect("a response");
     assert_eq!(response.status(), 200, "{case}");
-    assert_eq!(response.headers()["content-type"], form, "{case}");
+    assert_eq!(response.headers()["content-type"], media_type, "{case}");
     let body = response.text().await.expect("UTF-8");
-    let expected = if form == JSON {
+    let expected = if media_type == JSON {
         r#"{"data":"!DLROW ,OLLEH"}"#
     } else {
         "!DLROW ,OLLEH"
@@ -26,7 +26,7 @@ async fn assert_shout(request: RequestBuilder, form: &str, case: &str) {
 }
 
 #[tokio::test]
-async fn json_and_text_are_answered_in_the_form_that_accept_likes_best() {
+async fn the_response_has_the_media_type_that_accept_prefers() {
     let app = App::start(&[]).await;
     for (accept, of_json, of_text) in [
         (None, JSON, TEXT),
@@ -59,7 +59,7 @@ async fn json_and_text_are_answered_in_the_form_that_accept_likes_best() {
 }
 
 #[tokio::test]
-async fn several_accept_headers_count_as_one() {
+async fn several_accept_headers_are_combined() {
     let app = App::start(&[]).await;
     let request = app
         .shout("hello, world!")
@@ -69,7 +69,7 @@ async fn several_accept_headers_count_as_one() {
 }
 
 #[tokio::test]
-async fn an_accept_that_allows_neither_form_is_406() {
+async fn accept_without_json_and_text_is_406() {
     let app = App::start(&[]).await;
     for accept in [
         "text/html",
@@ -81,14 +81,14 @@ async fn an_accept_that_allows_neither_form_is_406() {
         "text/plain;charset=utf-16",
     ] {
         let request = app.shout("hi").header("accept", accept);
-        let problem = assert_problem(request.send().await.expect("an answer"), 406, "not-acceptable").await;
+        let problem = assert_problem(request.send().await.expect("a response"), 406, "not-acceptable").await;
         assert_eq!(problem["status"], 406, "{accept}");
     }
     assert_eq!(app.shoutcloud.calls(), 0);
 }
 
 #[tokio::test]
-async fn every_spelling_of_a_known_media_type_is_read() {
+async fn every_spelling_of_a_known_media_type_is_accepted() {
     let app = App::start(&[]).await;
     for sent in [
         "text/plain",
@@ -115,18 +115,18 @@ async fn every_spelling_of_a_known_media_type_is_read() {
 }
 
 #[tokio::test]
-async fn another_or_no_media_type_charset_or_coding_is_415() {
+async fn other_media_types_charsets_and_codings_are_415() {
     let app = App::start(&[]).await;
-    let refused = async |headers: &[(&str, &str)]| {
+    let assert_rejected = async |headers: &[(&str, &str)]| {
         let mut request = bare(&app).body(r#"{"data":"hi"}"#);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 415, "{headers:?}");
         assert_problem(response, 415, "unsupported-media-type").await;
     };
-    refused(&[]).await;
+    assert_rejected(&[]).await;
     for sent in [
         "",
         "json",
@@ -140,9 +140,9 @@ async fn another_or_no_media_type_charset_or_coding_is_415() {
         "text/plain; charset=utf-16",
         "text/plain; charset=utf-8; charset=latin1",
     ] {
-        refused(&[("content-type", sent)]).await;
+        assert_rejected(&[("content-type", sent)]).await;
     }
-    refused(&[("content-type", JSON), ("content-type", JSON)]).await;
-    refused(&[("content-type", JSON), ("content-encoding", "gzip")]).await;
+    assert_rejected(&[("content-type", JSON), ("content-type", JSON)]).await;
+    assert_rejected(&[("content-type", JSON), ("content-encoding", "gzip")]).await;
     assert_eq!(app.shoutcloud.calls(), 0);
 }

@@ -1,17 +1,17 @@
-//! Tokens that are remembered, and until when.
+//! The token cache: hits, and eviction when a token expires.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use shoutback::auth::AuthError;
 
-use super::{app_with, assert_refused, hits, token};
+use super::{app_with, assert_rejected, hits, token};
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::ADA;
 use crate::support::{changed, until};
 
 #[tokio::test]
-async fn a_token_is_verified_once_and_then_remembered() {
+async fn valid_tokens_are_cached() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let results = async || {
@@ -31,11 +31,11 @@ async fn a_token_is_verified_once_and_then_remembered() {
 }
 
 #[tokio::test]
-async fn a_remembered_token_is_refused_once_it_has_expired() {
+async fn cached_tokens_are_rejected_once_expired() {
     let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_CLOCK_LEEWAY", "0ms")]).await;
     let mut short_lived = String::new();
-    until("a token is remembered before it expires", async || {
+    until("a token is cached before it expires", async || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let claims = changed(app.cognito.claims(), &[("exp", json!(now.as_secs_f64() + 1.5))]);
         short_lived = ADA.token("ada", &claims);
@@ -49,5 +49,5 @@ async fn a_remembered_token_is_refused_once_it_has_expired() {
         app.status_with(&short_lived).await == 401
     })
     .await;
-    assert_refused(&app, &short_lived, &AuthError::Expired).await;
+    assert_rejected(&app, &short_lived, &AuthError::Expired).await;
 }

@@ -1,4 +1,4 @@
-//! The process at its end: exit codes and what is logged.
+//! Exit codes and log lines of a shutdown.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::until;
 use crate::support::upstream::FakeUpstream;
 
-/// The service as a process, open to everybody.
+/// Starts the service as a process without authentication.
 pub fn serve(upstream: &str, more: &[(&str, &str)]) -> Process {
     let variables = [
         &LONG_TIMEOUTS[..],
@@ -42,7 +42,7 @@ fn warnings(ended: &Ended) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_cuts_complete_requests_off_says_how_many_and_exits_with_1() {
+async fn aborted_complete_requests_are_logged_and_exit_with_1() {
     let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "200ms")]);
     let (public, _) = service.ready().await;
@@ -56,14 +56,14 @@ async fn who_cuts_complete_requests_off_says_how_many_and_exits_with_1() {
     service.signal("TERM");
     let ended = service.ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let told = warnings(&ended)
+    let is_logged = warnings(&ended)
         .iter()
         .any(|text| text.contains("3 complete requests"));
-    assert!(told, "{ended:?}");
+    assert!(is_logged, "{ended:?}");
 }
 
 #[tokio::test]
-async fn who_cuts_off_only_what_is_incomplete_exits_with_0() {
+async fn aborted_incomplete_requests_exit_with_0() {
     let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "200ms")]);
     let (public, _) = service.ready().await;
@@ -80,7 +80,7 @@ async fn who_cuts_off_only_what_is_incomplete_exits_with_0() {
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait_for_requests() {
+async fn a_second_signal_aborts_requests_in_flight() {
     let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "10m")]);
     let (public, admin) = service.ready().await;

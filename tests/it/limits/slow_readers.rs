@@ -1,4 +1,4 @@
-//! Answers that nobody takes: they count as under way, and not for ever.
+//! Responses that clients do not read: they count as in flight until a timeout.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
-/// Waits until so many requests were answered, taken or not.
-async fn answered(app: &App, requests: f64) {
-    until("the answers are ready", async || {
+/// Waits until the responses to this number of requests are ready, read or not.
+async fn until_responses_are_ready(app: &App, requests: f64) {
+    until("the responses are ready", async || {
         app.metric("http_server_request_duration_seconds_count", &[])
             .await
             == requests
@@ -19,17 +19,17 @@ async fn answered(app: &App, requests: f64) {
     .await;
 }
 
-/// Asks for one shout after the other, and takes it, until the stream 1 is reset.
-async fn ask_until_reset(connection: &mut Http2, token: &str) {
+/// Sends one shout after the other and reads its response, until stream 1 is reset.
+async fn shout_until_reset(connection: &mut Http2, token: &str) {
     let mut stream = 3;
     loop {
         connection.shout(stream, token, "hi").await;
         connection.grant(stream, 1_000).await;
         loop {
-            let received = connection.next().await.expect("the connection goes on");
+            let received = connection.next().await.expect("the connection stays open");
             match (received.stream, received.kind) {
                 (1, RST_STREAM) => return,
-                (1, DATA) => panic!("there is no window for it"),
+                (1, DATA) => panic!("data without a window"),
                 (other, DATA) if other == stream && received.flags & END_STREAM != 0 => break,
                 _ => {}
             }
@@ -39,37 +39,40 @@ async fn ask_until_reset(connection: &mut Http2, token: &str) {
 }
 
 #[tokio::test]
-async fn an_answer_of_http_2_is_under_way_until_it_is_taken() {
+async fn an_http_2_response_is_in_flight_until_it_is_read() {
     let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "2")]).await;
     let token = app.cognito.token();
     let mut connections = Vec::new();
-    // A refusal's too.
+    // A rejection counts, too.
     for (token, status) in [(token.as_str(), 200), ("bad", 401)] {
         let mut connection = Http2::open_with_window(app.public, 0).await;
         connection.shout(1, token, "one").await;
         connections.push((connection, status));
     }
-    answered(&app, 2.0).await;
+    until_responses_are_ready(&app, 2.0).await;
     assert_eq!(app.status_with(&token).await, 503);
     for (mut connection, status) in connections {
         connection.grant(1, 1_000).await;
-        assert_eq!(connection.response(1).await.expect("an answer").status, status);
+        assert_eq!(connection.response(1).await.expect("a response").status, status);
         assert_eq!(app.status_with(&token).await, 200);
     }
 }
 
 #[tokio::test]
-async fn a_stream_whose_answer_nobody_takes_is_reset_and_its_connection_goes_on() {
+async fn a_stream_with_an_unread_response_is_reset_and_its_connection_stays_open() {
     let app = App::start(&[("IDLE_TIMEOUT", "1s")]).await;
     let token = app.cognito.token();
     let mut connection = Http2::open_with_window(app.public, 0).await;
     connection.shout(1, &token, "one").await;
-    let reset = tokio::time::timeout(Duration::from_secs(60), ask_until_reset(&mut connection, &token));
+    let reset = tokio::time::timeout(
+        Duration::from_secs(60),
+        shout_until_reset(&mut connection, &token),
+    );
     reset.await.expect("seconds");
 }
 
 #[tokio::test]
-async fn a_refusal_for_want_of_room_that_nobody_takes_is_reset_at_once() {
+async fn an_unread_response_to_a_shed_request_is_reset_within_seconds() {
     let upstream = FakeUpstream::held().await;
     let url = upstream.url();
     let more = [
@@ -86,13 +89,13 @@ async fn a_refusal_for_want_of_room_that_nobody_takes_is_reset_at_once() {
     connection.shout(1, &token, "two").await;
     let reset = async { while connection.next().await.expect("a frame").kind != RST_STREAM {} };
     let reset = tokio::time::timeout(Duration::from_secs(60), reset);
-    reset.await.expect("seconds, not the hour");
+    reset.await.expect("seconds, not the idle timeout");
     upstream.release();
     assert_eq!(waiting.response().await.body, "ENO");
 }
 
 #[tokio::test]
-async fn a_connection_of_http_1_whose_answer_nobody_takes_makes_room() {
+async fn an_http_1_connection_with_an_unread_response_frees_its_permit() {
     let app = App::start(&[
         ("IDLE_TIMEOUT", "1s"),
         ("HEADER_READ_TIMEOUT", "100ms"),
@@ -101,12 +104,12 @@ async fn a_connection_of_http_1_whose_answer_nobody_takes_makes_room() {
     ])
     .await;
     let token = app.cognito.token();
-    let mut untaken = Connection::open(app.public).await;
-    untaken.send(shout(&token, &"a".repeat(12 * 1024 * 1024))).await;
-    untaken.readable().await;
+    let mut slow = Connection::open(app.public).await;
+    slow.send(shout(&token, &"a".repeat(12 * 1024 * 1024))).await;
+    slow.readable().await;
     let mut next = Connection::open(app.public).await;
     next.send(shout(&token, "hi")).await;
     let answer = tokio::time::timeout(Duration::from_secs(60), next.response());
     assert_eq!(answer.await.expect("seconds").body, "IH");
-    drop(untaken);
+    drop(slow);
 }

@@ -1,4 +1,4 @@
-//! SIGTERM under load: every request that was sent is answered.
+//! SIGTERM under load: every request gets its response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,47 +15,47 @@ use crate::support::http1::shout;
 use crate::support::http2::Http2;
 use crate::support::{loopback, until};
 
-/// What the clients know of each other.
+/// State shared by the clients.
 #[derive(Default)]
 struct Shared {
-    answered: AtomicUsize,
-    /// The load balancer has noticed: no new connections, and a connection ends when it is told to.
-    moved_on: AtomicBool,
+    responses: AtomicUsize,
+    /// The load balancer has removed the target: no new connections, and the service closes the existing ones.
+    is_deregistered: AtomicBool,
 }
 
 impl Shared {
-    fn has_moved_on(&self) -> bool {
-        self.moved_on.load(Ordering::SeqCst)
+    fn is_deregistered(&self) -> bool {
+        self.is_deregistered.load(Ordering::SeqCst)
     }
 
-    fn answered(&self) {
-        self.answered.fetch_add(1, Ordering::SeqCst);
+    fn count_response(&self) {
+        self.responses.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// One request after the other, on a connection for as long as it is not told to leave it.
+/// Sends one request after the other on each connection until the service closes it. Returns the number of closes.
 async fn http1(public: SocketAddr, shared: Arc<Shared>) -> usize {
-    let mut told = 0;
-    while !shared.has_moved_on() {
+    let mut closes = 0;
+    while !shared.is_deregistered() {
         let mut connection = Connection::open(public).await;
         loop {
             connection.send(shout("", "hi")).await;
             let answer = connection.response().await;
             assert_eq!((answer.status, answer.body.as_str()), (200, "IH"));
-            shared.answered();
+            shared.count_response();
             if answer.header("connection") == Some("close") {
-                told += 1;
+                closes += 1;
                 break;
             }
         }
     }
-    told
+    closes
 }
 
-/// Three streams at a time.
+/// The same with three streams at a time, until GOAWAY.
 async fn http2(public: SocketAddr, shared: Arc<Shared>) -> usize {
-    let mut told = 0;
-    while !shared.has_moved_on() {
+    let mut closes = 0;
+    while !shared.is_deregistered() {
         let mut connection = Http2::open(public).await;
         let mut stream = 1;
         while connection.goaways.is_empty() {
@@ -65,13 +65,13 @@ async fn http2(public: SocketAddr, shared: Arc<Shared>) -> usize {
             let mut open = 3;
             let mut bytes = Vec::new();
             while open > 0 {
-                let received = connection.next().await.expect("every stream is answered");
+                let received = connection.next().await.expect("every stream gets a response");
                 assert_ne!(received.kind, crate::support::http2::RST_STREAM);
                 let is_end = received.flags & crate::support::http2::END_STREAM != 0;
                 if received.kind == crate::support::http2::DATA {
                     bytes.push((received.stream, received.payload));
                     if is_end {
-                        shared.answered();
+                        shared.count_response();
                         open -= 1;
                     }
                 }
@@ -81,14 +81,14 @@ async fn http2(public: SocketAddr, shared: Arc<Shared>) -> usize {
             assert_eq!(bytes, b"IHIHIH");
             stream += 6;
         }
-        told += 1;
+        closes += 1;
         connection.ended().await;
     }
-    told
+    closes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_request_that_was_sent_is_answered() {
+async fn every_request_gets_its_response() {
     let behaviour = Behaviour {
         delay: Duration::from_millis(20),
         ..Default::default()
@@ -107,17 +107,17 @@ async fn every_request_that_was_sent_is_answered() {
         clients.spawn(http1(public, Arc::clone(&shared)));
         clients.spawn(http2(public, Arc::clone(&shared)));
     }
-    let answered = || shared.answered.load(Ordering::SeqCst);
-    until("the load is on", async || answered() > 200).await;
+    let responses = || shared.responses.load(Ordering::SeqCst);
+    until("the load is on", async || responses() > 200).await;
     service.signal("TERM");
     until("it is unready", async || readiness(admin).await == Some(503)).await;
-    let before = answered();
-    until("the load goes on", async || answered() > before + 200).await;
-    shared.moved_on.store(true, Ordering::SeqCst);
-    while let Some(told) = clients.join_next().await {
+    let before = responses();
+    until("the load continues", async || responses() > before + 200).await;
+    shared.is_deregistered.store(true, Ordering::SeqCst);
+    while let Some(closes) = clients.join_next().await {
         assert!(
-            told.expect("every request is answered") > 0,
-            "each client is told to leave"
+            closes.expect("every request gets its response") > 0,
+            "the service closes a connection of each client"
         );
     }
     let ended = service.ended().await;
