@@ -1,10 +1,10 @@
-//! Probes, metrics, version.
+//! The admin listener: probes, metrics, version.
 
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{App, assert_problem, until};
+use crate::support::{App, assert_problem, send, until};
 
 async fn members(response: reqwest::Response) -> Value {
     assert_eq!(response.headers()["content-type"], "application/json");
@@ -12,7 +12,7 @@ async fn members(response: reqwest::Response) -> Value {
 }
 
 #[tokio::test]
-async fn probes_answer_and_other_paths_do_not() {
+async fn probes_respond_and_other_paths_are_not_found() {
     let app = App::start(&[]).await;
     assert_eq!(app.admin("/livez").await.status(), 200);
     assert_eq!(app.admin("/readyz").await.status(), 200);
@@ -29,17 +29,17 @@ async fn probes_answer_and_other_paths_do_not() {
     }
     for path in ["/livez", "/readyz", "/metrics", "/version"] {
         let url = format!("http://{}{path}", app.admin);
-        let post = app.client.post(url).send().await.expect("an answer");
+        let post = send(app.client.post(url)).await;
         assert_eq!(post.headers()["allow"], "GET, HEAD", "{path}");
         assert_problem(post, 405, "method-not-allowed").await;
         let url = format!("http://{}{path}", app.public);
-        let public = app.client.get(url).send().await.expect("an answer");
-        assert_eq!(public.status(), 404, "{path} is not for the public");
+        let public = send(app.client.get(url)).await;
+        assert_eq!(public.status(), 404, "{path} is not public");
     }
 }
 
 #[tokio::test]
-async fn it_is_alive_but_unready_until_its_keys_are_there() {
+async fn without_keys_it_is_live_but_not_ready() {
     let app = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", "http://127.0.0.1:1")]).await;
     assert_eq!(app.admin("/livez").await.status(), 200);
     let readyz = app.admin("/readyz").await;
@@ -52,7 +52,7 @@ async fn it_is_alive_but_unready_until_its_keys_are_there() {
 }
 
 #[tokio::test]
-async fn it_is_ready_without_reasons_and_without_authentication_at_once() {
+async fn without_authentication_it_is_ready_without_keys() {
     let app = App::start(&[]).await;
     let open = App::start(&[("AUTH_MODE", "disabled")]).await;
     for app in [&app, &open] {
@@ -62,14 +62,14 @@ async fn it_is_ready_without_reasons_and_without_authentication_at_once() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_does_not_make_it_unready() {
+async fn it_is_ready_while_the_upstream_is_unavailable() {
     let app = App::start(&[("SHOUTCLOUD_URL", "http://127.0.0.1:1/")]).await;
     assert_eq!(app.status_with(&app.cognito.token()).await, 503);
     assert_eq!(app.admin("/readyz").await.status(), 200);
 }
 
 #[tokio::test]
-async fn the_version_says_what_was_built() {
+async fn the_version_describes_the_build() {
     let app = App::start(&[]).await;
     let response = app.admin("/version").await;
     assert_eq!(response.status(), 200);
@@ -84,7 +84,7 @@ async fn the_version_says_what_was_built() {
 }
 
 #[tokio::test]
-async fn metrics_are_in_the_form_of_prometheus_and_described() {
+async fn metrics_are_in_the_prometheus_format_with_types() {
     let app = App::start(&[]).await;
     assert_eq!(app.status_with(&app.cognito.token()).await, 200);
     let response = app.admin("/metrics").await;
@@ -113,39 +113,35 @@ async fn metrics_are_in_the_form_of_prometheus_and_described() {
 }
 
 #[tokio::test]
-async fn every_request_is_counted_by_what_it_matched_and_never_by_its_path() {
+async fn requests_are_counted_by_route_and_never_by_path() {
     let app = App::start(&[]).await;
     let name = "http_server_request_duration_seconds_count";
     let count = async |labels: &[&str]| app.metric(name, labels).await;
-    let shouted = [
+    let matched = [
         "http_route=\"/v1\"",
         "http_request_method=\"POST\"",
         "http_response_status_code=\"200\"",
     ];
-    let lost = [
+    let unmatched = [
         "http_route=\"unmatched\"",
         "http_response_status_code=\"404\"",
         "error_type=\"not-found\"",
     ];
-    assert_eq!((count(&shouted).await, count(&lost).await), (0.0, 0.0));
+    assert_eq!((count(&matched).await, count(&unmatched).await), (0.0, 0.0));
     assert_eq!(app.status_with(&app.cognito.token()).await, 200);
     for path in ["/s3cret", "/v1/s3cret"] {
-        let response = app
-            .client
-            .post(format!("http://{}{path}", app.public))
-            .send()
-            .await;
-        assert_eq!(response.expect("an answer").status(), 404);
+        let request = app.client.post(format!("http://{}{path}", app.public));
+        assert_eq!(send(request).await.status(), 404);
     }
     until("both are counted", async || {
-        (count(&shouted).await, count(&lost).await) == (1.0, 2.0)
+        (count(&matched).await, count(&unmatched).await) == (1.0, 2.0)
     })
     .await;
-    let strange = app.client.request(
+    let unknown_method = app.client.request(
         "S3CRET".parse().expect("a method"),
         format!("http://{}/v1", app.public),
     );
-    assert_eq!(strange.send().await.expect("an answer").status(), 405);
+    assert_eq!(send(unknown_method).await.status(), 405);
     until("it is counted", async || {
         count(&["http_response_status_code=\"405\"", "_OTHER"]).await == 1.0
     })
@@ -155,7 +151,7 @@ async fn every_request_is_counted_by_what_it_matched_and_never_by_its_path() {
 }
 
 #[tokio::test]
-async fn series_are_there_before_anything_has_happened() {
+async fn series_exist_before_the_first_request() {
     let app = App::start(&[]).await;
     let text = app.admin("/metrics").await.text().await.expect("UTF-8");
     let at_zero = |name: &str, label: &str| {
@@ -194,7 +190,7 @@ async fn the_process_and_its_runtime_are_measured() {
 }
 
 #[tokio::test]
-async fn a_stop_is_clean_when_nothing_is_under_way() {
+async fn a_shutdown_without_requests_in_flight_is_clean() {
     let app = App::start(&[]).await;
     let (public, client) = (app.public, app.client.clone());
     assert_eq!(app.status_with(&app.cognito.token()).await, 200);

@@ -10,7 +10,6 @@ pub mod responses;
 mod routes;
 mod sizes;
 mod texts;
-pub mod wire;
 
 use std::time::Duration;
 

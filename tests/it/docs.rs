@@ -1,10 +1,10 @@
-//! The page `/docs`: what comes with it, and what a browser may do on it.
+//! `/docs`: its assets, headers and content.
 
 use std::collections::BTreeMap;
 
 use reqwest::Response;
 
-use crate::support::{App, client, loopback};
+use crate::support::{App, client, loopback, send};
 
 const ASSETS: [(&str, &str); 3] = [
     ("/docs/page.css", "text/css; charset=utf-8"),
@@ -12,12 +12,12 @@ const ASSETS: [(&str, &str); 3] = [
     ("/docs/icon.svg", "image/svg+xml"),
 ];
 
-async fn fetch(app: &App, path: &str, known: Option<&str>) -> Response {
+async fn fetch(app: &App, path: &str, etag: Option<&str>) -> Response {
     let mut request = client().get(format!("http://{}{path}", app.public));
-    if let Some(etag) = known {
+    if let Some(etag) = etag {
         request = request.header("if-none-match", etag);
     }
-    request.send().await.expect("an answer")
+    send(request).await
 }
 
 async fn page(app: &App) -> String {
@@ -32,7 +32,7 @@ fn header(response: &Response, name: &str) -> String {
     value.to_str().expect("ASCII").to_owned()
 }
 
-/// The directives of the page's content security policy.
+/// Returns the directives of the content security policy.
 async fn policy(app: &App) -> BTreeMap<String, String> {
     let policy = header(&fetch(app, "/docs", None).await, "content-security-policy");
     let directives = policy.split(';').map(str::trim);
@@ -44,7 +44,7 @@ async fn policy(app: &App) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_and_call_nothing_but_this_service() {
+async fn a_browser_may_only_load_from_and_call_this_service() {
     let app = App::start(&[]).await;
     let policy = policy(&app).await;
     let expected = [
@@ -72,8 +72,8 @@ async fn a_browser_may_load_and_call_nothing_but_this_service() {
 }
 
 #[tokio::test]
-async fn with_a_domain_it_may_call_that_too() {
-    // Only the application knows its client, so one that is known before comes first.
+async fn with_a_cognito_domain_it_may_also_call_that() {
+    // `DOCS_CLIENT_ID` needs the id of the client before the application starts.
     let cognito = shoutback_emulators::cognito::Emulator::start(loopback().await, "us-east-2_TestPool1");
     let cognito = cognito.expect("an emulator");
     let id = cognito.client().id.clone();
@@ -111,14 +111,14 @@ async fn with_a_domain_it_may_call_that_too() {
 }
 
 #[tokio::test]
-async fn it_loads_what_is_there_and_a_browser_that_has_it_is_told_so() {
+async fn assets_exist_and_are_revalidated_with_etags() {
     let app = App::start(&[]).await;
     let page = page(&app).await;
-    for (path, form) in ASSETS {
+    for (path, content_type) in ASSETS {
         assert!(page.contains(&format!("\"{path}\"")), "{path}");
         let response = fetch(&app, path, None).await;
         assert_eq!(response.status(), 200, "{path}");
-        assert_eq!(header(&response, "content-type"), form);
+        assert_eq!(header(&response, "content-type"), content_type);
         assert_eq!(header(&response, "x-content-type-options"), "nosniff");
     }
     let pages = [("/docs", "")];
@@ -139,7 +139,7 @@ async fn it_loads_what_is_there_and_a_browser_that_has_it_is_told_so() {
 }
 
 #[tokio::test]
-async fn every_id_that_it_leads_to_is_there_once() {
+async fn every_referenced_id_exists_once() {
     let app = App::start(&[]).await;
     let page = page(&app).await;
     let after = |mark: &str| -> Vec<String> {
@@ -152,18 +152,18 @@ async fn every_id_that_it_leads_to_is_there_once() {
     for id in &ids {
         assert_eq!(ids.iter().filter(|other| *other == id).count(), 1, "{id}");
     }
-    let mut named = after("href=\"#");
-    named.extend(after("aria-labelledby=\""));
-    named.extend(after("aria-describedby=\""));
-    named.extend(after(" for=\""));
-    assert!(named.len() > 30, "{named:?}");
-    for id in named {
+    let mut references = after("href=\"#");
+    references.extend(after("aria-labelledby=\""));
+    references.extend(after("aria-describedby=\""));
+    references.extend(after(" for=\""));
+    assert!(references.len() > 30, "{references:?}");
+    for id in references {
         assert!(ids.contains(&id), "{id}");
     }
 }
 
 #[tokio::test]
-async fn it_says_what_this_service_was_told() {
+async fn it_shows_the_configuration() {
     let app = App::start(&[
         ("MAX_BODY_BYTES", "1MiB"),
         ("AUTH_REQUIRED_SCOPES", "shoutback/shout,a&b"),

@@ -6,20 +6,14 @@ mod smuggling;
 
 use std::time::Duration;
 
-use crate::api::wire::Connection;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{self, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::shout;
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, assert_problem, until};
-
-/// No attempt and no request times out while a test delays the upstream.
-pub const PATIENT: [(&str, &str); 3] = [
-    ("REQUEST_TIMEOUT", "5m"),
-    ("SHOUTCLOUD_DEADLINE", "4m"),
-    ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4m"),
-];
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_another_is_closed() {
@@ -29,7 +23,7 @@ async fn a_connection_over_the_limit_waits_until_another_is_closed() {
     for _ in 0..2 {
         let mut connection = Connection::open(app.public).await;
         connection.send(&request).await;
-        assert_eq!(connection.answer().await.body, "IH");
+        assert_eq!(connection.response().await.body, "IH");
         open.push(connection);
     }
     for _ in 0..3 {
@@ -39,7 +33,7 @@ async fn a_connection_over_the_limit_waits_until_another_is_closed() {
             for _ in 0..20 {
                 for connection in &mut open {
                     connection.send(&request).await;
-                    assert_eq!(connection.answer().await.body, "IH");
+                    assert_eq!(connection.response().await.body, "IH");
                 }
                 assert_eq!(app.admin("/livez").await.status(), 200);
             }
@@ -50,7 +44,7 @@ async fn a_connection_over_the_limit_waits_until_another_is_closed() {
             () = waiting.readable() => panic!("a third connection is served"),
         }
         drop(open.remove(0));
-        assert_eq!(waiting.answer().await.body, "IH");
+        assert_eq!(waiting.response().await.body, "IH");
         open.push(waiting);
     }
 }
@@ -62,17 +56,17 @@ async fn the_admin_listener_has_no_connection_limit() {
     for _ in 0..3 {
         let mut connection = Connection::open(app.admin).await;
         connection.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        assert_eq!(connection.answer().await.status, 200);
+        assert_eq!(connection.response().await.status, 200);
         open.push(connection);
     }
 }
 
 #[tokio::test]
 async fn requests_over_the_limit_are_shed_until_another_completes() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
-            &PATIENT[..],
+            &LONG_TIMEOUTS[..],
             &[
                 ("SHOUTCLOUD_URL", &upstream.url()),
                 ("MAX_REQUESTS_IN_FLIGHT", "2"),
@@ -103,7 +97,7 @@ async fn requests_over_the_limit_are_shed_until_another_completes() {
     assert_problem(rejection, 503, "overloaded").await;
     second.shout(3, &token, "hi").await;
     let rejection = tokio::select! {
-        rejection = second.answer(3) => rejection.expect("a response"),
+        rejection = second.response(3) => rejection.expect("a response"),
         () = upstream.called(3) => panic!("a third request is handled"),
     };
     assert_eq!(rejection.status, 503);
@@ -118,17 +112,17 @@ async fn requests_over_the_limit_are_shed_until_another_completes() {
     assert_eq!(upstream.calls(), 2);
 
     upstream.release();
-    assert_eq!(first.answer().await.body, "ENO");
-    assert_eq!(second.answer(1).await.expect("a response").body, "OWT");
+    assert_eq!(first.response().await.body, "ENO");
+    assert_eq!(second.response(1).await.expect("a response").body, "OWT");
     assert_eq!(app.status_with(&token).await, 200);
 }
 
 #[tokio::test]
 async fn a_client_that_disconnects_frees_its_permit() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = App::start(
         &[
-            &PATIENT[..],
+            &LONG_TIMEOUTS[..],
             &[
                 ("SHOUTCLOUD_URL", &upstream.url()),
                 ("MAX_REQUESTS_IN_FLIGHT", "1"),
@@ -182,7 +176,7 @@ async fn more_than_100_fields_are_431_with_an_empty_body() {
         connection
             .send(request.replacen("host: x\r\n", &format!("host: x\r\n{lines}"), 1))
             .await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status, "HTTP/1.1 {more}");
         if status == 431 {
             assert_eq!((answer.body.as_str(), connection.rest().await.as_str()), ("", ""));
@@ -196,7 +190,7 @@ async fn more_than_100_fields_are_431_with_an_empty_body() {
         connection
             .send(&frame(http2::DATA, END_STREAM, stream, b"hi"))
             .await;
-        let answer = connection.answer(stream).await.expect("a response");
+        let answer = connection.response(stream).await.expect("a response");
         let body = if status == 200 { "IH" } else { "" };
         assert_eq!(
             (answer.status, answer.body.as_str()),
@@ -217,7 +211,7 @@ async fn headers_over_64_kib_are_431_with_an_empty_body() {
         connection
             .send(request.replacen("host: x\r\n", &format!("host: x\r\nx-long: {long}\r\n"), 1))
             .await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status, "HTTP/1.1 {length}");
         assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
 
@@ -226,7 +220,7 @@ async fn headers_over_64_kib_are_431_with_an_empty_body() {
         let mut connection = Http2::open(app.public).await;
         connection.send_block(1, &block(&list)).await;
         connection.send(&frame(http2::DATA, END_STREAM, 1, b"hi")).await;
-        let answer = connection.answer(1).await.expect("a response");
+        let answer = connection.response(1).await.expect("a response");
         assert_eq!(answer.status, status, "HTTP/2 {length}");
         assert_eq!(answer.body, if status == 200 { "IH" } else { "" });
     }
@@ -258,18 +252,18 @@ async fn five_hundred_incomplete_requests_do_not_affect_other_clients() {
             &block(&shout_fields("bad")),
         ))
         .await;
-    assert_eq!(http2.answer(1).await.expect("a response").status, 401);
+    assert_eq!(http2.response(1).await.expect("a response").status, 401);
     drop(incomplete);
 }
 
 #[tokio::test]
 async fn waiting_uploads_do_not_affect_other_streams() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
     let claims = app.cognito.claims();
     let (known, unknown) = (ADA.token("ada", &claims), BOB.token("bob", &claims));
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let mut connection = Http2::open(app.public).await;
     // The window of a stream; the connection's window is large enough for 99 of them from the start.
@@ -286,6 +280,6 @@ async fn waiting_uploads_do_not_affect_other_streams() {
     }
     until("they wait for the key", async || keys.requests() > before).await;
     connection.shout(199, &known, &upload).await;
-    let answer = connection.answer(199).await.expect("a response");
+    let answer = connection.response(199).await.expect("a response");
     assert_eq!(answer.body.len(), upload.len());
 }

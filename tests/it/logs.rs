@@ -1,7 +1,8 @@
-//! What the process logs, and where.
+//! The log of the process: lines, streams and files.
 
+mod docs;
 mod files;
-mod page;
+
 mod panics;
 mod requests;
 mod secrets;
@@ -12,15 +13,15 @@ use std::net::SocketAddr;
 use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
 use crate::process::child::Process;
-use crate::support::{client, loopback, raw};
+use crate::support::{client, http1, loopback};
 
 async fn shoutcloud() -> Emulator {
     Emulator::start(loopback().await, Behaviour::default()).expect("a SHOUTCLOUD emulator")
 }
 
-/// Free ports, everybody let in, and no time lost at the end.
-fn open_to_all<'a>(upstream: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut variables = vec![
+/// Returns settings for free ports, no authentication and a shutdown without delay, and those in `more`.
+fn settings<'a>(upstream: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut settings = vec![
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("AUTH_MODE", "disabled"),
@@ -28,19 +29,19 @@ fn open_to_all<'a>(upstream: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a s
         ("SHUTDOWN_GRACE", "0ms"),
         ("SHOUTCLOUD_URL", upstream),
     ];
-    variables.extend(more);
-    variables
+    settings.extend(more);
+    settings
 }
 
-/// Nobody is there.
+/// Connections are refused.
 const NO_UPSTREAM: &str = "http://127.0.0.1:1/V1/SHOUT";
 
 fn serve(upstream: &str, more: &[(&str, &str)]) -> Process {
-    Process::start(&["serve"], &open_to_all(upstream, more))
+    Process::start(&["serve"], &settings(upstream, more))
 }
 
-/// Requests on one connection, each with an id of `length` bytes that ends in its number; all are answered with 404.
-async fn ask(public: SocketAddr, numbers: std::ops::Range<usize>, length: usize) {
+/// Sends requests on one connection, each with an id of `length` bytes that ends in its number; all get 404.
+async fn send_requests(public: SocketAddr, numbers: std::ops::Range<usize>, length: usize) {
     let mut requests = String::new();
     for number in numbers.clone() {
         let connection = if number + 1 == numbers.end {
@@ -52,14 +53,14 @@ async fn ask(public: SocketAddr, numbers: std::ops::Range<usize>, length: usize)
             "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\nx-request-id: {number:0length$}\r\n\r\n"
         );
     }
-    let answers = raw::exchange_while_writing(public, requests.into_bytes()).await;
-    assert_eq!(answers.matches("HTTP/1.1 404 ").count(), numbers.len());
+    let responses = http1::exchange_while_writing(public, requests.into_bytes()).await;
+    assert_eq!(responses.matches("HTTP/1.1 404 ").count(), numbers.len());
 }
 
-/// A metric without labels.
+/// Returns the value of a metric without labels.
 async fn metric(admin: SocketAddr, name: &str) -> u64 {
     let response = client().get(format!("http://{admin}/metrics")).send().await;
-    let text = response.expect("an answer").text().await.expect("UTF-8");
+    let text = response.expect("a response").text().await.expect("UTF-8");
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -1,10 +1,10 @@
-//! The real application on port 0, against real sockets and fakes that can misbehave.
+//! Integration tests: the real application on port 0, with real sockets and fakes that can fail.
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test may stop at the first surprise; clippy.toml allows it in the functions marked as tests alone"
+    reason = "tests may panic; clippy.toml allows it only in functions marked as tests"
 )]
 
 mod admin;

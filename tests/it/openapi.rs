@@ -1,22 +1,22 @@
-//! The OpenAPI document, and whether the service keeps to it.
+//! The OpenAPI document, and that the service conforms to it.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use crate::api::responses::{self, RecordedResponse};
-use crate::support::App;
+use crate::support::{App, send};
 
 async fn document(app: &App) -> Value {
     let url = format!("http://{}/openapi.json", app.public);
-    let response = app.client.get(url).send().await.expect("an answer");
+    let response = send(app.client.get(url)).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/json");
     serde_json::from_str(&response.text().await.expect("UTF-8")).expect("JSON")
 }
 
 #[tokio::test]
-async fn it_is_an_openapi_3_1_document_of_the_one_path_there_is() {
+async fn it_is_an_openapi_3_1_document_of_v1() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
     let version = document["openapi"].as_str().expect("a version");
@@ -44,7 +44,7 @@ async fn it_is_an_openapi_3_1_document_of_the_one_path_there_is() {
 }
 
 #[tokio::test]
-async fn it_documents_the_statuses_that_exist_and_no_other() {
+async fn it_documents_exactly_the_statuses_that_exist() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
     let documented = |method: &str| -> BTreeSet<String> {
@@ -56,17 +56,17 @@ async fn it_documents_the_statuses_that_exist_and_no_other() {
             .cloned()
             .collect()
     };
-    // 500 takes a panic, and there is none to be had from outside.
+    // 500 needs a panic, which no request can cause.
     let mut expected = BTreeSet::from(["500".to_owned()]);
-    let answers = responses::all().await;
-    let posted = answers.iter().filter(|seen| seen.method == "post");
+    let responses = responses::all().await;
+    let posted = responses.iter().filter(|seen| seen.method == "post");
     expected.extend(posted.map(|seen| seen.status.to_string()));
     assert_eq!(documented("post"), expected);
     assert_eq!(documented("options"), BTreeSet::from(["204".to_owned()]));
 }
 
 #[tokio::test]
-async fn every_answer_is_as_its_status_documents_it() {
+async fn every_response_conforms_to_its_documentation() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
     for seen in responses::all().await {
@@ -107,12 +107,12 @@ fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
         assert_eq!(seen.body, "", "{}", seen.case);
         return;
     };
-    let form = seen.header("content-type").expect("a media type");
-    let essence = form.split(';').next().expect("a media type");
+    let content_type = seen.header("content-type").expect("a media type");
+    let essence = content_type.split(';').next().expect("a media type");
     let media = content
         .get(essence)
         .unwrap_or_else(|| panic!("{}: {essence} is not documented", seen.case));
-    // `#/components/…` is found where the schema stands in a document with these components.
+    // Resolves `#/components/…`.
     let mut schema = media["schema"].clone();
     schema["components"] = document["components"].clone();
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");
@@ -128,13 +128,13 @@ fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
     assert!(errors.is_empty(), "{}: {errors:?} in {body}", seen.case);
     assert!(
         !validator.is_valid(&json!({})),
-        "{}: the schema asks for something",
+        "{}: the schema accepts anything",
         seen.case
     );
 }
 
 #[tokio::test]
-async fn requests_that_the_document_allows_are_not_malformed() {
+async fn requests_that_the_schema_rejects_are_malformed() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
     let mut schema =
@@ -158,7 +158,7 @@ async fn requests_that_the_document_allows_are_not_malformed() {
             .header("content-type", "application/json")
             .body(body.to_string());
         assert_eq!(
-            request.send().await.expect("an answer").status(),
+            request.send().await.expect("a response").status(),
             status,
             "{body}"
         );

@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 
 use shoutback::app::ShutdownError;
 
-use crate::api::wire::Connection;
-use crate::limits::PATIENT;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, PING, block, frame, shout_fields};
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::shout;
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
 /// Timeouts longer than any test: only the shutdown itself may close what it closes.
@@ -25,9 +25,15 @@ const LONG: [(&str, &str); 3] = [
     ("SHUTDOWN_TIMEOUT", "10m"),
 ];
 
-async fn app(upstream: &Held, more: &[(&str, &str)]) -> App {
+async fn app(upstream: &FakeUpstream, more: &[(&str, &str)]) -> App {
     let url = upstream.url();
-    let variables = [&PATIENT[..], &LONG, &[("SHOUTCLOUD_URL", url.as_str())], more].concat();
+    let variables = [
+        &LONG_TIMEOUTS[..],
+        &LONG,
+        &[("SHOUTCLOUD_URL", url.as_str())],
+        more,
+    ]
+    .concat();
     App::start(&variables).await
 }
 
@@ -56,12 +62,12 @@ async fn assert_clean_end(app: App) {
 
 #[tokio::test]
 async fn http_1_responses_in_the_grace_period_close_the_connection_and_new_ones_are_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&token, "")).await;
-    assert_eq!(idle.answer().await.header("connection"), None);
+    assert_eq!(idle.response().await.header("connection"), None);
     let silent = Connection::open(app.public).await;
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&token, "one")).await;
@@ -78,7 +84,7 @@ async fn http_1_responses_in_the_grace_period_close_the_connection_and_new_ones_
         (new, shout("bad", ""), 401, ""),
     ] {
         connection.send(request).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("connection"), Some("close"), "{body}");
         if status == 200 {
@@ -90,7 +96,7 @@ async fn http_1_responses_in_the_grace_period_close_the_connection_and_new_ones_
 
 #[tokio::test]
 async fn http_2_connections_get_goaway_in_the_grace_period_and_their_streams_are_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_GRACE", "5m")]).await;
     let token = app.cognito.token();
     let mut old = Http2::open(app.public).await;
@@ -117,14 +123,14 @@ async fn http_2_connections_get_goaway_in_the_grace_period_and_their_streams_are
     upstream.called(2).await;
     upstream.release();
     for (mut connection, body) in [(old, "DLO"), (new, "WEN")] {
-        assert_eq!(connection.answer(1).await.expect("a response").body, body);
+        assert_eq!(connection.response(1).await.expect("a response").body, body);
         connection.ended().await;
     }
 }
 
 #[tokio::test]
 async fn connections_in_the_backlog_are_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("MAX_CONNECTIONS", "1")]).await;
     let token = app.cognito.token();
     let mut first = Connection::open(app.public).await;
@@ -142,25 +148,25 @@ async fn connections_in_the_backlog_are_served() {
     app.begin_stop();
     upstream.called(22).await;
     upstream.release();
-    assert_eq!(first.answer().await.body, "TSRIF");
+    assert_eq!(first.response().await.body, "TSRIF");
     for (index, mut connection) in backlog.into_iter().enumerate() {
         let expected: String = format!("{index:02}").chars().rev().collect();
-        assert_eq!(connection.answer().await.body, expected);
+        assert_eq!(connection.response().await.body, expected);
     }
-    assert_eq!(http2.answer(1).await.expect("a response").body, "BA");
+    assert_eq!(http2.response(1).await.expect("a response").body, "BA");
     drop(http2);
     assert_clean_end(app).await;
 }
 
 #[tokio::test]
 async fn a_late_request_on_an_idle_connection_is_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     upstream.release();
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&token, "one")).await;
-    assert_eq!(idle.answer().await.body, "ENO");
+    assert_eq!(idle.response().await.body, "ENO");
     let mut silent = Connection::open(app.public).await;
     // After this request the connection is accepted, not in the backlog.
     assert_eq!(app.status_with("bad").await, 401);
@@ -168,7 +174,7 @@ async fn a_late_request_on_an_idle_connection_is_served() {
     until_closed(&app).await;
     for (connection, text, body) in [(&mut idle, "two", "OWT"), (&mut silent, "three", "EERHT")] {
         connection.send(shout(&token, text)).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(
             (answer.body.as_str(), answer.header("connection")),
             (body, Some("close"))
@@ -179,7 +185,7 @@ async fn a_late_request_on_an_idle_connection_is_served() {
 
 #[tokio::test]
 async fn incomplete_requests_get_a_second_and_complete_ones_continue() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
     let mut complete = Connection::open(app.public).await;
@@ -214,7 +220,7 @@ async fn incomplete_requests_get_a_second_and_complete_ones_continue() {
     app.begin_stop();
     for (mut connection, status) in ending {
         if let Some(status) = status {
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
                 (status, "request-timeout")
@@ -227,22 +233,22 @@ async fn incomplete_requests_get_a_second_and_complete_ones_continue() {
     let elapsed = start.elapsed();
     assert!((1..20).contains(&elapsed.as_secs()), "{elapsed:?}");
     assert_eq!(silent_http2.goaways.first(), Some(&0), "GOAWAY without an error");
-    assert_eq!(streams.answer(3).await.expect("a response").status, 408);
+    assert_eq!(streams.response(3).await.expect("a response").status, 408);
     assert_eq!(
         app.admin("/livez").await.status(),
         200,
         "requests are still in flight"
     );
     upstream.release();
-    assert_eq!(complete.answer().await.body, "ENO");
-    assert_eq!(streams.answer(1).await.expect("a response").body, "OWT");
+    assert_eq!(complete.response().await.body, "ENO");
+    assert_eq!(streams.response(1).await.expect("a response").body, "OWT");
     drop(streams);
     assert_clean_end(app).await;
 }
 
 #[tokio::test]
 async fn a_body_completed_within_its_second_is_served() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     upstream.release();
     let app = app(&upstream, &[]).await;
     let token = app.cognito.token();
@@ -257,18 +263,18 @@ async fn a_body_completed_within_its_second_is_served() {
     app.begin_stop();
     until_closed(&app).await;
     half.send(body).await;
-    assert_eq!(half.answer().await.body, "IH");
+    assert_eq!(half.response().await.body, "IH");
     assert_clean_end(app).await;
 }
 
 #[tokio::test]
 async fn a_complete_request_that_waits_for_its_key_is_served() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[&LONG[..], &[("COGNITO_JWKS_ENDPOINT", url.as_str())]].concat()).await;
     let token = BOB.token("bob", &app.cognito.claims());
     let fetched = keys.requests();
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let mut waiting = Connection::open(app.public).await;
     // Longer than what is read along with the headers: the rest stays in the socket buffer.
     waiting.send(shout(&token, &"a".repeat(60_000))).await;
@@ -276,14 +282,14 @@ async fn a_complete_request_that_waits_for_its_key_is_served() {
     app.begin_stop();
     // Longer than the second for incomplete requests, shorter than the three of a fetch.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
-    assert_eq!(waiting.answer().await.body, "A".repeat(60_000));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
+    assert_eq!(waiting.response().await.body, "A".repeat(60_000));
     assert_clean_end(app).await;
 }
 
 #[tokio::test]
 async fn a_slow_http_1_client_gets_its_complete_response() {
-    let app = App::start(&[&PATIENT[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
     let text = "a".repeat(12 * 1024 * 1024);
     let mut slow = Connection::open(app.public).await;
     slow.send(shout(&app.cognito.token(), &text)).await;
@@ -292,7 +298,7 @@ async fn a_slow_http_1_client_gets_its_complete_response() {
     until_closed(&app).await;
     // Longer than the second for incomplete requests.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(slow.answer().await.body.len(), text.len());
+    assert_eq!(slow.response().await.body.len(), text.len());
     assert_clean_end(app).await;
 }
 
@@ -319,7 +325,7 @@ const LONG_TEXT: usize = 48_000;
 
 #[tokio::test]
 async fn a_slow_http_2_client_gets_its_complete_response() {
-    let app = App::start(&[&PATIENT[..], &LONG].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG].concat()).await;
     let mut slow = Vec::new();
     for window in [0, 6_000, LONG_TEXT as u32 - 1] {
         slow.push(partly_sent(&app, window).await);
@@ -333,7 +339,7 @@ async fn a_slow_http_2_client_gets_its_complete_response() {
             connection.grant(1, 6_000).await;
         }
         assert_eq!(
-            connection.answer(1).await.expect("a response").body.len(),
+            connection.response(1).await.expect("a response").body.len(),
             LONG_TEXT
         );
     }
@@ -342,11 +348,11 @@ async fn a_slow_http_2_client_gets_its_complete_response() {
 
 #[tokio::test]
 async fn an_http_2_response_that_is_aborted_halfway_is_counted() {
-    let app = App::start(&[&PATIENT[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("SHUTDOWN_TIMEOUT", "2s")]].concat()).await;
     let halfway = partly_sent(&app, 6_000).await;
     let mut complete = Http2::open(app.public).await;
     complete.shout(1, &app.cognito.token(), "hi").await;
-    assert_eq!(complete.answer(1).await.expect("a response").body, "IH");
+    assert_eq!(complete.response(1).await.expect("a response").body, "IH");
     app.begin_stop();
     assert_eq!(app.stopped().await, Err(ShutdownError::CutOff(1)));
     drop((halfway, complete));
@@ -354,7 +360,7 @@ async fn an_http_2_response_that_is_aborted_halfway_is_counted() {
 
 #[tokio::test]
 async fn aborted_complete_requests_are_counted_and_make_the_shutdown_fail() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[("SHUTDOWN_TIMEOUT", "100ms")]).await;
     let token = app.cognito.token();
     let mut complete = Connection::open(app.public).await;
@@ -375,13 +381,13 @@ async fn aborted_complete_requests_are_counted_and_make_the_shutdown_fail() {
     // Less than the default of SHUTDOWN_TIMEOUT.
     assert_eq!(stopped.expect("seconds"), Err(ShutdownError::CutOff(2)));
     assert_eq!(complete.rest().await, "");
-    assert_eq!(streams.answer(1).await, None);
+    assert_eq!(streams.response(1).await, None);
     drop(half);
 }
 
 #[tokio::test]
 async fn the_admin_listener_serves_until_the_last_request_is_complete() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app(&upstream, &[]).await;
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&app.cognito.token(), "one")).await;
@@ -393,7 +399,7 @@ async fn the_admin_listener_serves_until_the_last_request_is_complete() {
     }
     assert_eq!(app.admin("/readyz").await.status(), 503);
     upstream.release();
-    assert_eq!(waiting.answer().await.body, "ENO");
+    assert_eq!(waiting.response().await.body, "ENO");
     let admin = app.admin;
     assert_clean_end(app).await;
     assert!(TcpStream::connect(admin).await.is_err());

@@ -1,13 +1,15 @@
-//! Boots the real application with emulators, and asks it what a client, an operator and a scraper would ask.
+//! Starts the real application with emulators and sends it requests as a client, an operator and a scraper do.
 
 pub mod clock;
 pub mod collector;
-pub mod held;
+pub mod http1;
 pub mod http2;
 pub mod jwt;
 pub mod key_server;
-pub mod raw;
 pub mod rsa;
+pub mod settings;
+pub mod tcp_server;
+pub mod upstream;
 
 use std::net::SocketAddr;
 
@@ -20,10 +22,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The pool of the emulator that every [`App`] has.
+/// The user pool of the Cognito emulator.
 pub const POOL_ID: &str = "us-east-2_TestPool1";
 
-/// The application under test and its two peers. Everything ends when it is dropped.
+/// The application under test and its two emulators. Dropping it ends them all.
 pub struct App {
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -35,15 +37,15 @@ pub struct App {
 }
 
 impl App {
-    /// A ready application with emulators of its own; `variables` are added to, or replace, those that point to them.
-    pub async fn start(variables: &[(&str, &str)]) -> Self {
-        let app = Self::start_unready(variables).await;
+    /// Starts an application and emulators, and waits until it is ready. `settings` override the defaults.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let app = Self::start_unready(settings).await;
         app.until_ready().await;
         app
     }
 
-    /// The same without waiting for its keys.
-    pub async fn start_unready(variables: &[(&str, &str)]) -> Self {
+    /// Does the same without waiting.
+    pub async fn start_unready(settings: &[(&str, &str)]) -> Self {
         let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
         let shoutcloud = shoutcloud::Emulator::start(loopback().await, Behaviour::default())
             .expect("a SHOUTCLOUD emulator");
@@ -59,7 +61,7 @@ impl App {
             ("RATE_LIMIT_PER_CLIENT", "off"),
         ]
         .iter()
-        .chain(variables)
+        .chain(settings)
         {
             environment.set(name, value);
         }
@@ -80,23 +82,23 @@ impl App {
         }
     }
 
-    /// Waits until `/readyz` answers 200.
+    /// Waits until `/readyz` responds with 200.
     pub async fn until_ready(&self) {
         let ready = async || self.admin("/readyz").await.status() == 200;
         until("the application is ready", ready).await;
     }
 
-    /// `POST /v1` with nothing but its method and path.
+    /// Returns a `POST /v1` without headers and body.
     pub fn post(&self) -> reqwest::RequestBuilder {
         self.client.post(format!("http://{}/v1", self.public))
     }
 
-    /// `POST /v1` as a good client sends it.
+    /// Returns a valid request for a shout of `text`.
     pub fn shout(&self, text: &str) -> reqwest::RequestBuilder {
         self.shout_with(&self.cognito.token(), text)
     }
 
-    /// The same with another token.
+    /// Returns the same request with another token.
     pub fn shout_with(&self, token: &str, text: &str) -> reqwest::RequestBuilder {
         self.post()
             .bearer_auth(token)
@@ -104,31 +106,22 @@ impl App {
             .body(text.to_owned())
     }
 
-    /// The status of a shout with this token.
+    /// Returns the status of a shout of `hi` with this token.
     pub async fn status_with(&self, token: &str) -> u16 {
-        self.shout_with(token, "hi")
-            .send()
-            .await
-            .expect("an answer")
-            .status()
-            .as_u16()
+        send(self.shout_with(token, "hi")).await.status().as_u16()
     }
 
-    /// A token like the emulator's with these claims changed; `Value::Null` removes one.
+    /// Signs a token with some of the emulator's claims changed; `Value::Null` removes one.
     pub fn token_with(&self, change: &[(&str, Value)]) -> String {
         self.cognito.sign(&changed(self.cognito.claims(), change))
     }
 
-    /// `GET` on the admin listener.
+    /// Sends a `GET` to the admin listener.
     pub async fn admin(&self, path: &str) -> reqwest::Response {
-        self.client
-            .get(format!("http://{}{path}", self.admin))
-            .send()
-            .await
-            .expect("an answer")
+        send(self.client.get(format!("http://{}{path}", self.admin))).await
     }
 
-    /// The sum of the series of `name` whose labels contain all of `labels`, written as `label="value"`.
+    /// Returns the sum of the series of `name` whose labels contain all of `labels`, written as `label="value"`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.admin("/metrics").await.text().await.expect("UTF-8");
         text.lines()
@@ -141,18 +134,18 @@ impl App {
             .sum()
     }
 
-    /// Stops the application as SIGTERM does and waits for its end, which is a clean one.
+    /// Stops the application as SIGTERM does, and asserts that it shuts down cleanly.
     pub async fn stop(self) {
         self.begin_stop();
         assert_eq!(self.stopped().await, Ok(()));
     }
 
-    /// What SIGTERM does.
+    /// Starts the shutdown as SIGTERM does.
     pub fn begin_stop(&self) {
         self.stop.cancel();
     }
 
-    /// Waits for the end of a stop.
+    /// Waits for the end of the shutdown.
     pub async fn stopped(mut self) -> Result<(), ShutdownError> {
         (&mut self.running)
             .await
@@ -166,7 +159,7 @@ impl Drop for App {
     }
 }
 
-/// `claims` with these changed; `Value::Null` removes one.
+/// Returns `claims` with some changed; `Value::Null` removes one.
 pub fn changed(mut claims: Map<String, Value>, change: &[(&str, Value)]) -> Map<String, Value> {
     for (name, value) in change {
         if value.is_null() {
@@ -178,7 +171,7 @@ pub fn changed(mut claims: Map<String, Value>, change: &[(&str, Value)]) -> Map<
     claims
 }
 
-/// A client that does what it is told: no redirects, no proxies, no retries.
+/// Returns a client without redirects, proxies and retries.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -188,24 +181,29 @@ pub fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// A listener on a free port of loopback.
+/// Sends a request and returns its response.
+pub async fn send(request: reqwest::RequestBuilder) -> reqwest::Response {
+    request.send().await.expect("a response")
+}
+
+/// Binds a free loopback port.
 pub async fn loopback() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port")
 }
 
-/// Asks `condition` again and again until it holds; a minute is so much more than any of them takes that it means never.
+/// Polls `condition` until it is true; panics after a minute, which is far more than any condition takes.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let again = async {
+    let poll = async {
         while !condition().await {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), again)
+    tokio::time::timeout(std::time::Duration::from_secs(60), poll)
         .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
+        .unwrap_or_else(|_| panic!("timed out: {what}"));
 }
 
-/// Asserts that `response` is a problem of this kind, of the contract's form, and returns its members.
+/// Asserts that `response` is this problem, as the API documents it, and returns its members.
 pub async fn assert_problem(response: reqwest::Response, status: u16, name: &str) -> Value {
     let id = response.headers()["x-request-id"]
         .to_str()

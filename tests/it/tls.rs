@@ -1,4 +1,4 @@
-//! Keys over TLS: the real process, which trusts the authority that the environment names and no other.
+//! Keys over TLS: the process trusts the certificate authorities of its environment and no others.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::key_server::Answer;
+use crate::support::key_server::KeyResponse;
 use crate::support::rsa::{ADA, MALLORY};
 use crate::support::{POOL_ID, client, loopback, until};
 
 const CLIENT_ID: &str = "client";
 
-/// Who vouches for certificates.
+/// A certificate authority.
 struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
@@ -51,8 +51,8 @@ impl Authority {
         }
     }
 
-    /// A certificate of `params`.
-    fn signs(&self, params: &CertificateParams) -> Identity {
+    /// Issues a certificate with `params`.
+    fn issue(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {
@@ -62,7 +62,7 @@ impl Authority {
     }
 }
 
-/// What a server proves itself with.
+/// The certificate chain and the key of a server.
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
@@ -105,7 +105,7 @@ impl TlsKeyServer {
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::SeqCst);
-                    let acceptor = acceptor.lock().expect("nobody panics with it").clone();
+                    let acceptor = acceptor.lock().expect("not poisoned").clone();
                     let requests = requests.clone();
                     tokio::spawn(async move {
                         let Ok(mut stream) = acceptor.accept(stream).await else {
@@ -118,7 +118,7 @@ impl TlsKeyServer {
                             }
                         }
                         requests.fetch_add(1, Ordering::SeqCst);
-                        if let Answer::Bytes(bytes) = Answer::keys([ADA.jwk("ada")]) {
+                        if let KeyResponse::Bytes(bytes) = KeyResponse::keys([ADA.jwk("ada")]) {
                             _ = stream.write_all(&bytes).await;
                             _ = stream.shutdown().await;
                         }
@@ -136,7 +136,7 @@ impl TlsKeyServer {
     }
 
     fn renew(&self, identity: &Identity) {
-        *self.acceptor.lock().expect("nobody panics with it") = identity.acceptor();
+        *self.acceptor.lock().expect("not poisoned") = identity.acceptor();
     }
 
     fn connections(&self) -> usize {
@@ -148,7 +148,7 @@ impl TlsKeyServer {
     }
 }
 
-/// The real process. It is killed when this is dropped.
+/// The service as a process, killed on drop.
 struct Process {
     child: Child,
     public: SocketAddr,
@@ -157,7 +157,7 @@ struct Process {
 }
 
 impl Process {
-    /// One that trusts `authorities` and fetches its keys from `endpoint`.
+    /// Starts a process that trusts `authorities` and fetches its keys from `endpoint`.
     async fn start(authorities: &[&Authority], endpoint: &str, variables: &[(&str, &str)]) -> Self {
         let mut trusted = NamedTempFile::new().expect("a temporary file");
         for authority in authorities {
@@ -195,7 +195,7 @@ impl Process {
         let addresses = addresses.await;
         let (public, admin) = addresses.unwrap_or_else(|_| {
             _ = child.kill();
-            panic!("it has ended before it listened: {:?}", child.wait());
+            panic!("the process ended before it listened: {:?}", child.wait());
         });
         Self {
             child,
@@ -207,7 +207,7 @@ impl Process {
 
     async fn admin(&self, path: &str) -> reqwest::Response {
         let url = format!("http://{}{path}", self.admin);
-        client().get(url).send().await.expect("an answer")
+        client().get(url).send().await.expect("a response")
     }
 
     async fn is_ready(&self) -> bool {
@@ -223,7 +223,8 @@ impl Process {
             .sum()
     }
 
-    async fn until_a_fetch_has_failed(&self, case: &str) {
+    /// Waits for a failed fetch and asserts that there is no successful one.
+    async fn assert_fetch_fails(&self, case: &str) {
         until(case, async || self.fetches("failure").await >= 1.0).await;
         assert_eq!(self.admin("/readyz").await.status(), 503, "{case}");
         assert_eq!(self.fetches("success").await, 0.0, "{case}");
@@ -238,9 +239,9 @@ impl Drop for Process {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_from_a_server_that_a_trusted_authority_vouches_for() {
+async fn keys_are_fetched_from_a_server_with_a_trusted_certificate() {
     let authority = Authority::new();
-    let server = TlsKeyServer::start(&authority.signs(&params("localhost"))).await;
+    let server = TlsKeyServer::start(&authority.issue(&params("localhost"))).await;
     let shoutcloud = Emulator::start(loopback().await, Behaviour::default()).expect("an emulator");
     let endpoint = format!("https://localhost:{}", server.port);
     let process = Process::start(
@@ -258,26 +259,26 @@ async fn keys_are_fetched_from_a_server_that_a_trusted_authority_vouches_for() {
         "client_id": CLIENT_ID, "sub": CLIENT_ID, "scope": "shoutback/shout", "exp": now.as_secs() + 3600,
     });
     for (key, status) in [(&ADA, 200), (&MALLORY, 401)] {
-        let answer = client()
+        let response = client()
             .post(format!("http://{}/v1", process.public))
             .bearer_auth(key.token("ada", claims.as_object().expect("an object")))
             .header("content-type", "text/plain")
             .body("hi")
             .send()
             .await
-            .expect("an answer");
-        assert_eq!(answer.status(), status);
+            .expect("a response");
+        assert_eq!(response.status(), status);
     }
 }
 
 #[tokio::test]
-async fn no_keys_are_fetched_from_a_server_that_cannot_prove_itself() {
+async fn no_keys_are_fetched_from_a_server_without_a_valid_certificate() {
     let authority = Authority::new();
     let good = params("localhost");
     let with = |change: &dyn Fn(&mut CertificateParams)| {
         let mut params = params("localhost");
         change(&mut params);
-        authority.signs(&params)
+        authority.issue(&params)
     };
     let self_signed = {
         let key = KeyPair::generate().expect("a key");
@@ -287,13 +288,13 @@ async fn no_keys_are_fetched_from_a_server_that_cannot_prove_itself() {
             key,
         }
     };
-    let brought_along = {
+    let chain_with_unknown_root = {
         let unknown = Authority::new();
-        let mut identity = unknown.signs(&good);
+        let mut identity = unknown.issue(&good);
         identity.chain.push(unknown.certificate.clone());
         identity
     };
-    let by_a_server = {
+    let issued_by_leaf = {
         let key = KeyPair::generate().expect("a key");
         let certificate = good.signed_by(&key, &authority.issuer).expect("a certificate");
         let server = Authority {
@@ -301,34 +302,37 @@ async fn no_keys_are_fetched_from_a_server_that_cannot_prove_itself() {
             certificate: certificate.der().clone(),
             issuer: Issuer::new(good.clone(), key),
         };
-        let mut identity = server.signs(&good);
+        let mut identity = server.issue(&good);
         identity.chain.push(server.certificate.clone());
         identity
     };
-    let without_a_name = {
+    let common_name_only = {
         let mut params = CertificateParams::new(vec![]).expect("no names");
         params.distinguished_name.push(DnType::CommonName, "localhost");
-        authority.signs(&params)
+        authority.issue(&params)
     };
     let cases = [
         ("self-signed", self_signed),
         (
             "an unknown authority of the same name",
-            Authority::new().signs(&good),
+            Authority::new().issue(&good),
         ),
-        ("an unknown authority that is sent along", brought_along),
-        ("signed by a server", by_a_server),
-        ("another host", authority.signs(&params("other.example"))),
-        ("a host below", authority.signs(&params("cognito.localhost"))),
-        ("a host above", authority.signs(&params("localhost.example"))),
-        ("the address alone", authority.signs(&params("127.0.0.1"))),
-        ("the host as common name alone", without_a_name),
+        ("an unknown authority in the chain", chain_with_unknown_root),
+        ("issued by a server certificate", issued_by_leaf),
+        ("for another host", authority.issue(&params("other.example"))),
+        ("for a subdomain", authority.issue(&params("cognito.localhost"))),
+        (
+            "for a parent domain",
+            authority.issue(&params("localhost.example")),
+        ),
+        ("only for the address", authority.issue(&params("127.0.0.1"))),
+        ("host only in the common name", common_name_only),
         (
             "expired",
             with(&|params| params.not_after = date_time_ymd(2020, 1, 1)),
         ),
         (
-            "not valid yet",
+            "not yet valid",
             with(&|params| params.not_before = date_time_ymd(4000, 1, 1)),
         ),
         (
@@ -340,39 +344,39 @@ async fn no_keys_are_fetched_from_a_server_that_cannot_prove_itself() {
         let server = TlsKeyServer::start(&identity).await;
         let endpoint = format!("https://localhost:{}", server.port);
         let process = Process::start(&[&authority], &endpoint, &[]).await;
-        process.until_a_fetch_has_failed(case).await;
+        process.assert_fetch_fails(case).await;
         assert!(server.connections() >= 1, "{case}");
-        assert_eq!(server.requests(), 0, "{case}: nothing was asked");
+        assert_eq!(server.requests(), 0, "{case}: no request");
     }
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_renewed_is_accepted_without_a_restart() {
+async fn a_renewed_certificate_is_accepted_without_a_restart() {
     let authority = Authority::new();
     let mut expired = params("localhost");
     expired.not_after = date_time_ymd(2020, 1, 1);
-    let server = TlsKeyServer::start(&authority.signs(&expired)).await;
+    let server = TlsKeyServer::start(&authority.issue(&expired)).await;
     let endpoint = format!("https://localhost:{}", server.port);
     let process = Process::start(&[&authority], &endpoint, &[]).await;
-    process.until_a_fetch_has_failed("expired").await;
-    server.renew(&authority.signs(&params("localhost")));
+    process.assert_fetch_fails("expired").await;
+    server.renew(&authority.issue(&params("localhost")));
     until("the process is ready", async || process.is_ready().await).await;
 }
 
 #[tokio::test]
-async fn plain_http_is_not_taken_for_tls_and_an_address_not_for_a_name() {
+async fn plain_http_and_a_certificate_for_another_name_are_rejected() {
     let authority = Authority::new();
-    let plain = crate::support::key_server::KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let plain = crate::support::key_server::KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let endpoint = format!("https://localhost:{}", plain.address.port());
     let process = Process::start(&[&authority], &endpoint, &[]).await;
-    process.until_a_fetch_has_failed("plain HTTP").await;
+    process.assert_fetch_fails("plain HTTP").await;
     assert_eq!(plain.requests_for_all(), 0);
 
-    let server = TlsKeyServer::start(&authority.signs(&params("localhost"))).await;
+    let server = TlsKeyServer::start(&authority.issue(&params("localhost"))).await;
     let endpoint = format!("https://127.0.0.1:{}", server.port);
     let process = Process::start(&[&authority], &endpoint, &[]).await;
     process
-        .until_a_fetch_has_failed("a certificate for the name, asked by address")
+        .assert_fetch_fails("a certificate for the name, requested by address")
         .await;
     assert_eq!(server.requests(), 0);
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shoutback::auth::AuthError;
 
 use crate::support::jwt::{compact, with_last};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, PrivateKey};
 use crate::support::{App, assert_problem, changed};
 
@@ -37,7 +37,7 @@ impl TokenTest {
     }
 
     async fn with_keys(keys: Vec<Value>, variables: &[(&str, &str)]) -> Self {
-        let keys = KeyServer::start(Answer::keys(keys)).await;
+        let keys = KeyServer::start(KeyResponse::keys(keys)).await;
         let url = keys.url();
         // The upstream calls show whether a token was accepted, so each request must cause one.
         let mut all = vec![("COGNITO_JWKS_ENDPOINT", url.as_str()), ("CACHE_CAPACITY", "0")];

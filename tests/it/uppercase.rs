@@ -1,10 +1,10 @@
-//! The service's upper-casing without SHOUTCLOUD, compared with the emulator's, which is written independently.
+//! The local fallback compared with the emulator, which is an independent implementation.
 
 use serde_json::{Value, json};
 use shoutback::shout::simple_uppercase;
 use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
-use crate::support::{client, loopback};
+use crate::support::{client, loopback, send};
 
 #[tokio::test]
 async fn the_fallback_and_the_emulator_agree_on_all_of_unicode() {
@@ -17,7 +17,7 @@ async fn the_fallback_and_the_emulator_agree_on_all_of_unicode() {
             .post(emulator.url())
             .header("content-type", "application/json")
             .body(json!({ "INPUT": text }).to_string());
-        let response = request.send().await.expect("a response");
+        let response = send(request).await;
         let body = response.text().await.expect("UTF-8");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         let (local, remote) = (simple_uppercase(&text), body["OUTPUT"].as_str().expect("a text"));

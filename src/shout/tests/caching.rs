@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::{
     BYPASSED, CALLED, CacheMode, Call, Cause, Fixture, Forward, MILLISECOND, SECOND, STALE, Source, TTL,

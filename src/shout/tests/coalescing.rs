@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::advance;
-use tokio::time::sleep;
+use tokio::time::{Instant, advance, sleep};
 
 use super::{
     CALLED, CacheMode, Call, Cause, Fixture, Forward, MILLISECOND, SECOND, Source, TIMEOUT, TTL, failures,

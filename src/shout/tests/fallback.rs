@@ -1,7 +1,6 @@
 //! The local fallback.
 
-use tokio::time::Instant;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::{
     CALLED, CacheMode, Call, Fixture, Forward, SECOND, Source, TIMEOUT, TTL, config_with, failures, result,
@@ -33,6 +32,20 @@ async fn the_fallback_replaces_every_upstream_error() {
     assert_eq!(
         (result(first).await, result(second).await),
         (fallback.clone(), fallback)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fallback_needs_no_cache() {
+    let fixture = Fixture::with_config(&config_with(|config| {
+        config.fallback = Fallback::Local;
+        config.cache.capacity = 0;
+    }));
+    fixture.upstream.then([Call::Fails(unavailable())]);
+    let forward = Forward::Bypass;
+    assert_eq!(
+        fixture.source(CacheMode::Default).await,
+        Source::Fallback { forward }
     );
 }
 

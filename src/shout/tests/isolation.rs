@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use tokio::time::advance;
-use tokio::time::sleep;
+use tokio::time::{advance, sleep};
 
 use super::{
     BYPASSED, CALLED, CacheMode, Call, Cause, Fixture, Forward, RELOADED, SECOND, Source, TIMEOUT, TTL,

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::promptly;
-use super::wire::Connection;
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::raw::{self, shout};
+use crate::support::http1::Connection;
+use crate::support::http1::{self, shout};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, assert_problem, until};
 
@@ -19,7 +19,7 @@ async fn pipelined_requests_get_their_responses_in_order() {
         .send(shout(&token, "one") + &invalid + &shout(&token, "two") + &shout(&token, ""))
         .await;
     for (status, body) in [(200, "ENO"), (401, "unauthenticated"), (200, "OWT"), (200, "")] {
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status);
         let content = if status == 200 {
             answer.body.clone()
@@ -44,7 +44,7 @@ async fn requests_rejected_by_the_parser_get_an_empty_400_and_a_close() {
         format!("{post}content-length: 99999999999999999999999\r\n\r\n"),
         format!("{post}transfer-encoding: gzip\r\n\r\n"),
     ] {
-        let answer = raw::exchange(app.public, request.as_bytes()).await;
+        let answer = http1::exchange(app.public, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer:?}");
         assert!(answer.ends_with("\r\n\r\n"), "{request:?}: {answer:?}");
         assert_eq!(answer.matches("\r\n\r\n").count(), 1, "{request:?}: {answer:?}");
@@ -94,12 +94,12 @@ async fn http_2_with_prior_knowledge_works() {
 async fn incomplete_headers_time_out_without_a_response() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms")]).await;
     for part in ["", "P", "POST /v1 HTTP/1.1\r\nhost: x\r\n", "\r\n"] {
-        let exchange = promptly(raw::exchange(app.public, part.as_bytes()));
+        let exchange = promptly(http1::exchange(app.public, part.as_bytes()));
         assert_eq!(exchange.await, "", "{part:?}");
     }
     let mut connection = Connection::open(app.public).await;
     connection.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
     assert_eq!(promptly(connection.rest()).await, "", "after a request");
 }
@@ -108,7 +108,7 @@ async fn incomplete_headers_time_out_without_a_response() {
 async fn an_incomplete_http_2_preface_times_out_like_headers() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1h")]).await;
     assert_eq!(
-        promptly(raw::exchange(app.public, b"PRI * HTTP/2.0\r\n")).await,
+        promptly(http1::exchange(app.public, b"PRI * HTTP/2.0\r\n")).await,
         ""
     );
 }
@@ -119,7 +119,7 @@ const SILENT_HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\
 #[tokio::test]
 async fn a_silent_http_2_connection_is_closed() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1s")]).await;
-    let exchange = raw::exchange(app.public, SILENT_HTTP_2);
+    let exchange = http1::exchange(app.public, SILENT_HTTP_2);
     let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert_ne!(frames.expect("the connection is closed"), "");
 }
@@ -132,7 +132,7 @@ async fn an_http_2_connection_that_reads_no_response_is_closed() {
     bytes.extend(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00");
     // HEADERS of stream 1: GET, http, /docs, authority x.
     bytes.extend(b"\x00\x00\x0c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x05/docs\x01\x01x");
-    let exchange = raw::exchange(app.public, &bytes);
+    let exchange = http1::exchange(app.public, &bytes);
     let frames = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     assert!(!frames.expect("the connection is closed").contains("<html"));
     assert_eq!(
@@ -161,7 +161,7 @@ async fn shutdown_does_not_wait_for_connections_without_a_complete_request() {
     }
     let mut idle = Connection::open(app.public).await;
     idle.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(idle.answer().await.body, "IH");
+    assert_eq!(idle.response().await.body, "IH");
     let stopped = tokio::time::timeout(Duration::from_secs(20), app.stop()).await;
     stopped.expect("seconds, not the header timeout");
     drop((connections, idle));
@@ -174,17 +174,17 @@ async fn the_header_timeout_does_not_apply_to_idle_connections() {
     let mut connection = Connection::open(app.public).await;
     for _ in 0..2 {
         connection.send(&request).await;
-        assert_eq!(connection.answer().await.body, "IH");
+        assert_eq!(connection.response().await.body, "IH");
         // Longer than the header timeout.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     connection.send(&request).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
 }
 
 #[tokio::test]
 async fn the_body_of_a_rejected_request_does_not_start_the_header_timeout() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[
         ("COGNITO_JWKS_ENDPOINT", url.as_str()),
@@ -192,7 +192,7 @@ async fn the_body_of_a_rejected_request_does_not_start_the_header_timeout() {
         ("IDLE_TIMEOUT", "1h"),
     ])
     .await;
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let request = shout(&BOB.token("bob", &app.cognito.claims()), "a body");
     let (first, rest) = request.split_at(request.len() - "body".len());
@@ -200,12 +200,12 @@ async fn the_body_of_a_rejected_request_does_not_start_the_header_timeout() {
     connection.send(first).await;
     until("it waits for its key", async || keys.requests() > before).await;
     connection.send(rest).await;
-    keys.set(Answer::of(500, ""));
-    assert_eq!(connection.answer().await.status, 503);
+    keys.set(KeyResponse::of(500, ""));
+    assert_eq!(connection.response().await.status, 503);
     // Longer than the header timeout.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     connection.send(shout("bad", "")).await;
-    assert_eq!(connection.answer().await.status, 401);
+    assert_eq!(connection.response().await.status, 401);
     connection.send("POST /v1 HTTP/1.1\r\nhost: x\r\n").await;
     assert_eq!(
         promptly(connection.rest()).await,
@@ -220,7 +220,7 @@ async fn idle_connections_are_closed_after_the_idle_timeout() {
     let mut connection = Connection::open(app.public).await;
     let start = Instant::now();
     connection.send(shout(&app.cognito.token(), "hi")).await;
-    assert_eq!(connection.answer().await.body, "IH");
+    assert_eq!(connection.response().await.body, "IH");
     assert_eq!(promptly(connection.rest()).await, "");
     assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
 }

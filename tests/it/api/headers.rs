@@ -4,8 +4,9 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::responses;
-use super::wire::Connection;
-use crate::support::{App, raw};
+use crate::support::App;
+use crate::support::http1::Connection;
+use crate::support::tcp_server::TcpServer;
 
 #[tokio::test]
 async fn every_response_of_v1_has_its_headers_and_every_error_is_a_problem() {
@@ -205,7 +206,7 @@ async fn server_timing_lists_authentication_and_upstream() {
 
 #[tokio::test]
 async fn no_response_contains_a_token_or_an_internal_address() {
-    let upstream = raw::Server::answering(
+    let upstream = TcpServer::responding(
         "HTTP/1.1 500 s3cret\r\nx-s3cret: s3cret\r\nconnection: close\r\ncontent-length: 6\r\n\r\ns3cret",
     )
     .await;
@@ -248,7 +249,7 @@ async fn no_response_contains_a_token_or_an_internal_address() {
                  content-type: text/plain\r\ncontent-length: 2\r\n\r\nhi"
             ))
             .await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!(answer.status, status, "{authorization}");
         answer.problem();
         let all = format!("{}{}", answer.head, answer.body);

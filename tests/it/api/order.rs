@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::wire::{Answer, Connection};
 use crate::support::App;
+use crate::support::http1::{Connection, Response};
 
 const LIMIT: usize = 100;
 
@@ -58,7 +58,7 @@ impl Request {
         }
     }
 
-    async fn send(&self, app: &App) -> Answer {
+    async fn send(&self, app: &App) -> Response {
         let mut connection = Connection::open(app.public).await;
         connection
             .send(format!(
@@ -86,7 +86,7 @@ impl Request {
                 ))
                 .await;
         }
-        connection.answer().await
+        connection.response().await
     }
 }
 
@@ -141,10 +141,10 @@ async fn the_body_is_not_requested_before_the_headers_are_accepted() {
                  accept: {accept}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
             ))
             .await;
-        assert_eq!(connection.answer().await.status, status);
+        assert_eq!(connection.response().await.status, status);
         if status == 100 {
             connection.send("hello").await;
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!((answer.status, answer.body.as_str()), (200, "OLLEH"));
         }
         assert_eq!(connection.rest().await, "", "{status}");

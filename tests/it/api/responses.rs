@@ -8,8 +8,10 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::wire::{Answer, Connection};
-use crate::support::{App, raw};
+use crate::support::App;
+use crate::support::http1::{Connection, Response};
+use crate::support::tcp_server::TcpServer;
+use crate::support::upstream::FakeUpstream;
 
 /// A received response.
 pub struct RecordedResponse {
@@ -122,7 +124,7 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
 }
 
 async fn of_invalid_upstream() -> RecordedResponse {
-    let upstream = raw::Server::answering("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+    let upstream = TcpServer::responding("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}/V1/SHOUT", upstream.address);
     let app = App::start(&[("SHOUTCLOUD_URL", &url)]).await;
     send("upstream-lies", app.shout("hi")).await
@@ -148,18 +150,14 @@ async fn of_stalled_body() -> RecordedResponse {
     .await;
     let mut connection = Connection::open(app.public).await;
     connection.send(headers_for_two_bytes("stalls", &app)).await;
-    recorded("stalls", connection.answer().await)
+    recorded("stalls", connection.response().await)
 }
 
 /// The attempt timeout is close to the request timeout, and the body is late by more than the difference, so the
 /// request times out during the upstream call.
 async fn of_slow_upstream() -> RecordedResponse {
-    let upstream = raw::Server::start(|_, stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    })
-    .await;
-    let url = format!("http://{}/V1/SHOUT", upstream.address);
+    let upstream = FakeUpstream::held().await;
+    let url = upstream.url();
     let app = App::start(&[
         ("SHOUTCLOUD_URL", &url),
         ("REQUEST_TIMEOUT", "3s"),
@@ -171,7 +169,7 @@ async fn of_slow_upstream() -> RecordedResponse {
     connection.send(headers_for_two_bytes("slow", &app)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     connection.send("hi").await;
-    recorded("slow", connection.answer().await)
+    recorded("slow", connection.response().await)
 }
 
 /// Another request in flight uses up the limit.
@@ -194,7 +192,7 @@ fn headers_for_two_bytes(case: &str, app: &App) -> String {
     )
 }
 
-fn recorded(case: &'static str, answer: Answer) -> RecordedResponse {
+fn recorded(case: &'static str, answer: Response) -> RecordedResponse {
     let headers = answer.head.lines().filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| {
         let name: HeaderName = name.parse().expect("a name");

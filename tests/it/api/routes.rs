@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::wire::Connection;
+use crate::support::http1::Connection;
 use crate::support::{App, assert_problem};
 
 async fn send(app: &App, method: &str, path: &str) -> reqwest::Response {
@@ -142,7 +142,7 @@ async fn other_paths_are_404_without_normalization() {
                  content-type: text/plain\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi"
             );
             connection.send(request).await;
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!(answer.status, 404, "{method} {path}");
             assert_eq!(answer.problem(), "not-found", "{method} {path}");
         }

@@ -4,7 +4,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::io::AsyncWriteExt as _;
 
 use super::promptly;
-use super::wire::Connection;
+use crate::support::http1::Connection;
 use crate::support::{App, assert_problem};
 
 /// Returns headers without the framing and the empty line.
@@ -68,7 +68,7 @@ async fn a_large_content_length_is_413_before_body_and_token_are_read() {
             connection
                 .send(format!("{head}content-length: {length}\r\n\r\n"))
                 .await;
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
                 (413, "content-too-large")
@@ -99,7 +99,7 @@ async fn a_client_that_sends_1_mib_can_still_read_its_rejection() {
         connection.send(first).await;
         connection.readable().await;
         connection.send(rest).await;
-        let answer = connection.answer().await;
+        let answer = connection.response().await;
         assert_eq!((answer.status, answer.problem().as_str()), (status, name));
     }
 }
@@ -121,7 +121,7 @@ async fn a_stalled_body_is_408_and_closes_the_connection() {
     ] {
         let mut connection = Connection::open(app.public).await;
         connection.send(format!("{head}{part}")).await;
-        let answer = promptly(connection.answer()).await;
+        let answer = promptly(connection.response()).await;
         assert_eq!(
             (answer.status, answer.problem().as_str()),
             (408, "request-timeout")
@@ -153,7 +153,7 @@ async fn truncated_and_misframed_bodies_cause_no_upstream_call() {
     connection
         .send(format!("{head}transfer-encoding: chunked\r\n\r\nxyz\r\nabc\r\n"))
         .await;
-    let answer = connection.answer().await;
+    let answer = connection.response().await;
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (400, "malformed-request")

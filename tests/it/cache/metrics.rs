@@ -1,16 +1,18 @@
-//! What can be seen of shouts: whose, how they ended, where they came from, and what the cache spared.
+//! Metrics of shouts and of the cache.
 
-use super::{Does, Upstream, app_with, cache_status, send};
-use crate::support::{App, until};
+use super::{COLLAPSED, STALE_AT_ONCE, app_with, cache_status};
+use crate::support::settings::NO_CACHE;
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{App, send, until};
 
 const SHOUTS: &str = "shoutback_shouts_total";
-const TIMES: &str = "shoutback_shout_duration_seconds_count";
-const LOOK_UPS: &str = "shoutback_cache_requests_total";
+const DURATIONS: &str = "shoutback_shout_duration_seconds_count";
+const LOOKUPS: &str = "shoutback_cache_requests_total";
 
-/// Every series of `name` that is not at 0, as `its labels' values: value`.
-async fn counted(app: &App, name: &str) -> Vec<String> {
+/// Returns every series of `name` that is not 0, as `label values: value`.
+async fn series(app: &App, name: &str) -> Vec<String> {
     let text = app.admin("/metrics").await.text().await.expect("UTF-8");
-    let mut counted: Vec<_> = text
+    let mut series: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "))
         .filter(|(_, value)| *value != "0")
@@ -19,54 +21,59 @@ async fn counted(app: &App, name: &str) -> Vec<String> {
             format!("{}: {value}", values.join(" "))
         })
         .collect();
-    counted.sort_unstable();
-    counted
+    series.sort_unstable();
+    series
 }
 
 #[tokio::test]
 async fn each_shout_has_one_source() {
-    let upstream = Upstream::start(Does::Shouts).await;
+    let upstream = FakeUpstream::shouting().await;
     let app = app_with(&upstream, &[("CACHE_TTL", "1h")]).await;
-    let client = app.cognito.client().id.clone();
+    let client = &app.cognito.client().id;
     for text in ["", "hi", "hi", "hi"] {
         assert_eq!(send(app.shout(text)).await.status(), 200);
     }
-    let renewed = app.shout("hi").header("cache-control", "no-cache");
-    assert_eq!(send(renewed).await.status(), 200);
+    let reload = app.shout("hi").header("cache-control", "no-cache");
+    assert_eq!(send(reload).await.status(), 200);
     assert_eq!(
-        counted(&app, SHOUTS).await,
+        series(&app, SHOUTS).await,
         [
             format!("{client} success cache: 2"),
             format!("{client} success none: 1"),
             format!("{client} success upstream: 2"),
         ]
     );
-    assert_eq!(counted(&app, TIMES).await, ["cache: 2", "none: 1", "upstream: 2"]);
-    assert_eq!(counted(&app, LOOK_UPS).await, ["bypass: 1", "hit: 2", "miss: 1"]);
-    let kept = app.metric("shoutback_cache_bytes", &[]).await;
-    assert!(kept > 0.0, "{kept}");
+    assert_eq!(
+        series(&app, DURATIONS).await,
+        ["cache: 2", "none: 1", "upstream: 2"]
+    );
+    assert_eq!(series(&app, LOOKUPS).await, ["bypass: 1", "hit: 2", "miss: 1"]);
+    let bytes = app.metric("shoutback_cache_bytes", &[]).await;
+    assert!(bytes > 0.0, "{bytes}");
     assert_eq!(send(app.shout("a longer text")).await.status(), 200);
-    assert!(app.metric("shoutback_cache_bytes", &[]).await > kept);
+    assert!(app.metric("shoutback_cache_bytes", &[]).await > bytes);
 }
 
 #[tokio::test]
-async fn who_waits_for_the_same_call_is_counted_as_such() {
-    let upstream = Upstream::start(Does::Waits).await;
+async fn coalesced_requests_are_counted() {
+    let upstream = FakeUpstream::held().await;
     let app = app_with(&upstream, &[]).await;
-    let client = app.cognito.client().id.clone();
-    let asked = [(); 3].map(|()| tokio::spawn(app.shout("hi").send()));
-    until("all three have looked", async || {
-        app.metric(LOOK_UPS, &["miss"]).await == 3.0
+    let client = &app.cognito.client().id;
+    let requests = [(); 3].map(|()| tokio::spawn(app.shout("hi").send()));
+    until("all three have joined", async || {
+        app.metric(LOOKUPS, &["miss"]).await == 3.0
     })
     .await;
-    upstream.now(Does::Fails(503));
-    for asked in asked {
-        let answer = asked.await.expect("no panic").expect("an answer");
-        assert_eq!(answer.status(), 503);
+    upstream.release_with(Reply::Status(503));
+    let mut collapsed = 0;
+    for request in requests {
+        let response = request.await.expect("no panic").expect("a response");
+        assert_eq!(response.status(), 503);
+        collapsed += usize::from(cache_status(&response) == COLLAPSED);
     }
-    assert_eq!(upstream.calls(), 1);
+    assert_eq!((collapsed, upstream.calls()), (2, 1));
     assert_eq!(
-        counted(&app, SHOUTS).await,
+        series(&app, SHOUTS).await,
         [
             format!("{client} upstream-unavailable coalesced: 2"),
             format!("{client} upstream-unavailable upstream: 1"),
@@ -75,53 +82,48 @@ async fn who_waits_for_the_same_call_is_counted_as_such() {
 }
 
 #[tokio::test]
-async fn stale_answers_and_capitals_of_our_own_can_be_told_from_good_ones() {
-    let upstream = Upstream::start(Does::Shouts).await;
-    let variables = [("CACHE_TTL", "0ms"), ("SHOUTCLOUD_FALLBACK", "local")];
-    let app = app_with(&upstream, &variables).await;
-    let client = app.cognito.client().id.clone();
-    assert_eq!(send(app.shout("hi")).await.status(), 200);
-    upstream.now(Does::Fails(503));
-    for (text, status) in [
-        ("hi", "shoutback; hit; detail=stale-if-error"),
-        ("ho", "shoutback; fwd=miss; detail=local-fallback"),
-    ] {
-        assert_eq!(cache_status(&send(app.shout(text)).await), status);
+async fn stale_responses_and_fallbacks_are_counted() {
+    let upstream = FakeUpstream::start([Reply::Shout, Reply::Status(503)]).await;
+    let settings = [STALE_AT_ONCE, ("SHOUTCLOUD_FALLBACK", "local")];
+    let app = app_with(&upstream, &settings).await;
+    let client = &app.cognito.client().id;
+    for text in ["hi", "hi", "ho"] {
+        assert_eq!(send(app.shout(text)).await.status(), 200);
     }
     assert_eq!(
-        counted(&app, SHOUTS).await,
+        series(&app, SHOUTS).await,
         [
             format!("{client} success fallback: 1"),
             format!("{client} success stale: 1"),
             format!("{client} success upstream: 1"),
         ]
     );
-    assert_eq!(counted(&app, LOOK_UPS).await, ["miss: 2", "stale: 1"]);
+    assert_eq!(series(&app, LOOKUPS).await, ["miss: 2", "stale: 1"]);
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_is_counted_but_not_timed() {
-    let upstream = Upstream::start(Does::Waits).await;
-    let app = app_with(&upstream, &[("CACHE_CAPACITY", "0")]).await;
-    let client = app.cognito.client().id.clone();
-    let asked = tokio::spawn(app.shout("hi").send());
+async fn a_request_whose_client_disconnects_is_counted_but_not_timed() {
+    let upstream = FakeUpstream::held().await;
+    let app = app_with(&upstream, &[NO_CACHE]).await;
+    let client = &app.cognito.client().id;
+    let request = tokio::spawn(app.shout("hi").send());
     upstream.called(1).await;
-    asked.abort();
+    request.abort();
     until("it is counted", async || {
-        counted(&app, SHOUTS).await == [format!("{client} cancelled none: 1")]
+        series(&app, SHOUTS).await == [format!("{client} cancelled none: 1")]
     })
     .await;
-    assert!(counted(&app, TIMES).await.is_empty());
-    assert_eq!(counted(&app, LOOK_UPS).await, ["bypass: 1"]);
+    assert!(series(&app, DURATIONS).await.is_empty());
+    assert_eq!(series(&app, LOOKUPS).await, ["bypass: 1"]);
 }
 
 #[tokio::test]
-async fn what_is_refused_before_is_no_shout() {
-    let upstream = Upstream::start(Does::Shouts).await;
+async fn a_request_that_is_rejected_earlier_is_not_counted() {
+    let upstream = FakeUpstream::shouting().await;
     let app = app_with(&upstream, &[]).await;
     assert_eq!(app.status_with("no token").await, 401);
-    let unreadable = app.shout("hi").header("content-type", "application/json");
-    assert_eq!(send(unreadable).await.status(), 415);
-    assert!(counted(&app, SHOUTS).await.is_empty());
-    assert!(counted(&app, LOOK_UPS).await.is_empty());
+    let unsupported = app.shout("hi").header("content-type", "application/json");
+    assert_eq!(send(unsupported).await.status(), 415);
+    assert!(series(&app, SHOUTS).await.is_empty());
+    assert!(series(&app, LOOKUPS).await.is_empty());
 }

@@ -3,18 +3,18 @@
 use shoutback::auth::AuthError;
 
 use super::{FREQUENT_REFRESH, app_with, assert_rejected, hits, token};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, until};
 
 #[tokio::test]
 async fn rotation_is_picked_up_without_a_restart() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
     assert_eq!(keys.requests(), 1);
 
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     assert_eq!(app.status_with(&token(&app, &BOB, "bob")).await, 200);
     assert_eq!(keys.requests(), 2);
     for (key, kid) in [(&ADA, "ada"), (&BOB, "bob")] {
@@ -39,14 +39,14 @@ async fn rotation_of_the_emulator_is_picked_up() {
 
 #[tokio::test]
 async fn revoking_a_key_evicts_its_cached_tokens() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")])).await;
     let app = app_with(&keys, &[FREQUENT_REFRESH]).await;
     let (revoked, valid) = (token(&app, &ADA, "ada"), token(&app, &BOB, "bob"));
     for token in [&revoked, &revoked, &valid, &valid] {
         assert_eq!(app.status_with(token).await, 200);
     }
     assert_eq!(hits(&app).await, 2.0);
-    keys.set(Answer::keys([BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     until("the key is revoked", async || {
         app.status_with(&revoked).await == 401
     })
@@ -54,7 +54,7 @@ async fn revoking_a_key_evicts_its_cached_tokens() {
     assert_rejected(&app, &revoked, &AuthError::UnknownKey).await;
     assert_eq!(app.status_with(&valid).await, 200);
 
-    keys.set(Answer::keys([]));
+    keys.set(KeyResponse::keys([]));
     until("no key is left", async || app.status_with(&valid).await == 401).await;
     assert_eq!(app.metric("shoutback_jwks_keys", &[]).await, 0.0);
     assert_eq!(app.admin("/readyz").await.status(), 200);
@@ -62,7 +62,7 @@ async fn revoking_a_key_evicts_its_cached_tokens() {
 
 #[tokio::test]
 async fn replacing_a_key_under_its_kid_evicts_its_cached_tokens() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("key")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("key")])).await;
     let app = app_with(&keys, &[FREQUENT_REFRESH]).await;
     let (old, new) = (token(&app, &ADA, "key"), token(&app, &BOB, "key"));
     for _ in 0..2 {
@@ -70,12 +70,12 @@ async fn replacing_a_key_under_its_kid_evicts_its_cached_tokens() {
     }
     assert_eq!(hits(&app).await, 1.0);
     assert_rejected(&app, &new, &AuthError::BadSignature).await;
-    keys.set(Answer::keys([BOB.jwk("key")]));
+    keys.set(KeyResponse::keys([BOB.jwk("key")]));
     until("the key has changed", async || app.status_with(&old).await == 401).await;
     assert_rejected(&app, &old, &AuthError::BadSignature).await;
     assert_eq!(app.status_with(&new).await, 200);
 
-    keys.set(Answer::keys([ADA.jwk("key")]));
+    keys.set(KeyResponse::keys([ADA.jwk("key")]));
     until("the old key is back", async || app.status_with(&old).await == 200).await;
     assert_rejected(&app, &new, &AuthError::BadSignature).await;
 }

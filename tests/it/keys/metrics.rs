@@ -7,13 +7,13 @@ use shoutback::telemetry::metrics::{AuthRejection, LabelValue as _};
 
 use super::{FREQUENT_REFRESH, app_with, outcomes, refreshes, unready_app_with, until_a_fetch_has_failed};
 use crate::support::jwt::compact;
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{changed, until};
 
 #[tokio::test]
 async fn every_decision_is_counted_by_reason() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_ALLOWED_GROUPS", "loud")]).await;
     for outcome in AuthRejection::all()
         .map(AuthRejection::as_str)
@@ -66,7 +66,7 @@ async fn every_decision_is_counted_by_reason() {
 
 #[tokio::test]
 async fn fetches_are_counted_and_the_last_success_has_a_timestamp() {
-    let keys = KeyServer::start(Answer::of(500, "{}")).await;
+    let keys = KeyServer::start(KeyResponse::of(500, "{}")).await;
     let app = unready_app_with(&keys.url(), &[FREQUENT_REFRESH]).await;
     let last_success = async || {
         app.metric("shoutback_jwks_last_success_timestamp_seconds", &[])
@@ -80,7 +80,7 @@ async fn fetches_are_counted_and_the_last_success_has_a_timestamp() {
         .duration_since(UNIX_EPOCH)
         .expect("after 1970")
         .as_secs_f64();
-    keys.set(Answer::keys([
+    keys.set(KeyResponse::keys([
         ADA.jwk("ada"),
         BOB.jwk("bob"),
         json!({"kty": "EC"}),

@@ -7,7 +7,7 @@ use super::{
     FREQUENT_REFRESH, OTHER_POOL, assert_rejected, assert_unavailable, refreshes, token, token_of_other_pool,
     unready_app_with, until_a_fetch_has_succeeded,
 };
-use crate::support::key_server::{Answer, KeyServer, Reserved};
+use crate::support::key_server::{KeyResponse, KeyServer, ReservedPort};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, POOL_ID, until};
 
@@ -27,7 +27,7 @@ async fn reasons(app: &App) -> (u16, Vec<String>) {
 
 #[tokio::test]
 async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
-    let keys = KeyServer::start(Answer::of(500, "{}")).await;
+    let keys = KeyServer::start(KeyResponse::of(500, "{}")).await;
     let pools = format!("{POOL_ID},{OTHER_POOL}");
     let app = unready_app_with(
         &keys.url(),
@@ -50,7 +50,7 @@ async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
     assert_unavailable(&app, &token(&app, &ADA, "ada")).await;
     assert_eq!(app.admin("/livez").await.status(), 200);
 
-    keys.set(Answer::keys([ADA.jwk("ada")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada")]));
     until("one pool has loaded its keys", async || {
         reasons(&app).await.1.len() == 1
     })
@@ -59,7 +59,7 @@ async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
     assert_eq!(status, 503);
     assert!(one[0].contains(OTHER_POOL), "{one:?}");
 
-    keys.set_for(OTHER_POOL, Answer::keys([BOB.jwk("bob")]));
+    keys.set_for(OTHER_POOL, KeyResponse::keys([BOB.jwk("bob")]));
     app.until_ready().await;
     assert_eq!(reasons(&app).await, (200, vec![]));
     drop(keys);
@@ -74,8 +74,8 @@ async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
 #[tokio::test]
 async fn not_ready_with_a_key_set_without_usable_keys() {
     for set in [
-        Answer::keys([]),
-        Answer::keys([json!({"kty": "EC", "kid": "ada"})]),
+        KeyResponse::keys([]),
+        KeyResponse::keys([json!({"kty": "EC", "kid": "ada"})]),
     ] {
         let keys = KeyServer::start(set).await;
         let app = unready_app_with(&keys.url(), &[FREQUENT_REFRESH]).await;
@@ -83,9 +83,9 @@ async fn not_ready_with_a_key_set_without_usable_keys() {
         assert_eq!(reasons(&app).await.0, 503);
         // The key set was fetched and lacks the key.
         assert_rejected(&app, &token(&app, &ADA, "ada"), &AuthError::UnknownKey).await;
-        keys.set(Answer::keys([ADA.jwk("ada")]));
+        keys.set(KeyResponse::keys([ADA.jwk("ada")]));
         app.until_ready().await;
-        keys.set(Answer::keys([]));
+        keys.set(KeyResponse::keys([]));
         until("the keys are gone", async || {
             app.metric("shoutback_jwks_keys", &[]).await == 0.0
         })
@@ -96,7 +96,7 @@ async fn not_ready_with_a_key_set_without_usable_keys() {
 
 #[tokio::test]
 async fn a_key_server_that_is_down_at_start_is_retried() {
-    let reserved = Reserved::port();
+    let reserved = ReservedPort::new();
     let app = unready_app_with(&reserved.url(), &[]).await;
     until("two fetches have failed", async || {
         refreshes(&app, "failure").await >= 2.0
@@ -105,7 +105,7 @@ async fn a_key_server_that_is_down_at_start_is_retried() {
     let (status, reasons) = reasons(&app).await;
     assert_eq!((status, reasons.len()), (503, 1));
     assert_eq!(refreshes(&app, "success").await, 0.0);
-    let keys = reserved.start(Answer::keys([ADA.jwk("ada")]));
+    let keys = reserved.start(KeyResponse::keys([ADA.jwk("ada")]));
     app.until_ready().await;
     assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
     assert_eq!(keys.requests(), 1);

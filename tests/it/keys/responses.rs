@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{FREQUENT_REFRESH, app_with, refreshes, token, until_a_fetch_has_failed};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{App, POOL_ID, until};
 
@@ -22,12 +22,12 @@ async fn assert_old_keys_in_use(app: &App, case: &str) {
 
 #[tokio::test]
 async fn old_keys_stay_in_use_after_an_invalid_response() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
-    let redirect_target = KeyServer::start(Answer::keys([MALLORY.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
+    let redirect_target = KeyServer::start(KeyResponse::keys([MALLORY.jwk("ada")])).await;
     let app = app_with(&keys, &[FREQUENT_REFRESH]).await;
     let set = attacker_set().to_string();
     let redirect = |status: u16| {
-        Answer::bytes(format!(
+        KeyResponse::bytes(format!(
             "HTTP/1.1 {status} Elsewhere\r\nlocation: {}/{POOL_ID}/.well-known/jwks.json\r\ncontent-length: {}\r\n\
              connection: close\r\n\r\n{set}",
             redirect_target.url(),
@@ -36,50 +36,56 @@ async fn old_keys_stay_in_use_after_an_invalid_response() {
     };
     let of_size = |size: usize| {
         let spaces = " ".repeat(size - set.len());
-        Answer::of(200, format!("{set}{spaces}"))
+        KeyResponse::of(200, format!("{set}{spaces}"))
     };
     let chunked = {
         let chunk = format!("{:x}\r\n{set}\r\n", set.len());
         let spaces = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
-        Answer::bytes(format!("{head}{chunk}{}0\r\n\r\n", spaces.repeat(5)))
+        KeyResponse::bytes(format!("{head}{chunk}{}0\r\n\r\n", spaces.repeat(5)))
     };
-    let truncated = Answer::bytes(format!(
+    let truncated = KeyResponse::bytes(format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
         set.len() + 1
     ));
     let mut doubled = set.clone();
     doubled.insert_str(1, r#""keys":[],"#);
     let cases = [
-        ("an empty body", Answer::of(200, "")),
-        ("HTML", Answer::of(200, "<html></html>")),
-        ("broken JSON", Answer::of(200, &set[..set.len() - 1])),
-        ("trailing text", Answer::of(200, format!("{set}{set}"))),
-        ("a byte order mark", Answer::of(200, format!("\u{feff}{set}"))),
+        ("an empty body", KeyResponse::of(200, "")),
+        ("HTML", KeyResponse::of(200, "<html></html>")),
+        ("broken JSON", KeyResponse::of(200, &set[..set.len() - 1])),
+        ("trailing text", KeyResponse::of(200, format!("{set}{set}"))),
+        (
+            "a byte order mark",
+            KeyResponse::of(200, format!("\u{feff}{set}")),
+        ),
         (
             "invalid UTF-8",
-            Answer::of(200, [set.as_bytes(), b"\xff"].concat()),
+            KeyResponse::of(200, [set.as_bytes(), b"\xff"].concat()),
         ),
-        ("a list", Answer::of(200, attacker_set()["keys"].to_string())),
-        ("a single key", Answer::of(200, MALLORY.jwk("ada").to_string())),
-        ("no keys", Answer::of(200, "{}")),
-        ("keys as an object", Answer::of(200, r#"{"keys":{"0":{}}}"#)),
-        ("keys null", Answer::of(200, r#"{"keys":null}"#)),
-        ("duplicate keys", Answer::of(200, doubled)),
-        ("201", Answer::of(201, &set)),
+        ("a list", KeyResponse::of(200, attacker_set()["keys"].to_string())),
+        (
+            "a single key",
+            KeyResponse::of(200, MALLORY.jwk("ada").to_string()),
+        ),
+        ("no keys", KeyResponse::of(200, "{}")),
+        ("keys as an object", KeyResponse::of(200, r#"{"keys":{"0":{}}}"#)),
+        ("keys null", KeyResponse::of(200, r#"{"keys":null}"#)),
+        ("duplicate keys", KeyResponse::of(200, doubled)),
+        ("201", KeyResponse::of(201, &set)),
         (
             "204",
-            Answer::bytes("HTTP/1.1 204 Nothing\r\nconnection: close\r\n\r\n"),
+            KeyResponse::bytes("HTTP/1.1 204 Nothing\r\nconnection: close\r\n\r\n"),
         ),
-        ("206", Answer::of(206, &set)),
+        ("206", KeyResponse::of(206, &set)),
         (
             "304",
-            Answer::bytes("HTTP/1.1 304 Same\r\nconnection: close\r\n\r\n"),
+            KeyResponse::bytes("HTTP/1.1 304 Same\r\nconnection: close\r\n\r\n"),
         ),
-        ("400", Answer::of(400, &set)),
-        ("404", Answer::of(404, &set)),
-        ("429", Answer::of(429, &set)),
-        ("500", Answer::of(500, &set)),
+        ("400", KeyResponse::of(400, &set)),
+        ("404", KeyResponse::of(404, &set)),
+        ("429", KeyResponse::of(429, &set)),
+        ("500", KeyResponse::of(500, &set)),
         ("301", redirect(301)),
         ("302", redirect(302)),
         ("303", redirect(303)),
@@ -88,13 +94,13 @@ async fn old_keys_stay_in_use_after_an_invalid_response() {
         ("256 KiB and a byte", of_size(256 * 1024 + 1)),
         ("300 KiB", of_size(300 * 1024)),
         ("300 KiB in chunks", chunked),
-        ("an endless body", Answer::Endless),
+        ("an endless body", KeyResponse::Endless),
         ("a truncated body", truncated),
-        ("a closed connection", Answer::bytes("")),
-        ("not HTTP", Answer::bytes(format!("{set}\r\n\r\n"))),
+        ("a closed connection", KeyResponse::bytes("")),
+        ("not HTTP", KeyResponse::bytes(format!("{set}\r\n\r\n"))),
         (
             "truncated headers",
-            Answer::bytes("HTTP/1.1 200 OK\r\ncontent-le"),
+            KeyResponse::bytes("HTTP/1.1 200 OK\r\ncontent-le"),
         ),
     ];
     for (case, response) in cases {
@@ -124,10 +130,10 @@ async fn old_keys_stay_in_use_after_an_invalid_response() {
 
 #[tokio::test]
 async fn fetches_from_a_stalled_key_server_time_out() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[FREQUENT_REFRESH]).await;
     let start = Instant::now();
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     until("the fetch has timed out", async || {
         refreshes(&app, "failure").await >= 1.0
     })
@@ -136,7 +142,7 @@ async fn fetches_from_a_stalled_key_server_time_out() {
     let elapsed = start.elapsed();
     assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
     assert_old_keys_in_use(&app, "a stall").await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     until("the next fetch loads the new key", async || {
         app.status_with(&token(&app, &BOB, "bob")).await == 200
     })

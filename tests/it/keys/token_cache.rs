@@ -6,13 +6,13 @@ use serde_json::json;
 use shoutback::auth::AuthError;
 
 use super::{app_with, assert_rejected, hits, token};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::ADA;
 use crate::support::{changed, until};
 
 #[tokio::test]
 async fn valid_tokens_are_cached() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let results = async || {
         let misses = app
@@ -32,7 +32,7 @@ async fn valid_tokens_are_cached() {
 
 #[tokio::test]
 async fn cached_tokens_are_rejected_once_expired() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[("AUTH_CLOCK_LEEWAY", "0ms")]).await;
     let mut short_lived = String::new();
     until("a token is cached before it expires", async || {

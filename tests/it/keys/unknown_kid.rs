@@ -11,7 +11,7 @@ use super::{
     FREQUENT_REFRESH, app_with, assert_rejected, assert_unavailable, outcomes, token,
     until_a_fetch_has_failed, until_a_fetch_has_succeeded,
 };
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY};
 use crate::support::{App, until};
 
@@ -48,7 +48,7 @@ impl ClientPool {
 
 #[tokio::test]
 async fn five_hundred_unknown_kids_cause_at_most_five_fetches() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let pool = ClientPool::new(&app, 4);
     let before = keys.requests();
@@ -74,11 +74,11 @@ async fn five_hundred_unknown_kids_cause_at_most_five_fetches() {
 
 #[tokio::test]
 async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let unknown = token(&app, &BOB, "bob");
     let pool = ClientPool::new(&app, 4);
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
 
     let mut requests = JoinSet::new();
@@ -99,7 +99,7 @@ async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
         200,
         "known keys do not wait"
     );
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     // Authenticated, and rejected later for their lack of a media type.
     assert_eq!(requests.join_all().await, [415; 256]);
     assert_eq!(keys.requests(), before + 1);
@@ -108,13 +108,13 @@ async fn at_most_256_requests_wait_for_one_fetch_and_share_it() {
 
 #[tokio::test]
 async fn a_client_that_disconnects_does_not_cancel_the_shared_fetch() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     let active = async || {
         app.metric("http_server_active_requests", &[r#"http_request_method="POST""#])
             .await
     };
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let before = keys.requests();
     let first = tokio::spawn(app.shout_with(&token(&app, &BOB, "bob"), "hi").send());
     until("the fetch is in flight", async || keys.requests() == before + 1).await;
@@ -122,7 +122,7 @@ async fn a_client_that_disconnects_does_not_cancel_the_shared_fetch() {
     until("both wait", async || active().await == 2.0).await;
     first.abort();
     until("one has disconnected", async || active().await == 1.0).await;
-    keys.set(Answer::keys([BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([BOB.jwk("bob")]));
     let response = second.await.expect("no panic").expect("a response");
     assert_eq!(response.status(), 200);
     assert_eq!(keys.requests(), before + 1);
@@ -130,9 +130,9 @@ async fn a_client_that_disconnects_does_not_cancel_the_shared_fetch() {
 
 #[tokio::test]
 async fn an_unknown_kid_is_503_during_an_outage_and_401_after_it() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[FREQUENT_REFRESH]).await;
-    keys.set(Answer::of(500, "{}"));
+    keys.set(KeyResponse::of(500, "{}"));
     until_a_fetch_has_failed(&app).await;
     for _ in 0..3 {
         assert_unavailable(&app, &token(&app, &MALLORY, "unknown")).await;
@@ -140,18 +140,18 @@ async fn an_unknown_kid_is_503_during_an_outage_and_401_after_it() {
     assert_rejected(&app, &token(&app, &MALLORY, "ada"), &AuthError::BadSignature).await;
     assert_eq!(app.status_with(&token(&app, &ADA, "ada")).await, 200);
 
-    keys.set(Answer::keys([ADA.jwk("ada")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada")]));
     until_a_fetch_has_succeeded(&app).await;
     assert_rejected(&app, &token(&app, &MALLORY, "unknown"), &AuthError::UnknownKey).await;
 }
 
 #[tokio::test]
 async fn an_unknown_kid_starts_a_cooldown_that_ends() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&keys, &[]).await;
     assert_rejected(&app, &token(&app, &MALLORY, "unknown"), &AuthError::UnknownKey).await;
     assert_eq!(keys.requests(), 2);
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
     let (known, new) = (token(&app, &ADA, "ada"), token(&app, &BOB, "bob"));
     let mut rejected = 0;
     until("the cooldown has ended", async || {

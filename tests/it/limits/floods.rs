@@ -5,7 +5,7 @@ use crate::support::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, Http2, RST_STREAM, block,
     fields, frame, shout_fields,
 };
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::until;
 
@@ -22,7 +22,7 @@ async fn flood(app: &App, mut send: impl AsyncFnMut(&mut Http2)) -> Vec<u32> {
         let mut flooder = Http2::open(app.public).await;
         send(&mut flooder).await;
         client.shout(stream, &token, "hi").await;
-        assert_eq!(client.answer(stream).await.expect("a response").body, "IH");
+        assert_eq!(client.response(stream).await.expect("a response").body, "IH");
         stream += 2;
         let ended = tokio::time::timeout(std::time::Duration::from_secs(60), flooder.ended()).await;
         ended.expect("the connection is closed");
@@ -96,7 +96,7 @@ async fn rejections_sent_before_the_bodies_arrive_keep_the_connection_open() {
         }
         stream += 180;
         connection.shout(stream, &token, "hi").await;
-        assert_eq!(connection.answer(stream).await.expect("a response").body, "IH");
+        assert_eq!(connection.response(stream).await.expect("a response").body, "IH");
         stream += 2;
     }
 }
@@ -121,9 +121,13 @@ async fn endless_continuations_close_the_connection() {
 
 #[tokio::test]
 async fn a_stream_over_100_is_rejected_and_the_others_continue() {
-    let upstream = crate::support::held::Held::start().await;
+    let upstream = crate::support::upstream::FakeUpstream::held().await;
     let url = upstream.url();
-    let variables = [&super::PATIENT[..], &[("SHOUTCLOUD_URL", url.as_str())]].concat();
+    let variables = [
+        &crate::support::settings::LONG_TIMEOUTS[..],
+        &[("SHOUTCLOUD_URL", url.as_str())],
+    ]
+    .concat();
     let app = App::start(&variables).await;
     let token = app.cognito.token();
     let mut connection = Http2::open(app.public).await;
@@ -133,21 +137,21 @@ async fn a_stream_over_100_is_rejected_and_the_others_continue() {
         connection.send(&request).await;
     }
     connection.shout(201, &token, "one more").await;
-    assert_eq!(connection.answer(201).await, None, "the stream is rejected");
+    assert_eq!(connection.response(201).await, None, "the stream is rejected");
     upstream.release();
     connection.send(&frame(DATA, END_STREAM, 1, b"hi")).await;
-    assert_eq!(connection.answer(1).await.expect("a response").body, "IH");
+    assert_eq!(connection.response(1).await.expect("a response").body, "IH");
 }
 
 #[tokio::test]
 async fn a_body_beyond_the_window_closes_its_connection_and_no_other() {
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let url = keys.url();
     let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
     let claims = app.cognito.claims();
     let (known, unknown) = (ADA.token("ada", &claims), BOB.token("bob", &claims));
     // The body is not read while its request waits for the key.
-    keys.set(Answer::Stall);
+    keys.set(KeyResponse::Stall);
     let mut connection = Http2::open(app.public).await;
     let request = block(&shout_fields(&unknown));
     connection.send(&frame(HEADERS, END_HEADERS, 1, &request)).await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::PATIENT;
-use crate::api::wire::Connection;
-use crate::support::held::Held;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::{DATA, END_STREAM, Http2, RST_STREAM};
-use crate::support::raw::shout;
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::upstream::FakeUpstream;
 use crate::support::{App, until};
 
 /// Waits until the responses to this number of requests are ready, read or not.
@@ -53,7 +53,7 @@ async fn an_http_2_response_is_in_flight_until_it_is_read() {
     assert_eq!(app.status_with(&token).await, 503);
     for (mut connection, status) in connections {
         connection.grant(1, 1_000).await;
-        assert_eq!(connection.answer(1).await.expect("a response").status, status);
+        assert_eq!(connection.response(1).await.expect("a response").status, status);
         assert_eq!(app.status_with(&token).await, 200);
     }
 }
@@ -73,14 +73,14 @@ async fn a_stream_with_an_unread_response_is_reset_and_its_connection_stays_open
 
 #[tokio::test]
 async fn an_unread_response_to_a_shed_request_is_reset_within_seconds() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let url = upstream.url();
     let more = [
         ("SHOUTCLOUD_URL", url.as_str()),
         ("MAX_REQUESTS_IN_FLIGHT", "1"),
         ("IDLE_TIMEOUT", "1h"),
     ];
-    let app = App::start(&[&PATIENT[..], &more].concat()).await;
+    let app = App::start(&[&LONG_TIMEOUTS[..], &more].concat()).await;
     let token = app.cognito.token();
     let mut waiting = Connection::open(app.public).await;
     waiting.send(shout(&token, "one")).await;
@@ -91,7 +91,7 @@ async fn an_unread_response_to_a_shed_request_is_reset_within_seconds() {
     let reset = tokio::time::timeout(Duration::from_secs(60), reset);
     reset.await.expect("seconds, not the idle timeout");
     upstream.release();
-    assert_eq!(waiting.answer().await.body, "ENO");
+    assert_eq!(waiting.response().await.body, "ENO");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn an_http_1_connection_with_an_unread_response_frees_its_permit() {
     slow.readable().await;
     let mut next = Connection::open(app.public).await;
     next.send(shout(&token, "hi")).await;
-    let answer = tokio::time::timeout(Duration::from_secs(60), next.answer());
+    let answer = tokio::time::timeout(Duration::from_secs(60), next.response());
     assert_eq!(answer.await.expect("seconds").body, "IH");
     drop(slow);
 }

@@ -2,8 +2,8 @@
 
 use tokio::task::JoinSet;
 
-use crate::support::raw::shout;
-use crate::support::{App, raw};
+use crate::support::App;
+use crate::support::http1::{self, shout};
 
 #[tokio::test]
 async fn ambiguous_framing_never_hides_a_second_request() {
@@ -71,7 +71,7 @@ async fn ambiguous_framing_never_hides_a_second_request() {
             );
             let address = app.public;
             exchanges.spawn(async move {
-                let responses = raw::exchange(address, request.as_bytes()).await;
+                let responses = http1::exchange(address, request.as_bytes()).await;
                 (request, responses)
             });
         }
@@ -113,7 +113,7 @@ async fn unusual_but_valid_framing_is_accepted() {
              {fields}\r\n\r\n{body}{}",
             shout(&token, "next")
         );
-        let answers = raw::exchange(app.public, request.as_bytes()).await;
+        let answers = http1::exchange(app.public, request.as_bytes()).await;
         let bodies: Vec<_> = answers.matches("HTTP/1.1 200 ").collect();
         assert_eq!(bodies.len(), 2, "{fields:?} {body:?}: {answers}");
         assert!(answers.contains("\r\n\r\nIH"), "{fields:?} {body:?}: {answers}");
@@ -135,7 +135,7 @@ async fn floods_of_chunk_extensions_and_trailers_are_rejected() {
     let extensions = "x".repeat(1024 * 1024);
     let trailers = "x: y\r\n".repeat(100_000);
     for body in [format!("2;{extensions}"), format!("0\r\n{trailers}")] {
-        let answer = raw::exchange(app.public, format!("{head}{body}").as_bytes()).await;
+        let answer = http1::exchange(app.public, format!("{head}{body}").as_bytes()).await;
         assert!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
             "{answer:?}"
@@ -150,7 +150,7 @@ async fn a_request_with_two_hosts_is_rejected_and_its_connection_closed() {
     let token = app.cognito.token();
     for hosts in ["host: a\r\nhost: b", "host: a\r\nHost: a"] {
         let request = shout(&token, "hi").replace("host: x", hosts) + &shout(&token, "hidden");
-        let answers = raw::exchange(app.public, request.as_bytes()).await;
+        let answers = http1::exchange(app.public, request.as_bytes()).await;
         assert!(answers.starts_with("HTTP/1.1 400 "), "{hosts}: {answers}");
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{hosts}: {answers}");
         assert!(answers.contains("connection: close"), "{answers}");

@@ -1,4 +1,4 @@
-//! `LOG_FILE`: rotated within its limit, and whatever happens to it.
+//! `LOG_FILE`: rotation, and recovery from failures of the file system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{DROPPED, NO_UPSTREAM, ask, metric, open_to_all, serve};
+use super::{DROPPED, NO_UPSTREAM, metric, send_requests, serve, settings};
 use crate::process::child::{Process, run};
 use crate::support::until;
 
 const LIMIT: usize = 64 << 10;
 
-struct Place(TempDir);
+struct LogDirectory(TempDir);
 
-impl Place {
+impl LogDirectory {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
     }
@@ -29,8 +29,8 @@ impl Place {
         [("LOG_FILE", path), ("LOG_FILE_MAX_BYTES", "64KiB".to_owned())]
     }
 
-    /// Everything that is kept, the oldest first.
-    fn kept(&self) -> String {
+    /// Returns the contents of all files, the oldest first.
+    fn contents(&self) -> String {
         let names = ["log.3", "log.2", "log.1", "log"];
         let contents = names.map(|name| fs::read_to_string(self.0.path().join(name)).unwrap_or_default());
         contents.concat()
@@ -49,39 +49,43 @@ fn has(path: &Path, id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_files_hold_the_last_lines_of_all_runs_within_the_limit() {
-    let place = Place::new();
-    let variables = place.variables();
-    let mut said = String::new();
+async fn the_files_have_the_last_lines_of_all_runs_within_the_limit() {
+    let directory = LogDirectory::new();
+    let variables = directory.variables();
+    let mut stdout = String::new();
     for number in 0..3 {
         let mut service = serve(NO_UPSTREAM, &with(&variables));
         let (public, _) = service.ready().await;
         for part in 0..4 {
-            ask(public, part * 20..(part + 1) * 20, 4 + number).await;
-            let kept = place.kept().len();
-            assert!(kept <= LIMIT, "{kept}");
+            send_requests(public, part * 20..(part + 1) * 20, 4 + number).await;
+            let contents = directory.contents().len();
+            assert!(contents <= LIMIT, "{contents}");
         }
         service.signal("TERM");
         let ended = service.ended().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        said += &ended.stdout;
-        let kept = place.kept();
-        assert!(kept.len() <= LIMIT && said.ends_with(&kept), "{}", kept.len());
+        stdout += &ended.stdout;
+        let contents = directory.contents();
         assert!(
-            said.len() == kept.len() || kept.len() > LIMIT / 2,
+            contents.len() <= LIMIT && stdout.ends_with(&contents),
             "{}",
-            kept.len()
+            contents.len()
+        );
+        assert!(
+            stdout.len() == contents.len() || contents.len() > LIMIT / 2,
+            "{}",
+            contents.len()
         );
     }
-    assert!(said.len() > LIMIT, "nothing had to go: {}", said.len());
+    assert!(stdout.len() > LIMIT, "no rotation: {}", stdout.len());
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_made_is_told_before_anything_is_served() {
-    let place = Place::new();
-    let path = place.0.path().join("missing/log");
+async fn a_file_that_cannot_be_created_fails_the_start() {
+    let directory = LogDirectory::new();
+    let path = directory.0.path().join("missing/log");
     let path = path.to_str().expect("UTF-8");
-    let ended = run(&["serve"], &open_to_all(NO_UPSTREAM, &[("LOG_FILE", path)])).await;
+    let ended = run(&["serve"], &settings(NO_UPSTREAM, &[("LOG_FILE", path)])).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     for part in [
         "LOG_FILE",
@@ -95,35 +99,35 @@ async fn a_file_that_cannot_be_made_is_told_before_anything_is_served() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_removed_is_made_anew() {
-    let place = Place::new();
-    let variables = place.variables();
+async fn a_removed_file_is_created_again() {
+    let directory = LogDirectory::new();
+    let variables = directory.variables();
     let mut service = serve(NO_UPSTREAM, &with(&variables));
     let (public, _) = service.ready().await;
-    ask(public, 1..2, 1).await;
-    until("it is written", async || has(&place.log(), "1")).await;
-    fs::remove_file(place.log()).expect("it is there");
-    ask(public, 2..3, 1).await;
-    until("it is written", async || has(&place.log(), "2")).await;
+    send_requests(public, 1..2, 1).await;
+    until("the line is written", async || has(&directory.log(), "1")).await;
+    fs::remove_file(directory.log()).expect("it exists");
+    send_requests(public, 2..3, 1).await;
+    until("the line is written", async || has(&directory.log(), "2")).await;
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_lines_of_the_file_and_nothing_else() {
-    let place = Place::new();
-    let variables = place.variables();
-    // A limit on the size of its files, in blocks of 512 bytes, which a write meets as it meets the end of a disk.
+async fn a_full_disk_costs_only_lines_of_the_file() {
+    let directory = LogDirectory::new();
+    let variables = directory.variables();
+    // A limit on the file size, in blocks of 512 bytes: a write fails as on a full disk.
     let line = r#"trap "" XFSZ; ulimit -S -f 15; exec "$0" serve"#;
-    let mut service = Process::start_by(line, &open_to_all(NO_UPSTREAM, &with(&variables)));
+    let mut service = Process::start_by(line, &settings(NO_UPSTREAM, &with(&variables)));
     let (public, admin) = service.ready().await;
-    ask(public, 0..60, 100).await;
+    send_requests(public, 0..60, 100).await;
     until("lines are dropped", async || metric(admin, DROPPED).await > 0).await;
-    ask(public, 60..80, 100).await;
+    send_requests(public, 60..80, 100).await;
     let pid = service.pid().to_string();
     let lifted = Command::new("prlimit")
         .args(["--pid", &pid, "--fsize=unlimited"])
         .status();
     assert!(lifted.expect("prlimit").success());
-    let told = || -> Vec<Value> {
+    let logged = || -> Vec<Value> {
         let lines = service.log().into_iter();
         lines.filter(|line| line["event.action"] == "log").collect()
     };
@@ -132,51 +136,52 @@ async fn a_full_disk_costs_lines_of_the_file_and_nothing_else() {
         counts.flatten().sum()
     };
     let mut number = 80;
-    until("it says that it can write again", async || {
-        ask(public, number..number + 1, 100).await;
+    until("the recovery is logged", async || {
+        send_requests(public, number..number + 1, 100).await;
         number += 1;
-        dropped(&told()) == metric(admin, DROPPED).await
+        dropped(&logged()) == metric(admin, DROPPED).await
     })
     .await;
     let missing = metric(admin, DROPPED).await;
-    let told = told();
-    assert_eq!(told[0]["log.level"], "error");
+    let logged = logged();
+    assert_eq!(logged[0]["log.level"], "error");
     assert!(
-        told[0]["error.message"]
+        logged[0]["error.message"]
             .as_str()
             .is_some_and(|text| text.contains("too large")),
-        "{told:#?}"
+        "{logged:#?}"
     );
     assert!(
-        told.iter().all(|line| line["shoutback.log.sink"] == "file"),
-        "{told:#?}"
+        logged.iter().all(|line| line["shoutback.log.sink"] == "file"),
+        "{logged:#?}"
     );
     service.signal("TERM");
     let ended = service.ended().await;
-    let kept = place.kept();
+    let contents = directory.contents();
     assert!(
-        kept.lines()
+        contents
+            .lines()
             .all(|line| serde_json::from_str::<Value>(line).is_ok()),
-        "a part of a line: {kept}"
+        "a partial line: {contents}"
     );
     assert_eq!(
-        kept.lines().count() as u64 + missing,
+        contents.lines().count() as u64 + missing,
         ended.stdout.lines().count() as u64
     );
 }
 
 #[tokio::test]
-async fn a_directory_that_is_away_for_a_while_costs_the_lines_of_that_while() {
-    let place = Place::new();
-    let variables = place.variables();
+async fn a_missing_directory_costs_only_the_lines_of_that_time() {
+    let directory = LogDirectory::new();
+    let variables = directory.variables();
     let mut service = serve(NO_UPSTREAM, &with(&variables));
     let (public, admin) = service.ready().await;
-    let away = place.0.path().with_extension("away");
-    fs::rename(place.0.path(), &away).expect("it is there");
-    ask(public, 1..2, 1).await;
-    until("it is counted", async || metric(admin, DROPPED).await > 0).await;
-    fs::rename(&away, place.0.path()).expect("it is there");
-    ask(public, 2..3, 1).await;
-    until("it is written", async || has(&place.log(), "2")).await;
-    assert!(!has(&place.log(), "1"));
+    let away = directory.0.path().with_extension("away");
+    fs::rename(directory.0.path(), &away).expect("it exists");
+    send_requests(public, 1..2, 1).await;
+    until("the drop is counted", async || metric(admin, DROPPED).await > 0).await;
+    fs::rename(&away, directory.0.path()).expect("it exists");
+    send_requests(public, 2..3, 1).await;
+    until("the line is written", async || has(&directory.log(), "2")).await;
+    assert!(!has(&directory.log(), "1"));
 }

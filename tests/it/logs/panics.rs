@@ -1,4 +1,4 @@
-//! What is logged of a panic. No request is known to cause one, so it is this binary, started once more, that panics.
+//! The log line of a panic. No request is known to cause one, so a second process of this test binary panics.
 
 use std::process::Command;
 
@@ -8,11 +8,11 @@ use shoutback::telemetry::log::{self, Identity, Stream};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-const SECRET: &str = "a-text-of-somebody";
+const SECRET: &str = "a-text-of-a-client";
 
-/// Says who it is and panics with a secret.
+/// Panics with a secret.
 #[test]
-#[ignore = "started by the other tests, in a process of its own"]
+#[ignore = "run by the other tests in a separate process"]
 fn child() {
     let environment = Environment::from([("AUTH_MODE", "disabled")]);
     let config = Config::load(&environment).expect("valid").config;
@@ -27,20 +27,20 @@ fn child() {
     panic!("{SECRET}");
 }
 
-/// The lines of the child.
+/// Returns the lines of the child.
 pub(super) fn lines_of_a_panic() -> Vec<Value> {
     let output = Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "logs::panics::child", "--ignored", "--nocapture"])
         .output()
         .expect("a process");
-    assert!(!output.status.success(), "it did not panic");
+    assert!(!output.status.success(), "no panic");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         !stdout.contains(SECRET) && !stderr.contains(SECRET),
         "{stdout}{stderr}"
     );
-    // The test harness speaks on stdout too, before and after it on the same line.
+    // The test harness also writes to stdout, before and after it on the same line.
     let objects = stdout
         .lines()
         .filter_map(|line| line.find('{').map(|at| line.split_at(at).1));
@@ -50,7 +50,7 @@ pub(super) fn lines_of_a_panic() -> Vec<Value> {
 }
 
 #[test]
-fn a_panic_is_logged_by_its_place_and_without_its_message() {
+fn a_panic_is_logged_with_its_location_and_without_its_message() {
     let lines = lines_of_a_panic();
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert_eq!(lines[0]["event.action"], "panic");

@@ -1,16 +1,16 @@
-//! The line of a request.
+//! The access log.
 
 use serde_json::{Value, json};
 use shoutback_emulators::cognito;
 use shoutback_emulators::shoutcloud::Behaviour;
 
 use super::{NO_UPSTREAM, serve, shoutcloud};
-use crate::api::wire::Connection;
 use crate::process::child::Process;
-use crate::support::held::Held;
-use crate::support::{POOL_ID, client, http2::Http2, loopback, raw, until};
+use crate::support::http1::Connection;
+use crate::support::upstream::FakeUpstream;
+use crate::support::{POOL_ID, client, http1, http2::Http2, loopback, until};
 
-/// The line of the request with this id.
+/// Returns the line of the request with this id.
 async fn line_of(service: &Process, id: &str) -> Value {
     let find = || {
         service
@@ -30,7 +30,7 @@ fn assert_fields(line: &Value, expected: &[(&str, Value)]) {
 }
 
 #[tokio::test]
-async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
+async fn a_shout_is_logged_with_all_fields() {
     let shoutcloud = shoutcloud().await;
     let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
     let (url, endpoint) = (shoutcloud.url(), cognito.endpoint());
@@ -51,7 +51,7 @@ async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
             .header("content-type", "text/plain")
             .header("x-request-id", id)
             .body(text);
-        assert_eq!(request.send().await.expect("an answer").status(), 200);
+        assert_eq!(request.send().await.expect("a response").status(), 200);
     };
     shout("first", "hi").await;
     let line = line_of(&service, "first").await;
@@ -82,13 +82,15 @@ async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
         ],
     );
     assert!(
-        line["event.duration"].as_u64().is_some_and(|took| took > 0),
+        line["event.duration"]
+            .as_u64()
+            .is_some_and(|duration| duration > 0),
         "{line:#}"
     );
     let time = line["@timestamp"].as_str().expect("a time");
     assert!(time.len() == 27 && time.ends_with('Z'), "{time}");
-    shout("again", "hi").await;
-    let line = line_of(&service, "again").await;
+    shout("second", "hi").await;
+    let line = line_of(&service, "second").await;
     assert_fields(
         &line,
         &[
@@ -108,7 +110,7 @@ async fn a_shout_is_logged_with_everything_that_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn attempts_are_those_that_a_request_waited_for() {
+async fn attempts_that_a_request_waited_for_are_logged() {
     let shoutcloud = shoutcloud().await;
     let fails = Behaviour {
         failure_rate: 1.0,
@@ -121,13 +123,13 @@ async fn attempts_are_those_that_a_request_waited_for() {
         &[("SHOUTCLOUD_MAX_RETRIES", "2"), ("BREAKER_MIN_CALLS", "4")],
     );
     let (public, _) = service.ready().await;
-    for (id, attempts) in [("retried", 3), ("opens-the-breaker", 1), ("refused-by-it", 0)] {
+    for (id, attempts) in [("retried", 3), ("opens-the-breaker", 1), ("rejected-by-it", 0)] {
         let request = client()
             .post(format!("http://{public}/v1"))
             .header("content-type", "text/plain")
             .header("x-request-id", id)
             .body("hi");
-        assert_eq!(request.send().await.expect("an answer").status(), 503);
+        assert_eq!(request.send().await.expect("a response").status(), 503);
         let line = line_of(&service, id).await;
         assert_fields(
             &line,
@@ -142,21 +144,22 @@ async fn attempts_are_those_that_a_request_waited_for() {
 }
 
 #[tokio::test]
-async fn who_shares_a_call_has_waited_for_its_attempt() {
-    let upstream = Held::start().await;
+async fn a_follower_logs_the_attempts_of_the_shared_call() {
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[]);
     let (public, admin) = service.ready().await;
     let mut connections = Vec::new();
     for id in ["first", "second"] {
         let mut connection = Connection::open(public).await;
-        let request = raw::shout("", "hi").replacen("host: x", &format!("host: x\r\nx-request-id: {id}"), 1);
+        let request =
+            http1::shout("", "hi").replacen("host: x", &format!("host: x\r\nx-request-id: {id}"), 1);
         connection.send(request).await;
         connections.push(connection);
         upstream.called(1).await;
     }
     let active = async || {
         let response = client().get(format!("http://{admin}/metrics")).send().await;
-        let text = response.expect("an answer").text().await.expect("UTF-8");
+        let text = response.expect("a response").text().await.expect("UTF-8");
         text.contains("http_server_active_requests{http_request_method=\"POST\"} 2")
     };
     until("both wait", active).await;
@@ -174,11 +177,15 @@ async fn who_shares_a_call_has_waited_for_its_attempt() {
 }
 
 #[tokio::test]
-async fn a_path_or_method_that_is_not_ours_is_not_repeated() {
+async fn unknown_paths_and_methods_are_not_logged() {
     let mut service = serve(NO_UPSTREAM, &[]);
     let (public, _) = service.ready().await;
     let request = "eyJtoken /v1/eyJtoken?eyJtoken HTTP/1.0\r\nx-request-id: mine\r\n\r\n";
-    assert!(raw::exchange(public, request.as_bytes()).await.contains(" 404 "));
+    assert!(
+        http1::exchange(public, request.as_bytes())
+            .await
+            .contains(" 404 ")
+    );
     let line = line_of(&service, "mine").await;
     assert_fields(
         &line,
@@ -196,13 +203,13 @@ async fn a_path_or_method_that_is_not_ours_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_request_whose_client_goes_away_is_logged_without_a_status() {
-    let upstream = Held::start().await;
+async fn a_request_whose_client_disconnects_is_logged_without_a_status() {
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[]);
     let (public, _) = service.ready().await;
     let mut connection = Connection::open(public).await;
     connection
-        .send(raw::shout("", "hi").replacen("host: x", "host: x\r\nx-request-id: mine", 1))
+        .send(http1::shout("", "hi").replacen("host: x", "host: x\r\nx-request-id: mine", 1))
         .await;
     upstream.called(1).await;
     drop(connection);
@@ -219,19 +226,19 @@ async fn a_request_whose_client_goes_away_is_logged_without_a_status() {
 }
 
 #[tokio::test]
-async fn a_request_of_http_2_says_so() {
+async fn the_version_of_http_2_is_logged() {
     let shoutcloud = shoutcloud().await;
     let mut service = serve(&shoutcloud.url(), &[]);
     let (public, _) = service.ready().await;
     let mut connection = Http2::open(public).await;
     connection.shout(1, "", "hi").await;
-    assert!(connection.answer(1).await.is_some());
+    assert!(connection.response(1).await.is_some());
     until("it is logged", async || !service.requests().is_empty()).await;
     assert_fields(&service.requests()[0], &[("http.version", json!("2"))]);
 }
 
 #[tokio::test]
-async fn pretty_is_for_people_and_without_colours_in_a_pipe() {
+async fn the_pretty_format_has_no_colours_in_a_pipe() {
     let shoutcloud = shoutcloud().await;
     let url = shoutcloud.url();
     let directory = tempfile::tempdir().expect("a directory");
@@ -240,7 +247,7 @@ async fn pretty_is_for_people_and_without_colours_in_a_pipe() {
         ("LOG_FORMAT", "pretty"),
         ("LOG_FILE", file.to_str().expect("UTF-8")),
     ];
-    let variables = super::open_to_all(&url, &variables);
+    let variables = super::settings(&url, &variables);
     let service = Process::start(&["serve"], &variables);
     let listening = || {
         let text = service.stdout();
@@ -252,8 +259,8 @@ async fn pretty_is_for_people_and_without_colours_in_a_pipe() {
     };
     until("it listens", async || listening().is_some()).await;
     let request =
-        raw::shout("", "hi").replacen("host: x", "host: x\r\nconnection: close\r\nx-request-id: mine", 1);
-    raw::exchange(listening().expect("it listens"), request.as_bytes()).await;
+        http1::shout("", "hi").replacen("host: x", "host: x\r\nconnection: close\r\nx-request-id: mine", 1);
+    http1::exchange(listening().expect("it listens"), request.as_bytes()).await;
     service.signal("TERM");
     let ended = service.ended().await;
     let line = ended
@@ -269,7 +276,7 @@ async fn pretty_is_for_people_and_without_colours_in_a_pipe() {
     let lines = std::fs::read_to_string(file).expect("a file");
     let in_file = lines
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("the file is JSON whatever stdout is"))
+        .map(|line| serde_json::from_str::<Value>(line).expect("the file is always JSON"))
         .any(|line| line["http.request.id"] == "mine");
     assert!(in_file, "{lines}");
 }

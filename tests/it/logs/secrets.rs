@@ -1,4 +1,4 @@
-//! Secrets in every place where somebody may put one, at the highest level of everything: none of them is logged.
+//! Secrets in every part of requests and responses, with every level enabled: none is logged.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,56 +6,83 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use shoutback_emulators::cognito;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
 
-use super::open_to_all;
-use crate::api::wire::Connection;
+use super::settings;
 use crate::process::child::Process;
+use crate::support::http1::{self, Connection};
 use crate::support::http2::{Http2, shout_fields};
 use crate::support::jwt::b64;
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::{POOL_ID, changed, client, loopback, raw, until};
+use crate::support::key_server::{KeyResponse, KeyServer};
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{POOL_ID, changed, client, loopback, until};
 
-/// Stands in whatever must not be logged; of three letters' length, so that no cut hides it.
+/// Part of everything that must not be logged; so short that no truncation hides it.
 const SECRET: &str = "zk9x";
 const OTHER_POOL: &str = "eu-west-1_TestPool2";
 
-/// A SHOUTCLOUD that does as the text says, and whose every answer holds a secret.
-async fn upstream() -> raw::Server {
-    let answer = |status: &str, headers: &str, body: &str| {
-        format!(
-            "HTTP/1.1 {status}\r\nx-secret: {SECRET}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    };
-    raw::Server::start(move |request, mut stream| async move {
-        let (_, body) = request.split_once("\r\n\r\n").expect("a body");
-        let sent: Value = serde_json::from_str(body).expect("JSON");
-        let input = sent["INPUT"].as_str().expect("a text");
-        let asked: String = input.chars().rev().skip_while(|c| *c != '=').skip(1).collect();
-        let shout = |input: &str, output: &str| json!({"INPUT": input, "OUTPUT": output}).to_string();
-        let bytes = match asked.as_str() {
-            "lies" => answer("200 OK", "", &shout(input, SECRET)),
-            "other" => answer("200 OK", "", &shout(SECRET, SECRET)),
-            "unreadable" => answer("200 OK", "", &format!("{{\"{SECRET}\"")),
-            "long" => answer("200 OK", "", &SECRET.repeat(10_000)),
-            "teapot" => answer("418 zk9x", "", SECRET),
-            "redirect" => answer("307 zk9x", &format!("location: /{SECRET}\r\n"), SECRET),
-            "unwell" => answer("503 zk9x", &format!("retry-after: {SECRET}\r\n"), SECRET),
-            "garbage" => format!("{SECRET}\r\n\r\n{SECRET}"),
-            "header" => format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n"),
-            "truncated" => format!("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{SECRET}"),
-            "chunks" => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{SECRET}\r\n"),
-            "stall" => std::future::pending().await,
-            _ => answer("200 OK", "", &shout(input, &input.to_uppercase())),
-        };
-        _ = stream.write_all(bytes.as_bytes()).await;
-        _ = stream.shutdown().await;
-    })
-    .await
+fn response(status: &str, headers: &str, body: &str) -> Reply {
+    let length = body.len();
+    let response = format!(
+        "HTTP/1.1 {status}\r\nx-secret: {SECRET}\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    Reply::Bytes(response.into())
 }
 
-/// A request with secrets in its query, its cookie and other fields.
+fn shout(input: &str, output: &str) -> Reply {
+    response(
+        "200 OK",
+        "",
+        &json!({"INPUT": input, "OUTPUT": output}).to_string(),
+    )
+}
+
+/// Returns the reply to the text `SECRET`.
+fn valid_reply() -> Reply {
+    let input: String = SECRET.chars().rev().collect();
+    shout(&input, &input.to_uppercase())
+}
+
+/// Returns a reply with a secret for each way in which a call can fail, and the text that gets it.
+fn failures() -> Vec<(String, Reply)> {
+    let bytes = |text: String| Reply::Bytes(text.into());
+    let text = |name: &str| format!("{SECRET}={name}");
+    let reversed: String = text("output").chars().rev().collect();
+    [
+        ("output", shout(&reversed, SECRET)),
+        ("input", shout(SECRET, SECRET)),
+        ("unreadable", response("200 OK", "", &format!("{{\"{SECRET}\""))),
+        ("long", response("200 OK", "", &SECRET.repeat(10_000))),
+        ("permanent", response("418 zk9x", "", SECRET)),
+        (
+            "redirect",
+            response("307 zk9x", &format!("location: /{SECRET}\r\n"), SECRET),
+        ),
+        (
+            "transient",
+            response("503 zk9x", &format!("retry-after: {SECRET}\r\n"), SECRET),
+        ),
+        ("garbage", bytes(format!("{SECRET}\r\n\r\n{SECRET}"))),
+        (
+            "header",
+            bytes(format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n")),
+        ),
+        (
+            "truncated",
+            bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{SECRET}")),
+        ),
+        (
+            "chunks",
+            bytes(format!(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{SECRET}\r\n"
+            )),
+        ),
+        ("stall", Reply::Stall),
+    ]
+    .map(|(name, reply)| (text(name), reply))
+    .into()
+}
+
+/// Returns a request with secrets in its query, cookie and other header fields.
 fn request(line: &str, fields: &[(&str, &str)], body: &str) -> String {
     let mut request = format!(
         "{line}?{SECRET}={SECRET} HTTP/1.1\r\nhost: {SECRET}\r\nconnection: close\r\ncookie: session={SECRET}\r\n\
@@ -70,10 +97,10 @@ fn request(line: &str, fields: &[(&str, &str)], body: &str) -> String {
     request + "\r\n" + body
 }
 
-/// The texts that are refused before anything is asked of the upstream, or because of what it answers.
-async fn ask_everything(public: SocketAddr, upstream: &raw::Server, token: &str, tokens: &[String]) {
-    let ask = async |request: String| {
-        raw::exchange(public, request.as_bytes()).await;
+/// Sends requests that succeed, are rejected, or fail at the upstream.
+async fn send_everything(public: SocketAddr, upstream: &FakeUpstream, token: &str, tokens: &[String]) {
+    let send = async |request: String| {
+        http1::exchange(public, request.as_bytes()).await;
     };
     let authorization = format!("Bearer {token}");
     let good = [
@@ -81,30 +108,17 @@ async fn ask_everything(public: SocketAddr, upstream: &raw::Server, token: &str,
         ("content-type", "text/plain"),
     ];
     let with = |more: &[(&'static str, &'static str)]| [&good[..1], more].concat();
-    ask(request("POST /v1", &good, SECRET)).await;
-    ask(request("POST /v1", &good, SECRET)).await;
-    ask(request(
+    send(request("POST /v1", &good, SECRET)).await;
+    send(request("POST /v1", &good, SECRET)).await;
+    send(request(
         "POST /v1",
         &with(&[("content-type", "application/json")]),
         r#"{"data":"zk9x","zk9x":"zk9x"}"#,
     ))
     .await;
-    for asked in [
-        "lies",
-        "other",
-        "unreadable",
-        "long",
-        "teapot",
-        "redirect",
-        "unwell",
-        "garbage",
-        "header",
-        "truncated",
-        "chunks",
-        "stall",
-    ] {
-        // Reversed it is the first thing after the equals sign from behind.
-        ask(request("POST /v1", &good, &format!("{SECRET}={asked}"))).await;
+    for (text, reply) in failures() {
+        upstream.set([reply]);
+        send(request("POST /v1", &good, &text)).await;
     }
     for body in [
         r#"{"data":zk9x}"#,
@@ -113,40 +127,40 @@ async fn ask_everything(public: SocketAddr, upstream: &raw::Server, token: &str,
         "zk9x",
         "{\"data\":\"\\ud800zk9x\"}",
     ] {
-        ask(request(
+        send(request(
             "POST /v1",
             &with(&[("content-type", "application/json")]),
             body,
         ))
         .await;
     }
-    ask(request(
+    send(request(
         "POST /v1",
         &with(&[("content-type", "zk9x/zk9x")]),
         SECRET,
     ))
     .await;
-    ask(request(
+    send(request(
         "POST /v1",
         &with(&[("content-type", "text/plain; charset=zk9x")]),
         SECRET,
     ))
     .await;
-    ask(request(
+    send(request(
         "POST /v1",
         &with(&[("content-type", "text/plain"), ("accept", "zk9x/zk9x")]),
         SECRET,
     ))
     .await;
-    ask(request("POST /v1", &good, &SECRET.repeat(20_000))).await;
-    ask(request(&format!("GET /{SECRET}/{token}"), &good, "")).await;
-    ask(request(&format!("GET /v1/{token}"), &good, "")).await;
-    ask(request(&format!("{SECRET} /v1"), &good, SECRET)).await;
-    ask(request("DELETE /v1", &good, SECRET)).await;
-    ask(request("POST /v1", &good[1..], SECRET)).await;
+    send(request("POST /v1", &good, &SECRET.repeat(20_000))).await;
+    send(request(&format!("GET /{SECRET}/{token}"), &good, "")).await;
+    send(request(&format!("GET /v1/{token}"), &good, "")).await;
+    send(request(&format!("{SECRET} /v1"), &good, SECRET)).await;
+    send(request("DELETE /v1", &good, SECRET)).await;
+    send(request("POST /v1", &good[1..], SECRET)).await;
     for token in tokens {
         let authorization = format!("Bearer {token}");
-        ask(request(
+        send(request(
             "POST /v1",
             &[("authorization", &authorization), good[1]],
             SECRET,
@@ -160,15 +174,15 @@ async fn ask_everything(public: SocketAddr, upstream: &raw::Server, token: &str,
         "Bearer zk9x, Bearer zk9x",
         "Bearer z\u{e9}k9x zk9x",
     ] {
-        ask(request(
+        send(request(
             "POST /v1",
             &[("authorization", malformed), good[1]],
             SECRET,
         ))
         .await;
     }
-    ask(request("POST /v1", &[good[0], good[0], good[1]], SECRET)).await;
-    // What the parser refuses, and what is too long for it.
+    send(request("POST /v1", &[good[0], good[0], good[1]], SECRET)).await;
+    // Rejected by the parser.
     for bytes in [
         format!("{SECRET}\r\n\r\n"),
         format!("GET / HTTP/1.1\r\n{SECRET} {SECRET}: {SECRET}\r\n\r\n"),
@@ -176,33 +190,33 @@ async fn ask_everything(public: SocketAddr, upstream: &raw::Server, token: &str,
         format!("GET /{} HTTP/1.1\r\n\r\n", SECRET.repeat(30_000)),
         format!("POST /v1 HTTP/1.1\r\nhost: x\r\nx-request-id: {SECRET} \u{0}\r\n\r\n"),
     ] {
-        ask(bytes).await;
+        send(bytes).await;
     }
     let mut invalid = request("POST /v1", &good, "").into_bytes();
     invalid.splice(
         invalid.len() - 2..,
         b"x-bytes: \xff\xfezk9x\r\n\r\n".iter().copied(),
     );
-    raw::exchange(public, &invalid).await;
-    let calls = upstream.connections();
+    http1::exchange(public, &invalid).await;
+    let calls = upstream.calls();
     let mut cancelled = Connection::open(public).await;
-    // Another text than before: nobody else has asked for it.
+    // A new text, which is neither cached nor in flight.
     cancelled
-        .send(request("POST /v1", &good, &format!("{SECRET}{SECRET}=stall")))
+        .send(request("POST /v1", &good, &format!("{SECRET}{SECRET}")))
         .await;
-    until("it waits", async || upstream.connections() > calls).await;
+    upstream.called(calls + 1).await;
     drop(cancelled);
     let mut http2 = Http2::open(public).await;
     http2.shout(1, token, SECRET).await;
-    http2.answer(1).await;
+    http2.response(1).await;
     let mut fields = shout_fields(token);
     fields.push((SECRET.to_uppercase(), SECRET.to_owned()));
     let block = crate::support::http2::block(&fields);
     http2.send_block(3, &block).await;
-    http2.answer(3).await;
+    http2.response(3).await;
 }
 
-/// Tokens for each refusal.
+/// Returns a token for each reason of rejection.
 fn bad_tokens(cognito: &cognito::Emulator, good: &str) -> Vec<String> {
     let signed = |name: &str, value: Value| cognito.sign(&changed(cognito.claims(), &[(name, value)]));
     let (unsigned, _) = good.rsplit_once('.').expect("three parts");
@@ -229,12 +243,11 @@ fn bad_tokens(cognito: &cognito::Emulator, good: &str) -> Vec<String> {
     ]
 }
 
-/// What must stand in no line: the secret in every form in which it was sent, and every long part of a token.
+/// Returns what no line may contain: the secret in each form in which it was sent, and parts of tokens.
 fn forbidden(tokens: &[String]) -> BTreeSet<String> {
     let mut forbidden: BTreeSet<_> = [SECRET.to_owned(), SECRET.chars().rev().collect(), b64(SECRET)].into();
     for token in tokens {
         forbidden.extend(token.split('.').filter(|part| part.len() > 12).map(str::to_owned));
-        // A part of it, from anywhere.
         let bytes: Vec<char> = token.chars().collect();
         forbidden.extend(
             bytes
@@ -247,17 +260,17 @@ fn forbidden(tokens: &[String]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_any_line_whatever_is_asked_for() {
-    let upstream = upstream().await;
+async fn no_line_contains_a_secret() {
+    let upstream = FakeUpstream::start([valid_reply()]).await;
     let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
     let published = format!("{}/.well-known/jwks.json", cognito.issuer());
-    let set = client().get(published).send().await.expect("an answer");
+    let set = client().get(published).send().await.expect("a response");
     let set = set.bytes().await.expect("a body");
-    let keys = KeyServer::start(Answer::of(200, &set)).await;
-    keys.set_for(OTHER_POOL, Answer::of(200, &set));
+    let keys = KeyServer::start(KeyResponse::of(200, &set)).await;
+    keys.set_for(OTHER_POOL, KeyResponse::of(200, &set));
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("log");
-    let url = format!("http://{}/V1/SHOUT?key={SECRET}", upstream.address);
+    let url = format!("{}?key={SECRET}", upstream.url());
     let (endpoint, pools) = (cognito.endpoint(), format!("{POOL_ID},{OTHER_POOL}"));
     let variables = [
         ("RUST_LOG", "trace"),
@@ -278,28 +291,28 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer zk9x"),
         ("SHOUTCLOUD_KEY", SECRET),
     ];
-    let mut service = Process::start(&["serve"], &open_to_all(&url, &variables));
+    let mut service = Process::start(&["serve"], &settings(&url, &variables));
     let (public, _) = service.ready().await;
-    let person = [
+    let user = [
         ("username", json!(SECRET)),
         ("sub", json!(SECRET)),
         ("cognito:groups", json!([SECRET])),
     ];
-    let token = cognito.sign(&changed(cognito.claims(), &person));
+    let token = cognito.sign(&changed(cognito.claims(), &user));
     let tokens = bad_tokens(&cognito, &token);
-    ask_everything(public, &upstream, &token, &tokens).await;
-    for answer in [
-        Answer::of(500, SECRET),
-        Answer::of(200, SECRET),
-        Answer::of(
+    send_everything(public, &upstream, &token, &tokens).await;
+    for response in [
+        KeyResponse::of(500, SECRET),
+        KeyResponse::of(200, SECRET),
+        KeyResponse::of(
             200,
             format!("{{\"keys\":[{{\"kty\":\"{SECRET}\",\"kid\":\"{SECRET}\"}}]}}"),
         ),
-        Answer::bytes(format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n{SECRET}")),
-        Answer::of(200, SECRET.repeat(100_000)),
+        KeyResponse::bytes(format!("HTTP/1.1 200 OK\r\n{SECRET}\0: {SECRET}\r\n\r\n{SECRET}")),
+        KeyResponse::of(200, SECRET.repeat(100_000)),
     ] {
         let before = keys.requests_for(OTHER_POOL);
-        keys.set_for(OTHER_POOL, answer);
+        keys.set_for(OTHER_POOL, response);
         until("it is fetched", async || {
             keys.requests_for(OTHER_POOL) > before + 1
         })
@@ -312,7 +325,7 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
             .any(|line| line["error.type"] == "rate-limited")
     };
     until("the quota is used up", async || {
-        raw::exchange(
+        http1::exchange(
             public,
             request("POST /v1", &[("authorization", &format!("Bearer {token}"))], "").as_bytes(),
         )
@@ -323,9 +336,9 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
     service.signal("TERM");
     let ended = service.ended().await;
 
-    // Everything that was meant to happen did.
+    // Every outcome has occurred.
     let log = ended.log();
-    let happened: BTreeSet<_> = log
+    let outcomes: BTreeSet<_> = log
         .iter()
         .filter_map(|line| line["error.type"].as_str())
         .collect();
@@ -344,7 +357,7 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
         "upstream-timeout",
         "upstream-unavailable",
     ] {
-        assert!(happened.contains(name), "{name}: {happened:?}");
+        assert!(outcomes.contains(name), "{name}: {outcomes:?}");
     }
     for (name, value) in [
         ("shoutback.source", "upstream"),
@@ -357,7 +370,7 @@ async fn no_secret_is_in_any_line_whatever_is_asked_for() {
         assert!(log.iter().any(|line| line["event.action"] == action), "{action}");
     }
     let in_file = std::fs::read_to_string(file).expect("a file");
-    // Lines of two threads may come in another order there.
+    // The order of lines of two threads may differ.
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!(lines(&in_file), lines(&ended.stdout));
 

@@ -1,4 +1,4 @@
-//! A stdout that is not read, or gone.
+//! A stdout that is not read, or closed.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -6,11 +6,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use super::{DROPPED, NO_UPSTREAM, ask, metric, open_to_all};
+use super::{DROPPED, NO_UPSTREAM, metric, send_requests, settings};
 use crate::process::child::{Printed, Process, readiness};
 use crate::support::until;
 
-/// The service, whose stdout is read up to where it says its addresses.
+/// The service, whose stdout is read up to the line with its addresses.
 struct Unread {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -21,13 +21,13 @@ struct Unread {
 impl Unread {
     #[allow(
         clippy::zombie_processes,
-        reason = "`Drop` waits for it; a panic here ends the test's process"
+        reason = "`Drop` waits for it; a panic here ends the test process"
     )]
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shoutback"))
             .arg("serve")
             .env_clear()
-            .envs(open_to_all(NO_UPSTREAM, &[]))
+            .envs(settings(NO_UPSTREAM, &[]))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -42,7 +42,7 @@ impl Unread {
         while service.public == unknown {
             let mut line = String::new();
             let read = service.stdout.read_line(&mut line).expect("UTF-8");
-            assert!(read > 0, "it has ended");
+            assert!(read > 0, "the process has ended");
             let line: Value = serde_json::from_str(&line).expect("JSON");
             let address = |name: &str| line[name].as_str()?.parse().ok();
             service.admin = address("shoutback.admin_addr").unwrap_or(unknown);
@@ -51,10 +51,10 @@ impl Unread {
         service
     }
 
-    /// More lines than a pipe and the memory for them hold, a third of them one after the other.
+    /// Causes more lines than the pipe and the queue hold.
     async fn flood(&self) {
         for part in 0..3 {
-            ask(self.public, part * 4_000..(part + 1) * 4_000, 128).await;
+            send_requests(self.public, part * 4_000..(part + 1) * 4_000, 128).await;
         }
     }
 
@@ -75,8 +75,11 @@ impl Unread {
 
     async fn ended(&mut self) -> (Option<i32>, String) {
         let child = &mut self.child;
-        until("it ends", async || child.try_wait().expect("a child").is_some()).await;
-        let code = child.wait().expect("it ended").code();
+        until("the process ends", async || {
+            child.try_wait().expect("a child").is_some()
+        })
+        .await;
+        let code = child.wait().expect("an ended child").code();
         let mut stderr = String::new();
         let mut pipe = child.stderr.take().expect("piped");
         pipe.read_to_string(&mut stderr).expect("UTF-8");
@@ -91,8 +94,8 @@ impl Drop for Unread {
     }
 }
 
-/// A pipe at its end.
-fn nothing() -> BufReader<ChildStdout> {
+/// Returns a pipe without a writer.
+fn closed_pipe() -> BufReader<ChildStdout> {
     let mut child = Command::new("true")
         .stdout(Stdio::piped())
         .spawn()
@@ -102,7 +105,7 @@ fn nothing() -> BufReader<ChildStdout> {
 }
 
 #[tokio::test]
-async fn a_pipe_that_nobody_reads_holds_up_no_request_and_no_end() {
+async fn a_pipe_that_is_not_read_delays_neither_requests_nor_the_exit() {
     let mut service = Unread::start();
     service.flood().await;
     assert!(service.dropped().await > 0);
@@ -112,13 +115,13 @@ async fn a_pipe_that_nobody_reads_holds_up_no_request_and_no_end() {
 }
 
 #[tokio::test]
-async fn a_pipe_that_is_read_again_gets_whole_lines_and_how_many_are_missing() {
+async fn a_pipe_that_is_read_again_gets_complete_lines_and_the_number_of_missing_ones() {
     let mut service = Unread::start();
     service.flood().await;
     let missing = service.dropped().await;
     let printed = Printed::default();
-    let reader = printed.follow(std::mem::replace(&mut service.stdout, nothing()));
-    until("it is told", async || {
+    let reader = printed.follow(std::mem::replace(&mut service.stdout, closed_pipe()));
+    until("the loss is logged", async || {
         printed.text().contains("shoutback.log.dropped")
     })
     .await;
@@ -135,23 +138,23 @@ async fn a_pipe_that_is_read_again_gets_whole_lines_and_how_many_are_missing() {
         .filter_map(|line| line["http.request.id"].as_str()?.parse().ok())
         .collect();
     assert!(ids.is_sorted(), "out of order");
-    let told: u64 = lines
+    let reported: u64 = lines
         .iter()
         .filter_map(|line| line["shoutback.log.dropped"].as_u64())
         .sum();
     let requests = ids.len() as u64;
     assert!(missing > 0, "everything was written");
-    assert_eq!((told, requests), (missing, 12_000 - missing));
+    assert_eq!((reported, requests), (missing, 12_000 - missing));
 }
 
 #[tokio::test]
-async fn a_pipe_that_is_closed_is_told_on_stderr_once_and_ends_nothing() {
+async fn a_closed_pipe_is_reported_on_stderr_once() {
     let mut service = Unread::start();
-    drop(std::mem::replace(&mut service.stdout, nothing()));
-    ask(service.public, 0..10, 1).await;
-    until("it is counted", async || service.dropped().await >= 10).await;
-    ask(service.public, 10..20, 1).await;
-    until("it is counted", async || service.dropped().await >= 20).await;
+    drop(std::mem::replace(&mut service.stdout, closed_pipe()));
+    send_requests(service.public, 0..10, 1).await;
+    until("the drops are counted", async || service.dropped().await >= 10).await;
+    send_requests(service.public, 10..20, 1).await;
+    until("the drops are counted", async || service.dropped().await >= 20).await;
     service.terminate();
     let (code, stderr) = service.ended().await;
     assert_eq!(code, Some(0));
@@ -162,11 +165,11 @@ async fn a_pipe_that_is_closed_is_told_on_stderr_once_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn an_exit_code_does_not_depend_on_who_reads() {
-    let good = open_to_all(NO_UPSTREAM, &[]);
-    let taken = crate::support::loopback().await;
-    let address = taken.local_addr().expect("bound").to_string();
-    let occupied = open_to_all(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
+async fn the_exit_code_does_not_depend_on_the_reader() {
+    let good = settings(NO_UPSTREAM, &[]);
+    let listener = crate::support::loopback().await;
+    let address = listener.local_addr().expect("bound").to_string();
+    let occupied = settings(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
     for (line, variables, code) in [
         (r#"exec "$0" serve >/dev/full 2>/dev/full"#, &[][..], 2),
         (r#"exec "$0" serve >/dev/full 2>/dev/full"#, &occupied, 1),
@@ -180,10 +183,10 @@ async fn an_exit_code_does_not_depend_on_who_reads() {
 }
 
 #[tokio::test]
-async fn what_was_said_last_is_written_before_a_failure_ends_the_process() {
-    let taken = crate::support::loopback().await;
-    let address = taken.local_addr().expect("bound").to_string();
-    let variables = open_to_all(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
+async fn the_last_lines_are_written_before_a_failed_start_exits() {
+    let listener = crate::support::loopback().await;
+    let address = listener.local_addr().expect("bound").to_string();
+    let variables = settings(NO_UPSTREAM, &[("HTTP_ADDR", &address)]);
     let ended = Process::start(&["serve"], &variables).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let warned = ended

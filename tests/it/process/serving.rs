@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
 use super::child::{Process, readiness};
-use crate::support::{client, loopback, raw, until};
+use crate::support::tcp_server::TcpServer;
+use crate::support::{client, loopback, until};
 
 async fn shoutcloud() -> Emulator {
     Emulator::start(loopback().await, Behaviour::default()).expect("a SHOUTCLOUD emulator")
@@ -117,7 +118,7 @@ async fn unknown_variables_with_a_known_prefix_are_warned_about_without_their_va
 #[tokio::test]
 async fn proxy_variables_are_ignored() {
     let shoutcloud = shoutcloud().await;
-    let proxy = raw::Server::answering("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
+    let proxy = TcpServer::responding("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}", proxy.address);
     let names = [
         "HTTP_PROXY",

@@ -9,10 +9,10 @@ use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 use tokio::task::JoinSet;
 
 use super::process::serve;
-use crate::api::wire::Connection;
 use crate::process::child::readiness;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
 use crate::support::http2::Http2;
-use crate::support::raw::shout;
 use crate::support::{loopback, until};
 
 /// State shared by the clients.
@@ -40,7 +40,7 @@ async fn http1(public: SocketAddr, shared: Arc<Shared>) -> usize {
         let mut connection = Connection::open(public).await;
         loop {
             connection.send(shout("", "hi")).await;
-            let answer = connection.answer().await;
+            let answer = connection.response().await;
             assert_eq!((answer.status, answer.body.as_str()), (200, "IH"));
             shared.count_response();
             if answer.header("connection") == Some("close") {

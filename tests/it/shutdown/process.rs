@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use crate::api::wire::Connection;
-use crate::limits::PATIENT;
 use crate::process::child::{Ended, Process, readiness};
-use crate::support::held::Held;
-use crate::support::raw::shout;
+use crate::support::http1::Connection;
+use crate::support::http1::shout;
+use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::until;
+use crate::support::upstream::FakeUpstream;
 
 /// Starts the service as a process without authentication.
 pub fn serve(upstream: &str, more: &[(&str, &str)]) -> Process {
     let variables = [
-        &PATIENT[..],
+        &LONG_TIMEOUTS[..],
         &[
             ("HTTP_ADDR", "127.0.0.1:0"),
             ("ADMIN_ADDR", "127.0.0.1:0"),
@@ -43,7 +43,7 @@ fn warnings(ended: &Ended) -> Vec<String> {
 
 #[tokio::test]
 async fn aborted_complete_requests_are_logged_and_exit_with_1() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "200ms")]);
     let (public, _) = service.ready().await;
     let mut waiting = Vec::new();
@@ -64,7 +64,7 @@ async fn aborted_complete_requests_are_logged_and_exit_with_1() {
 
 #[tokio::test]
 async fn aborted_incomplete_requests_exit_with_0() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "200ms")]);
     let (public, _) = service.ready().await;
     let request = shout("", "a body");
@@ -81,7 +81,7 @@ async fn aborted_incomplete_requests_exit_with_0() {
 
 #[tokio::test]
 async fn a_second_signal_aborts_requests_in_flight() {
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "10m")]);
     let (public, admin) = service.ready().await;
     let mut waiting = Connection::open(public).await;

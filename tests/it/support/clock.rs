@@ -1,28 +1,28 @@
-//! A clock that runs ahead while everybody waits.
+//! A paused clock that advances slowly enough for sockets.
 
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-/// How far the clock may run ahead, and how long it then stands still.
+/// The clock advances by at most `STEP` per `PAUSE` of real time.
 const STEP: Duration = Duration::from_millis(10);
-const STAND: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
-/// Pauses tokio's clock until dropped: it then goes to the next timer when nothing else is left to do, but at most ten times
-/// as fast as the real one. Bytes on their way through the kernel are nothing that the runtime knows of: unpaced, the clock
-/// would run past every timeout before they arrive.
-pub struct Paced {
+/// Pauses tokio's clock until dropped. A paused clock advances to the next timer when all tasks are idle; this one runs at
+/// most ten times as fast as real time. The runtime does not know of bytes in the kernel: unpaced, the clock would pass
+/// every timeout before they arrive.
+pub struct PacedClock {
     _pacer: AbortOnDropHandle<()>,
 }
 
-impl Paced {
+impl PacedClock {
     pub fn start() -> Self {
         tokio::time::pause();
         let pacer = tokio::spawn(async {
             loop {
-                // While a blocking task runs, a paused clock stands still.
-                let stand = tokio::task::spawn_blocking(|| std::thread::park_timeout(STAND));
-                stand.await.expect("parking does not panic");
+                // A paused clock does not advance while a blocking task runs.
+                let pause = tokio::task::spawn_blocking(|| std::thread::park_timeout(PAUSE));
+                pause.await.expect("parking does not panic");
                 tokio::time::sleep(STEP).await;
             }
         });
@@ -32,7 +32,7 @@ impl Paced {
     }
 }
 
-impl Drop for Paced {
+impl Drop for PacedClock {
     fn drop(&mut self) {
         tokio::time::resume();
     }

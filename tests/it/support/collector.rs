@@ -1,4 +1,4 @@
-//! A collector of traces that takes what it is sent, over HTTP and gRPC alike, and can be in any mood.
+//! A fake OTLP collector of traces, for HTTP and gRPC, which can also fail.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -25,21 +25,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{loopback, until};
 
-/// What it does with the next batch.
+/// What it does with batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    Good,
-    /// Takes the batch and says that so many of its spans were refused.
-    Partial(i64),
-    /// Refuses it for good.
-    Refuse,
-    /// Asks for it another time.
-    Unwell,
-    /// Reads it and says nothing until the mood changes.
+pub enum Behaviour {
+    Accept,
+    /// Accepts the batch and reports this number of rejected spans.
+    PartialSuccess(i64),
+    /// Rejects the batch with a permanent error.
+    Reject,
+    /// Rejects the batch with a transient error.
+    Unavailable,
+    /// Does not respond until the behaviour changes.
     Stall,
 }
 
-/// Everything ends when it is dropped, open connections included.
+/// The collector. Dropping it closes its port and all connections.
 pub struct Collector {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -47,12 +47,12 @@ pub struct Collector {
 }
 
 struct Shared {
-    mood: watch::Sender<Mood>,
+    behaviour: watch::Sender<Behaviour>,
     batches: Mutex<Vec<Batch>>,
     requests: watch::Sender<usize>,
 }
 
-/// A request as it came.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub path: String,
@@ -62,7 +62,7 @@ pub struct Batch {
     pub bytes: Bytes,
 }
 
-/// A span as a person would read it: ids in hexadecimal, attributes as text.
+/// A span in readable form: ids in hexadecimal, attributes as text.
 #[derive(Debug, Clone)]
 pub struct Span {
     pub name: String,
@@ -73,9 +73,9 @@ pub struct Span {
     /// Empty for a root.
     pub parent: String,
     pub attributes: BTreeMap<String, String>,
-    /// Whether its status is Error; else it is unset.
+    /// Whether its status is Error rather than unset.
     pub failed: bool,
-    /// The ids of the spans that it points to.
+    /// The ids of the linked spans.
     pub links: Vec<String>,
     pub nanoseconds: u64,
 }
@@ -94,7 +94,7 @@ impl Collector {
     pub fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
-            mood: watch::Sender::new(Mood::Good),
+            behaviour: watch::Sender::new(Behaviour::Accept),
             batches: Mutex::default(),
             requests: watch::Sender::new(0),
         });
@@ -104,10 +104,10 @@ impl Collector {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&serving);
                 connections.spawn(async move {
-                    let answer =
-                        hyper::service::service_fn(move |request| answer(Arc::clone(&shared), request));
+                    let service =
+                        hyper::service::service_fn(move |request| respond(Arc::clone(&shared), request));
                     let builder = auto::Builder::new(TokioExecutor::new());
-                    _ = builder.serve_connection(TokioIo::new(stream), answer).await;
+                    _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -122,26 +122,26 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    pub fn set(&self, mood: Mood) {
-        self.shared.mood.send_replace(mood);
+    pub fn set(&self, behaviour: Behaviour) {
+        self.shared.behaviour.send_replace(behaviour);
     }
 
-    /// How often it was sent something, whatever became of it.
+    /// Returns the number of requests so far, rejected ones included.
     pub fn requests(&self) -> usize {
         *self.shared.requests.borrow()
     }
 
-    /// What it took.
+    /// Returns the accepted batches.
     pub fn batches(&self) -> Vec<Batch> {
         self.shared.batches.lock().expect("not poisoned").clone()
     }
 
-    /// All spans that it took.
+    /// Returns all accepted spans.
     pub fn spans(&self) -> Vec<Span> {
         self.batches().into_iter().flat_map(|batch| batch.spans).collect()
     }
 
-    /// Those with this name.
+    /// Returns the accepted spans with this name.
     pub fn named(&self, name: &str) -> Vec<Span> {
         self.spans()
             .into_iter()
@@ -149,21 +149,21 @@ impl Collector {
             .collect()
     }
 
-    /// Waits until it has `number` spans with this name, and returns them.
+    /// Waits until there are `number` spans with this name, and returns them.
     pub async fn expect(&self, name: &str, number: usize) -> Vec<Span> {
         until(name, async || self.named(name).len() >= number).await;
         self.named(name)
     }
 
-    /// Waits until it was sent something so often.
-    pub async fn asked(&self, times: usize) {
-        until("the collector is asked", async || self.requests() >= times).await;
+    /// Waits until there were `number` requests.
+    pub async fn wait_for_requests(&self, number: usize) {
+        until("the collector gets requests", async || self.requests() >= number).await;
     }
 }
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type OtlpResponse = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<OtlpResponse, Infallible> {
     let (head, body) = request.into_parts();
     let is_grpc = head.headers["content-type"] == "application/grpc";
     let Ok(body) = body.collect().await else {
@@ -171,46 +171,47 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     };
     let bytes = body.to_bytes();
     shared.requests.send_modify(|requests| *requests += 1);
-    let mut mood = shared.mood.subscribe();
-    let Ok(mood) = mood.wait_for(|mood| *mood != Mood::Stall).await.map(|mood| *mood) else {
+    let mut behaviour = shared.behaviour.subscribe();
+    let not_stalled = behaviour.wait_for(|behaviour| *behaviour != Behaviour::Stall);
+    let Ok(behaviour) = not_stalled.await.map(|behaviour| *behaviour) else {
         return Ok(plain(StatusCode::GONE, Bytes::new()));
     };
     let message = if is_grpc { bytes.slice(5..) } else { bytes.clone() };
     let message = ExportTraceServiceRequest::decode(message).expect("a batch");
-    let (status, grpc_status, rejected) = match mood {
-        Mood::Refuse => (StatusCode::BAD_REQUEST, "3", 0),
-        Mood::Unwell => (StatusCode::SERVICE_UNAVAILABLE, "14", 0),
-        Mood::Partial(rejected) => (StatusCode::OK, "0", rejected),
-        Mood::Good | Mood::Stall => (StatusCode::OK, "0", 0),
+    let (status, grpc_status, rejected) = match behaviour {
+        Behaviour::Reject => (StatusCode::BAD_REQUEST, "3", 0),
+        Behaviour::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "14", 0),
+        Behaviour::PartialSuccess(rejected) => (StatusCode::OK, "0", rejected),
+        Behaviour::Accept | Behaviour::Stall => (StatusCode::OK, "0", 0),
     };
     if status == StatusCode::OK {
         let batch = Batch::new(head.uri.path(), head.headers, message, bytes);
         shared.batches.lock().expect("not poisoned").push(batch);
     }
-    let answer = ExportTraceServiceResponse {
+    let message = ExportTraceServiceResponse {
         partial_success: (rejected > 0).then(|| ExportTracePartialSuccess {
             rejected_spans: rejected,
             error_message: "s3cret".to_owned(),
         }),
     };
-    let answer = answer.encode_to_vec();
+    let message = message.encode_to_vec();
     if !is_grpc {
-        return Ok(plain(status, answer.into()));
+        return Ok(plain(status, message.into()));
     }
-    let prefix = [0, 0, 0, 0, u8::try_from(answer.len()).expect("a short answer")];
-    let message = [&prefix[..], &answer].concat();
+    let prefix = [0, 0, 0, 0, u8::try_from(message.len()).expect("a short message")];
+    let message = [&prefix[..], &message].concat();
     let trailers = HeaderMap::from_iter([(
         "grpc-status".parse().expect("a name"),
         HeaderValue::from_static(grpc_status),
     )]);
     let body = Full::from(message).with_trailers(async { Some(Ok(trailers)) });
-    let answer = Response::builder().header("content-type", "application/grpc");
-    Ok(answer.body(body.boxed_unsync()).expect("an answer"))
+    let response = Response::builder().header("content-type", "application/grpc");
+    Ok(response.body(body.boxed_unsync()).expect("a response"))
 }
 
-fn plain(status: StatusCode, body: Bytes) -> Answer {
-    let answer = Response::builder().status(status);
-    answer.body(Full::new(body).boxed_unsync()).expect("an answer")
+fn plain(status: StatusCode, body: Bytes) -> OtlpResponse {
+    let response = Response::builder().status(status);
+    response.body(Full::new(body).boxed_unsync()).expect("a response")
 }
 
 impl Batch {
@@ -226,7 +227,7 @@ impl Batch {
                     1 => "internal",
                     2 => "server",
                     3 => "client",
-                    _ => "another",
+                    _ => "other",
                 },
                 trace: hex(&span.trace_id),
                 id: hex(&span.span_id),

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection, frame by frame: what no client library would send, and frames that none would show.
+//! HTTP/2 frame by frame: frames that no client library would send or show.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,17 +19,17 @@ pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// GOAWAY's reason for who asks too much.
+/// The error code of GOAWAY for a client that causes too much load.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// So much more than any frame takes that it means never.
-const NEVER: Duration = Duration::from_secs(60);
+/// Far more time than any frame takes.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection and what was read of it beyond the last frame.
+/// A connection, and the bytes read from it beyond the last frame.
 pub struct Http2 {
     stream: TcpStream,
     read: Vec<u8>,
-    /// Reasons of the GOAWAYs so far.
+    /// Error codes of the GOAWAYs so far.
     pub goaways: Vec<u32>,
 }
 
@@ -41,14 +41,14 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// One answer.
+/// One response.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub body: String,
 }
 
-/// A frame as it is sent.
+/// Encodes a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len())
         .expect("a short payload")
@@ -60,7 +60,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Fields as HPACK's literals, never indexed and without Huffman codes.
+/// Encodes fields as HPACK literals, never indexed and without Huffman codes.
 pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -84,7 +84,7 @@ pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u
     block
 }
 
-/// The pseudo-fields and fields of a shout; no `authorization` for an empty token.
+/// Returns the header fields of a shout; no `authorization` for an empty token.
 pub fn shout_fields(token: &str) -> Vec<(String, String)> {
     let mut list = vec![
         (":method", "POST".to_owned()),
@@ -106,12 +106,12 @@ pub fn block(list: &[(String, String)]) -> Vec<u8> {
 }
 
 impl Http2 {
-    /// A connection on which the preface and SETTINGS were sent: no dynamic table, so that statuses can be read.
+    /// Opens a connection and sends preface and SETTINGS. Without a dynamic table, so that statuses are readable.
     pub async fn open(address: SocketAddr) -> Self {
         Self::open_with_window(address, 65_535).await
     }
 
-    /// The same by a client that takes so much of each answer before it grants more.
+    /// Does the same with this initial window per response.
     pub async fn open_with_window(address: SocketAddr, window: u32) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let mut connection = Self {
@@ -126,12 +126,12 @@ impl Http2 {
         connection
     }
 
-    /// Sends what the peer takes; it may have closed the connection.
+    /// Sends bytes. Ignores errors: the peer may have closed the connection.
     pub async fn send(&mut self, bytes: &[u8]) {
         _ = self.stream.write_all(bytes).await;
     }
 
-    /// Sends a whole shout.
+    /// Sends a complete request for a shout.
     pub async fn shout(&mut self, stream: u32, token: &str, text: &str) {
         let mut bytes = frame(HEADERS, END_HEADERS, stream, &block(&shout_fields(token)));
         let mut parts = text.as_bytes().chunks(16_384).peekable();
@@ -145,13 +145,13 @@ impl Http2 {
         self.send(&bytes).await;
     }
 
-    /// Takes so much more of a stream's answer.
+    /// Enlarges the window of a stream.
     pub async fn grant(&mut self, stream: u32, window: u32) {
         self.send(&frame(WINDOW_UPDATE, 0, stream, &window.to_be_bytes()))
             .await;
     }
 
-    /// Sends fields of any length: HEADERS, and as many CONTINUATIONs as it takes.
+    /// Sends fields of any length: HEADERS and as many CONTINUATIONs as necessary.
     pub async fn send_block(&mut self, stream: u32, block: &[u8]) {
         let mut parts = block.chunks(16_384).peekable();
         let mut kind = HEADERS;
@@ -162,7 +162,7 @@ impl Http2 {
         }
     }
 
-    /// The next frame, once SETTINGS and PINGs before it are answered; `None` at the end of the connection.
+    /// Returns the next frame, after acknowledging SETTINGS and PINGs; `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(received) = self.take_frame() {
@@ -184,8 +184,8 @@ impl Http2 {
                 }
             } else {
                 let reading = self.stream.read_buf(&mut self.read);
-                let read = tokio::time::timeout(NEVER, reading).await;
-                if !matches!(read.expect("neither a frame nor the end comes"), Ok(1..)) {
+                let read = tokio::time::timeout(FRAME_TIMEOUT, reading).await;
+                if !matches!(read.expect("a frame or the end"), Ok(1..)) {
                     return None;
                 }
             }
@@ -205,8 +205,9 @@ impl Http2 {
         Some(frame)
     }
 
-    /// The answer on a stream; `None` if the stream or the connection ends without one. Answers on other streams are lost.
-    pub async fn answer(&mut self, stream: u32) -> Option<Answer> {
+    /// Returns the response on a stream; `None` if the stream or the connection ends without one. Drops frames of other
+    /// streams.
+    pub async fn response(&mut self, stream: u32) -> Option<Response> {
         let mut status = None;
         let mut body = Vec::new();
         loop {
@@ -220,9 +221,9 @@ impl Http2 {
                 RST_STREAM if status.is_none() => return None,
                 _ => continue,
             }
-            // A reset without an error may follow a whole answer to a request of which more was announced.
+            // A reset without an error may follow a complete response to an incomplete request.
             if received.flags & END_STREAM != 0 {
-                return Some(Answer {
+                return Some(Response {
                     status: status.expect("headers come first"),
                     body: String::from_utf8(body).expect("UTF-8"),
                 });
@@ -236,9 +237,9 @@ impl Http2 {
     }
 }
 
-/// `:status`, which comes first.
+/// Decodes `:status`, which is the first field.
 fn status_of(mut block: &[u8]) -> u16 {
-    // The peer says that it has made its dynamic table as small as it was asked to.
+    // The peer acknowledges the size of the dynamic table.
     while let [0x20..=0x3f, rest @ ..] = block {
         block = rest;
     }
@@ -257,7 +258,7 @@ fn status_of(mut block: &[u8]) -> u16 {
     }
 }
 
-/// Three digits in HPACK's Huffman code: 0 to 2 have five bits, 3 to 9 six.
+/// Decodes three digits in the Huffman code of HPACK: 0 to 2 have five bits, 3 to 9 six.
 fn huffman_digits(bytes: &[u8]) -> u16 {
     let mut bits = bytes
         .iter()

@@ -1,4 +1,4 @@
-//! A key server that answers as a test tells it, and counts who asks.
+//! A fake key server with a response per user pool, which counts requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,18 +13,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::POOL_ID;
 
-/// What a pool's key set is answered with.
+/// The response to a request for the keys of a pool.
 #[derive(Clone)]
-pub enum Answer {
-    /// These bytes, then the end of the connection.
+pub enum KeyResponse {
+    /// These bytes, then the connection is closed.
     Bytes(Arc<[u8]>),
     /// A key set that never ends.
     Endless,
-    /// Nothing until there is another answer, which is given then.
+    /// Nothing until the response is replaced.
     Stall,
 }
 
-impl Answer {
+impl KeyResponse {
     /// A set of these keys.
     pub fn keys(keys: impl Into<Vec<Value>>) -> Self {
         Self::of(200, json!({"keys": keys.into()}).to_string())
@@ -46,7 +46,7 @@ impl Answer {
     }
 }
 
-/// Everything ends when it is dropped, open connections included, and from then on connections are refused.
+/// The server. Dropping it closes its port and all connections.
 pub struct KeyServer {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -54,19 +54,19 @@ pub struct KeyServer {
 }
 
 struct Shared {
-    answers: watch::Sender<HashMap<String, Answer>>,
+    responses: watch::Sender<HashMap<String, KeyResponse>>,
     requests: Mutex<HashMap<String, usize>>,
 }
 
-/// A port that refuses connections, and that nobody else can have, until the server is started on it.
-pub struct Reserved(TcpSocket);
+/// A port that refuses connections and is not available to others, until a server is started on it.
+pub struct ReservedPort(TcpSocket);
 
-impl Reserved {
-    pub fn port() -> Self {
+impl ReservedPort {
+    pub fn new() -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket
             .bind(([127, 0, 0, 1], 0).into())
-            .expect("a free port of loopback");
+            .expect("a free loopback port");
         Self(socket)
     }
 
@@ -74,26 +74,26 @@ impl Reserved {
         format!("http://{}", self.0.local_addr().expect("bound"))
     }
 
-    pub fn start(self, answer: Answer) -> KeyServer {
-        KeyServer::on(self.listen(), answer)
+    pub fn start(self, response: KeyResponse) -> KeyServer {
+        KeyServer::on(self.listen(), response)
     }
 
-    /// Accepts connections from now on.
+    /// Starts to accept connections.
     pub fn listen(self) -> TcpListener {
         self.0.listen(128).expect("it is bound")
     }
 }
 
 impl KeyServer {
-    /// A server on a free port of loopback with this answer for [`POOL_ID`], and 404 for other pools.
-    pub async fn start(answer: Answer) -> Self {
-        Self::on(super::loopback().await, answer)
+    /// Serves on a free loopback port, with this response for [`POOL_ID`] and 404 for other pools.
+    pub async fn start(response: KeyResponse) -> Self {
+        Self::on(super::loopback().await, response)
     }
 
-    fn on(listener: TcpListener, answer: Answer) -> Self {
+    fn on(listener: TcpListener, response: KeyResponse) -> Self {
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
-            answers: watch::Sender::new(HashMap::from([(POOL_ID.to_owned(), answer)])),
+            responses: watch::Sender::new(HashMap::from([(POOL_ID.to_owned(), response)])),
             requests: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -104,37 +104,37 @@ impl KeyServer {
         }
     }
 
-    /// What `COGNITO_JWKS_ENDPOINT` has to be.
+    /// Returns the value of `COGNITO_JWKS_ENDPOINT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on this is the answer for [`POOL_ID`].
-    pub fn set(&self, answer: Answer) {
-        self.set_for(POOL_ID, answer);
+    /// Replaces the response for [`POOL_ID`].
+    pub fn set(&self, response: KeyResponse) {
+        self.set_for(POOL_ID, response);
     }
 
-    /// From now on this is the answer for `pool`.
-    pub fn set_for(&self, pool: &str, answer: Answer) {
+    /// Replaces the response for `pool`.
+    pub fn set_for(&self, pool: &str, response: KeyResponse) {
         self.shared
-            .answers
-            .send_modify(|answers| _ = answers.insert(pool.to_owned(), answer));
+            .responses
+            .send_modify(|responses| _ = responses.insert(pool.to_owned(), response));
     }
 
-    /// How often the keys of [`POOL_ID`] were asked for.
+    /// Returns the number of requests for the keys of [`POOL_ID`].
     pub fn requests(&self) -> usize {
         self.requests_for(POOL_ID)
     }
 
-    /// How often the keys of `pool` were asked for.
+    /// Returns the number of requests for the keys of `pool`.
     pub fn requests_for(&self, pool: &str) -> usize {
-        let requests = self.shared.requests.lock().expect("nobody panics with it");
+        let requests = self.shared.requests.lock().expect("not poisoned");
         requests.get(pool).copied().unwrap_or(0)
     }
 
-    /// How often anything was asked for.
+    /// Returns the number of all requests.
     pub fn requests_for_all(&self) -> usize {
-        let requests = self.shared.requests.lock().expect("nobody panics with it");
+        let requests = self.shared.requests.lock().expect("not poisoned");
         requests.values().sum()
     }
 }
@@ -164,26 +164,31 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     *shared
         .requests
         .lock()
-        .expect("nobody panics with it")
+        .expect("not poisoned")
         .entry(pool.clone())
         .or_default() += 1;
-    let mut answers = shared.answers.subscribe();
-    let answer = answers
-        .wait_for(|answers| !matches!(answers.get(&pool), Some(Answer::Stall)))
+    let mut responses = shared.responses.subscribe();
+    let response = responses
+        .wait_for(|responses| !matches!(responses.get(&pool), Some(KeyResponse::Stall)))
         .await
-        .map(|answers| answers.get(&pool).cloned().unwrap_or(Answer::of(404, "{}")));
-    match answer {
-        Ok(Answer::Bytes(bytes)) => {
+        .map(|responses| {
+            responses
+                .get(&pool)
+                .cloned()
+                .unwrap_or(KeyResponse::of(404, "{}"))
+        });
+    match response {
+        Ok(KeyResponse::Bytes(bytes)) => {
             _ = stream.write_all(&bytes).await;
             _ = stream.shutdown().await;
         }
-        Ok(Answer::Endless) => {
+        Ok(KeyResponse::Endless) => {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"keys\":[";
             let mut written = stream.write_all(head.as_bytes()).await;
             while written.is_ok() {
                 written = stream.write_all(&[b' '; 4096]).await;
             }
         }
-        Ok(Answer::Stall) | Err(_) => {}
+        Ok(KeyResponse::Stall) | Err(_) => {}
     }
 }

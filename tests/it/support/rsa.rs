@@ -1,4 +1,4 @@
-//! RSA with the private exponent in hand, so that a test can sign what no library would.
+//! RSA with access to the private exponent, to sign what no library would.
 
 use std::sync::LazyLock;
 
@@ -12,9 +12,9 @@ use super::jwt::{b64, compact};
 
 /// The key of the pool.
 pub static ADA: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(2048));
-/// The key that follows it, or that of another pool.
+/// The key after a rotation, or that of another pool.
 pub static BOB: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(2048));
-/// The attacker's.
+/// The key of an attacker.
 pub static MALLORY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(2048));
 
 const EXPONENT: u32 = 65_537;
@@ -27,7 +27,7 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// A new key with a modulus of exactly `bits`.
+    /// Generates a key with a modulus of exactly `bits`.
     pub fn generate(bits: usize) -> Self {
         let (p, q) = (prime(bits / 2), prime(bits / 2));
         let one = BigUint::from(1u8);
@@ -35,7 +35,7 @@ impl PrivateKey {
         let n = &p * &q;
         let d = e
             .modinv(&((&p - &one) * (&q - &one)))
-            .expect("`prime` sees to it that the exponent has an inverse");
+            .expect("`prime` guarantees that the exponent has an inverse");
         let components = KeyPairComponents {
             public_key: PublicKeyComponents {
                 n: n.to_bytes_be(),
@@ -52,12 +52,12 @@ impl PrivateKey {
         Self { n, d, pair }
     }
 
-    /// `encoded` to the power of the private exponent, with as many bytes as the modulus has.
+    /// Raises `encoded` to the private exponent; the result has the length of the modulus.
     pub fn raw(&self, encoded: &[u8]) -> Vec<u8> {
         self.fixed(&BigUint::from_bytes_be(encoded).modpow(&self.d, &self.n))
     }
 
-    /// `number` with as many bytes as the modulus has.
+    /// Encodes `number` with the length of the modulus.
     pub fn fixed(&self, number: &BigUint) -> Vec<u8> {
         let bytes = number.to_bytes_be();
         let mut fixed = vec![0; self.size() - bytes.len()];
@@ -65,7 +65,7 @@ impl PrivateKey {
         fixed
     }
 
-    /// Bytes of the modulus.
+    /// Returns the length of the modulus in bytes.
     pub fn size(&self) -> usize {
         self.n.to_bytes_be().len()
     }
@@ -86,7 +86,7 @@ impl PrivateKey {
         self.pair.as_ref().expect("a key of at least 2048 bits")
     }
 
-    /// A token as Cognito would sign it.
+    /// Returns a token as Cognito signs it.
     pub fn token(&self, kid: &str, claims: &Map<String, Value>) -> String {
         let header = json!({"kid": kid, "alg": "RS256"});
         compact(header.to_string(), json!(claims).to_string(), |message| {
@@ -94,7 +94,7 @@ impl PrivateKey {
         })
     }
 
-    /// The public key as a key set lists it.
+    /// Returns the public key in the form of a key set.
     pub fn jwk(&self, kid: &str) -> Value {
         json!({
             "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
@@ -103,7 +103,7 @@ impl PrivateKey {
     }
 }
 
-/// A prime of exactly `bits`, whose product with another has exactly twice as many.
+/// Returns a prime of exactly `bits`, whose product with another one has exactly twice as many.
 fn prime(bits: usize) -> BigUint {
     let one = BigUint::from(1u8);
     loop {
@@ -112,7 +112,7 @@ fn prime(bits: usize) -> BigUint {
         *bytes.first_mut().expect("some bits") |= 0xC0;
         *bytes.last_mut().expect("some bits") |= 1;
         let candidate = BigUint::from_bytes_be(&bytes);
-        // Fermat's test errs once in 2^100 for random numbers of this size.
+        // The error rate of the Fermat test is 2^-100 for random numbers of this size.
         let is_prime = (3u32..1000).step_by(2).all(|n| &candidate % n != BigUint::ZERO)
             && &candidate % EXPONENT != one
             && BigUint::from(2u8).modpow(&(&candidate - &one), &candidate) == one;

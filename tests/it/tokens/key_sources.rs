@@ -9,7 +9,7 @@ use shoutback::auth::AuthError;
 
 use super::{HEADER, KID, TokenTest, ecdsa, encode, sha256_info, sign};
 use crate::support::jwt::{b64, compact, with_last};
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB, MALLORY, PrivateKey};
 use crate::support::{POOL_ID, changed};
 
@@ -120,7 +120,7 @@ async fn unusable_keys_are_skipped_and_the_rest_of_their_set_works() {
 #[tokio::test]
 async fn keys_in_tokens_are_ignored() {
     let test = TokenTest::start(&[]).await;
-    let attacker = KeyServer::start(Answer::keys([MALLORY.jwk(KID), MALLORY.jwk("mallory")])).await;
+    let attacker = KeyServer::start(KeyResponse::keys([MALLORY.jwk(KID), MALLORY.jwk("mallory")])).await;
     let jwks_url = format!("{}/{POOL_ID}/.well-known/jwks.json", attacker.url());
     let certificate = {
         let pkcs8 = rcgen::KeyPair::generate().expect("a key");

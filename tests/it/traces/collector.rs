@@ -1,21 +1,22 @@
-//! The collector: what it is told, how, and what happens when it is not well.
+//! Export to the collector, and its failures.
 
-use crate::support::collector::{Collector, Mood};
-use crate::support::key_server::Reserved;
-use crate::support::{App, raw, until};
+use crate::support::collector::{Behaviour, Collector};
+use crate::support::key_server::ReservedPort;
+use crate::support::tcp_server::TcpServer;
+use crate::support::{App, send, until};
 
-use super::{SOON, open_app_with};
+use super::{NO_DELAY, open_app_with};
 
 const DROPPED: &str = "shoutback_otlp_spans_dropped_total";
 const QUEUE_FULL: [&str; 1] = ["reason=\"queue_full\""];
 const EXPORT_FAILED: [&str; 1] = ["reason=\"export_failed\""];
 
 async fn shout(app: &App) {
-    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 200);
+    assert_eq!(send(app.shout("hi")).await.status(), 200);
 }
 
 #[tokio::test]
-async fn it_is_told_who_sends_and_with_which_headers() {
+async fn a_batch_has_the_resource_and_the_configured_headers() {
     for (protocol, path, content_type) in [
         ("http/protobuf", "/v1/traces", "application/x-protobuf"),
         (
@@ -63,33 +64,33 @@ async fn it_is_told_who_sends_and_with_which_headers() {
 }
 
 #[tokio::test]
-async fn spans_that_it_refuses_are_counted_and_not_sent_twice() {
+async fn rejected_spans_are_counted_and_not_retried() {
     for protocol in ["http/protobuf", "grpc"] {
         let collector = Collector::start().await;
         let app = open_app_with(&collector, &[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
-        let asked = collector.requests();
-        collector.set(Mood::Refuse);
+        let requests = collector.requests();
+        collector.set(Behaviour::Reject);
         shout(&app).await;
-        until("they are counted", async || {
+        until("the drops are counted", async || {
             app.metric(DROPPED, &EXPORT_FAILED).await == 2.0
         })
         .await;
-        let refused = collector.requests() - asked;
-        assert!((1..=2).contains(&refused), "one batch or two: {refused}");
-        collector.set(Mood::Good);
+        let rejected = collector.requests() - requests;
+        assert!((1..=2).contains(&rejected), "one batch or two: {rejected}");
+        collector.set(Behaviour::Accept);
         shout(&app).await;
         assert_eq!(collector.expect("POST /v1", 1).await.len(), 1, "{protocol}");
         assert_eq!(app.metric(DROPPED, &[]).await, 2.0, "{protocol}");
     }
 }
 
-/// By HTTP alone: opentelemetry-otlp keeps what is said by gRPC to itself (docs/tracing.md).
+/// HTTP only: opentelemetry-otlp does not report partial success over gRPC (docs/tracing.md).
 #[tokio::test]
-async fn spans_of_which_it_took_a_part_are_counted() {
+async fn spans_rejected_by_a_partial_success_are_counted() {
     let collector = Collector::start().await;
     let app = open_app_with(&collector, &[]).await;
-    collector.set(Mood::Partial(1));
-    app.post().send().await.expect("an answer");
+    collector.set(Behaviour::PartialSuccess(1));
+    send(app.post()).await;
     until("one is counted", async || {
         app.metric(DROPPED, &EXPORT_FAILED).await == 1.0
     })
@@ -98,33 +99,33 @@ async fn spans_of_which_it_took_a_part_are_counted() {
 }
 
 #[tokio::test]
-async fn a_batch_is_sent_again_to_one_that_is_unwell_for_a_moment() {
+async fn a_batch_is_retried_after_a_transient_error() {
     for protocol in ["http/protobuf", "grpc"] {
         let collector = Collector::start().await;
         let app = open_app_with(&collector, &[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
-        collector.set(Mood::Unwell);
-        let asked = collector.requests();
+        collector.set(Behaviour::Unavailable);
+        let requests = collector.requests();
         shout(&app).await;
-        collector.asked(asked + 1).await;
-        collector.set(Mood::Good);
+        collector.wait_for_requests(requests + 1).await;
+        collector.set(Behaviour::Accept);
         assert_eq!(collector.expect("POST /v1", 1).await.len(), 1, "{protocol}");
         assert_eq!(app.metric(DROPPED, &[]).await, 0.0, "{protocol}");
     }
 }
 
-/// A request is served, and its two spans are counted as dropped, whatever is spoken.
-async fn both_spans_are_dropped_by(url: &str) {
+/// Asserts with both protocols that a request is served and that its two spans are counted as dropped.
+async fn assert_both_spans_are_dropped(url: &str) {
     for protocol in ["http/protobuf", "grpc"] {
         let variables = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_BSP_EXPORT_TIMEOUT", "50"),
             ("AUTH_MODE", "disabled"),
-            SOON,
+            NO_DELAY,
         ];
         let app = App::start(&variables).await;
         shout(&app).await;
-        until("they are counted", async || {
+        until("the drops are counted", async || {
             app.metric(DROPPED, &EXPORT_FAILED).await == 2.0
         })
         .await;
@@ -132,24 +133,24 @@ async fn both_spans_are_dropped_by(url: &str) {
 }
 
 #[tokio::test]
-async fn one_that_is_not_there_costs_its_spans_alone() {
-    let nobody = Reserved::port();
-    both_spans_are_dropped_by(&nobody.url()).await;
+async fn an_unreachable_collector_costs_only_spans() {
+    let port = ReservedPort::new();
+    assert_both_spans_are_dropped(&port.url()).await;
 }
 
 #[tokio::test]
-async fn one_that_dies_and_comes_back_gets_what_comes_later() {
-    let port = Reserved::port();
+async fn a_collector_that_recovers_gets_later_spans() {
+    let port = ReservedPort::new();
     let url = port.url();
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
         ("OTEL_BSP_EXPORT_TIMEOUT", "50"),
         ("AUTH_MODE", "disabled"),
-        SOON,
+        NO_DELAY,
     ];
     let app = App::start(&variables).await;
     shout(&app).await;
-    until("they are counted", async || {
+    until("the drops are counted", async || {
         app.metric(DROPPED, &EXPORT_FAILED).await == 2.0
     })
     .await;
@@ -159,37 +160,37 @@ async fn one_that_dies_and_comes_back_gets_what_comes_later() {
 }
 
 #[tokio::test]
-async fn one_that_never_answers_costs_no_more_than_its_queue() {
+async fn the_queue_bounds_the_spans_for_a_stalled_collector() {
     let collector = Collector::start().await;
-    collector.set(Mood::Stall);
+    collector.set(Behaviour::Stall);
     let small = [
         ("OTEL_BSP_MAX_QUEUE_SIZE", "4"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2"),
     ];
     let app = open_app_with(&collector, &small).await;
-    app.post().send().await.expect("an answer");
-    collector.asked(1).await;
+    send(app.post()).await;
+    collector.wait_for_requests(1).await;
     for _ in 0..20 {
-        app.post().send().await.expect("an answer");
+        send(app.post()).await;
     }
-    // The first is being sent, and four wait.
+    // One is being sent, and four are queued.
     assert_eq!(app.metric(DROPPED, &QUEUE_FULL).await, 16.0);
     assert_eq!(app.metric(DROPPED, &EXPORT_FAILED).await, 0.0);
-    collector.set(Mood::Good);
+    collector.set(Behaviour::Accept);
     until("the others arrive", async || collector.spans().len() == 5).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_in_time_is_given_up() {
+async fn an_export_times_out() {
     let collector = Collector::start().await;
-    collector.set(Mood::Stall);
-    let soon = [
+    collector.set(Behaviour::Stall);
+    let timeouts = [
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "50"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "60"),
     ];
-    let app = open_app_with(&collector, &soon).await;
+    let app = open_app_with(&collector, &timeouts).await;
     shout(&app).await;
-    until("they are counted", async || {
+    until("the drops are counted", async || {
         app.metric(DROPPED, &EXPORT_FAILED).await == 2.0
     })
     .await;
@@ -204,14 +205,14 @@ async fn a_batch_is_sent_when_it_is_full() {
     ];
     let app = open_app_with(&collector, &variables).await;
     for _ in 0..7 {
-        app.post().send().await.expect("an answer");
+        send(app.post()).await;
     }
-    until("two batches are there", async || collector.spans().len() == 6).await;
+    until("two batches arrive", async || collector.spans().len() == 6).await;
     assert!(collector.batches().iter().all(|batch| batch.spans.len() <= 3));
 }
 
 #[tokio::test]
-async fn one_that_talks_nonsense_is_a_failure_like_another() {
-    let nonsense = raw::Server::answering("s3cret").await;
-    both_spans_are_dropped_by(&format!("http://{}", nonsense.address)).await;
+async fn a_collector_that_does_not_speak_http_costs_only_spans() {
+    let server = TcpServer::responding("s3cret").await;
+    assert_both_spans_are_dropped(&format!("http://{}", server.address)).await;
 }

@@ -1,18 +1,19 @@
-//! The process: the last spans, and what its log says of traces.
+//! The process: export at shutdown, and traces in the log.
 
 use serde_json::Value;
 
 use crate::process::child::Process;
 use crate::shutdown::process::serve;
-use crate::support::collector::{Collector, Mood};
-use crate::support::{client, until};
+use crate::support::collector::{Behaviour, Collector};
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{client, send, until};
 
-use super::{CALLER, TRACE, Upstream, traceparent};
+use super::{CALLER, NO_DELAY, TRACE, traceparent};
 
-/// Nothing is sent before the end.
-const LATE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "3600000");
+/// Nothing is exported before the shutdown.
+const AT_SHUTDOWN: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "3600000");
 
-fn export_to(collector: &Collector, upstream: &Upstream, more: &[(&str, &str)]) -> Process {
+fn export_to(collector: &Collector, upstream: &FakeUpstream, more: &[(&str, &str)]) -> Process {
     let url = collector.url();
     let mut variables = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str())];
     variables.extend(more);
@@ -25,7 +26,7 @@ async fn shout(public: std::net::SocketAddr) {
         .header("content-type", "text/plain")
         .header("traceparent", traceparent("01"))
         .body("hi");
-    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    assert_eq!(send(request).await.status(), 200);
 }
 
 fn lines(stdout: &str) -> Vec<Value> {
@@ -36,13 +37,13 @@ fn lines(stdout: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_yet_is_sent_at_the_end() {
+async fn queued_spans_are_exported_at_shutdown() {
     for protocol in ["http/protobuf", "grpc"] {
-        let (collector, upstream) = (Collector::start().await, Upstream::start(&[]).await);
+        let (collector, upstream) = (Collector::start().await, FakeUpstream::shouting().await);
         let mut service = export_to(
             &collector,
             &upstream,
-            &[LATE, ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)],
+            &[AT_SHUTDOWN, ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)],
         );
         let (public, _) = service.ready().await;
         shout(public).await;
@@ -63,13 +64,13 @@ async fn what_was_not_sent_yet_is_sent_at_the_end() {
 }
 
 #[tokio::test]
-async fn an_unclean_stop_sends_them_too() {
+async fn they_are_exported_at_a_shutdown_that_times_out() {
     let collector = Collector::start().await;
-    let upstream = crate::support::held::Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let url = collector.url();
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
-        LATE,
+        AT_SHUTDOWN,
         ("SHUTDOWN_TIMEOUT", "100ms"),
     ];
     let mut service = serve(&upstream.url(), &variables);
@@ -90,20 +91,20 @@ async fn an_unclean_stop_sends_them_too() {
 }
 
 #[tokio::test]
-async fn a_collector_that_stalls_does_not_keep_the_process() {
-    let stop = async |is_late: bool| {
-        let (collector, upstream) = (Collector::start().await, Upstream::start(&[]).await);
-        collector.set(Mood::Stall);
-        let delay = if is_late { LATE } else { super::SOON };
+async fn a_stalled_collector_does_not_delay_the_exit() {
+    let stop = async |at_shutdown: bool| {
+        let (collector, upstream) = (Collector::start().await, FakeUpstream::shouting().await);
+        collector.set(Behaviour::Stall);
+        let delay = if at_shutdown { AT_SHUTDOWN } else { NO_DELAY };
         let mut service = export_to(&collector, &upstream, &[delay]);
         let (public, _) = service.ready().await;
         shout(public).await;
-        if !is_late {
-            collector.asked(1).await;
+        if !at_shutdown {
+            collector.wait_for_requests(1).await;
         }
         service.signal("TERM");
         let ended = service.ended().await;
-        // The collector holds its answer until here: nobody waited for that.
+        // The collector has not responded.
         assert_eq!((ended.code, collector.requests()), (Some(0), 1), "{ended:?}");
         assert!(collector.spans().is_empty());
         let warned = lines(&ended.stdout)
@@ -115,32 +116,37 @@ async fn a_collector_that_stalls_does_not_keep_the_process() {
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_connections_is_not_waited_for() {
-    let upstream = Upstream::start(&[]).await;
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"), super::SOON];
+async fn an_unreachable_collector_does_not_delay_the_exit() {
+    let upstream = FakeUpstream::shouting().await;
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"), NO_DELAY];
     let mut service = serve(&upstream.url(), &variables);
     let (public, _) = service.ready().await;
     shout(public).await;
     service.signal("TERM");
     let ended = service.ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let said: Vec<_> = lines(&ended.stdout)
+    let messages: Vec<_> = lines(&ended.stdout)
         .into_iter()
         .filter(|line| line["event.action"] == "traces" || line["event.action"] == "stop")
         .map(|line| line["message"].as_str().expect("a message").to_owned())
         .collect();
-    // It gave up at once what it would have tried again later.
+    // The export failed at once instead of being retried.
     assert!(
-        said.iter().any(|text| text.starts_with("cannot export spans")),
-        "{said:?}"
+        messages
+            .iter()
+            .any(|text| text.starts_with("cannot export spans")),
+        "{messages:?}"
     );
-    assert!(!said.iter().any(|text| text.contains("in time")), "{said:?}");
+    assert!(
+        !messages.iter().any(|text| text.contains("in time")),
+        "{messages:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_second_signal_sends_nothing() {
-    let (collector, upstream) = (Collector::start().await, Upstream::start(&[]).await);
-    let mut service = export_to(&collector, &upstream, &[LATE, ("SHUTDOWN_GRACE", "5m")]);
+async fn a_second_signal_skips_the_export() {
+    let (collector, upstream) = (Collector::start().await, FakeUpstream::shouting().await);
+    let mut service = export_to(&collector, &upstream, &[AT_SHUTDOWN, ("SHUTDOWN_GRACE", "5m")]);
     let (public, admin) = service.ready().await;
     shout(public).await;
     service.signal("TERM");
@@ -154,15 +160,13 @@ async fn a_second_signal_sends_nothing() {
 }
 
 #[tokio::test]
-async fn log_lines_of_a_request_name_its_trace_whatever_is_logged_and_exported() {
-    let (collector, upstream) = (
-        Collector::start().await,
-        Upstream::start(&[500, 500, 500, 500]).await,
-    );
+async fn log_lines_of_a_request_have_its_trace_and_span() {
+    let upstream = FakeUpstream::start([Reply::Status(500)]).await;
+    let collector = Collector::start().await;
     let mut service = export_to(
         &collector,
         &upstream,
-        &[super::SOON, ("RUST_LOG", "shoutback=debug")],
+        &[NO_DELAY, ("RUST_LOG", "shoutback=debug")],
     );
     let (public, _) = service.ready().await;
     let failing = client()
@@ -170,7 +174,7 @@ async fn log_lines_of_a_request_name_its_trace_whatever_is_logged_and_exported()
         .header("content-type", "text/plain")
         .header("traceparent", traceparent("01"))
         .body("hi");
-    assert_eq!(failing.send().await.expect("an answer").status(), 503);
+    assert_eq!(failing.send().await.expect("a response").status(), 503);
     let span = collector.expect("POST /v1", 1).await.remove(0);
     for action in ["request", "no-shout"] {
         until(action, async || {
@@ -198,13 +202,13 @@ async fn log_lines_of_a_request_name_its_trace_whatever_is_logged_and_exported()
 }
 
 #[tokio::test]
-async fn what_is_not_logged_is_traced_all_the_same() {
-    let (collector, upstream) = (Collector::start().await, Upstream::start(&[]).await);
+async fn requests_are_traced_even_if_they_are_not_logged() {
+    let (collector, upstream) = (Collector::start().await, FakeUpstream::shouting().await);
     let mut service = export_to(
         &collector,
         &upstream,
         &[
-            super::SOON,
+            NO_DELAY,
             (
                 "RUST_LOG",
                 "off,shoutback::app=info,shoutback=info,shoutback::http=off",
@@ -225,19 +229,15 @@ async fn what_is_not_logged_is_traced_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_failing_collector_is_logged_once_and_its_headers_never() {
-    let (collector, upstream) = (Collector::start().await, Upstream::start(&[]).await);
-    collector.set(Mood::Refuse);
+async fn a_failing_collector_is_logged_once_without_its_headers() {
+    let (collector, upstream) = (Collector::start().await, FakeUpstream::shouting().await);
+    collector.set(Behaviour::Reject);
     let secret = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret");
-    let mut service = export_to(
-        &collector,
-        &upstream,
-        &[super::SOON, secret, ("RUST_LOG", "trace")],
-    );
+    let mut service = export_to(&collector, &upstream, &[NO_DELAY, secret, ("RUST_LOG", "trace")]);
     let (public, _) = service.ready().await;
     for times in 1..=3 {
         shout(public).await;
-        collector.asked(times).await;
+        collector.wait_for_requests(times).await;
     }
     let failures = |service: &Process| {
         let log = service.log().into_iter();

@@ -1,14 +1,14 @@
-//! The fetches of keys.
+//! Spans of key fetches.
 
 use crate::support::collector::Collector;
-use crate::support::key_server::{Answer, KeyServer};
+use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::{App, until};
 
-use super::{SOON, app_with};
+use super::{NO_DELAY, app_with};
 
 #[tokio::test]
-async fn a_fetch_in_the_background_is_a_trace_of_its_own() {
+async fn a_background_fetch_has_its_own_trace() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
     let waiting = collector.expect("fetch keys", 1).await.remove(0);
@@ -26,22 +26,22 @@ async fn a_fetch_in_the_background_is_a_trace_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_token_whose_key_has_to_be_fetched_shows_that_in_its_trace() {
+async fn a_fetch_for_a_token_is_part_of_its_trace() {
     let collector = Collector::start().await;
-    let keys = KeyServer::start(Answer::keys([ADA.jwk("ada")])).await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
     let app = app_with(&collector, &[("COGNITO_JWKS_ENDPOINT", &keys.url())]).await;
     collector.expect("GET", 1).await;
-    keys.set(Answer::Stall);
-    let asked = keys.requests();
+    keys.set(KeyResponse::Stall);
+    let requests = keys.requests();
     let token = BOB.token("bob", &app.cognito.claims());
     let first = tokio::spawn(app.shout_with(&token, "hi").send());
-    until("it is fetched", async || keys.requests() > asked).await;
+    until("it is fetched", async || keys.requests() > requests).await;
     let second = tokio::spawn(app.shout_with(&token, "ho").send());
     let looked_up = async || app.metric("shoutback_token_cache_total", &["miss"]).await == 2.0;
     until("both wait", looked_up).await;
-    keys.set(Answer::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
-    for answer in [first, second] {
-        assert_eq!(answer.await.expect("a task").expect("an answer").status(), 200);
+    keys.set(KeyResponse::keys([ADA.jwk("ada"), BOB.jwk("bob")]));
+    for request in [first, second] {
+        assert_eq!(request.await.expect("a task").expect("a response").status(), 200);
     }
     let servers = collector.expect("POST /v1", 2).await;
     let waits = collector.expect("fetch keys", 3).await;
@@ -49,19 +49,19 @@ async fn a_token_whose_key_has_to_be_fetched_shows_that_in_its_trace() {
     assert_eq!(
         (waits.len(), fetches.len()),
         (3, 2),
-        "one in the background, one for both"
+        "one in the background and one for both tokens"
     );
     let fetch = fetches.last().expect("two");
-    let began = waits
+    let leader = waits
         .iter()
         .find(|wait| wait.id == fetch.parent)
-        .expect("who began it");
-    let joined = waits
+        .expect("a leader");
+    let follower = waits
         .iter()
         .find(|wait| !wait.links.is_empty())
-        .expect("who joined it");
-    assert_eq!(joined.links, [began.id.as_str()]);
-    for wait in [began, joined] {
+        .expect("a follower");
+    assert_eq!(follower.links, [leader.id.as_str()]);
+    for wait in [leader, follower] {
         assert!(
             servers
                 .iter()
@@ -71,31 +71,31 @@ async fn a_token_whose_key_has_to_be_fetched_shows_that_in_its_trace() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_fails_says_why() {
-    for (answer, error, status) in [
-        (Answer::of(500, "s3cret"), "unexpected_status", Some("500")),
-        (Answer::of(200, "s3cret"), "not_a_key_set", None),
+async fn a_failed_fetch_has_an_error_type() {
+    for (response, error, status) in [
+        (KeyResponse::of(500, "s3cret"), "unexpected_status", Some("500")),
+        (KeyResponse::of(200, "s3cret"), "not_a_key_set", None),
         (
-            Answer::bytes("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"),
+            KeyResponse::bytes("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"),
             "connection",
             None,
         ),
-        (Answer::Endless, "too_long", None),
+        (KeyResponse::Endless, "too_long", None),
     ] {
         let collector = Collector::start().await;
-        let keys = KeyServer::start(answer).await;
+        let keys = KeyServer::start(response).await;
         let (collector_url, keys_url) = (collector.url(), keys.url());
         let _app = App::start_unready(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector_url),
             ("COGNITO_JWKS_ENDPOINT", &keys_url),
-            SOON,
+            NO_DELAY,
         ])
         .await;
         let fetch = collector.expect("GET", 1).await.remove(0);
         assert_eq!((fetch.attribute("error.type"), fetch.failed), (Some(error), true));
         assert_eq!(fetch.attribute("http.response.status_code"), status, "{error}");
         let waiting = collector.expect("fetch keys", 1).await.remove(0);
-        let told = (waiting.attribute("error.type"), waiting.failed);
-        assert_eq!(told, (Some("keys_unavailable"), true), "{error}");
+        let error_type = (waiting.attribute("error.type"), waiting.failed);
+        assert_eq!(error_type, (Some("keys_unavailable"), true), "{error}");
     }
 }

@@ -1,29 +1,22 @@
-//! How a trace comes in, and how it goes on to SHOUTCLOUD.
+//! Propagation of trace contexts from the caller and to SHOUTCLOUD.
 
-use crate::support::App;
 use crate::support::collector::Collector;
+use crate::support::upstream::FakeUpstream;
+use crate::support::{App, send};
 
-use super::{CALLER, TRACE, Upstream, app_with, traceparent};
+use super::{CALLER, TRACE, app_with, headers, sent, traceparent};
 
 const XRAY: &str = "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1";
-
-/// An application that calls `upstream` and exports nothing.
-async fn silent(upstream: &Upstream, more: &[(&str, &str)]) -> App {
-    let url = upstream.url();
-    let mut variables = vec![("SHOUTCLOUD_URL", url.as_str())];
-    variables.extend(more);
-    App::start(&variables).await
-}
 
 async fn shout(app: &App, text: &str, headers: &[(&str, &str)]) {
     let mut request = app.shout(text);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    assert_eq!(send(request).await.status(), 200);
 }
 
-/// The trace, the span and the flags of a `traceparent`.
+/// Returns trace, span and flags of a `traceparent`.
 fn parts(traceparent: &str) -> [&str; 3] {
     let parts: Vec<_> = traceparent.split('-').collect();
     assert_eq!((parts.len(), parts[0]), (4, "00"), "{traceparent}");
@@ -31,37 +24,37 @@ fn parts(traceparent: &str) -> [&str; 3] {
 }
 
 #[tokio::test]
-async fn a_callers_trace_is_continued_and_handed_on() {
+async fn the_callers_trace_is_continued_and_propagated() {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[]).await;
+    let upstream = FakeUpstream::shouting().await;
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
-    let sent = [
+    let fields = [
         ("traceparent", traceparent("01")),
         ("tracestate", "vendor=1".to_owned()),
         ("baggage", "tenant=7".to_owned()),
     ];
-    let sent = sent.each_ref().map(|(name, value)| (*name, value.as_str()));
-    shout(&app, "hi", &sent).await;
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    shout(&app, "hi", &fields).await;
     let server = collector.expect("POST /v1", 1).await.remove(0);
     assert_eq!((server.trace.as_str(), server.parent.as_str()), (TRACE, CALLER));
     let attempt = collector.expect("POST", 1).await.remove(0);
     assert_eq!(
-        upstream.sent("traceparent"),
+        sent(&upstream, "traceparent"),
         [format!("00-{TRACE}-{}-01", attempt.id)]
     );
-    assert_eq!(upstream.sent("tracestate"), ["vendor=1"]);
-    assert_eq!(upstream.sent("baggage"), ["tenant=7"]);
+    assert_eq!(sent(&upstream, "tracestate"), ["vendor=1"]);
+    assert_eq!(sent(&upstream, "baggage"), ["tenant=7"]);
 }
 
 #[tokio::test]
-async fn only_what_names_the_trace_is_added_to_a_call() {
-    let upstream = Upstream::start(&[]).await;
-    let none = silent(&upstream, &[("OTEL_PROPAGATORS", "none")]).await;
-    let usual = silent(&upstream, &[]).await;
-    for app in [none, usual] {
+async fn traceparent_is_the_only_header_added_to_a_call() {
+    let upstream = FakeUpstream::shouting().await;
+    let none = upstream.app(&[("OTEL_PROPAGATORS", "none")]).await;
+    let default = upstream.app(&[]).await;
+    for app in [none, default] {
         shout(&app, "hi", &[]).await;
     }
-    let [before, with] = <[_; 2]>::try_from(upstream.headers()).expect("two calls");
+    let [before, with] = <[_; 2]>::try_from(headers(&upstream)).expect("two calls");
     let names =
         |fields: &[(String, String)]| -> Vec<_> { fields.iter().map(|field| field.0.clone()).collect() };
     let mut added = names(&with);
@@ -71,11 +64,11 @@ async fn only_what_names_the_trace_is_added_to_a_call() {
 }
 
 #[tokio::test]
-async fn a_bad_traceparent_begins_a_new_trace() {
+async fn an_invalid_traceparent_starts_a_new_trace() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
     let short = format!("00-{}-{CALLER}-01", &TRACE[1..]);
-    for (number, bad) in [
+    for (number, invalid) in [
         "nonsense",
         "",
         short.as_str(),
@@ -84,33 +77,33 @@ async fn a_bad_traceparent_begins_a_new_trace() {
     .into_iter()
     .enumerate()
     {
-        shout(&app, "hi", &[("traceparent", bad)]).await;
+        shout(&app, "hi", &[("traceparent", invalid)]).await;
         let span = collector.expect("POST /v1", number + 1).await.pop().expect("one");
-        assert_eq!((span.parent.as_str(), span.trace.len()), ("", 32), "{bad}");
-        assert_ne!(span.trace, TRACE, "{bad}");
+        assert_eq!((span.parent.as_str(), span.trace.len()), ("", 32), "{invalid}");
+        assert_ne!(span.trace, TRACE, "{invalid}");
     }
 }
 
 #[tokio::test]
-async fn a_trace_is_continued_where_nothing_is_exported() {
-    let upstream = Upstream::start(&[]).await;
-    let app = silent(&upstream, &[]).await;
+async fn a_trace_is_continued_without_export() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = upstream.app(&[]).await;
     for flags in ["01", "00"] {
         shout(&app, flags, &[("traceparent", &traceparent(flags))]).await;
-        let sent = upstream.sent("traceparent").pop().expect("a call");
+        let sent = sent(&upstream, "traceparent").pop().expect("a call");
         let [trace, span, sampled] = parts(&sent);
         assert_eq!((trace, sampled), (TRACE, flags));
-        assert_ne!(span, CALLER, "the attempt's own");
+        assert_ne!(span, CALLER, "the id of the attempt");
     }
     shout(&app, "new", &[]).await;
-    let sent = upstream.sent("traceparent").pop().expect("a call");
+    let sent = sent(&upstream, "traceparent").pop().expect("a call");
     assert_ne!(parts(&sent)[0], TRACE);
 }
 
 #[tokio::test]
-async fn x_ray_comes_in_and_goes_out() {
+async fn x_ray_contexts_are_propagated() {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[]).await;
+    let upstream = FakeUpstream::shouting().await;
     let variables = [
         ("SHOUTCLOUD_URL", upstream.url()),
         ("OTEL_PROPAGATORS", "xray".to_owned()),
@@ -132,18 +125,18 @@ async fn x_ray_comes_in_and_goes_out() {
     let server = collector.expect("POST /v1", 1).await.remove(0);
     assert_eq!((server.trace.as_str(), server.parent.as_str()), (TRACE, CALLER));
     let attempt = collector.expect("POST", 1).await.remove(0);
-    let sent = format!(
+    let expected = format!(
         "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent={};Sampled=1",
         attempt.id
     );
-    assert_eq!(upstream.sent("x-amzn-trace-id"), [sent]);
-    assert_eq!(upstream.sent("traceparent"), [""]);
+    assert_eq!(sent(&upstream, "x-amzn-trace-id"), [expected]);
+    assert_eq!(sent(&upstream, "traceparent"), [""]);
 }
 
 #[tokio::test]
-async fn disabled_it_begins_no_trace_and_hands_a_callers_on_as_it_came() {
+async fn the_disabled_sdk_starts_no_trace_and_forwards_that_of_the_caller() {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[]).await;
+    let upstream = FakeUpstream::shouting().await;
     let variables = [
         ("SHOUTCLOUD_URL", upstream.url()),
         ("OTEL_SDK_DISABLED", "true".to_owned()),
@@ -152,13 +145,13 @@ async fn disabled_it_begins_no_trace_and_hands_a_callers_on_as_it_came() {
     let app = app_with(&collector, &variables).await;
     shout(&app, "hi", &[]).await;
     shout(&app, "ho", &[("traceparent", &traceparent("01"))]).await;
-    assert_eq!(upstream.sent("traceparent"), [String::new(), traceparent("01")]);
+    assert_eq!(sent(&upstream, "traceparent"), [String::new(), traceparent("01")]);
     app.stop().await;
     assert_eq!(collector.requests(), 0);
 }
 
 #[tokio::test]
-async fn sending_spans_is_not_traced() {
+async fn exports_are_not_traced() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
     shout(&app, "hi", &[("traceparent", &traceparent("01"))]).await;

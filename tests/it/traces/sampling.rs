@@ -1,23 +1,24 @@
-//! Which traces are recorded.
+//! Sampling.
 
-use crate::support::App;
 use crate::support::collector::Collector;
+use crate::support::send;
+use crate::support::upstream::FakeUpstream;
 
-use super::{TRACE, Upstream, app_with, traceparent};
+use super::{TRACE, app_with, sent, traceparent};
 
-/// Shouts as a caller who records its trace, as one who does not, and as one without a trace. Returns which of them were
-/// recorded, and what SHOUTCLOUD was told of that.
-async fn recorded(sampler: &str, share: &str) -> ([bool; 3], Vec<String>) {
+/// Sends requests with a sampled trace, with an unsampled one and without one. Returns which of them are recorded, and the
+/// flags that SHOUTCLOUD got.
+async fn recorded(sampler: &str, ratio: &str) -> ([bool; 3], Vec<String>) {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[]).await;
+    let upstream = FakeUpstream::shouting().await;
     let url = upstream.url();
     let variables = [
         ("OTEL_TRACES_SAMPLER", sampler),
-        ("OTEL_TRACES_SAMPLER_ARG", share),
+        ("OTEL_TRACES_SAMPLER_ARG", ratio),
         ("SHOUTCLOUD_URL", &url),
     ];
     let app = app_with(&collector, &variables).await;
-    for (id, sent) in [
+    for (id, parent) in [
         ("yes", traceparent("01")),
         ("no", traceparent("00")),
         ("new", String::new()),
@@ -25,12 +26,11 @@ async fn recorded(sampler: &str, share: &str) -> ([bool; 3], Vec<String>) {
         let request = app
             .shout(id)
             .header("x-request-id", id)
-            .header("traceparent", sent);
-        assert_eq!(request.send().await.expect("an answer").status(), 200);
+            .header("traceparent", parent);
+        assert_eq!(send(request).await.status(), 200);
     }
     app.stop().await;
-    let told = upstream.sent("traceparent");
-    let flags = told
+    let flags = sent(&upstream, "traceparent")
         .iter()
         .map(|sent| sent[sent.len() - 2..].to_owned())
         .collect();
@@ -44,8 +44,8 @@ async fn recorded(sampler: &str, share: &str) -> ([bool; 3], Vec<String>) {
 }
 
 #[tokio::test]
-async fn samplers_record_what_their_names_say_and_tell_shoutcloud() {
-    for (sampler, share, expected) in [
+async fn each_sampler_records_and_propagates_its_decision() {
+    for (sampler, ratio, expected) in [
         ("parentbased_always_on", "", [true, false, true]),
         ("parentbased_always_off", "", [true, false, false]),
         ("parentbased_traceidratio", "0", [true, false, false]),
@@ -54,40 +54,41 @@ async fn samplers_record_what_their_names_say_and_tell_shoutcloud() {
         ("always_off", "", [false, false, false]),
         ("traceidratio", "0", [false, false, false]),
     ] {
-        let (recorded, flags) = recorded(sampler, share).await;
-        assert_eq!(recorded, expected, "{sampler} {share}");
-        let told = expected.map(|sampled| if sampled { "01" } else { "00" });
-        assert_eq!(flags, told, "{sampler} {share}");
+        let (recorded, flags) = recorded(sampler, ratio).await;
+        assert_eq!(recorded, expected, "{sampler} {ratio}");
+        let expected = expected.map(|sampled| if sampled { "01" } else { "00" });
+        assert_eq!(flags, expected, "{sampler} {ratio}");
     }
 }
 
 #[tokio::test]
-async fn a_share_goes_by_the_traces_id() {
-    let upstream = Upstream::start(&[]).await;
-    let url = upstream.url();
-    let variables = [
+async fn a_ratio_depends_on_the_trace_id() {
+    let upstream = FakeUpstream::shouting().await;
+    let settings = [
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
-        ("SHOUTCLOUD_URL", &url),
     ];
-    let app = App::start(&variables).await;
+    let app = upstream.app(&settings).await;
     for (trace, sampled) in [
         (format!("{}{}", &TRACE[..16], "0000000000000001"), "01"),
         (format!("{}{}", &TRACE[..16], "ffffffffffffffff"), "00"),
     ] {
-        let sent = format!("00-{trace}-b7ad6b7169203331-00");
-        let request = app.shout(&trace).header("traceparent", sent);
-        assert_eq!(request.send().await.expect("an answer").status(), 200);
-        let told = upstream.sent("traceparent").pop().expect("a call");
-        assert!(told.contains(&trace) && told.ends_with(sampled), "{told}");
+        let parent = format!("00-{trace}-b7ad6b7169203331-00");
+        let request = app.shout(&trace).header("traceparent", parent);
+        assert_eq!(send(request).await.status(), 200);
+        let propagated = sent(&upstream, "traceparent").pop().expect("a call");
+        assert!(
+            propagated.contains(&trace) && propagated.ends_with(sampled),
+            "{propagated}"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_is_not_recorded_is_not_sent() {
+async fn unsampled_spans_are_not_exported() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[("OTEL_TRACES_SAMPLER", "always_off")]).await;
-    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 200);
+    assert_eq!(send(app.shout("hi")).await.status(), 200);
     app.stop().await;
     assert_eq!(collector.requests(), 0);
 }

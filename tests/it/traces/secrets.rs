@@ -1,19 +1,21 @@
-//! What no span and no log line may hold.
+//! Secrets are not exported.
 
 use serde_json::json;
 
 use crate::support::collector::Collector;
+use crate::support::send;
+use crate::support::upstream::{FakeUpstream, Reply};
 
-use super::{Upstream, app_with};
+use super::app_with;
 
 #[tokio::test]
-async fn neither_a_token_nor_a_text_nor_a_name_nor_a_query_is_exported() {
+async fn tokens_texts_user_names_and_queries_are_not_exported() {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[503]).await;
-    let url = format!("http://{}/V1/SHOUT?key=q4ery", upstream.server.address);
+    let upstream = FakeUpstream::start([Reply::Status(503), Reply::Shout]).await;
+    let url = format!("{}?key=q4ery", upstream.url());
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &url)]).await;
-    let person = [("username", json!("us3rname")), ("sub", json!("s4bject"))];
-    let token = app.token_with(&person);
+    let user = [("username", json!("us3rname")), ("sub", json!("s4bject"))];
+    let token = app.token_with(&user);
     for token in [token.as_str(), "n0nsense.token.sent"] {
         let request = app
             .shout_with(token, "te%xt t9xt")
@@ -23,12 +25,12 @@ async fn neither_a_token_nor_a_text_nor_a_name_nor_a_query_is_exported() {
         let (client, request) = request.build_split();
         let mut request = request.expect("a request");
         *request.url_mut() = url.parse().expect("a URL");
-        client.execute(request).await.expect("an answer");
+        client.execute(request).await.expect("a response");
     }
-    // What is sent in the wrong place.
+    // A token as the path and an unknown method.
     let url = format!("http://{}/{token}", app.public);
     let method = "M3THOD".parse().expect("a method");
-    app.client.request(method, url).send().await.expect("an answer");
+    send(app.client.request(method, url)).await;
     collector.expect("HTTP", 1).await;
     collector.expect("POST /v1", 2).await;
     collector.expect("POST", 2).await;

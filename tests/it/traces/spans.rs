@@ -1,10 +1,10 @@
-//! Which spans there are, under whom they are, and what they say.
+//! Spans: names, parents, links and attributes.
 
 use crate::support::collector::{Collector, Span};
-use crate::support::held::Held;
-use crate::support::until;
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{send, until};
 
-use super::{Upstream, app_with, open_app_with};
+use super::{app_with, open_app_with, sent};
 
 fn assert_attributes(span: &Span, expected: &[(&str, &str)]) {
     for (name, value) in expected {
@@ -17,7 +17,7 @@ async fn a_shout_is_a_server_span_with_a_client_span_under_it() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
     let shout = app.shout("hi").header("x-request-id", "mine");
-    assert_eq!(shout.send().await.expect("an answer").status(), 200);
+    assert_eq!(shout.send().await.expect("a response").status(), 200);
     let server = collector.expect("POST /v1", 1).await.remove(0);
     let client = collector.expect("POST", 1).await.remove(0);
     assert_eq!((server.kind, client.kind), ("server", "client"));
@@ -59,14 +59,14 @@ async fn a_shout_is_a_server_span_with_a_client_span_under_it() {
 }
 
 #[tokio::test]
-async fn each_attempt_is_a_span_of_its_own_and_says_which_one_it_is() {
+async fn each_attempt_is_a_span_with_its_number() {
     let collector = Collector::start().await;
-    let upstream = Upstream::start(&[503, 429]).await;
+    let upstream = FakeUpstream::start([Reply::Status(503), Reply::Status(429), Reply::Shout]).await;
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
-    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 200);
+    assert_eq!(send(app.shout("hi")).await.status(), 200);
     let server = collector.expect("POST /v1", 1).await.remove(0);
     let attempts = collector.expect("POST", 3).await;
-    let said: Vec<_> = attempts
+    let outcomes: Vec<_> = attempts
         .iter()
         .map(|span| {
             assert_eq!((&span.parent, &span.trace), (&server.id, &server.trace));
@@ -80,29 +80,33 @@ async fn each_attempt_is_a_span_of_its_own_and_says_which_one_it_is() {
         })
         .collect();
     assert_eq!(
-        said,
+        outcomes,
         [
             ("none", "503", "transient_status", true),
             ("1", "429", "transient_status", true),
             ("2", "200", "none", false),
         ]
     );
-    let sent: Vec<_> = attempts
+    let expected: Vec<_> = attempts
         .iter()
         .map(|span| format!("00-{}-{}-01", span.trace, span.id))
         .collect();
-    assert_eq!(upstream.sent("traceparent"), sent, "each attempt names itself");
+    assert_eq!(
+        sent(&upstream, "traceparent"),
+        expected,
+        "each attempt sends its own id"
+    );
 }
 
 #[tokio::test]
-async fn an_attempt_without_an_answer_says_why() {
+async fn an_attempt_without_a_response_has_an_error_type() {
     let collector = Collector::start().await;
     let variables = [
         ("SHOUTCLOUD_URL", "http://127.0.0.1:1/V1/SHOUT"),
         ("SHOUTCLOUD_MAX_RETRIES", "0"),
     ];
     let app = app_with(&collector, &variables).await;
-    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 503);
+    assert_eq!(send(app.shout("hi")).await.status(), 503);
     let attempt = collector.expect("POST", 1).await.remove(0);
     assert_eq!(
         (attempt.attribute("error.type"), attempt.failed),
@@ -117,10 +121,10 @@ async fn an_attempt_without_an_answer_says_why() {
 }
 
 #[tokio::test]
-async fn what_a_client_is_to_blame_for_is_no_failure() {
+async fn an_error_of_the_client_does_not_fail_the_span() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
-    assert_eq!(app.post().send().await.expect("an answer").status(), 401);
+    assert_eq!(send(app.post()).await.status(), 401);
     let span = collector.expect("POST /v1", 1).await.remove(0);
     assert_eq!(
         (
@@ -134,7 +138,7 @@ async fn what_a_client_is_to_blame_for_is_no_failure() {
 }
 
 #[tokio::test]
-async fn names_are_of_the_method_and_the_route_and_of_nothing_that_a_caller_invents() {
+async fn names_have_known_methods_and_routes_only() {
     let collector = Collector::start().await;
     let app = open_app_with(&collector, &[]).await;
     for (method, path, name, route) in [
@@ -146,28 +150,28 @@ async fn names_are_of_the_method_and_the_route_and_of_nothing_that_a_caller_inve
         let before = collector.named(name).len();
         let url = format!("http://{}{path}?s3cret=s3cret", app.public);
         let method = method.parse().expect("a method");
-        app.client.request(method, url).send().await.expect("an answer");
+        app.client.request(method, url).send().await.expect("a response");
         let span = collector.expect(name, before + 1).await.pop().expect("one more");
         assert_eq!(span.attribute("http.route"), route, "{name}");
         assert_eq!(
             span.attribute("url.path"),
             route,
-            "a path that is not ours is not repeated"
+            "an unknown path is not recorded"
         );
     }
-    let brewed = collector.named("HTTP").remove(0);
-    assert_eq!(brewed.attribute("http.request.method"), Some("_OTHER"));
+    let span = collector.named("HTTP").remove(0);
+    assert_eq!(span.attribute("http.request.method"), Some("_OTHER"));
 }
 
 #[tokio::test]
-async fn a_request_whose_client_goes_away_ends_as_cancelled_and_its_call_too() {
+async fn if_the_client_disconnects_request_and_attempt_are_cancelled() {
     let collector = Collector::start().await;
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let alone = ("CACHE_CAPACITY", "0");
     let app = open_app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url()), alone]).await;
     let waiting = tokio::spawn(app.shout("hi").send());
     upstream.called(1).await;
-    assert!(collector.named("POST /v1").is_empty(), "it is not over");
+    assert!(collector.named("POST /v1").is_empty(), "still in flight");
     waiting.abort();
     for name in ["POST /v1", "POST"] {
         let span = collector.expect(name, 1).await.remove(0);
@@ -177,24 +181,20 @@ async fn a_request_whose_client_goes_away_ends_as_cancelled_and_its_call_too() {
 }
 
 #[tokio::test]
-async fn who_joins_a_call_points_to_who_began_it() {
+async fn a_follower_links_to_the_leader() {
     let collector = Collector::start().await;
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
     let first = tokio::spawn(app.shout("hi").send());
     upstream.called(1).await;
     let second = tokio::spawn(app.shout("hi").send());
-    let active = ["http_request_method=\"POST\""];
-    until("both wait", async || {
-        app.metric("http_server_active_requests", &active).await == 2.0
-            && app.metric("shoutback_token_cache_total", &["hit"]).await
-                + app.metric("shoutback_token_cache_total", &["miss"]).await
-                == 2.0
+    until("both have joined", async || {
+        app.metric("shoutback_cache_requests_total", &["miss"]).await == 2.0
     })
     .await;
     upstream.release();
-    for answer in [first, second] {
-        assert_eq!(answer.await.expect("a task").expect("an answer").status(), 200);
+    for request in [first, second] {
+        assert_eq!(request.await.expect("a task").expect("a response").status(), 200);
     }
     let served = collector.expect("POST /v1", 2).await;
     let by = |source| {
@@ -203,24 +203,24 @@ async fn who_joins_a_call_points_to_who_began_it() {
             .filter(|span| span.attribute("shoutback.source") == Some(source));
         spans.next().unwrap_or_else(|| panic!("{source}: {served:#?}"))
     };
-    let (began, joined) = (by("upstream"), by("coalesced"));
+    let (leader, follower) = (by("upstream"), by("coalesced"));
     let calls = collector.expect("POST", 1).await;
-    assert_eq!((calls.len(), &calls[0].parent), (1, &began.id));
-    assert_eq!(joined.links, [began.id.as_str()]);
-    assert!(began.links.is_empty());
-    assert_ne!(joined.trace, began.trace);
+    assert_eq!((calls.len(), &calls[0].parent), (1, &leader.id));
+    assert_eq!(follower.links, [leader.id.as_str()]);
+    assert!(leader.links.is_empty());
+    assert_ne!(follower.trace, leader.trace);
 }
 
 #[tokio::test]
-async fn a_call_outlives_who_began_it_and_stays_in_its_trace() {
+async fn a_call_that_outlives_its_request_stays_in_its_trace() {
     let collector = Collector::start().await;
-    let upstream = Held::start().await;
+    let upstream = FakeUpstream::held().await;
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
-    let gone = tokio::spawn(app.shout("hi").send());
+    let request = tokio::spawn(app.shout("hi").send());
     upstream.called(1).await;
-    gone.abort();
+    request.abort();
     let server = collector.expect("POST /v1", 1).await.remove(0);
-    assert!(collector.named("POST").is_empty(), "the call goes on");
+    assert!(collector.named("POST").is_empty(), "the call continues");
     upstream.release();
     let call = collector.expect("POST", 1).await.remove(0);
     assert_eq!((&call.parent, &call.trace), (&server.id, &server.trace));
@@ -228,14 +228,14 @@ async fn a_call_outlives_who_began_it_and_stays_in_its_trace() {
 }
 
 #[tokio::test]
-async fn where_a_shout_came_from_is_said() {
+async fn a_span_has_the_source_of_its_shout() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;
     for (number, (text, source)) in [("hi", "upstream"), ("hi", "cache"), ("", "none")]
         .into_iter()
         .enumerate()
     {
-        app.shout(text).send().await.expect("an answer");
+        app.shout(text).send().await.expect("a response");
         let span = collector.expect("POST /v1", number + 1).await.pop().expect("one");
         assert_eq!(span.attribute("shoutback.source"), Some(source));
     }
@@ -252,7 +252,7 @@ async fn the_admin_listener_is_not_traced() {
         .get(format!("http://{}/docs", app.public))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     collector.expect("GET /docs", 1).await;
     let servers: Vec<_> = collector
         .spans()

@@ -1,161 +1,153 @@
-//! SHOUTCLOUD is left alone while too much fails, and called again by itself.
+//! The circuit breaker opens, probes and closes.
 
 use std::time::Duration;
 
-use super::app_with;
-use super::script::{Part, Script};
-use crate::support::clock::Paced;
-use crate::support::{App, assert_problem, until};
+use super::{app_with, status};
+use crate::support::clock::PacedClock;
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{App, assert_problem, send};
 
-/// A single attempt a call, so that attempts can be counted.
-const RULES: [(&str, &str); 5] = [
-    ("SHOUTCLOUD_MAX_RETRIES", "0"),
+const SETTINGS: [(&str, &str); 4] = [
     ("BREAKER_MIN_CALLS", "10"),
     ("BREAKER_FAILURE_RATE", "50%"),
     ("BREAKER_OPEN_FOR", "10s"),
     ("BREAKER_PROBES", "2"),
 ];
 
-async fn status(app: &App) -> u16 {
-    app.shout("hi").send().await.expect("an answer").status().as_u16()
-}
-
-/// Fails until nobody is called any more; returns after how many calls.
-async fn open(app: &App, script: &Script) -> usize {
-    script.then([Part::status("500 s3cret")]);
-    let before = script.attempts().len();
-    for asked in 0..100 {
+/// Fails until the breaker opens, and returns the number of calls that took.
+async fn open(app: &App, upstream: &FakeUpstream) -> usize {
+    upstream.set([Reply::Status(500)]);
+    let before = upstream.calls();
+    for requests in 0..100 {
         assert_eq!(status(app).await, 503);
-        if script.attempts().len() - before == asked {
-            return asked;
+        if upstream.calls() - before == requests {
+            return requests;
         }
     }
-    panic!("it never opened");
+    panic!("the breaker does not open");
 }
 
-async fn refused(app: &App) -> u64 {
-    let response = app.shout("hi").send().await.expect("an answer");
+/// Asserts that a shout fails while the breaker is open, and returns the seconds of `retry-after`.
+async fn rejected(app: &App) -> u64 {
+    let response = send(app.shout("hi")).await;
     let retry_after = response.headers()["retry-after"].to_str().expect("ASCII").parse();
     assert_problem(response, 503, "upstream-unavailable").await;
     retry_after.expect("seconds")
 }
 
 #[tokio::test]
-async fn it_opens_refuses_without_a_call_and_recovers_by_itself() {
-    let script = Script::start([Part::Shout]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
-    assert_eq!(open(&app, &script).await, 10);
-    let calls = script.attempts().len();
-    // 10 s and a tenth either way, of which next to nothing has passed.
-    let first = refused(&app).await;
+async fn it_opens_rejects_without_a_call_and_closes_after_probes() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&upstream, &SETTINGS).await;
+    let _clock = PacedClock::start();
+    assert_eq!(open(&app, &upstream).await, 10);
+    let calls = upstream.calls();
+    // 10 s with a tenth of jitter, of which little has passed.
+    let first = rejected(&app).await;
     assert!((9..=11).contains(&first), "{first}");
     for _ in 0..50 {
-        assert!(refused(&app).await <= first);
+        assert!(rejected(&app).await <= first);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let later = refused(&app).await;
+    let later = rejected(&app).await;
     assert!(later <= first - 4 && later >= 4, "{later} after {first}");
-    assert_eq!(script.attempts().len(), calls, "nobody was called");
-    script.then([Part::Shout]);
+    assert_eq!(upstream.calls(), calls, "no calls");
+    upstream.set([Reply::Shout]);
     tokio::time::sleep(Duration::from_secs(6)).await;
     for _ in 0..50 {
         assert_eq!(status(&app).await, 200);
     }
-    assert_eq!(script.attempts().len(), calls + 50);
-    // The two probes closed it; the other 48 count since.
-    assert_eq!(open(&app, &script).await, 48, "half of what it has seen failed");
+    assert_eq!(upstream.calls(), calls + 50);
+    // The two probes closed it; the window holds the other 48.
+    assert_eq!(open(&app, &upstream).await, 48, "half of the window failed");
 }
 
 #[tokio::test]
-async fn a_retry_does_not_pass_an_open_breaker() {
-    let script = Script::start([Part::status("500 s3cret")]).await;
-    let mut rules = RULES.to_vec();
-    rules.extend([
+async fn an_open_breaker_rejects_retries() {
+    let upstream = FakeUpstream::start([Reply::Status(500)]).await;
+    let mut settings = SETTINGS.to_vec();
+    settings.extend([
         ("SHOUTCLOUD_MAX_RETRIES", "100"),
         ("SHOUTCLOUD_RETRY_RESERVE", "1000"),
     ]);
-    let app = app_with(&script.server, &rules).await;
-    let _clock = Paced::start();
-    let first = refused(&app).await;
-    assert_eq!(script.attempts().len(), 10, "each attempt counts");
-    assert!(
-        (9..=11).contains(&first),
-        "the time that the breaker stays open: {first}"
-    );
-    let paid = 1_000.0 - app.metric("shoutback_retry_budget_remaining", &[]).await;
-    assert_eq!(paid, 9.0, "a retry that would be refused is not paid");
+    let app = app_with(&upstream, &settings).await;
+    let _clock = PacedClock::start();
+    let first = rejected(&app).await;
+    assert_eq!(upstream.calls(), 10, "each attempt counts");
+    assert!((9..=11).contains(&first), "the remaining time: {first}");
+    let withdrawn = 1_000.0 - app.metric("shoutback_retry_budget_remaining", &[]).await;
+    assert_eq!(withdrawn, 9.0, "nothing is withdrawn for a rejected retry");
 }
 
 #[tokio::test]
-async fn half_open_it_lets_so_many_through_and_tells_the_others_to_come_back_in_a_second() {
-    let script = Script::start([Part::Shout]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
-    open(&app, &script).await;
-    let calls = script.attempts().len();
-    script.then([Part::DrippedShout {
+async fn half_open_it_accepts_probes_and_rejects_the_rest_for_a_second() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&upstream, &SETTINGS).await;
+    let _clock = PacedClock::start();
+    open(&app, &upstream).await;
+    let calls = upstream.calls();
+    upstream.set([Reply::DrippedShout {
         pause: Duration::from_millis(20),
     }]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     let probe = || tokio::spawn(app.shout("hi").send());
     let probes = [probe(), probe()];
-    until("both probes are under way", async || script.under_way() == 2).await;
+    upstream.wait_in_flight(2).await;
     for _ in 0..5 {
-        assert_eq!(refused(&app).await, 1);
+        assert_eq!(rejected(&app).await, 1);
     }
-    assert_eq!(script.attempts().len(), calls + 2);
+    assert_eq!(upstream.calls(), calls + 2);
     for probe in probes {
-        assert_eq!(probe.await.expect("no panic").expect("an answer").status(), 200);
+        assert_eq!(probe.await.expect("no panic").expect("a response").status(), 200);
     }
-    script.then([Part::Shout]);
+    upstream.set([Reply::Shout]);
     assert_eq!(status(&app).await, 200);
 }
 
 #[tokio::test]
-async fn a_failed_probe_opens_it_again() {
-    let script = Script::start([Part::Shout]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
-    open(&app, &script).await;
+async fn a_failed_probe_reopens_it() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&upstream, &SETTINGS).await;
+    let _clock = PacedClock::start();
+    open(&app, &upstream).await;
     for _ in 0..3 {
-        let calls = script.attempts().len();
+        let calls = upstream.calls();
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(status(&app).await, 503);
-        assert!(refused(&app).await >= 9);
-        assert_eq!(script.attempts().len(), calls + 1, "one probe");
+        assert!(rejected(&app).await >= 9);
+        assert_eq!(upstream.calls(), calls + 1, "one probe");
     }
 }
 
 #[tokio::test]
-async fn probes_whose_clients_go_away_do_not_keep_it_from_closing() {
-    let script = Script::start([Part::Shout]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
-    open(&app, &script).await;
-    script.then([Part::Stall]);
+async fn it_closes_although_clients_of_probes_disconnected() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&upstream, &SETTINGS).await;
+    let _clock = PacedClock::start();
+    open(&app, &upstream).await;
+    upstream.set([Reply::Stall]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     for _ in 0..10 {
-        let leaving = tokio::spawn(app.shout("hi").send());
-        until("the probe is under way", async || script.under_way() == 1).await;
-        leaving.abort();
-        until("the probe is given up", async || script.under_way() == 0).await;
+        let request = tokio::spawn(app.shout("hi").send());
+        upstream.wait_in_flight(1).await;
+        request.abort();
+        upstream.wait_in_flight(0).await;
     }
-    script.then([Part::Shout]);
+    upstream.set([Reply::Shout]);
     for _ in 0..5 {
         assert_eq!(status(&app).await, 200);
     }
 }
 
 #[tokio::test]
-async fn slowness_opens_it_too_where_that_is_asked_for() {
+async fn slow_calls_open_it_if_that_is_configured() {
     let pause = Duration::from_millis(20);
     for (slow_call, opens) in [("400ms", true), ("2s", false)] {
-        let script = Script::start([Part::DrippedShout { pause }]).await;
-        let mut rules = RULES.to_vec();
-        rules.extend([("BREAKER_SLOW_CALL", slow_call), ("BREAKER_SLOW_RATE", "100%")]);
-        let app = app_with(&script.server, &rules).await;
-        let _clock = Paced::start();
+        let upstream = FakeUpstream::start([Reply::DrippedShout { pause }]).await;
+        let mut settings = SETTINGS.to_vec();
+        settings.extend([("BREAKER_SLOW_CALL", slow_call), ("BREAKER_SLOW_RATE", "100%")]);
+        let app = app_with(&upstream, &settings).await;
+        let _clock = PacedClock::start();
         for _ in 0..10 {
             assert_eq!(status(&app).await, 200);
         }
@@ -164,18 +156,18 @@ async fn slowness_opens_it_too_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_one_request_neither_opens_nor_closes_it() {
-    let script = Script::start([Part::status("413 s3cret")]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
+async fn permanent_client_errors_neither_open_nor_close_it() {
+    let upstream = FakeUpstream::start([Reply::Status(413)]).await;
+    let app = app_with(&upstream, &SETTINGS).await;
+    let _clock = PacedClock::start();
     for _ in 0..50 {
         assert_eq!(status(&app).await, 502);
     }
-    script.then([Part::status("500 s3cret")]);
+    upstream.set([Reply::Status(500)]);
     while app.metric("shoutback_breaker_state", &["state=\"open\""]).await < 1.0 {
         assert_eq!(status(&app).await, 503);
     }
-    script.then([Part::status("413 s3cret")]);
+    upstream.set([Reply::Status(413)]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     for _ in 0..10 {
         assert_eq!(status(&app).await, 502);
@@ -188,48 +180,48 @@ async fn a_refusal_of_one_request_neither_opens_nor_closes_it() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_shout_open_it_and_keep_it_open() {
-    for part in [
-        Part::body("<html>s3cret</html>"),
-        Part::status("301 s3cret"),
-        Part::Bytes(b"s3cret\r\n\r\n".to_vec()),
+async fn invalid_responses_open_it_and_reopen_it() {
+    for reply in [
+        Reply::body("<html>s3cret</html>"),
+        Reply::Status(301),
+        Reply::Bytes(b"s3cret\r\n\r\n".to_vec()),
     ] {
-        let script = Script::start([part]).await;
-        let app = app_with(&script.server, &RULES).await;
-        let _clock = Paced::start();
+        let upstream = FakeUpstream::start([reply]).await;
+        let app = app_with(&upstream, &SETTINGS).await;
+        let _clock = PacedClock::start();
         for _ in 0..10 {
             assert_eq!(status(&app).await, 502);
         }
-        refused(&app).await;
+        rejected(&app).await;
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(status(&app).await, 502, "a probe");
-        assert!(refused(&app).await >= 9, "it failed");
+        assert!(rejected(&app).await >= 9, "the probe failed");
     }
 }
 
 #[tokio::test]
-async fn attempts_that_the_deadline_ends_open_it_as_time_outs_do() {
-    let script = Script::start([Part::Stall]).await;
-    let mut rules = RULES.to_vec();
-    rules.extend([
+async fn attempts_that_the_deadline_cuts_short_open_it_like_timeouts() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let mut settings = SETTINGS.to_vec();
+    settings.extend([
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "3s"),
         ("SHOUTCLOUD_DEADLINE", "3s"),
     ]);
-    let app = app_with(&script.server, &rules).await;
-    let _clock = Paced::start();
+    let app = app_with(&upstream, &settings).await;
+    let _clock = PacedClock::start();
     for _ in 0..10 {
         assert_eq!(status(&app).await, 504);
     }
-    refused(&app).await;
-    assert_eq!(script.attempts().len(), 10);
+    rejected(&app).await;
+    assert_eq!(upstream.calls(), 10);
 }
 
 #[tokio::test]
-async fn attempts_that_the_deadline_ends_early_count_if_they_were_slow_already() {
+async fn attempts_that_the_deadline_cuts_short_count_if_they_are_slow_by_then() {
     for (slow_call, opens) in [("1s", true), ("3900ms", false)] {
-        let script = Script::start([Part::Stall]).await;
-        let mut rules = RULES.to_vec();
-        rules.extend([
+        let upstream = FakeUpstream::start([Reply::Stall]).await;
+        let mut settings = SETTINGS.to_vec();
+        settings.extend([
             ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4s"),
             ("SHOUTCLOUD_DEADLINE", "7s"),
             ("SHOUTCLOUD_MAX_RETRIES", "1"),
@@ -238,13 +230,13 @@ async fn attempts_that_the_deadline_ends_early_count_if_they_were_slow_already()
             ("BREAKER_FAILURE_RATE", "100%"),
             ("BREAKER_SLOW_RATE", "100%"),
         ]);
-        let app = app_with(&script.server, &rules).await;
-        let _clock = Paced::start();
-        // Each call: an attempt of 4 s that times out, and one that the deadline cuts short after 3 s.
+        let app = app_with(&upstream, &settings).await;
+        let _clock = PacedClock::start();
+        // Per call: an attempt of 4 s that times out, and one that the deadline cuts short after 3 s.
         for _ in 0..5 {
             assert_eq!(status(&app).await, 504);
         }
-        assert_eq!(script.attempts().len(), 10);
+        assert_eq!(upstream.calls(), 10);
         assert_eq!(status(&app).await, if opens { 503 } else { 504 }, "{slow_call}");
     }
 }

@@ -1,140 +1,134 @@
-//! How many calls are under way at once, and what happens to the others.
+//! The bulkhead limits concurrent and queued calls.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::app_with;
-use super::script::{Part, Script};
-use crate::support::clock::Paced;
-use crate::support::{App, assert_problem, until};
+use super::{app_with, status};
+use crate::support::clock::PacedClock;
+use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::{App, assert_problem, send, until};
 
 const TWO_AND_THREE: [(&str, &str); 2] = [("SHOUTCLOUD_MAX_CONCURRENCY", "2"), ("SHOUTCLOUD_MAX_QUEUE", "3")];
 
-type Asked = tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>;
+type Request = tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>;
 
-fn ask(app: &App, number: usize) -> Vec<Asked> {
+fn start(app: &App, number: usize) -> Vec<Request> {
     (0..number)
         .map(|_| tokio::spawn(app.shout("hi").send()))
         .collect()
 }
 
-async fn answer(asked: Asked) -> reqwest::Response {
-    asked.await.expect("no panic").expect("an answer")
+async fn finish(request: Request) -> reqwest::Response {
+    request.await.expect("no panic").expect("a response")
 }
 
 #[tokio::test]
-async fn two_are_called_three_wait_and_the_rest_is_refused_at_once() {
-    let script = Script::start([Part::DrippedShout {
+async fn two_calls_run_three_wait_and_the_rest_are_rejected_at_once() {
+    let upstream = FakeUpstream::start([Reply::DrippedShout {
         pause: Duration::from_millis(20),
     }])
     .await;
-    let app = app_with(&script.server, &TWO_AND_THREE).await;
-    let _clock = Paced::start();
-    let asked = ask(&app, 7);
-    let (mut shouts, mut refused) = (0, 0);
-    for asked in asked {
-        let response = answer(asked).await;
+    let app = app_with(&upstream, &TWO_AND_THREE).await;
+    let _clock = PacedClock::start();
+    let requests = start(&app, 7);
+    let (mut shouts, mut rejected) = (0, 0);
+    for request in requests {
+        let response = finish(request).await;
         if response.status() == 200 {
             shouts += 1;
             continue;
         }
         assert_eq!(response.headers()["retry-after"], "1");
         assert_problem(response, 503, "overloaded").await;
-        refused += 1;
+        rejected += 1;
     }
-    assert_eq!((shouts, refused), (5, 2));
-    assert_eq!(script.most_at_once(), 2);
-    assert_eq!(script.attempts().len(), 5);
-    script.then([Part::Shout]);
-    for asked in ask(&app, 5) {
-        assert_eq!(answer(asked).await.status(), 200, "the places are free again");
+    assert_eq!((shouts, rejected), (5, 2));
+    assert_eq!(upstream.max_in_flight(), 2);
+    assert_eq!(upstream.calls(), 5);
+    upstream.set([Reply::Shout]);
+    for request in start(&app, 5) {
+        assert_eq!(finish(request).await.status(), 200, "the permits are released");
     }
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_in_the_queue_is_overload_and_one_that_passes_in_a_call_is_not() {
-    let script = Script::start([Part::Stall]).await;
+async fn a_deadline_in_the_queue_is_overload_and_in_a_call_a_timeout() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
     let mut variables = TWO_AND_THREE.to_vec();
     variables.extend([
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "3s"),
         ("SHOUTCLOUD_DEADLINE", "3s"),
     ]);
-    let app = app_with(&script.server, &variables).await;
-    let _clock = Paced::start();
-    let began = Instant::now();
-    let called = ask(&app, 2);
-    until("two are under way", async || script.under_way() == 2).await;
-    // Later than those, so that their places do not come free before this one's deadline.
-    script.then([Part::Stall]);
-    let waiting = ask(&app, 3);
-    let mut names = Vec::new();
-    for asked in called {
-        assert_problem(answer(asked).await, 504, "upstream-timeout").await;
+    let app = app_with(&upstream, &variables).await;
+    let _clock = PacedClock::start();
+    let started = Instant::now();
+    let called = start(&app, 2);
+    upstream.wait_in_flight(2).await;
+    let waiting = start(&app, 3);
+    let mut results = Vec::new();
+    for request in called {
+        assert_problem(finish(request).await, 504, "upstream-timeout").await;
     }
-    assert!(began.elapsed() >= Duration::from_secs(3));
-    for asked in waiting {
-        let response = answer(asked).await;
-        names.push((
+    assert!(started.elapsed() >= Duration::from_secs(3));
+    for request in waiting {
+        let response = finish(request).await;
+        results.push((
             response.status().as_u16(),
             response.headers().contains_key("retry-after"),
         ));
     }
-    // The places of the first two come free as the deadlines of the others pass: two may be called, the third is not.
-    assert!(names.contains(&(503, true)), "{names:?}");
+    // The first two release their permits as the deadlines of the others pass: two may be called, the third is not.
+    assert!(results.contains(&(503, true)), "{results:?}");
     assert!(
-        names
+        results
             .iter()
-            .all(|name| [(503, true), (504, false)].contains(name)),
-        "{names:?}"
+            .all(|result| [(503, true), (504, false)].contains(result)),
+        "{results:?}"
     );
 }
 
 #[tokio::test]
-async fn clients_that_leave_the_queue_free_their_places() {
-    let script = Script::start([Part::Stall]).await;
-    let app = app_with(&script.server, &TWO_AND_THREE).await;
-    let held = ask(&app, 2);
-    until("two are under way", async || script.under_way() == 2).await;
+async fn clients_that_disconnect_leave_the_queue() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &TWO_AND_THREE).await;
+    let called = start(&app, 2);
+    upstream.wait_in_flight(2).await;
     for _ in 0..3 {
-        let leaving = ask(&app, 3);
-        until("the queue is full", async || {
-            let response = app.shout("hi").send().await.expect("an answer");
-            response.status() == 503
-        })
-        .await;
-        for asked in leaving {
-            asked.abort();
+        let queued = start(&app, 3);
+        until("the queue is full", async || status(&app).await == 503).await;
+        for request in queued {
+            request.abort();
         }
     }
-    script.then([Part::Shout]);
-    for asked in held {
-        asked.abort();
+    upstream.set([Reply::Shout]);
+    for request in called {
+        request.abort();
     }
-    until("there is room again", async || {
-        app.shout("hi").send().await.expect("an answer").status() == 200
-    })
-    .await;
+    until("a permit is released", async || status(&app).await == 200).await;
 }
 
 #[tokio::test]
-async fn an_open_breaker_answers_at_once_though_the_queue_is_full() {
-    let script = Script::start([Part::status("500 s3cret")]).await;
+async fn an_open_breaker_rejects_although_the_queue_is_full() {
+    let upstream = FakeUpstream::start([Reply::Status(500)]).await;
     let variables = [
         ("SHOUTCLOUD_MAX_CONCURRENCY", "1"),
         ("SHOUTCLOUD_MAX_QUEUE", "0"),
         ("BREAKER_MIN_CALLS", "2"),
     ];
-    let app = app_with(&script.server, &variables).await;
-    let _clock = Paced::start();
-    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 503);
-    // The second failure opens the breaker; its call is over by then. A place is held by hand through a stalled call.
-    script.then([Part::Stall]);
-    let held = ask(&app, 1);
-    until("one is under way", async || script.under_way() == 1).await;
-    let response = app.shout("hi").send().await.expect("an answer");
+    let app = app_with(&upstream, &variables).await;
+    let _clock = PacedClock::start();
+    assert_eq!(status(&app).await, 503);
+    // The second failure opens the breaker. Until then it holds the only permit.
+    upstream.set([Reply::Stall]);
+    let called = start(&app, 1);
+    upstream.wait_in_flight(1).await;
+    let response = send(app.shout("hi")).await;
     assert_problem(response, 503, "overloaded").await;
-    assert_eq!(answer(held.into_iter().next().expect("one")).await.status(), 503);
-    let response = app.shout("hi").send().await.expect("an answer");
+    assert_eq!(
+        finish(called.into_iter().next().expect("one")).await.status(),
+        503
+    );
+    let response = send(app.shout("hi")).await;
     assert_problem(response, 503, "upstream-unavailable").await;
 }

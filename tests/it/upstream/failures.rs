@@ -1,18 +1,18 @@
-//! Answers that do not come, not in time, or without an end.
+//! Responses that are missing, late, incomplete or endless.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
-use super::{ONE_CALL, Puppet, app_with, assert_unavailable};
-use crate::support::{App, assert_problem, raw};
+use super::{app_with, assert_failure, assert_unavailable};
+use crate::support::App;
+use crate::support::settings::NO_RETRIES;
+use crate::support::upstream::{FakeUpstream, Reply};
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_503() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+async fn an_incomplete_response_is_503() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     for part in [
         "",
         "HTTP/1.1 200",
@@ -22,54 +22,43 @@ async fn an_answer_that_breaks_off_is_503() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1c\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\"}\r\n",
     ] {
-        puppet
-            .assert(&app, part.as_bytes(), 503, "upstream-unavailable")
-            .await;
+        assert_failure(
+            &upstream,
+            &app,
+            Reply::Bytes(part.into()),
+            503,
+            "upstream-unavailable",
+        )
+        .await;
     }
 }
 
 #[tokio::test]
-async fn a_refused_or_reset_connection_is_503() {
-    // Bound and not listening: connections are refused, and nobody else gets the port.
+async fn an_unreachable_upstream_or_a_reset_is_503() {
+    // Bound but not listening: connections are refused, and no other test gets the port.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
         .bind("127.0.0.1:0".parse().expect("an address"))
         .expect("a free port");
     let url = format!("http://{}/V1/SHOUT", socket.local_addr().expect("bound"));
-    let refusing = App::start(&[("SHOUTCLOUD_URL", &url), ONE_CALL[0]]).await;
-    assert_unavailable(&refusing, "refused").await;
-    for before in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
-        let upstream = raw::Server::start(move |_, mut stream: TcpStream| async move {
-            _ = stream.write_all(before.as_bytes()).await;
-            stream.set_zero_linger().expect("an open socket");
-        })
-        .await;
-        let app = app_with(&upstream, &[]).await;
-        assert_unavailable(&app, before).await;
-        assert_eq!(upstream.connections(), 1);
+    let app = App::start(&[("SHOUTCLOUD_URL", &url), NO_RETRIES]).await;
+    assert_unavailable(&app, "refused").await;
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
+    for bytes in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
+        assert_failure(&upstream, &app, Reply::Reset(bytes), 503, "upstream-unavailable").await;
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_whole_by_the_attempt_timeout_is_503() {
-    let answer = Arc::new(Mutex::new(("", "")));
-    let next = Arc::clone(&answer);
-    let upstream = raw::Server::start(move |_, mut stream| {
-        let (head, drop) = *next.lock().expect("not poisoned");
-        async move {
-            _ = stream.write_all(head.as_bytes()).await;
-            while stream.write_all(drop.as_bytes()).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    })
-    .await;
-    let times = [
+async fn a_response_that_is_incomplete_at_the_attempt_timeout_is_503() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let timeouts = [
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "200ms"),
         ("SHOUTCLOUD_DEADLINE", "20s"),
     ];
-    let app = app_with(&upstream, &times).await;
-    for (head, drop) in [
+    let app = app_with(&upstream, &timeouts).await;
+    for (head, piece) in [
         ("", ""),
         ("HTTP/1.1 200 OK\r\n", ""),
         ("HTTP/1.1 200 OK\r\n", "x: y\r\n"),
@@ -77,54 +66,48 @@ async fn an_answer_that_is_not_whole_by_the_attempt_timeout_is_503() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", " "),
         ("HTTP/1.1 200 OK\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\"}", " "),
     ] {
-        *answer.lock().expect("not poisoned") = (head, drop);
-        assert_unavailable(&app, &format!("{head:?} {drop:?}")).await;
+        upstream.set([Reply::Endless {
+            head,
+            piece: piece.to_owned(),
+            pause: Duration::from_millis(20),
+        }]);
+        assert_unavailable(&app, &format!("{head:?} {piece:?}")).await;
     }
 }
 
 #[tokio::test]
-async fn endless_answers_are_cut_off_with_502() {
-    for (case, head, piece) in [
-        ("body", "HTTP/1.1 200 OK\r\n\r\n", "s3cret s3cret s3cret "),
+async fn endless_responses_are_502() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let timeouts = [
+        ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "20s"),
+        ("SHOUTCLOUD_DEADLINE", "25s"),
+    ];
+    let app = app_with(&upstream, &timeouts).await;
+    for (head, piece) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", "s3cret s3cret s3cret "),
         (
-            "white space",
             "HTTP/1.1 200 OK\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\"}",
             "          ",
         ),
         (
-            "chunks",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
             "6\r\ns3cret\r\n",
         ),
-        ("headers", "HTTP/1.1 200 OK\r\n", "x-s3cret: s3cret\r\n"),
-        (
-            "one header",
-            "HTTP/1.1 200 OK\r\nx-s3cret: ",
-            "s3cret s3cret s3cret ",
-        ),
+        ("HTTP/1.1 200 OK\r\n", "x-s3cret: s3cret\r\n"),
+        ("HTTP/1.1 200 OK\r\nx-s3cret: ", "s3cret s3cret s3cret "),
     ] {
-        let upstream = raw::Server::start(move |_, mut stream| async move {
-            let piece = piece.repeat(100);
-            _ = stream.write_all(head.as_bytes()).await;
-            while stream.write_all(piece.as_bytes()).await.is_ok() {}
-        })
-        .await;
-        let times = [
-            ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "20s"),
-            ("SHOUTCLOUD_DEADLINE", "25s"),
-        ];
-        let app = app_with(&upstream, &times).await;
-        let response = app.shout("hi").send().await.expect("an answer");
-        assert_eq!(response.status(), 502, "{case}");
-        let problem = assert_problem(response, 502, "upstream-invalid").await;
-        assert!(!problem.to_string().contains("s3cret"), "{problem}");
-        assert_eq!(upstream.connections(), 1, "{case}");
+        let reply = Reply::Endless {
+            head,
+            piece: piece.repeat(100),
+            pause: Duration::ZERO,
+        };
+        assert_failure(&upstream, &app, reply, 502, "upstream-invalid").await;
     }
 }
 
 #[tokio::test]
-async fn the_emulator_is_asked_once_for_a_shout_that_it_refuses_to_give() {
-    let app = App::start(&ONE_CALL).await;
+async fn without_retries_there_is_one_call() {
+    let app = App::start(&[NO_RETRIES]).await;
     app.shoutcloud
         .set_behaviour(shoutback_emulators::shoutcloud::Behaviour {
             failure_rate: 1.0,

@@ -1,22 +1,18 @@
-//! What can be seen of the calls.
+//! Metrics of the calls.
 
 use std::time::Duration;
 
-use super::app_with;
-use super::script::{Part, Script};
-use crate::support::clock::Paced;
-use crate::support::{App, until};
+use super::{app_with, status};
+use crate::support::clock::PacedClock;
+use crate::support::until;
+use crate::support::upstream::{FakeUpstream, Reply};
 
 const ATTEMPTS: &str = "http_client_request_duration_seconds_count";
 
-async fn status(app: &App) -> u16 {
-    app.shout("hi").send().await.expect("an answer").status().as_u16()
-}
-
 #[tokio::test]
-async fn every_series_is_there_before_the_first_call() {
-    let script = Script::start([Part::Shout]).await;
-    let app = app_with(&script.server, &[]).await;
+async fn every_series_exists_before_the_first_call() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&upstream, &[]).await;
     let text = app.admin("/metrics").await.text().await.expect("UTF-8");
     for series in [
         "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"200\",error_type=\"\"} 0",
@@ -37,15 +33,10 @@ async fn every_series_is_there_before_the_first_call() {
 
 #[tokio::test]
 async fn each_attempt_is_one_observation_and_each_retry_has_a_reason() {
-    let parts = [
-        Part::status("503 s3cret"),
-        Part::Reset(""),
-        Part::Stall,
-        Part::Shout,
-    ];
-    let script = Script::start(parts).await;
-    let app = app_with(&script.server, &[("SHOUTCLOUD_MAX_RETRIES", "3")]).await;
-    let _clock = Paced::start();
+    let script = [Reply::Status(503), Reply::Reset(""), Reply::Stall, Reply::Shout];
+    let upstream = FakeUpstream::start(script).await;
+    let app = app_with(&upstream, &[("SHOUTCLOUD_MAX_RETRIES", "3")]).await;
+    let _clock = PacedClock::start();
     assert_eq!(status(&app).await, 200);
     for (status, error_type) in [
         ("503", "transient_status"),
@@ -67,35 +58,31 @@ async fn each_attempt_is_one_observation_and_each_retry_has_a_reason() {
             "{reason}"
         );
     }
-    // 10, a fifth for the call that is lost above 10, three retries.
+    // The budget was at its capacity of 10; three retries were withdrawn.
     assert_eq!(app.metric("shoutback_retry_budget_remaining", &[]).await, 7.0);
-    script.then([Part::status("404 s3cret")]);
+    upstream.set([Reply::Status(404)]);
     assert_eq!(status(&app).await, 502);
     let labels = [
         "http_response_status_code=\"404\"",
         "error_type=\"unexpected_status\"",
     ];
     assert_eq!(app.metric(ATTEMPTS, &labels).await, 1.0);
-    script.then([Part::body("<html>")]);
+    upstream.set([Reply::body("<html>")]);
     assert_eq!(status(&app).await, 502);
     assert_eq!(app.metric(ATTEMPTS, &["error_type=\"unreadable\""]).await, 1.0);
     assert_eq!(app.metric(ATTEMPTS, &[]).await, 6.0);
 }
 
 #[tokio::test]
-async fn the_breaker_s_state_is_the_one_it_is_in() {
-    let script = Script::start([Part::status("500 s3cret")]).await;
-    let app = app_with(
-        &script.server,
-        &[("BREAKER_MIN_CALLS", "5"), ("BREAKER_PROBES", "2")],
-    )
-    .await;
-    let _clock = Paced::start();
+async fn state_and_transitions_of_the_breaker_are_recorded() {
+    let upstream = FakeUpstream::start([Reply::Status(500)]).await;
+    let app = app_with(&upstream, &[("BREAKER_MIN_CALLS", "5"), ("BREAKER_PROBES", "2")]).await;
+    let _clock = PacedClock::start();
     let state = async |name: &str| {
         let labels = [&*format!("state=\"{name}\"")];
         app.metric("shoutback_breaker_state", &labels).await
     };
-    let went = async |from: &str, to: &str| {
+    let transitions = async |from: &str, to: &str| {
         let labels = [&*format!("from=\"{from}\""), &*format!("to=\"{to}\"")];
         app.metric("shoutback_breaker_transitions_total", &labels).await
     };
@@ -103,41 +90,45 @@ async fn the_breaker_s_state_is_the_one_it_is_in() {
         status(&app).await;
     }
     assert_eq!((state("open").await, state("closed").await), (1.0, 0.0));
-    script.then([Part::Shout]);
+    upstream.set([Reply::Shout]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(status(&app).await, 200);
     assert_eq!((state("half_open").await, state("open").await), (1.0, 0.0));
     assert_eq!(status(&app).await, 200);
     assert_eq!((state("closed").await, state("half_open").await), (1.0, 0.0));
-    assert_eq!(went("closed", "open").await, 1.0);
-    assert_eq!(went("open", "half_open").await, 1.0);
-    assert_eq!(went("half_open", "closed").await, 1.0);
-    assert_eq!(app.metric(ATTEMPTS, &[]).await, 7.0, "a refused attempt is none");
+    assert_eq!(transitions("closed", "open").await, 1.0);
+    assert_eq!(transitions("open", "half_open").await, 1.0);
+    assert_eq!(transitions("half_open", "closed").await, 1.0);
+    assert_eq!(
+        app.metric(ATTEMPTS, &[]).await,
+        7.0,
+        "a rejected call is no attempt"
+    );
 }
 
 #[tokio::test]
-async fn who_is_under_way_and_who_waits_is_counted_until_they_leave() {
-    let script = Script::start([Part::Stall]).await;
+async fn calls_in_flight_and_queued_are_counted_until_they_end() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
     let app = app_with(
-        &script.server,
+        &upstream,
         &[("SHOUTCLOUD_MAX_CONCURRENCY", "2"), ("SHOUTCLOUD_MAX_QUEUE", "1")],
     )
     .await;
-    let ask = || tokio::spawn(app.shout("hi").send());
+    let start = || tokio::spawn(app.shout("hi").send());
     let gauges = async || {
         let in_flight = app.metric("shoutback_upstream_in_flight", &[]).await;
         (in_flight, app.metric("shoutback_upstream_queued", &[]).await)
     };
-    let asked = [ask(), ask(), ask()];
-    until("two are under way and one waits", async || {
+    let requests = [start(), start(), start()];
+    until("two calls are in flight and one is queued", async || {
         gauges().await == (2.0, 1.0)
     })
     .await;
     assert_eq!(status(&app).await, 503);
     assert_eq!(app.metric("shoutback_overloaded_total", &[]).await, 1.0);
-    for asked in asked {
-        asked.abort();
+    for request in requests {
+        request.abort();
     }
-    until("all have left", async || gauges().await == (0.0, 0.0)).await;
+    until("all have ended", async || gauges().await == (0.0, 0.0)).await;
     assert_eq!(app.metric(ATTEMPTS, &["error_type=\"cancelled\""]).await, 2.0);
 }

@@ -1,12 +1,13 @@
-//! Answers that are not a shout, or not what a shout comes in.
+//! Responses that are not a shout.
 
-use super::{Puppet, answer, app_with};
-use crate::support::raw;
+use super::{app_with, assert_failure};
+use crate::support::send;
+use crate::support::upstream::{FakeUpstream, Reply};
 
 #[tokio::test]
 async fn a_200_that_is_not_a_shout_is_502() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     for body in [
         b"".as_slice(),
         b"null",
@@ -39,16 +40,14 @@ async fn a_200_that_is_not_a_shout_is_502() {
         b"{\"INPUT\":\"ih\",\"OUTPUT\":\"I\xff\"}",
         b"{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\",\"x\":\"\xff\"}",
     ] {
-        puppet
-            .assert(&app, &answer("200 OK", body), 502, "upstream-invalid")
-            .await;
+        assert_failure(&upstream, &app, Reply::body(body), 502, "upstream-invalid").await;
     }
 }
 
 #[tokio::test]
-async fn chunks_that_are_none_are_no_answer() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+async fn invalid_chunks_are_502() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     for chunks in [
         "zz\r\n",
         "s3cret\r\n",
@@ -56,76 +55,85 @@ async fn chunks_that_are_none_are_no_answer() {
         "1\r\n{}\r\n",
         "fffffffffffffffff\r\n",
     ] {
-        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
-        puppet
-            .assert(&app, answer.as_bytes(), 502, "upstream-invalid")
-            .await;
+        let response = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+        assert_failure(
+            &upstream,
+            &app,
+            Reply::Bytes(response.into()),
+            502,
+            "upstream-invalid",
+        )
+        .await;
     }
 }
 
 #[tokio::test]
-async fn a_shout_may_be_padded_but_not_beyond_four_times_the_request_and_4_kib() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+async fn a_response_may_have_four_times_the_size_of_the_request_and_4_kib() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     let limit = 4 * r#"{"INPUT":"ih"}"#.len() + 4096;
     let padded = |length: usize| format!("{:length$}", r#"{"INPUT":"ih","more":[],"OUTPUT":"Ih"}"#);
-    *puppet.answer.lock().expect("not poisoned") = answer("200 OK", padded(limit).as_bytes());
-    let response = app.shout("hi").send().await.expect("an answer");
+    upstream.set([Reply::body(padded(limit))]);
+    let response = send(app.shout("hi")).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.text().await.expect("UTF-8"), "Ih");
-    let too_long = answer("200 OK", padded(limit + 1).as_bytes());
-    puppet.assert(&app, &too_long, 502, "upstream-invalid").await;
+    let too_long = Reply::body(padded(limit + 1));
+    assert_failure(&upstream, &app, too_long, 502, "upstream-invalid").await;
 }
 
 #[tokio::test]
-async fn other_statuses_are_502_for_good_and_503_if_they_may_pass() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+async fn other_statuses_are_503_if_they_are_transient_and_502_otherwise() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     let shout = br#"{"INPUT":"ih","OUTPUT":"IH"}"#;
     for status in [
         201, 202, 203, 206, 400, 401, 402, 403, 404, 405, 406, 409, 410, 413, 415, 418, 422, 425, 451, 501,
         505, 507, 511, 599,
     ] {
-        let answer = answer(&format!("{status} s3cret"), shout);
-        puppet.assert(&app, &answer, 502, "upstream-invalid").await;
+        let reply = Reply::response(&format!("{status} s3cret"), shout);
+        assert_failure(&upstream, &app, reply, 502, "upstream-invalid").await;
     }
-    puppet
-        .assert(
+    let no_content = Reply::Bytes(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_vec());
+    assert_failure(&upstream, &app, no_content, 502, "upstream-invalid").await;
+    for status in [408, 429, 500, 502, 503, 504] {
+        assert_failure(
+            &upstream,
             &app,
-            b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n",
-            502,
-            "upstream-invalid",
+            Reply::Status(status),
+            503,
+            "upstream-unavailable",
         )
         .await;
-    for status in [408, 429, 500, 502, 503, 504] {
-        let answer = answer(&format!("{status} s3cret"), b"s3cret");
-        puppet.assert(&app, &answer, 503, "upstream-unavailable").await;
     }
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let shout = answer("200 OK", br#"{"INPUT":"ih","OUTPUT":"IH"}"#);
-    let target = raw::Server::answering(shout).await;
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+    let target = FakeUpstream::shouting().await;
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     for status in [300, 301, 302, 303, 307, 308] {
         let redirect = format!(
-            "HTTP/1.1 {status} Over there\r\nlocation: http://{}/V1/SHOUT\r\nconnection: close\r\n\
+            "HTTP/1.1 {status} Elsewhere\r\nlocation: {}\r\nconnection: close\r\n\
              content-length: 0\r\n\r\n",
-            target.address
+            target.url()
         );
-        puppet
-            .assert(&app, redirect.as_bytes(), 502, "upstream-invalid")
-            .await;
+        assert_failure(
+            &upstream,
+            &app,
+            Reply::Bytes(redirect.into()),
+            502,
+            "upstream-invalid",
+        )
+        .await;
     }
-    assert_eq!(target.connections(), 0);
+    assert_eq!(target.calls(), 0);
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_is_502() {
-    let puppet = Puppet::start().await;
-    let app = app_with(&puppet.server, &[]).await;
+async fn a_response_that_is_not_http_is_502() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
     for garbage in [
         b"s3cret s3cret s3cret\r\n\r\n".as_slice(),
         b"220 mail.example ESMTP s3cret\r\n",
@@ -135,6 +143,13 @@ async fn an_answer_that_is_not_http_is_502() {
         b"HTTP/1.1 200 OK\r\ns3cret\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: s3cret\r\n\r\n",
     ] {
-        puppet.assert(&app, garbage, 502, "upstream-invalid").await;
+        assert_failure(
+            &upstream,
+            &app,
+            Reply::Bytes(garbage.to_vec()),
+            502,
+            "upstream-invalid",
+        )
+        .await;
     }
 }

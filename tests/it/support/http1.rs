@@ -1,21 +1,56 @@
-//! One HTTP/1.1 connection, byte by byte: what reqwest would never send, and answers that it would not show.
+//! HTTP/1.1 byte by byte: requests that reqwest would never send, and responses that it would not show.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::task::AbortOnDropHandle;
 
-/// A connection and what was read of it beyond the last answer.
+/// Returns a complete request for a shout of `text`.
+pub fn shout(token: &str, text: &str) -> String {
+    format!(
+        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+/// Sends `bytes` on a new connection and returns everything until the peer closes it.
+pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut connection = Connection::open(address).await;
+    connection.send(bytes).await;
+    connection.rest().await
+}
+
+/// Does the same for more bytes than the peer reads before it responds.
+pub async fn exchange_while_writing(address: SocketAddr, bytes: Vec<u8>) -> String {
+    let Connection {
+        mut reader,
+        mut writer,
+        ..
+    } = Connection::open(address).await;
+    let writing = AbortOnDropHandle::new(tokio::spawn(async move {
+        writer.write_all(&bytes).await.expect("an open connection");
+        // Kept open: the peer may treat a half-closed connection as closed.
+        writer
+    }));
+    let mut read = Vec::new();
+    _ = reader.read_to_end(&mut read).await;
+    drop(writing);
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// A connection, and the bytes read from it beyond the last response.
 pub struct Connection {
     reader: OwnedReadHalf,
     pub writer: OwnedWriteHalf,
     read: Vec<u8>,
 }
 
-/// One answer.
+/// One response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub head: String,
     pub body: String,
@@ -38,19 +73,19 @@ impl Connection {
         self.writer
             .write_all(bytes.as_ref())
             .await
-            .expect("bytes are taken");
+            .expect("an open connection");
     }
 
-    /// Waits until something of an answer is there, without reading it.
+    /// Waits until there are bytes of a response, without reading them.
     pub async fn readable(&self) {
         self.reader.readable().await.expect("an open connection");
     }
 
-    /// The next answer, which may be an interim one; as much body as its `content-length` says.
-    pub async fn answer(&mut self) -> Answer {
+    /// Reads the next response, interim ones included, with a body of `content-length` bytes.
+    pub async fn response(&mut self) -> Response {
         loop {
-            if let Some(answer) = self.take_answer() {
-                return answer;
+            if let Some(response) = self.take_response() {
+                return response;
             }
             assert_ne!(
                 self.reader.read_buf(&mut self.read).await.expect("bytes"),
@@ -61,33 +96,33 @@ impl Connection {
         }
     }
 
-    fn take_answer(&mut self) -> Option<Answer> {
+    fn take_response(&mut self) -> Option<Response> {
         let end = self.read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let head = String::from_utf8(self.read[..end].to_vec()).expect("ASCII");
         let status = head.split(' ').nth(1)?.parse().expect("a status");
-        let mut answer = Answer {
+        let mut response = Response {
             status,
             head,
             body: String::new(),
         };
-        let length: usize = answer
+        let length: usize = response
             .header("content-length")
             .map_or(0, |length| length.parse().expect("a number"));
         let body = self.read.get(end..end + length)?;
-        answer.body = String::from_utf8(body.to_vec()).expect("UTF-8");
+        response.body = String::from_utf8(body.to_vec()).expect("UTF-8");
         self.read.drain(..end + length);
-        Some(answer)
+        Some(response)
     }
 
-    /// Everything until the peer closes the connection, in order or not.
+    /// Reads everything until the peer closes or resets the connection.
     pub async fn rest(mut self) -> String {
         _ = self.reader.read_to_end(&mut self.read).await;
         String::from_utf8_lossy(&self.read).into_owned()
     }
 }
 
-impl Answer {
-    /// The only value of a header.
+impl Response {
+    /// Returns the only value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .head
@@ -100,7 +135,7 @@ impl Answer {
         value
     }
 
-    /// The last part of the problem's `type`.
+    /// Returns the last part of the problem's `type`.
     pub fn problem(&self) -> String {
         assert_eq!(
             self.header("content-type"),

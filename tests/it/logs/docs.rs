@@ -1,4 +1,4 @@
-//! docs/logging.md against what is logged.
+//! docs/logging.md documents every field and event that is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,25 @@ use shoutback_emulators::shoutcloud::Behaviour;
 use tempfile::TempDir;
 
 use super::panics::lines_of_a_panic;
-use super::{ask, open_to_all, serve, shoutcloud};
-use crate::api::wire::Connection;
+use super::{send_requests, serve, settings, shoutcloud};
 use crate::process::child::Process;
-use crate::support::held::Held;
-use crate::support::key_server::{Answer, KeyServer};
-use crate::support::{POOL_ID, client, raw, until};
+use crate::support::http1::Connection;
+use crate::support::key_server::{KeyResponse, KeyServer};
+use crate::support::upstream::FakeUpstream;
+use crate::support::{POOL_ID, client, http1, until};
 
-const PAGE: &str = include_str!("../../../docs/logging.md");
+const DOCS: &str = include_str!("../../../docs/logging.md");
 
-/// The cells of the rows of the page's tables that have so many, the first one without its quotes.
+/// Returns the first two cells of the rows of the tables with this heading, the first one without its quotes.
 fn rows(cells: usize, heading: &str) -> Vec<(String, String)> {
     let mut rows = Vec::new();
-    let mut is_wanted = false;
-    for line in PAGE.lines() {
+    let mut is_in_table = false;
+    for line in DOCS.lines() {
         let columns: Vec<_> = line.split('|').map(str::trim).collect();
         match columns.get(1) {
-            None => is_wanted = false,
-            Some(first) if *first == heading => is_wanted = true,
-            Some(first) if is_wanted && first.starts_with('`') => {
+            None => is_in_table = false,
+            Some(first) if *first == heading => is_in_table = true,
+            Some(first) if is_in_table && first.starts_with('`') => {
                 assert_eq!(columns.len(), cells + 2, "{line}");
                 rows.push((first.trim_matches('`').to_owned(), columns[2].to_owned()));
             }
@@ -40,11 +40,11 @@ fn type_of(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "list",
         Value::Number(number) if number.is_u64() => "integer",
-        _ => "something else",
+        _ => "other",
     }
 }
 
-/// Shouts, also with a failing upstream, which opens the breaker.
+/// Logs requests, also with a failing upstream, which opens the breaker.
 async fn of_requests() -> Vec<Value> {
     let shoutcloud = shoutcloud().await;
     let url = shoutcloud.url();
@@ -66,15 +66,15 @@ async fn of_requests() -> Vec<Value> {
             .header("content-type", "text/plain")
             .header("cache-control", "no-store")
             .body("hi");
-        request.send().await.expect("an answer");
+        request.send().await.expect("a response");
     }
     service.signal("TERM");
     service.ended().await.log()
 }
 
-/// Key sets with nothing in them, and a server that has none.
+/// Logs key sets without usable keys, and failed fetches.
 async fn of_keys() -> Vec<Value> {
-    let keys = KeyServer::start(Answer::of(200, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#)).await;
+    let keys = KeyServer::start(KeyResponse::of(200, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#)).await;
     let url = keys.url();
     let variables = [
         ("AUTH_MODE", "cognito"),
@@ -83,55 +83,58 @@ async fn of_keys() -> Vec<Value> {
         ("COGNITO_JWKS_ENDPOINT", &url),
         ("COGNITO_JWKS_REFRESH", "100ms"),
     ];
-    let service = Process::start(&["serve"], &open_to_all(super::NO_UPSTREAM, &variables));
-    let refreshed = |field: &'static str| {
+    let service = Process::start(&["serve"], &settings(super::NO_UPSTREAM, &variables));
+    let is_logged = |field: &'static str| {
         let lines = service.log();
         lines
             .iter()
             .any(|line| line["event.action"] == "key-refresh" && line.get(field).is_some())
     };
-    until("a set is empty", async || refreshed("shoutback.keys.usable")).await;
-    keys.set(Answer::of(503, "no"));
-    until("it fails", async || refreshed("error.message")).await;
+    until("a set without usable keys", async || {
+        is_logged("shoutback.keys.usable")
+    })
+    .await;
+    keys.set(KeyResponse::of(503, "no"));
+    until("a failed fetch", async || is_logged("error.message")).await;
     service.signal("TERM");
     service.ended().await.log()
 }
 
-/// A request that is cut off by the stop.
-async fn of_a_hasty_stop() -> Vec<Value> {
-    let upstream = Held::start().await;
+/// Logs a shutdown that aborts a request.
+async fn of_an_aborting_shutdown() -> Vec<Value> {
+    let upstream = FakeUpstream::held().await;
     let mut service = serve(&upstream.url(), &[("SHUTDOWN_TIMEOUT", "0ms")]);
     let (public, _) = service.ready().await;
     let mut connection = Connection::open(public).await;
-    connection.send(raw::shout("", "hi")).await;
+    connection.send(http1::shout("", "hi")).await;
     upstream.called(1).await;
     service.signal("TERM");
     service.ended().await.log()
 }
 
-/// More connections than there are descriptors.
-async fn of_used_up_descriptors() -> Vec<Value> {
-    let variables = open_to_all(super::NO_UPSTREAM, &[]);
+/// Logs more connections than file descriptors.
+async fn of_exhausted_descriptors() -> Vec<Value> {
+    let variables = settings(super::NO_UPSTREAM, &[]);
     let mut service = Process::start_by(r#"ulimit -n 24; exec "$0" serve"#, &variables);
     let (public, _) = service.ready().await;
     let mut connections = Vec::new();
     for _ in 0..24 {
         connections.push(Connection::open(public).await);
     }
-    let is_told = || service.log().iter().any(|line| line["event.action"] == "accept");
-    until("there is none left", async || is_told()).await;
+    let is_logged = || service.log().iter().any(|line| line["event.action"] == "accept");
+    until("no descriptors are left", async || is_logged()).await;
     drop(connections);
     service.signal("TERM");
     service.ended().await.log()
 }
 
-/// A log file whose directory is away for a while.
-async fn of_a_lost_file() -> Vec<Value> {
+/// Logs a file whose directory is missing for a while.
+async fn of_a_missing_file() -> Vec<Value> {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("log");
     let mut service = serve(super::NO_UPSTREAM, &[("LOG_FILE", path.to_str().expect("UTF-8"))]);
     let (public, _) = service.ready().await;
-    let told = || {
+    let logged = || {
         service
             .log()
             .iter()
@@ -140,20 +143,20 @@ async fn of_a_lost_file() -> Vec<Value> {
     };
     let away = directory.path().with_extension("away");
     std::fs::rename(directory.path(), &away).expect("it is there");
-    ask(public, 0..1, 1).await;
-    until("it is told", async || told() == 1).await;
+    send_requests(public, 0..1, 1).await;
+    until("the failure is logged", async || logged() == 1).await;
     std::fs::rename(&away, directory.path()).expect("it is there");
-    until("it is told", async || {
-        ask(public, 0..1, 1).await;
-        told() == 2
+    until("the recovery is logged", async || {
+        send_requests(public, 0..1, 1).await;
+        logged() == 2
     })
     .await;
     service.signal("TERM");
     service.ended().await.log()
 }
 
-/// Spans for a collector that is not there.
-async fn of_a_lost_collector() -> Vec<Value> {
+/// Logs failed exports of spans.
+async fn of_an_unreachable_collector() -> Vec<Value> {
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", super::NO_UPSTREAM),
         ("OTEL_BSP_SCHEDULE_DELAY", "1"),
@@ -161,26 +164,26 @@ async fn of_a_lost_collector() -> Vec<Value> {
     ];
     let mut service = serve(super::NO_UPSTREAM, &variables);
     let (public, _) = service.ready().await;
-    ask(public, 0..1, 1).await;
-    let is_told = || service.log().iter().any(|line| line["event.action"] == "traces");
-    until("it is told", async || is_told()).await;
+    send_requests(public, 0..1, 1).await;
+    let is_logged = || service.log().iter().any(|line| line["event.action"] == "traces");
+    until("the failure is logged", async || is_logged()).await;
     service.signal("TERM");
     service.ended().await.log()
 }
 
 async fn everything() -> Vec<Value> {
-    let (requests, keys, stop, descriptors, file, collector) = tokio::join!(
+    let (requests, keys, shutdown, descriptors, file, collector) = tokio::join!(
         of_requests(),
         of_keys(),
-        of_a_hasty_stop(),
-        of_used_up_descriptors(),
-        of_a_lost_file(),
-        of_a_lost_collector()
+        of_an_aborting_shutdown(),
+        of_exhausted_descriptors(),
+        of_a_missing_file(),
+        of_an_unreachable_collector()
     );
     [
         requests,
         keys,
-        stop,
+        shutdown,
         descriptors,
         file,
         collector,
@@ -190,7 +193,7 @@ async fn everything() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_page_has_every_field_and_event_and_no_other() {
+async fn the_docs_have_exactly_the_fields_and_events_that_are_logged() {
     let mut types: BTreeMap<String, &str> = BTreeMap::new();
     let mut actions = BTreeSet::new();
     for line in everything().await {
@@ -200,7 +203,7 @@ async fn the_page_has_every_field_and_event_and_no_other() {
             assert_eq!(*seen, type_of(value), "{name}: {line:#}");
         }
         let level = line["log.level"].as_str().expect("a level").to_owned();
-        let action = line["event.action"].as_str().expect("ours have one").to_owned();
+        let action = line["event.action"].as_str().expect("an action").to_owned();
         actions.insert((action, level));
     }
     let emitted: BTreeSet<_> = types
@@ -226,10 +229,10 @@ async fn the_page_has_every_field_and_event_and_no_other() {
 }
 
 #[test]
-fn the_page_has_an_example_of_every_event_in_its_own_fields() {
+fn the_docs_have_an_example_of_every_event() {
     let fields: BTreeMap<_, _> = rows(3, "field").into_iter().collect();
-    let mut shown = BTreeSet::new();
-    for line in PAGE.lines().filter(|line| line.starts_with('{')) {
+    let mut examples = BTreeSet::new();
+    for line in DOCS.lines().filter(|line| line.starts_with('{')) {
         let example: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         for (name, value) in example.as_object().expect("an object") {
             assert_eq!(
@@ -238,8 +241,8 @@ fn the_page_has_an_example_of_every_event_in_its_own_fields() {
                 "{name}: {line}"
             );
         }
-        shown.insert(example["event.action"].as_str().expect("an event").to_owned());
+        examples.insert(example["event.action"].as_str().expect("an event").to_owned());
     }
     let events: BTreeSet<_> = rows(3, "event").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(shown, events);
+    assert_eq!(examples, events);
 }
