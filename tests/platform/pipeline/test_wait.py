@@ -96,13 +96,13 @@ def test_faults_of_github_pass(github, deployed):
 def test_faults_of_ours_do_not(github, deployed, fault):
     run, commit, _ = deployed
     github.faults = [fault]
-    assert f"answered with {fault}" in run.refused("wait", "staging", commit)
+    assert f"responded with {fault}" in run.refused("wait", "staging", commit)
 
 
 def test_a_token_is_never_said(github, deployed):
     run, commit, _ = deployed
     said = run.refused("wait", "staging", commit, GITHUB_TOKEN="ghs_another")
-    assert "answered with 401" in said and "ghs_another" not in said
+    assert "responded with 401" in said and "ghs_another" not in said
 
 
 def test_a_commit_that_is_no_deployment(deployed, source):
