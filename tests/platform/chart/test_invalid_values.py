@@ -91,12 +91,12 @@ INVALID = {
         {"config": {"COGNITO_ENDPOINT": "http://idp.example.com"}},
         "/config/COGNITO_ENDPOINT': ",
     ),
-    "the public port": (MINIMAL, {"config": {"HTTP_ADDR": "0.0.0.0:80"}}, "config.HTTP_ADDR is the chart's"),
-    "the admin port": (MINIMAL, {"config": {"ADMIN_ADDR": "0.0.0.0:81"}}, "config.ADMIN_ADDR is the chart's"),
+    "the public port": (MINIMAL, {"config": {"HTTP_ADDR": "0.0.0.0:80"}}, "config.HTTP_ADDR is set by the chart"),
+    "the admin port": (MINIMAL, {"config": {"ADMIN_ADDR": "0.0.0.0:81"}}, "config.ADMIN_ADDR is set by the chart"),
     "the log file": (
         MINIMAL,
         {"config": {"LOG_FILE": "/tmp/x"}},
-        "config.LOG_FILE is the chart's: the root file system is read-only",
+        "config.LOG_FILE is set by the chart: the root file system is read-only",
     ),
     "headers for the collector": (
         MINIMAL,
@@ -118,9 +118,9 @@ INVALID = {
     "too short a grace": (
         MINIMAL,
         {"terminationGracePeriodSeconds": 34},
-        "terminationGracePeriodSeconds is 34, but a stop takes up to 35 s",
+        "terminationGracePeriodSeconds is 34, but shutdown takes up to 35 s",
     ),
-    "too short a grace for Filebeat": (FILEBEAT, {"terminationGracePeriodSeconds": 45}, "a stop takes up to 46 s"),
+    "too short a grace for Filebeat": (FILEBEAT, {"terminationGracePeriodSeconds": 45}, "shutdown takes up to 46 s"),
     "a budget that blocks": (
         MINIMAL,
         {"podDisruptionBudget": {"maxUnavailable": 0}},
@@ -145,9 +145,9 @@ INVALID = {
     "scaling without a metric": (
         MINIMAL,
         {"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": None}},
-        "autoscaling has nothing to go by",
+        "autoscaling has no metric",
     ),
-    "no service account": (MINIMAL, {"serviceAccount": {"create": False}}, "say in serviceAccount.name which one to use"),
+    "no service account": (MINIMAL, {"serviceAccount": {"create": False}}, "set serviceAccount.name to the one to use"),
     "Filebeat without Elasticsearch": (MINIMAL, {"filebeat": {"enabled": True}}, "/filebeat/hosts': minItems: got 0, want 1"),
     "Filebeat without a key": (
         FILEBEAT,
@@ -202,7 +202,7 @@ class TestAnEnvironment:
         error = Rendering(ENVIRONMENTS[name][:-1]).error
         placeholders = set(re.findall(r"REPLACE_WITH_[A-Z0-9_]*[A-Z0-9]", text))
         assert placeholders
-        assert "the values still hold placeholders: " + ", ".join(sorted(placeholders)) in error
+        assert "the values contain placeholders: " + ", ".join(sorted(placeholders)) in error
 
     def test_has_test_values_for_all_placeholders(self, name):
         """They change nothing else, so the tested values are the deployed ones."""
@@ -221,9 +221,9 @@ class TestAnEnvironment:
 
     def test_is_not_rendered_before_the_first_release(self, name):
         nothing = Rendering(ENVIRONMENTS[name]).but({"image": {"tag": "", "digest": ""}})
-        assert "The release pipeline gives it" in nothing.error
+        assert "The release pipeline sets it" in nothing.error
         only_the_tag = nothing.but({"image": {"tag": "f" * 40}})
-        assert "The release pipeline gives it" in only_the_tag.error
+        assert "The release pipeline sets it" in only_the_tag.error
 
 
 def test_the_schema_accepts_each_default_of_the_service_and_rejects_nonsense():

@@ -114,7 +114,7 @@ class TestNotes:
         assert "kubectl -n shoutback port-forward service/shoutback 5000:80" in text
         assert "authorization: Bearer $TOKEN" in text and "helm test shoutback" in text
         assert "custom.metrics.k8s.io" in text
-        assert "AUTH_MODE" not in text and "No traces" not in text
+        assert "AUTH_MODE" not in text and "exports no traces" not in text
 
     def test_they_warn_of_open_access(self):
         text = notes(ALL["development"])
@@ -122,4 +122,4 @@ class TestNotes:
 
     def test_they_name_what_is_missing(self):
         text = notes(ALL["minimal"])
-        assert "`helm test` has nothing to run" in text and "No traces leave the service" in text
+        assert "`helm test` has nothing to run" in text and "The service exports no traces" in text

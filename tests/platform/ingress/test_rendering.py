@@ -137,7 +137,7 @@ REFUSED = [
     ({"ingress": INGRESS | {"tls": {}}}, "set one of tls.certManager.issuer"),
     ({"ingress": merged(INGRESS, {"tls": {"acm": True}})}, "ingress.tls.secretName and ingress.tls.acm exclude each other"),
     ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "issuer and ingress.tls.secretName exclude"),
-    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 is of use only with"),
+    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 requires"),
     ({"ingress": INGRESS, "config": {"IDLE_TIMEOUT": "60s"}}, "config.IDLE_TIMEOUT is 60s: a replica would close"),
     ({"ingress": INGRESS | {"annotations": {"nginx.org/hsts": "false"}}}, "ingress.annotations may not have nginx.org/hsts"),
     ({"ingress": INGRESS | {"annotations": {"cert-manager.io/issuer": "x"}}}, "set ingress.tls.certManager.issuer"),

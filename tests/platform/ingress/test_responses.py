@@ -113,7 +113,7 @@ def test_nginxs_own_responses_are_problems(shipped, http2):
         "type": "/docs#content-too-large",
         "title": "Content Too Large",
         "status": 413,
-        "detail": "The body is longer than the API takes.",
+        "detail": "The body exceeds the API's limit.",
         "instance": "abc.~:-_Z9",
     }
     assert response.headers["x-request-id"] == "abc.~:-_Z9"
