@@ -151,4 +151,4 @@ def test_every_tool_is_used():
     used |= {tool for entry in TOOLS.values() for tool in entry.get("tools", [])}
     scripts = "".join(path.read_text() for path in (TOP / "scripts").iterdir() if path.is_file() and path.name not in ("tools", "tools.toml"))
     for tool in TOOLS.keys() - used:
-        assert re.search(rf"scripts/tools path [^)]*\b{re.escape(tool)}\b", scripts), tool
+        assert re.search(rf"scripts/tools\W+path\b[^)\n]*\b{re.escape(tool)}\b", scripts), tool

@@ -11,7 +11,7 @@ from test_queries import VALUES
 PICTURE = OBSERVABILITY.parent / "docs/images/dashboard.svg"
 DASHBOARD = DASHBOARDS["service"]
 #: The first row that is not drawn: the panels from here on are for diagnosis.
-UNTIL = "Is it us or SHOUTCLOUD?"
+UNTIL = "Shoutback or SHOUTCLOUD"
 
 
 def test_the_picture_shows_the_shipped_dashboard(recorded):

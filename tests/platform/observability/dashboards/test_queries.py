@@ -19,7 +19,7 @@ VALUES = {
 
 # Queries that may stay at 0, and why.
 STILL = {
-    "runtime: Processor: A": "the counter has a resolution of a second, and a run uses less",
+    "runtime: CPU: A": "the counter has a resolution of a second, and a run uses less",
     "runtime: Address space: B": "a machine without a limit has 0",
     "runtime: Tasks that wait for a worker: A": "rarely at the time of the scrape",
 }
