@@ -1,4 +1,4 @@
-# Builds for the platform that it is built on: amd64 and arm64.
+# Builds for the platform of the builder: amd64 or arm64.
 #
 # A digest pins the base: --build-arg RUST_IMAGE=rust:1.95.0-slim-bookworm@sha256:…; docs/decisions/image.md says where to find it.
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
@@ -7,8 +7,8 @@ FROM ${RUST_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 
-# Dependencies are a layer of their own, which lasts until the lock file changes. Of the package itself only the manifest is
-# known here; what was built of its stubs is removed, or a source that is older than they are would be taken for built.
+# Dependencies have their own layer, which is cached until the lock file changes. It contains only the manifest of the package
+# itself. The build of its stubs is removed; otherwise Cargo would take sources that are older than the stubs for built.
 # Of the emulators, which are not built, Cargo reads the manifest; their sources are not in the build context.
 COPY Cargo.toml Cargo.lock ./
 COPY emulators/Cargo.toml emulators/
@@ -21,13 +21,13 @@ RUN mkdir src emulators/src \
 
 COPY build.rs ./
 COPY src src
-# What /version tells.
+# Reported by /version.
 ARG REVISION
 ARG CREATED
 RUN SHOUTBACK_COMMIT="${REVISION}" SHOUTBACK_BUILD_TIME="${CREATED}" cargo build --locked --release
 
-# The whole file system of the image: the binary, the libraries that it is linked with, certificates, a user; and of which Debian
-# packages, in which versions and under which licences, for scanners that look for known vulnerabilities and for whoever asks.
+# The whole file system of the image: the binary, its shared libraries, certificates and a user. Also the status and licences of
+# the Debian packages that these files come from, for vulnerability scanners and licence audits.
 WORKDIR /image
 RUN binary=/src/target/release/shoutback; \
     install -D "$binary" shoutback; \
@@ -55,13 +55,13 @@ ARG REVISION
 ARG CREATED
 ARG VERSION
 LABEL org.opencontainers.image.title="shoutback" \
-      org.opencontainers.image.description="An HTTP API that reverses a string and returns it in capitals, built for production" \
+      org.opencontainers.image.description="An HTTP API that reverses a string and returns it in upper case, built for production" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# A number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 EXPOSE 5000 9090
 STOPSIGNAL SIGTERM

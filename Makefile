@@ -17,7 +17,7 @@ check: ## Format, lints, unit and integration tests, documentation of the servic
 	@scripts/check
 
 .PHONY: test
-test: ## Tests the service, documents and static files: 7 min cold, 2 warm. Needs Rust, a C compiler, Python 3.11, git, curl
+test: ## Tests the service, documentation and static files: 7 min cold, 2 warm. Needs Rust, a C compiler, Python 3.11, git, curl
 	@scripts/test quick
 
 .PHONY: test-all
@@ -33,15 +33,15 @@ soak: ## Runs the service under load and faults for SOAK_SECONDS (300); ARGS="�
 	@SOAK_SECONDS=$(SOAK_SECONDS) scripts/soak $(ARGS)
 
 .PHONY: bench
-bench: ## Measures what a request costs beside what it costs others, for docs/performance.md; ARGS="…" are passed on
+bench: ## Compares the CPU time of a request with other programs, for docs/performance.md; ARGS="…" are passed on
 	@scripts/bench $(ARGS)
 
 .PHONY: instructions
-instructions: ## Keeps the instructions and allocations of the hot path in benches/parts/instructions.json, which a suite compares with
+instructions: ## Records the instructions and allocations of the hot path in benches/parts/instructions.json, with which a suite compares
 	@scripts/instructions --write
 
 .PHONY: observe
-observe: ## Runs the service under load and faults with Prometheus and the alerts to look at; ARGS="…" are passed on
+observe: ## Runs the service under load and faults with Prometheus and its alerts; ARGS="…" are passed on
 	@scripts/observe $(ARGS)
 
 .PHONY: dashboards
@@ -49,7 +49,7 @@ dashboards: ## Writes the JSON of Grafana's dashboards
 	python3 observability/grafana/source
 
 .PHONY: drill
-drill: ## Breaks one thing of a running service and asks what it is; ARGS="…" are passed on
+drill: ## Injects one fault into a running service and asks for the diagnosis; ARGS="…" are passed on
 	@scripts/drill $(ARGS)
 
 .PHONY: image
@@ -57,27 +57,27 @@ image: ## Builds the container image, as shoutback:COMMIT and shoutback; ARGS="�
 	@scripts/image $(ARGS)
 
 .PHONY: pipeline-dry-run
-pipeline-dry-run: ## Walks a release from merge to production on this machine; ARGS=--approve approves what a reviewer would be asked
+pipeline-dry-run: ## Runs a release from merge to production on this machine; ARGS=--approve approves without asking
 	@scripts/pipeline-dry-run $(ARGS)
 
 .PHONY: coverage
-coverage: ## Prints how much of each part of the source the service's tests run
+coverage: ## Prints the line coverage of each part of the source by the service's tests
 	@scripts/coverage
 
 .PHONY: prose
-prose: ## Prints words and phrases that docs/style replaces by the field's; ARGS="FILE…" picks files, ARGS=--counts counts
+prose: ## Checks terms by the rules of docs/style; ARGS="FILE…" picks files, ARGS=--counts counts findings
 	@scripts/prose $(ARGS)
 
 .PHONY: mutants
-mutants: ## Tests the tests: changes the source bit by bit and prints what no test notices; MODULES="quota auth" picks, ARGS="…" are passed on
+mutants: ## Mutation testing: prints changes of the source that no test detects; MODULES="quota auth" picks, ARGS="…" are passed on
 	@scripts/mutants $(ARGS) $(MODULES)
 
 .PHONY: secrets
-secrets: ## Looks for secrets in the history
+secrets: ## Scans the history for secrets
 	@scripts/secrets
 
 .PHONY: audit
-audit: ## Looks for known vulnerabilities in what the lock files name; needs a network
+audit: ## Scans the lock files for known vulnerabilities; needs a network
 	@scripts/audit
 
 .PHONY: fmt
@@ -85,6 +85,6 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: clean-tools
-clean-tools: ## Removes what the suites have installed and built outside the checkout
+clean-tools: ## Removes tools and builds of the suites outside the checkout
 	[[ ! -d "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback" ]] || chmod -R u+w "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback"
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/shoutback"

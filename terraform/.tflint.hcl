@@ -1,4 +1,4 @@
-# The rules that come with tflint, all of them.
+# All of tflint's built-in rules.
 plugin "terraform" {
   enabled = true
   preset  = "all"

@@ -21,12 +21,12 @@ FEW = 100
 CALLS = {
     "reverse-ascii": 10_000,
     "reverse-graphemes": 10_000,
-    "token-remembered": 10_000,
+    "token-cached": 10_000,
     "token-verified": 2_000,
-    "token-refused": 2_000,
+    "token-rejected": 2_000,
     "request-cached": 5_000,
-    "request-refused": 2_000,
-    "request-through": 4_000,
+    "request-rejected": 2_000,
+    "request-proxied": 4_000,
 }
 MAX_GROWTH = 1.05
 #: The log's thread and the connection pool allocate at irregular times.

@@ -1,5 +1,5 @@
-# What has to be there before a pipeline can apply anything: where state is kept, who may read and change it, and the registry,
-# which belongs to no environment, for an image is built once and promoted. Applied by hand, by an administrator.
+# The prerequisites of the pipeline: the bucket of the state, the roles that may read and change it, and the registry, which belongs
+# to no environment, because an image is built once and promoted. An administrator applies it by hand.
 
 provider "aws" {
   region = var.region
@@ -7,7 +7,7 @@ provider "aws" {
   default_tags {
     tags = {
       project = var.name
-      # Of no environment: without a tag, an environment's Terraform could take them for its own.
+      # These resources belong to no environment; without the tag, the permissions of an environment's Terraform would include them.
       environment = "bootstrap"
     }
   }

@@ -4,7 +4,7 @@ output "state_bucket" {
 }
 
 output "backend_configuration" {
-  description = "What an environment's backend.hcl holds, by environment; and bootstrap's own, for its state may move into the bucket."
+  description = "The content of backend.hcl by environment; and that of the bootstrap, because its state may move into the bucket."
   value = {
     for root in setunion(var.environments, ["bootstrap"]) : root => <<-EOT
       bucket       = "${aws_s3_bucket.state.bucket}"
@@ -18,31 +18,31 @@ output "backend_configuration" {
 }
 
 output "repository_url" {
-  description = "The registry's repository, by which images are named."
+  description = "The registry's repository, the name of images without tag and digest."
   value       = module.ecr.repository_url
 }
 
 output "plan_role_arn" {
-  description = "Role of pull requests: reads."
+  description = "Role of pull requests, which reads."
   value       = module.github_oidc.plan_role_arn
 }
 
 output "apply_role_arns" {
-  description = "Role of each environment: applies."
+  description = "Role of each environment, which applies."
   value       = module.github_oidc.apply_role_arns
 }
 
 output "push_role_arn" {
-  description = "Role of the branch's builds: pushes images."
+  description = "Role of the branch's builds, which pushes images."
   value       = module.github_oidc.push_role_arn
 }
 
 output "permissions_boundary_arns" {
-  description = "Boundary of each environment's roles, which its variables name."
+  description = "Permissions boundary of each environment's roles, for its variables."
   value       = module.github_oidc.permissions_boundary_arns
 }
 
 output "zones" {
-  description = "The zones made here, by environment: id, and the name servers to enter at the parent."
+  description = "The created zones by environment: id, and the name servers to enter at the parent."
   value       = { for environment, zone in aws_route53_zone.this : environment => { id = zone.zone_id, name_servers = zone.name_servers } }
 }

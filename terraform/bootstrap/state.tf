@@ -1,7 +1,7 @@
 resource "aws_s3_bucket" "state" {
-  # checkov:skip=CKV_AWS_18: who read or changed state is in CloudTrail; a log bucket would need one of its own
+  # checkov:skip=CKV_AWS_18: CloudTrail logs the access to state; a log bucket would need another one itself
   # checkov:skip=CKV_AWS_144: versions guard against overwriting; a second region is not worth its price here
-  # checkov:skip=CKV2_AWS_62: nobody waits for events of state
+  # checkov:skip=CKV2_AWS_62: there are no consumers of events of state
   bucket        = local.bucket
   force_destroy = false
 }
@@ -50,7 +50,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     status = "Enabled"
     filter {}
 
-    # Of each state, twenty versions stay however old they are.
+    # Twenty versions of each state are retained at any age.
     noncurrent_version_expiration {
       noncurrent_days           = 90
       newer_noncurrent_versions = 20
@@ -61,7 +61,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
   }
 
-  # Without versions, there are no old ones to expire: AWS refuses the rule.
+  # Without versions, there are no old ones to expire: AWS rejects the rule.
   depends_on = [aws_s3_bucket_versioning.state]
 }
 
@@ -86,8 +86,8 @@ resource "aws_s3_bucket_policy" "state" {
         Resource  = [aws_s3_bucket.state.arn, "${aws_s3_bucket.state.arn}/*"]
         Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
       },
-      # Who names no encryption gets the bucket's. `Null` says that one is named: without it, a key that is absent is not equal
-      # either.
+      # Requests without encryption headers get the bucket's encryption. `Null` limits the statement to requests with the header:
+      # StringNotEquals is true for an absent key, too.
       {
         Sid       = "KmsOnly"
         Effect    = "Deny"
@@ -113,6 +113,6 @@ resource "aws_s3_bucket_policy" "state" {
     ]
   })
 
-  # A policy is refused while the block is being put on.
+  # A policy is rejected while the public access block is being created.
   depends_on = [aws_s3_bucket_public_access_block.state]
 }

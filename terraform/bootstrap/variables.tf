@@ -9,7 +9,7 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the image repository, and prefix of all names; those of an environment begin with NAME-ENVIRONMENT."
+  description = "Name of the image repository and prefix of all names; those of an environment begin with NAME-ENVIRONMENT."
   type        = string
   default     = "shoutback"
 
@@ -20,7 +20,7 @@ variable "name" {
 }
 
 variable "subject_prefixes" {
-  description = "How GitHub's tokens name the repository: repo:ORG/REPO, and repo:ORG@ORGID/REPO@REPOID for repositories made since 2026-07-15."
+  description = "The repository in the subject of GitHub's tokens: repo:ORG/REPO, and repo:ORG@ORGID/REPO@REPOID for repositories created since 2026-07-15."
   type        = set(string)
 }
 
@@ -37,13 +37,13 @@ variable "environments" {
 }
 
 variable "zones" {
-  description = "DNS zones to make, an environment's each, such as staging.example.com."
+  description = "DNS zones to create by environment, such as staging.example.com."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = length(setsubtract(keys(var.zones), var.environments)) == 0
-    error_message = "Zones are of the environments given."
+    error_message = "Zones are keyed by one of the environments."
   }
 
   validation {
@@ -53,18 +53,18 @@ variable "zones" {
 }
 
 variable "hosted_zone_arns" {
-  description = "DNS zones that are there, by environment, whose records its Terraform and its pods may change."
+  description = "Existing DNS zones by environment, with records that its Terraform and its pods may change."
   type        = map(set(string))
   default     = {}
 
   validation {
     condition     = length(setsubtract(keys(var.hosted_zone_arns), var.environments)) == 0
-    error_message = "Zones are of the environments given."
+    error_message = "Zones are keyed by one of the environments."
   }
 }
 
 variable "pull_account_ids" {
-  description = "Other AWS accounts that may pull images, such as that of an environment with an account of its own."
+  description = "Other AWS accounts that may pull images, such as that of an environment with its own account."
   type        = set(string)
   default     = []
 }
@@ -81,7 +81,7 @@ variable "state_bucket" {
 }
 
 variable "transaction_search" {
-  description = "Whether X-Ray's Transaction Search is turned on for the account: without it, it takes no spans by OTLP."
+  description = "Whether to enable X-Ray's Transaction Search for the account: without it, X-Ray accepts no spans by OTLP."
   type        = bool
   default     = true
 }

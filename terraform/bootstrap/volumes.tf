@@ -1,4 +1,4 @@
-# Volumes that the cluster makes for claims, too: their storage class is the add-on's, which names no key.
+# Also for volumes that the cluster creates for claims: the add-on's storage class names no key.
 resource "aws_ebs_encryption_by_default" "this" {
   enabled = true
 }

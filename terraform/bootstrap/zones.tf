@@ -1,8 +1,8 @@
-# Made here and not with an environment: a zone has to be delegated before a certificate of its hosts can be had, and the roles of
-# an environment are bounded by its zones.
+# Created here and not with an environment: a zone must be delegated before certificates for its hosts can be issued, and the roles
+# of an environment are limited to its zones.
 resource "aws_route53_zone" "this" {
   # checkov:skip=CKV2_AWS_38: DNSSEC needs a key in us-east-1 and a record at the parent, which is the registrar's
-  # checkov:skip=CKV2_AWS_39: queries tell nothing here that the ingress's log does not
+  # checkov:skip=CKV2_AWS_39: query logs have nothing that the log of the ingress lacks
   for_each = var.zones
 
   name          = each.value

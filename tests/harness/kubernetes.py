@@ -40,7 +40,7 @@ def service_account(namespace, name):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     text: str
 
@@ -70,21 +70,21 @@ class Api:
             for name, value in [*sent, *headers]:
                 connection.putheader(name, value)
             connection.endheaders(data)
-            answer = connection.getresponse()
-            text = answer.read().decode()
+            response = connection.getresponse()
+            text = response.read().decode()
         except BaseException:
             # The rest of this response must not be read as the next one.
             connection.close()
             raise
-        if answer.status == 101:
+        if response.status == 101:
             connection.close()
-        return Answer(answer.status, text)
+        return Response(response.status, text)
 
     def get(self, path, **parameters):
         """Returns the object or list at `path`; fails if it does not exist."""
-        answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path)
-        assert answer.status == 200, f"{path}: {answer.status} {answer.text}"
-        return answer.json
+        response = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path)
+        assert response.status == 200, f"{path}: {response.status} {response.text}"
+        return response.json
 
     def is_allowed(self, subject, verb, resource, namespace="", name="", group=""):
         """Returns whether `subject` is authorized. `resource` is RESOURCE, RESOURCE/SUBRESOURCE, or a path like /metrics."""
@@ -103,17 +103,17 @@ class Api:
                 }
             }
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": attributes}
-        answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, subject)
-        assert answer.status == 201, answer.text
-        assert "evaluationError" not in answer.json["status"], answer.text
-        return answer.json["status"]["allowed"]
+        response = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, subject)
+        assert response.status == 201, response.text
+        assert "evaluationError" not in response.json["status"], response.text
+        return response.json["status"]["allowed"]
 
     def history(self, path, since, **parameters):
         """Returns the watch events of a list since the `resourceVersion` `since`, as pairs of type and object."""
         parameters = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"} | parameters
-        answer = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}")
-        assert answer.status == 200, answer.text
-        events = [json.loads(line) for line in answer.text.splitlines()]
+        response = self.call("GET", f"{path}?{urllib.parse.urlencode(parameters)}")
+        assert response.status == 200, response.text
+        events = [json.loads(line) for line in response.text.splitlines()]
         assert all(event["type"] in ("ADDED", "MODIFIED", "DELETED") for event in events), events[-1]
         return [(event["type"], event["object"]) for event in events]
 
@@ -167,7 +167,7 @@ class ControlPlane(contextlib.ExitStack):
     """An API server with its own etcd; the constructor returns when it is ready. Its files are in `directory`.
 
     RBAC, Pod Security, quotas and service accounts are enforced. With `nodes`, a map from name to `Node`, pods are scheduled and become
-    Running. They are spread only if they have constraints that say so.
+    Running. They are spread only if they have topology spread constraints.
     """
 
     def __init__(self, directory, crds=(), nodes=None):
@@ -197,8 +197,8 @@ class ControlPlane(contextlib.ExitStack):
             self.scheduler = self.enter_context(Process(self._scheduler(), self.directory / "scheduler.log"))
             self.kwok = self.enter_context(Process(self._kwok(), self.directory / "kwok.log"))
             for name, node in nodes.items():
-                answer = self.api.call("POST", "/api/v1/nodes", node.named(name))
-                assert answer.status == 201, answer.text
+                response = self.api.call("POST", "/api/v1/nodes", node.named(name))
+                assert response.status == 201, response.text
             self.kwok.until("the nodes are ready", lambda: self.ready_nodes() == set(nodes), within=120)
         # Pods are rejected in a namespace that has no default service account yet; the first is created after everything else runs.
         path = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -259,7 +259,7 @@ class ControlPlane(contextlib.ExitStack):
 
     def _kwok(self):
         stages = sorted((Path(shutil.which("kwok")).parents[1] / "stages").glob("*.yaml"))
-        assert stages, "kwok's nodes and pods do nothing of themselves"
+        assert stages, "kwok has stages, which simulate nodes and pods"
         command = ["kwok", f"--kubeconfig={self.kubeconfig}", "--manage-all-nodes", "--node-lease-duration-seconds=40"]
         return command + [f"--config={stage}" for stage in stages]
 
@@ -320,9 +320,9 @@ class ControlPlane(contextlib.ExitStack):
     def token_of(self, namespace, name):
         """Returns a token of an existing service account."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        answer = self.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
-        assert answer.status == 201, answer.text
-        return answer.json["status"]["token"]
+        response = self.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
+        assert response.status == 201, response.text
+        return response.json["status"]["token"]
 
 
 def documents(objects):

@@ -18,11 +18,11 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]} | GIT
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def wait_until(what, holds, within=30.0):
-    """Waits until `holds()` is true and returns its result; fails after `within` seconds."""
+def wait_until(what, condition, within=30.0):
+    """Waits until `condition()` is true and returns its result; fails after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
-        result = holds()
+        result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
@@ -69,15 +69,15 @@ class Process:
     def output(self):
         return self.log.read_text()
 
-    def until(self, what, holds, within=30.0):
-        """Waits until `holds()` is true; fails if the process exits first."""
+    def until(self, what, condition, within=30.0):
+        """Waits until `condition()` is true; fails if the process exits first."""
 
-        def holds_while_running():
+        def condition_while_running():
             if self.child.poll() is not None:
                 raise AssertionError(f"{self.child.args[0]} ended with {self.child.returncode}:\n{self.output()}")
-            return holds()
+            return condition()
 
-        return wait_until(what, holds_while_running, within)
+        return wait_until(what, condition_while_running, within)
 
     def stop(self, within=30.0):
         """Sends SIGTERM and returns the exit code."""

@@ -76,10 +76,10 @@ class Shoutback(Process):
 
     def holds_connection_from(self, port):
         """Returns whether the process, not only the kernel, has a connection from this local port."""
-        wanted = [f"0100007F:{self.port:04X}", f"0100007F:{port:04X}"]
+        expected = [f"0100007F:{self.port:04X}", f"0100007F:{port:04X}"]
         for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1:3] == wanted:
+            if fields[1:3] == expected:
                 inode = fields[9]
                 return inode != "0"
         return False
@@ -87,13 +87,13 @@ class Shoutback(Process):
 
 def metric(text, name, **labels):
     """Does the same as `Shoutback.metric` for a scraped text."""
-    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    expected = [f'{label}="{value}"' for label, value in labels.items()]
     values = []
     for line in text.splitlines():
         series, _, value = line.rpartition(" ")
-        if series.partition("{")[0] == name and all(part in series for part in wanted):
+        if series.partition("{")[0] == name and all(part in series for part in expected):
             values.append(float(value))
-    assert values, f"there is no series {name} with {wanted}"
+    assert values, f"there is no series {name} with {expected}"
     return sum(values)
 
 

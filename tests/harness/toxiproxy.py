@@ -29,7 +29,7 @@ class Toxiproxy(Process):
         self.api = f"http://127.0.0.1:{port}"
         self.names = (f"proxy-{number}" for number in itertools.count())
         with self.starting():
-            self.until("its API answers", lambda: responds_ok(f"{self.api}/version"))
+            self.until("its API responds", lambda: responds_ok(f"{self.api}/version"))
 
     def call(self, method, path, body=None):
         status, text = http_request(method, f"{self.api}{path}", body)

@@ -56,12 +56,12 @@ fn main() {
     let allocations = match name.as_str() {
         "reverse-ascii" => measure(count, || shoutback::shout::reverse(black_box(TEXT))),
         "reverse-graphemes" => measure(count, || shoutback::shout::reverse(black_box(GRAPHEMES))),
-        "token-remembered" => verify(count, GOOD, true),
+        "token-cached" => verify(count, GOOD, true),
         "token-verified" => verify(count, WITHOUT_SCOPE, false),
-        "token-refused" => verify(count, &tampered_token(), false),
+        "token-rejected" => verify(count, &tampered_token(), false),
         "request-cached" => call(count, "1MiB", GOOD, "200"),
-        "request-through" => call(count, "0B", GOOD, "200"),
-        "request-refused" => call(count, "0B", &tampered_token(), "401"),
+        "request-proxied" => call(count, "0B", GOOD, "200"),
+        "request-rejected" => call(count, "0B", &tampered_token(), "401"),
         _ => panic!("unknown operation: {name}"),
     };
     eprintln!("{allocations}");

@@ -39,7 +39,7 @@ pub async fn unused_address() -> SocketAddr {
     listener.local_addr().expect("bound")
 }
 
-/// Returns whether `bytes` hold a head and a body of the length that it declares.
+/// Returns whether `bytes` hold a request head and a body of the declared length.
 pub fn is_complete(bytes: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return false;

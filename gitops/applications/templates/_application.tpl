@@ -1,6 +1,6 @@
 {{/*
 An Application. Argument: a dict with root, name, namespace, wave, and either `path` in this repository or `chart` (repository, name,
-version); `values` are files of this repository, `parameters` a dict of what no file knows, `kustomize` where the path is none of Helm's.
+version); `values` are files of this repository, `parameters` a dict of values of the cluster, `kustomize` if the path is not a chart.
 */}}
 {{- define "applications.application" -}}
 {{- $root := .root -}}
@@ -12,7 +12,7 @@ metadata:
   namespace: {{ $root.Release.Namespace }}
   annotations:
     argocd.argoproj.io/sync-wave: {{ .wave | quote }}
-  # Deleted here, it takes along what it made.
+  # Its deletion deletes its objects, too.
   finalizers: [resources-finalizer.argocd.argoproj.io/foreground]
 spec:
   project: platform
@@ -63,9 +63,9 @@ syncPolicy:
     {{- range . }}
     - {{ . }}
     {{- end }}
-  # Definitions and webhooks of a wave may need a moment until they serve.
+  # Definitions and webhooks of a wave take a moment to become available.
   retry:
-    # At a newer commit, if there is one by then: a revert, say.
+    # Retries with a newer commit, if there is one, such as a revert.
     refresh: true
     limit: 10
     backoff: { duration: 10s, factor: 2, maxDuration: 3m }

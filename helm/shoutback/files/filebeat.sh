@@ -1,22 +1,22 @@
-# What the sidecar runs. Filebeat's failures are not the replica's: one whose container ends makes its pod unready, and would take
-# it away from callers who want no logs. So it is started again in here.
+# The command of the sidecar. A failure of Filebeat must not affect the replica: a terminated container makes its pod unready, which
+# would remove it from the Service. So this script restarts Filebeat.
 #
-# SIGTERM comes as soon as the service has ended, and at it Filebeat stops reading, whatever it has not seen yet. So it is passed on
-# late. A preStop hook would not do: kubelet runs it when the pod's end begins, and not when the sidecar's turn has come.
+# SIGTERM arrives as soon as the service has ended, and makes Filebeat stop reading before it has read everything. So it is forwarded
+# with a delay. A preStop hook does not help: kubelet runs it when the pod's termination starts, not when the sidecar's does.
 stopping=
 trap 'stopping=1; sleep "$LINGER"; kill -TERM "$!" 2>/dev/null' TERM
 
 until [[ $stopping ]]; do
     filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false &
-    # In case it came before there was anything to pass it on to.
+    # The signal may arrive before Filebeat runs.
     [[ $stopping ]] && kill -TERM "$!"
     wait "$!"
     code=$?
     if [[ ! $stopping ]]; then
-        echo "filebeat ended with $code, and is started again in 10 s" >&2
+        echo "filebeat ended with $code; restarting in 10 s" >&2
         sleep 10 &
         wait "$!"
     fi
 done
-# The signal ended that wait, and not Filebeat.
+# The signal interrupted `wait`, not Filebeat.
 wait

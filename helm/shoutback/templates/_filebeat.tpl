@@ -9,7 +9,7 @@
   args:
     - |
       {{- .Files.Get "files/filebeat.sh" | nindent 6 }}
-  # The image's own user. Its files belong to group 0, which gives no rights to anything else here.
+  # The image's own user. Its files belong to group 0, which gives no other permissions here.
   securityContext:
     runAsUser: 1000
     runAsGroup: 0
@@ -18,7 +18,7 @@
     {{- include "shoutback.podEnv" . | nindent 4 }}
     - name: LINGER
       value: {{ include "shoutback.filebeat.linger" . | quote }}
-    # What it tells of itself is for `kubectl port-forward`, and for no probe.
+    # Its own metrics are only for `kubectl port-forward`, not for a probe.
     - name: PROBE_HOST
       value: 127.0.0.1
     - name: ELASTICSEARCH_HOSTS

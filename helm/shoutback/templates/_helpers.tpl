@@ -1,4 +1,4 @@
-{{/* At most 40 characters, so that what is appended keeps a Service's name within its 63. */}}
+{{/* At most 40 characters, so that a Service's name with a suffix stays within 63. */}}
 {{- define "shoutback.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
@@ -13,21 +13,21 @@
 {{- end -}}
 
 {{/*
-What never changes in a release's life. The name is always the chart's: rules, dashboards and the collector look for
-it, whatever the objects are called.
+Labels that never change during a release's lifetime. The name is always the chart's: rules, dashboards and the collector select
+by it, independent of the names of the objects.
 */}}
 {{- define "shoutback.instanceLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* The replicas, and no other pod of the release. */}}
+{{/* Selects the replicas, and no other pod of the release. */}}
 {{- define "shoutback.selectorLabels" -}}
 {{ include "shoutback.instanceLabels" . }}
 app.kubernetes.io/component: api
 {{- end -}}
 
-{{/* Of every object but pods, which a new version of the chart would restart. (list $ "component") */}}
+{{/* Labels of every object except pods, which a new version of the chart would restart. (list $ "component") */}}
 {{- define "shoutback.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "shoutback.instanceLabels" $root }}
@@ -50,12 +50,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* A reference of the form repository:tag@digest; the digest decides, the tag is for people. */}}
+{{/* A reference repository:tag@digest. The digest identifies the image, the tag is informational. */}}
 {{- define "shoutback.image" -}}
 {{- printf "%s:%s" .repository .tag -}}{{- with .digest -}}@{{ . }}{{- end -}}
 {{- end -}}
 
-{{/* Of every container: what Pod Security's profile "restricted" asks for, and a root file system that nobody writes to. */}}
+{{/* Of every container: the requirements of Pod Security's profile "restricted", and a read-only root file system. */}}
 {{- define "shoutback.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -63,7 +63,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* The user is the image's. */}}
+{{/* The user is that of the image. */}}
 {{- define "shoutback.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -82,13 +82,13 @@ true
 {{- end -}}
 
 {{/*
-Filebeat looks at a quiet file every 5 s at the latest (backoff.max), so that it is asked to stop only 6 s after the
-service has ended; then it may take 5 s to send what it has (filebeat.shutdown_timeout).
+Filebeat reads an idle file at least every 5 s (backoff.max), so it gets the signal to stop only 6 s after the
+service has ended; then it has 5 s to send the rest (filebeat.shutdown_timeout).
 */}}
 {{- define "shoutback.filebeat.linger" -}}6{{- end -}}
 {{- define "shoutback.filebeat.stop" -}}5{{- end -}}
 
-{{/* Beyond the service's own two there are 5 s for telemetry to be flushed (3 s) and the process to end. */}}
+{{/* In addition to the service's two there are 5 s to flush telemetry (3 s) and to end the process. */}}
 {{- define "shoutback.neededGrace" -}}
 {{- $needed := add (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_GRACE"))) (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_TIMEOUT"))) 5 -}}
 {{- if .Values.filebeat.enabled -}}
@@ -102,19 +102,19 @@ service has ended; then it may take 5 s to send what it has (filebeat.shutdown_t
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
 {{- $needed -}}
 {{- else if lt (int64 .Values.terminationGracePeriodSeconds) $needed -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but a stop takes up to %d s (SHUTDOWN_GRACE, SHUTDOWN_TIMEOUT, 5 s%s): requests would be cut off. Leave it null to have it computed, or shorten those." (int64 .Values.terminationGracePeriodSeconds) $needed (ternary ", Filebeat's 11 s" "" .Values.filebeat.enabled)) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but shutdown takes up to %d s (SHUTDOWN_GRACE, SHUTDOWN_TIMEOUT, 5 s%s): requests would be cut off. Leave it null to have it computed, or shorten those." (int64 .Values.terminationGracePeriodSeconds) $needed (ternary ", Filebeat's 11 s" "" .Values.filebeat.enabled)) -}}
 {{- else -}}
 {{- int64 .Values.terminationGracePeriodSeconds -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Room for the log files: the service keeps them under LOG_FILE_MAX_BYTES; a sixteenth more for directories. */}}
+{{/* Size of the volume for log files: the service limits them to LOG_FILE_MAX_BYTES; a sixteenth more for directories. */}}
 {{- define "shoutback.logVolumeBytes" -}}
 {{- $most := include "shoutback.bytes" (include "shoutback.config" (list . "LOG_FILE_MAX_BYTES")) | int64 -}}
 {{- add $most (div $most 16) 1048576 -}}
 {{- end -}}
 
-{{/* What the ConfigMap holds; its checksum restarts the pods, and a label of the chart does not. */}}
+{{/* The data of the ConfigMap: a change of its checksum restarts the pods, unlike a change of the chart's labels. */}}
 {{- define "shoutback.configData" -}}
 {{- $data := dict "HTTP_ADDR" "0.0.0.0:5000" "ADMIN_ADDR" "0.0.0.0:9090" -}}
 {{- range $name, $value := omit .Values.config "OTEL_RESOURCE_ATTRIBUTES" -}}
@@ -127,8 +127,8 @@ service has ended; then it may take 5 s to send what it has (filebeat.shutdown_t
 {{- end -}}
 
 {{/*
-What the process says of itself: what the values say, and who it is in the cluster. Pairs of the values may hold a
-dollar, which Kubernetes would take for the beginning of a reference.
+OTEL_RESOURCE_ATTRIBUTES: those of the values, and the identity of the pod. Pairs of the values may contain a
+dollar sign, which Kubernetes would expand as a reference.
 */}}
 {{- define "shoutback.resourceAttributes" -}}
 {{- $given := include "shoutback.config" (list . "OTEL_RESOURCE_ATTRIBUTES") | trimAll ", " | replace "$" "$$" -}}

@@ -1,13 +1,13 @@
 {{/*
-What takes requests in (Ingress, HTTPRoute) waits this much longer than REQUEST_TIMEOUT for an answer, in seconds: it is the
-service that says what went wrong.
+Ingress and HTTPRoute wait this many seconds longer than REQUEST_TIMEOUT for a response, so that the
+service reports the error.
 */}}
 {{- define "shoutback.ingress.timeout" -}}
 {{- add (include "shoutback.seconds" (include "shoutback.config" (list . "REQUEST_TIMEOUT"))) 5 -}}
 {{- end }}
 
 {{/*
-Everything that the Ingress' values can get wrong and the schema cannot say.
+Validations of the Ingress' values that the schema cannot express.
 */}}
 {{- define "shoutback.ingress.check" -}}
 {{- $idle := include "shoutback.config" (list . "IDLE_TIMEOUT") -}}
@@ -20,21 +20,21 @@ Everything that the Ingress' values can get wrong and the schema cannot say.
 {{- if .tls.secretName -}}{{- $tls = append $tls "tls.secretName" -}}{{- end -}}
 {{- if .tls.acm -}}{{- $tls = append $tls "tls.acm" -}}{{- end -}}
 {{- if not $tls -}}
-{{- fail "ingress.tls says nothing: set one of tls.certManager.issuer (cert-manager gets the certificate), tls.secretName (it is in a Secret), tls.acm (TLS ends at the load balancer)" -}}
+{{- fail "ingress.tls is empty: set one of tls.certManager.issuer (cert-manager issues the certificate), tls.secretName (it is in a Secret), tls.acm (TLS ends at the load balancer)" -}}
 {{- end -}}
 {{- if gt (len $tls) 1 -}}
-{{- fail (printf "ingress.%s exclude each other: keep one" (join " and ingress." $tls)) -}}
+{{- fail (printf "ingress.%s exclude each other: set only one" (join " and ingress." $tls)) -}}
 {{- end -}}
 {{- if and .tls.certManager.http01 (not .tls.certManager.issuer) -}}
-{{- fail "ingress.tls.certManager.http01 is of use only with ingress.tls.certManager.issuer: set that, too, or leave both" -}}
+{{- fail "ingress.tls.certManager.http01 requires ingress.tls.certManager.issuer: set that, too, or neither" -}}
 {{- end -}}
-{{- /* NGINX keeps idle connections to a replica for 60 s, which no annotation changes. */ -}}
+{{- /* NGINX closes idle connections to a replica after 60 s, which no annotation changes. */ -}}
 {{- if and (gt (int .keepalive) 0) (le (include "shoutback.seconds" $idle | int) 60) -}}
-{{- fail (printf "config.IDLE_TIMEOUT is %s: a replica would close connections that NGINX, which keeps them for 60 s, is about to use. Make it longer than 60s, or set ingress.keepalive to 0" $idle) -}}
+{{- fail (printf "config.IDLE_TIMEOUT is %s: a replica would close connections that NGINX, which reuses them for 60 s, is about to use. Make it longer than 60s, or set ingress.keepalive to 0" $idle) -}}
 {{- end -}}
 {{- range $name, $_ := .annotations -}}
 {{- if hasPrefix "nginx.org/" $name -}}
-{{- fail (printf "ingress.annotations may not have %s: what NGINX is told follows from the other values" $name) -}}
+{{- fail (printf "ingress.annotations may not have %s: the other values determine NGINX's configuration" $name) -}}
 {{- end -}}
 {{- if has $name (list "cert-manager.io/cluster-issuer" "cert-manager.io/issuer") -}}
 {{- fail (printf "ingress.annotations may not have %s: set ingress.tls.certManager.issuer" $name) -}}
@@ -44,7 +44,7 @@ Everything that the Ingress' values can get wrong and the schema cannot say.
 {{- end }}
 
 {{/*
-The Ingress' annotations. docs/ingress.md says what each is for.
+The Ingress' annotations. docs/ingress.md describes each.
 */}}
 {{- define "shoutback.ingress.annotations" -}}
 {{- $bytes := include "shoutback.bytes" (include "shoutback.config" (list . "MAX_BODY_BYTES")) | int64 -}}
@@ -55,12 +55,12 @@ The Ingress' annotations. docs/ingress.md says what each is for.
 cert-manager.io/{{ eq .kind "Issuer" | ternary "issuer" "cluster-issuer" }}: {{ .issuer | quote }}
 {{- end }}
 {{- if .http01 }}
-{{- /* A second Ingress of the same host would be refused, and without any certificate the redirect to https would lead nowhere. */}}
+{{- /* A second Ingress of the same host would be rejected, and without a certificate the redirect to https would fail. */}}
 acme.cert-manager.io/http01-edit-in-place: "true"
 cert-manager.io/issue-temporary-certificate: "true"
 {{- end }}
 {{- end }}
-{{- /* A POST stays a POST. */}}
+{{- /* Preserves the method POST. */}}
 nginx.org/http-redirect-code: "308"
 {{- if .tls.acm }}
 nginx.org/redirect-to-https: "true"
@@ -73,13 +73,13 @@ nginx.org/hsts-max-age: {{ .hsts.maxAge | int64 | quote }}
 nginx.org/hsts-include-subdomains: {{ .hsts.includeSubdomains | quote }}
 nginx.org/server-tokens: "false"
 nginx.org/client-max-body-size: {{ $bytes | quote }}
-{{- /* No text is written to a disk, neither on its way in nor on its way out. A quarter more is for what frames chunks; beyond a MiB it is. */}}
+{{- /* Request and response bodies up to a MiB are not written to disk. A quarter more is for the framing of chunks. */}}
 nginx.org/client-body-buffer-size: {{ min (add $bytes (div $bytes 4)) 1048576 | quote }}
 nginx.org/proxy-max-temp-file-size: "0"
 nginx.org/proxy-connect-timeout: 2s
 nginx.org/proxy-send-timeout: {{ $timeout }}s
 nginx.org/proxy-read-timeout: {{ $timeout }}s
-{{- /* To another replica goes what cannot have been begun with: without non_idempotent a POST only before it was sent. */}}
+{{- /* Retries requests on another replica only if none can have started them: without non_idempotent, a POST only before it was sent. */}}
 nginx.org/proxy-next-upstream: error timeout
 nginx.org/proxy-next-upstream-tries: "3"
 nginx.org/proxy-next-upstream-timeout: 10s
@@ -89,7 +89,7 @@ nginx.org/limit-req-rate: {{ .rateLimit.perSecond | int }}r/s
 nginx.org/limit-req-burst: {{ .rateLimit.burst | int | quote }}
 nginx.org/limit-req-no-delay: "true"
 nginx.org/limit-req-key: ${binary_remote_addr}
-{{- /* Some 160,000 addresses. */}}
+{{- /* Enough for some 160,000 addresses. */}}
 nginx.org/limit-req-zone-size: 10m
 nginx.org/limit-req-reject-code: "429"
 nginx.org/limit-req-log-level: info

@@ -1,4 +1,4 @@
-{{/* Who the pod is, for what is told of it. */}}
+{{/* The identity of the pod for telemetry. */}}
 {{- define "shoutback.podEnv" -}}
 - name: POD_NAME
   valueFrom:
@@ -15,8 +15,8 @@
 {{- end -}}
 
 {{/*
-Local storage unless the values say how much: what the container prints, of which kubelet keeps 50 MiB by default, and the
-log files. Without it a pod is evicted by whatever limit its namespace sets.
+Ephemeral storage unless set by the values: the container's output, of which kubelet stores 50 MiB by default, and the
+log files. Without it the default of the namespace applies, by which pods could be evicted.
 */}}
 {{- define "shoutback.resources" -}}
 {{- $log := 0 -}}
@@ -27,7 +27,7 @@ log files. Without it a pod is evicted by whatever limit its namespace sets.
 {{- toYaml (mergeOverwrite $storage (deepCopy .Values.resources)) -}}
 {{- end -}}
 
-{{/* A peer of a NetworkPolicy: pods of one namespace. No labels are all of its pods. */}}
+{{/* A peer of a NetworkPolicy: pods of one namespace. Without labels, all of its pods. */}}
 {{- define "shoutback.peer" -}}
 - namespaceSelector:
     matchLabels:

@@ -1,4 +1,4 @@
-{{/* The defaults of those variables that the chart computes with: the same as in docs/configuration.md. */}}
+{{/* Defaults of the variables with which the chart computes: the same as in docs/configuration.md. */}}
 {{- define "shoutback.defaults" -}}
 AUTH_MODE: cognito
 AUTH_REQUIRED_SCOPES: shoutback/shout
@@ -13,12 +13,12 @@ OTEL_EXPORTER_OTLP_ENDPOINT: ""
 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ""
 {{- end -}}
 
-{{/* A variable's text, whatever it is in YAML, where a number is a float: (include "shoutback.text" 1000000) is 1000000. */}}
+{{/* The text of a variable, of any type in YAML, in which numbers are floats: (include "shoutback.text" 1000000) is 1000000. */}}
 {{- define "shoutback.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end -}}
 
-{{/* A variable as the service will see it: (include "shoutback.config" (list $ "REQUEST_TIMEOUT")). */}}
+{{/* The effective value of a variable: (include "shoutback.config" (list $ "REQUEST_TIMEOUT")). */}}
 {{- define "shoutback.config" -}}
 {{- $root := index . 0 -}}
 {{- $name := index . 1 -}}
@@ -32,11 +32,11 @@ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ""
 {{- end -}}
 {{- end -}}
 
-{{/* Whole seconds of a duration as the service reads it, rounded up: (include "shoutback.seconds" "1500ms") is 2. */}}
+{{/* The seconds of a duration in the service's format, rounded up: (include "shoutback.seconds" "1500ms") is 2. */}}
 {{- define "shoutback.seconds" -}}
 {{- $text := . | toString | trim -}}
 {{- if not (regexMatch "^[0-9]+ *(ms|s|m|h|d)$" $text) -}}
-{{- fail (printf "%q is no duration: write it as 500ms, 2s, 10m, 1h or 7d" $text) -}}
+{{- fail (printf "%q is not a duration: write it as 500ms, 2s, 10m, 1h or 7d" $text) -}}
 {{- end -}}
 {{- $unit := regexFind "[a-z]+$" $text -}}
 {{- $number := regexFind "^[0-9]+" $text | int64 -}}
@@ -47,11 +47,11 @@ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ""
 {{- end -}}
 {{- end -}}
 
-{{/* Bytes of a size as the service reads it: (include "shoutback.bytes" "64KiB") is 65536. */}}
+{{/* The bytes of a size in the service's format: (include "shoutback.bytes" "64KiB") is 65536. */}}
 {{- define "shoutback.bytes" -}}
 {{- $text := . | toString | trim -}}
 {{- if not (regexMatch "^[0-9]+ *(B|KiB|MiB|GiB)?$" $text) -}}
-{{- fail (printf "%q is no size: write it as 512B, 64KiB, 32MiB or 1GiB" $text) -}}
+{{- fail (printf "%q is not a size: write it as 512B, 64KiB, 32MiB or 1GiB" $text) -}}
 {{- end -}}
 {{- $unit := regexFind "[A-Za-z]+$" $text -}}
 {{- mul (regexFind "^[0-9]+" $text | int64) (get (dict "" 1 "B" 1 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824) $unit) -}}

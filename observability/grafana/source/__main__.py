@@ -1,4 +1,4 @@
-"""Writes the dashboards to the directory `dashboards` beside this one, or to the one that is given: `make dashboards`."""
+"""Writes the dashboards to the directory `dashboards` beside this one, or to the given one: `make dashboards`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Grafana's dashboards: rows of panels that lay themselves out, and what is around them on every page."""
+"""Grafana's dashboards: rows of panels with automatic layout, and the links and variables of every dashboard."""
 
 from links import discover, traces
 from names import ALERTS
@@ -38,7 +38,7 @@ def dashboard(name, title, description, rows, variables=()):
             link("Failures in Kibana", url=discover('event.action:"request" and event.outcome:"failure"'), tooltip="4xx and 5xx"),
             link("Traces", url=traces(), tooltip="Traces of this time"),
         ],
-        "templating": {"list": [*VARIABLES, *variables, *PLACES]},
+        "templating": {"list": [*VARIABLES, *variables, *BASE_URLS]},
         "panels": [{"id": number, **member} for number, member in enumerate(panels, 1)],
     }
 
@@ -59,7 +59,7 @@ def link(title, **parts):
         "targetBlank": True,
     }
     if parts.get("url"):
-        # Its address says where these go.
+        # Its URL includes the time range.
         defaults |= {"asDropdown": False, "includeVars": False, "keepTime": False}
     return defaults | {"title": title} | parts
 
@@ -80,7 +80,7 @@ def alerts():
 
 
 def choice(name, label, description, query, many):
-    """A variable whose values are those of a label."""
+    """Returns a variable with the values of a label."""
     everything = {"includeAll": True, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}} if many else {}
     return {
         "name": name,
@@ -101,7 +101,7 @@ def typed(name, label, description):
 
 
 def constant(name, description, value):
-    """Hidden: whoever deploys puts in the value."""
+    """Returns a hidden variable with a placeholder, which the chart replaces."""
     return {"name": name, "description": description, "type": "constant", "query": value, "hide": 2}
 
 
@@ -110,19 +110,19 @@ VARIABLES = [
     choice(
         "environment",
         "Environment",
-        "One at a time: an error budget over several means nothing.",
+        "One at a time, because an error budget over several is meaningless.",
         'label_values(shoutback_build_info{job="shoutback"}, environment)',
         many=False,
     ),
     choice(
         "instance",
         "Replica",
-        "Those that ran in the time shown.",
+        "All replicas in the selected time range.",
         'label_values(shoutback_build_info{job="shoutback",environment="$environment"}, instance)',
         many=True,
     ),
 ]
-PLACES = [
-    constant("kibana", "Where Kibana is, without a slash at the end.", "KIBANA_BASE_URL"),
-    constant("traces", "Where the trace back end is, without a slash at the end.", "TRACES_BASE_URL"),
+BASE_URLS = [
+    constant("kibana", "URL of Kibana, without a trailing slash.", "KIBANA_BASE_URL"),
+    constant("traces", "URL of the trace back end, without a trailing slash.", "TRACES_BASE_URL"),
 ]

@@ -1,16 +1,16 @@
-"""From a figure to the requests behind it: log lines in Kibana, traces in the trace back end. No other file knows their URLs."""
+"""Links from a panel to its requests: log lines in Kibana, traces in the trace back end. Only this file has their URLs."""
 
 from urllib.parse import quote
 
-# What Grafana fills in must reach it as it stands.
+# Grafana's macros must not be URL-encoded.
 MACROS = "${}_.:"
 
-# The data view among the objects of ../../kibana.
+# The data view of ../../kibana.
 DATA_VIEW = "shoutback-log"
 
 
 def discover(query, environment=True):
-    """Kibana's Discover in the dashboard's time range. `query` is KQL and may hold Grafana's variables, but no apostrophe."""
+    """Returns the URL of Kibana's Discover in the dashboard's time range. `query` is KQL with Grafana's variables, without apostrophes."""
     if environment:
         query += ' and service.environment:"${environment}"'
     time = "(time:(from:'${__from:date:iso}',to:'${__to:date:iso}'))"
@@ -19,10 +19,10 @@ def discover(query, environment=True):
 
 
 def traces(**tags):
-    """Jaeger's search in the dashboard's time range, which it wants in microseconds. `tags` are attributes, `__` for a dot."""
-    wanted = ",".join(f'"{name.replace("__", ".")}":"{value}"' for name, value in tags.items())
+    """Returns the URL of Jaeger's search in the dashboard's time range, in microseconds. `tags` are attributes, with `__` for a dot."""
+    encoded = ",".join(f'"{name.replace("__", ".")}":"{value}"' for name, value in tags.items())
     search = "${traces}/search?service=shoutback&start=${__from}000&end=${__to}000"
-    return search + (f"&tags={quote(f'{{{wanted}}}', MACROS)}" if tags else "")
+    return search + (f"&tags={quote(f'{{{encoded}}}', MACROS)}" if tags else "")
 
 
 def trace(identifier):
@@ -30,7 +30,7 @@ def trace(identifier):
 
 
 def of_problem():
-    """Of a series with the label error_type."""
+    """Returns the links of a series with the label error_type."""
     problem = "${__field.labels.error_type}"
     return [
         ("These requests in Kibana", discover(f'event.action:"request" and error.type:"{problem}"')),
@@ -39,7 +39,7 @@ def of_problem():
 
 
 def of_outcome():
-    """Of a series with the labels client_id and outcome."""
+    """Returns the links of a series with the labels client_id and outcome."""
     client, outcome = "${__field.labels.client_id}", "${__field.labels.outcome}"
     return [
         ("These requests in Kibana", discover(f'event.action:"request" and client.user.id:"{client}" and error.type:"{outcome}"')),
@@ -50,11 +50,11 @@ def of_outcome():
 def of_client(client="${__field.labels.client_id}"):
     failures = f'event.action:"request" and client.user.id:"{client}" and event.outcome:"failure"'
     return [
-        ("This consumer's failures in Kibana", discover(failures)),
-        ("This consumer's requests in Kibana", discover(f'event.action:"request" and client.user.id:"{client}"')),
-        ("This consumer's traces", traces(shoutback__client__id=client)),
+        ("Failures of this client in Kibana", discover(failures)),
+        ("Requests of this client in Kibana", discover(f'event.action:"request" and client.user.id:"{client}"')),
+        ("Traces of this client", traces(shoutback__client__id=client)),
     ]
 
 
 def of_breaker():
-    return [("What the breaker did, in Kibana", discover('event.action:"breaker"'))]
+    return [("Breaker changes in Kibana", discover('event.action:"breaker"'))]

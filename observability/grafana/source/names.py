@@ -1,4 +1,4 @@
-"""How the service's metrics are asked for, and the colour of what they show."""
+"""Queries of the service's metrics, and the colours of their series."""
 
 SCOPE = 'job="shoutback",environment="$environment",instance=~"$instance"'
 
@@ -8,19 +8,18 @@ REQUESTS = "http_server_request_duration_seconds"
 ATTEMPTS = "http_client_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
 
-# The SLO as ../../prometheus has it. Whoever hangs up has no answer that could be good or bad, and a key set that cannot be
-# had has an alert of its own.
+# The SLO as in ../../prometheus. Cancelled requests have no response, and unavailable keys have their own alert.
 COUNTED = 'http_route="/v1",error_type!~"cancelled|keys-unavailable"'
 FAILED = 'http_route="/v1",http_response_status_code=~"5..",error_type!="keys-unavailable"'
 TIMED = 'http_route="/v1",error_type!~"cancelled|request-timeout"'
-ANSWERED = 'http_route="/v1",error_type!="cancelled"'
+NOT_CANCELLED = 'http_route="/v1",error_type!="cancelled"'
 # 99.9 % over 30 days.
 BUDGET = "0.001"
-# Prometheus 3 writes the bucket's bound with a point.
+# Prometheus 3 formats the bucket's bound with a decimal point.
 SECOND = 'le=~"1|1[.]0"'
 
-# What is drawn in several panels has one colour in all of them.
-ENDS = {"served": "green", "refused": "blue", "failed": "red", "cancelled": "text"}
+# Series have the same colour in all panels.
+ENDS = {"served": "green", "rejected": "blue", "failed": "red", "cancelled": "text"}
 PROBLEMS = {
     "success": "green",
     "upstream-unavailable": "red",
@@ -31,7 +30,7 @@ PROBLEMS = {
     "keys-unavailable": "dark-yellow",
     "cancelled": "text",
 }
-WHOSE = {"SHOUTCLOUD": "red", "ours": "purple", "Cognito": "dark-yellow"}
+ORIGINS = {"SHOUTCLOUD": "red", "Shoutback": "purple", "Cognito": "dark-yellow"}
 SOURCES = {
     "upstream": "green",
     "cache": "blue",
@@ -50,7 +49,7 @@ ATTEMPT_ENDS = {
     "cancelled": "text",
 }
 PERCENTILES = {"p50": "green", "p90": "yellow", "p99": "red"}
-LOOK_UPS = {"hit": "blue", "stale": "yellow", "miss": "green", "bypass": "text"}
+CACHE_RESULTS = {"hit": "blue", "stale": "yellow", "miss": "green", "bypass": "text"}
 
 
 def select(metric, *matchers):
@@ -79,11 +78,11 @@ def percentiles(histogram, *matchers):
 
 
 def failed_share(window):
-    """The share of answers that were failures of ours."""
-    failed, answered = (total(rate(f"{REQUESTS}_count", which, window=window)) for which in (FAILED, COUNTED))
-    return f"{failed} / {answered}"
+    """Returns the ratio of responses that count as failures."""
+    failed, counted = (total(rate(f"{REQUESTS}_count", which, window=window)) for which in (FAILED, COUNTED))
+    return f"{failed} / {counted}"
 
 
 def burn_rate(window):
-    """How many times faster than the budget allows."""
+    """Returns the burn rate: 1 spends the budget in exactly 30 days."""
     return f"{failed_share(window)} / {BUDGET}"

@@ -1,4 +1,4 @@
-"""Grafana's panels, as far as they are used here."""
+"""The kinds of Grafana's panels that are used here."""
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -91,7 +91,7 @@ def heatmap(title, description, expression, **extra):
         "cellGap": 1,
         "color": {"mode": "scheme", "scheme": "Oranges", "exponent": 0.5, "fill": "dark-orange", "reverse": False, "steps": 64},
         "exemplars": {"color": "rgba(255,0,255,0.7)"},
-        # Empty buckets are left out, so that the eye sees what happened.
+        # Empty buckets are not drawn.
         "filterValues": {"le": 1e-9},
         "legend": {"show": True},
         "rowsFrame": {"layout": "auto"},

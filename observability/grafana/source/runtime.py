@@ -1,4 +1,4 @@
-"""The replicas themselves: builds, processes, their runtime, keys, and what they could not tell."""
+"""Dashboard of the replicas: builds, processes, runtime, keys, and lost telemetry."""
 
 from frame import dashboard
 from names import rate, select, total
@@ -6,40 +6,40 @@ from panels import series, stat, table
 
 BUILD = "shoutback_build_info"
 FETCHED = "shoutback_jwks_last_success_timestamp_seconds"
-# Nothing was fetched yet where it is 0.
+# 0 means that nothing was fetched yet.
 AGE = f"time() - ({select(FETCHED)} > 0)"
 
 
 def each(metric, *matchers):
-    """Of each replica."""
+    """Returns the metric per replica."""
     return [(total(select(metric, *matchers), "instance"), "{{instance}}")]
 
 
 def busy(which):
-    """A worker's share of its time; the counter is in microseconds."""
+    """Returns the busy ratio of workers; the counter is in microseconds."""
     counter = f"tokio_{which}_busy_duration"
     return f"max({rate(counter)}) / 1e6"
 
 
 REPLICAS = [
     stat(
-        "Replicas that answer",
-        "The scrapes that succeed. Normal: as many as the deployment wants. Fewer: kubectl get pods; see the alert "
+        "Replicas up",
+        "Successful scrapes. Normal: the replicas of the deployment. Fewer: kubectl get pods; see the alert "
         "ShoutbackReplicaDown.",
         total(select("up")),
         "none",
         [(None, "red"), (2, "green")],
     ),
     stat(
-        "Versions at once",
-        "Normal: 1, and 2 while a deployment is under way. Longer: it hangs.",
+        "Running versions",
+        "Normal: 1, and 2 during a deployment. Longer: the deployment hangs.",
         f"count(count by (commit) ({select(BUILD)}))",
         "none",
         [(2, "orange")],
     ),
     stat(
         "Youngest replica",
-        "Since it started. Normal: since the last deployment. Minutes without one: it is restarted; look at its log "
+        "Time since its start. Normal: since the last deployment. Minutes without one: it restarts; look at its log "
         "and at its memory.",
         f"min(time() - {select('process_start_time_seconds')})",
         "s",
@@ -47,8 +47,8 @@ REPLICAS = [
     ),
     stat(
         "Oldest key set",
-        "Since Cognito's keys were last fetched, of any replica and pool. Normal: below COGNITO_JWKS_REFRESH (10 "
-        "min). After COGNITO_JWKS_MAX_STALE (24 h) nobody is let in.",
+        "Time since the last fetch of Cognito's keys, maximum of all replicas and pools. Normal: below COGNITO_JWKS_REFRESH (10 "
+        "min). After COGNITO_JWKS_MAX_STALE (24 h) all tokens are rejected.",
         f"max({AGE})",
         "s",
         [(1800, "orange"), (43200, "red")],
@@ -56,7 +56,7 @@ REPLICAS = [
     ),
     stat(
         "Spans dropped",
-        "In the time shown. Normal: none. Consumers do not notice, but traces have gaps: the collector is slow or "
+        "In the selected time range. Normal: none. Clients are not affected, but traces have gaps: the collector is slow or "
         "down.",
         f"sum(increase({select('shoutback_otlp_spans_dropped_total')}[$__range]))",
         "short",
@@ -64,18 +64,18 @@ REPLICAS = [
     ),
     stat(
         "Log lines dropped",
-        "In the time shown. Normal: none. Kibana misses them: the disk is full or slow.",
+        "In the selected time range. Normal: none. They are missing in Kibana: the disk is full or slow.",
         f"sum(increase({select('shoutback_log_lines_dropped_total')}[$__range]))",
         "short",
         [(1, "orange")],
     ),
     table(
         "Builds",
-        "What each replica runs, and for how long. Normal: one version and commit.",
+        "Version and uptime of each replica. Normal: one version and commit.",
         ["instance", "version", "commit", "rustc"],
         [
             (
-                "up for",
+                "uptime",
                 f"max by (instance, version, commit, rustc) ((time() - {select('process_start_time_seconds')}) "
                 f"* on (instance) group_right () {select(BUILD)})",
                 "s",
@@ -88,21 +88,21 @@ REPLICAS = [
 
 PROCESS = [
     series(
-        "Processor",
-        "Cores in use. Normal: below what the pod asks for. At its limit: durations rise everywhere; add replicas.",
+        "CPU",
+        "Cores in use. Normal: below the pod's request. At all cores of the node: durations rise everywhere; add replicas.",
         [(total(rate("process_cpu_seconds_total"), "instance"), "{{instance}}")],
         "none",
     ),
     series(
         "Memory",
-        "Resident. Normal: tens of MiB and the cache; steps up with crowds of waiting requests, and stays there. "
+        "Resident memory. Normal: tens of MiB and the cache; increases with many waiting requests, and does not decrease. "
         "Steady growth for hours: a leak.",
         each("process_resident_memory_bytes"),
         "bytes",
     ),
     series(
         "Descriptors in use",
-        "Share of the limit: a connection in or out is one. Normal: below 50 %. Near 1: no new connections; raise the "
+        "Ratio of the limit; each connection needs one. Normal: below 50 %. Near 1: no new connections; raise the "
         "limit or add replicas.",
         [
             (
@@ -124,7 +124,7 @@ PROCESS = [
     ),
     series(
         "Address space",
-        "Reserved, not used: memory that counts is beside. Normal: flat. Where a limit is set, it is drawn too; "
+        "Reserved virtual memory, not used memory. Normal: flat. A limit is drawn, too, if there is one; "
         "reaching it ends the process.",
         [
             *each("process_virtual_memory_bytes"),
@@ -137,8 +137,8 @@ PROCESS = [
 
 TOKIO = [
     series(
-        "How busy the workers are",
-        "Share of the runtime's threads that work. Normal: below 70 %. Near 1: requests wait for a thread; add "
+        "Worker utilisation",
+        "Busy ratio of the runtime's threads. Normal: below 70 %. Near 1: requests wait for a thread; add "
         "replicas or cores.",
         [
             (
@@ -151,8 +151,8 @@ TOKIO = [
     ),
     series(
         "Busiest and idlest worker",
-        "Cores' worth of work of one thread, and of all. Normal: busiest and idlest close together. Busiest at 1 "
-        "alone: something blocks a worker.",
+        "Busy time of one thread, and of all, in cores. Normal: busiest and idlest close together. Only busiest at 1: "
+        "something blocks a worker.",
         [(busy("max"), "busiest"), (busy("min"), "idlest"), (busy("total"), "all of a replica")],
         "none",
         {"busiest": "orange", "idlest": "green", "all of a replica": "text"},
@@ -166,14 +166,14 @@ TOKIO = [
     ),
     series(
         "Tasks that wait for a worker",
-        "Normal: 0, or near. Steady: the workers are too busy, or blocked.",
+        "Normal: near 0. Steady: the workers are too busy, or blocked.",
         each("tokio_global_queue_depth"),
         "short",
         width=8,
     ),
     series(
-        "Times a worker had nothing to do",
-        "In the last 5 s, of all workers and of the one with the most and least. Normal: many. None: no worker ever "
+        "Worker parks",
+        "How often workers were idle in the last 5 s: all, and those with the most and least. Normal: many. None: no worker ever "
         "rests.",
         [
             (f"max({select('tokio_total_park_count')})", "all"),
@@ -189,15 +189,15 @@ TOKIO = [
 KEYS = [
     series(
         "Age of the keys",
-        "Since each replica last fetched each pool's. Normal: a saw below COGNITO_JWKS_REFRESH (10 min). A straight "
-        "rise: Cognito cannot be reached; known keys go on for COGNITO_JWKS_MAX_STALE (24 h).",
+        "Time since the last fetch by replica and pool. Normal: a sawtooth below COGNITO_JWKS_REFRESH (10 min). A straight "
+        "rise: Cognito is unreachable; cached keys are valid for COGNITO_JWKS_MAX_STALE (24 h).",
         [(f"max by (instance, pool) ({AGE})", "{{instance}}: {{pool}}")],
         "s",
         width=8,
     ),
     series(
         "Fetches of keys",
-        "By outcome. Normal: success, one in ten minutes for each replica and pool. Failures: see the log for the "
+        "By outcome. Normal: success, once in ten minutes per replica and pool. Failures: see the log for the "
         "reason; unknown keys cause more fetches.",
         [(total(rate("shoutback_jwks_refresh_total"), "pool, outcome"), "{{pool}}: {{outcome}}")],
         "ops",
@@ -205,7 +205,7 @@ KEYS = [
     ),
     series(
         "Keys of each pool",
-        "On the replica that has fewest. Normal: 2 with Cognito. 0: nobody of that pool is let in.",
+        "Minimum of all replicas. Normal: 2 with Cognito. 0: all tokens of that pool are rejected.",
         [(f"min by (pool) ({select('shoutback_jwks_keys')})", "{{pool}}")],
         "short",
         width=8,
@@ -215,14 +215,14 @@ KEYS = [
 TELEMETRY = [
     series(
         "Spans dropped, by reason",
-        "Normal: none. queue_full: more than the exporter can send; export_failed: the collector refused or was not "
+        "Normal: none. queue_full: more than the exporter can send; export_failed: the collector rejected spans or was not "
         "there.",
         [(total(rate("shoutback_otlp_spans_dropped_total"), "reason"), "{{reason}}")],
         "cps",
     ),
     series(
         "Log lines dropped, by replica",
-        "Normal: none. Whoever reads the log is too slow, or the disk is full.",
+        "Normal: none. stdout is read too slowly, or the disk is full.",
         [(total(rate("shoutback_log_lines_dropped_total"), "instance"), "{{instance}}")],
         "cps",
     ),
@@ -231,12 +231,12 @@ TELEMETRY = [
 DASHBOARD = dashboard(
     "runtime",
     "runtime",
-    "The replicas themselves: builds, processes, their runtime, keys, and what they could not tell.",
+    "Replicas: builds, processes, runtime, keys, and lost telemetry.",
     {
         "Replicas": REPLICAS,
         "Process": PROCESS,
         "Runtime": TOKIO,
         "Keys": KEYS,
-        "What could not be told": TELEMETRY,
+        "Lost telemetry": TELEMETRY,
     },
 )

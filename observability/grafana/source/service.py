@@ -1,10 +1,10 @@
-"""Are consumers served, is it us or SHOUTCLOUD, and what happened to this one request?"""
+"""Main dashboard: effect on clients, cause, and single requests."""
 
 from frame import dashboard, typed
 from links import discover, of_problem, trace
 from names import (
     ALERTS,
-    ANSWERED,
+    NOT_CANCELLED,
     ATTEMPTS,
     BUDGET,
     COUNTED,
@@ -17,7 +17,7 @@ from names import (
     SHOUTS,
     SOURCES,
     TIMED,
-    WHOSE,
+    ORIGINS,
     burn_rate,
     failed_share,
     increase,
@@ -41,22 +41,22 @@ def ended(*matchers):
 REQUEST_LINE = discover('http.request.id:"${request}"', environment=False)
 TRACE_LINES = discover('trace.id:"${trace}"', environment=False)
 ONE_REQUEST = f"""
-Every answer carries `x-request-id`, and every problem has it as its `instance`. Put it, or a trace's id, into the field
+Every response has an `x-request-id`, and every problem has it as its `instance`. Enter it, or a trace id, in the field
 **Request** or **Trace** at the top, then:
 
-- [the request's line in Kibana]({REQUEST_LINE}): who asked, how it ended, how long it took, where the answer came from, how many
-  attempts it waited for, and its `trace.id`;
-- [everything that was logged under the trace, in Kibana]({TRACE_LINES});
-- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD, the waits between them, and what each ended in.
+- [the request's line in Kibana]({REQUEST_LINE}): client, outcome, duration, source of the response, number of
+  attempts, and `trace.id`;
+- [all log lines of the trace in Kibana]({TRACE_LINES});
+- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD with its outcome, and the waits between them.
 
-If Kibana finds nothing, widen the time range first: its links take the dashboard's.
+If Kibana finds nothing, widen the dashboard's time range, which the links use.
 """
 
-CONSUMERS = [
+CLIENTS = [
     stat(
         "Served",
-        "The share of answers to /v1 in the time shown that were no fault of ours (5xx, but for keys-unavailable). "
-        "Normal: above 99.9 %. Below: see which problem it is under \"Failures by problem\", and the runbook's page "
+        "Ratio of responses on /v1 in the selected time range without 5xx errors (except keys-unavailable). "
+        "Normal: above 99.9 %. Below: see the problem in \"Failures by problem\", and the runbook's section "
         "on SHOUTCLOUD.",
         SERVED_IN_RANGE,
         "percentunit",
@@ -65,8 +65,8 @@ CONSUMERS = [
     ),
     stat(
         "Error budget left",
-        "Of what may fail in 30 days (0.1 % of all answers). Normal: above 50 %. At 0 the promise is broken: nothing "
-        "risky is deployed until it has recovered.",
+        "Of the permitted failures in 30 days (0.1 % of all responses). Normal: above 50 %. At 0 the objective is missed: no "
+        "risky deployments until it has recovered.",
         BUDGET_LEFT,
         "percentunit",
         [(None, "red"), (0, "orange"), (0.5, "green")],
@@ -74,8 +74,8 @@ CONSUMERS = [
     ),
     stat(
         "Burn rate, last hour",
-        "How many times faster than allowed the budget is spent. Normal: below 1. At 14.4 somebody is paged: the "
-        "budget of a month would be gone in two days.",
+        "How many times faster than permitted the budget is spent. Normal: below 1. At 14.4 an alert pages: the "
+        "budget of a month would be spent in two days.",
         burn_rate("1h"),
         "none",
         [(1, "orange"), (14.4, "red")],
@@ -83,15 +83,15 @@ CONSUMERS = [
     ),
     stat(
         "Requests",
-        "To /v1, of all replicas shown. Normal: what it was at this hour yesterday. None at all: look at the ingress.",
+        "To /v1, of all selected replicas. Normal: as at this hour yesterday. None at all: look at the ingress.",
         ended(),
         "reqps",
     ),
     stat(
         "p99",
-        "99 % of the answers to /v1 took less. Normal: what SHOUTCLOUD takes. More than a second: see \"Our time and "
-        "SHOUTCLOUD's\".",
-        quantile("0.99", REQUESTS, ANSWERED),
+        "Duration of responses on /v1. Normal: that of SHOUTCLOUD. More than a second: see \"Duration with and without "
+        "retries\".",
+        quantile("0.99", REQUESTS, NOT_CANCELLED),
         "s",
         [(1, "orange"), (5, "red")],
     ),
@@ -106,13 +106,13 @@ CONSUMERS = [
 
 RED = [
     series(
-        "Requests by how they ended",
-        "Served is 2xx, refused is 4xx (the caller's doing), failed is 5xx (ours or SHOUTCLOUD's), cancelled are "
-        "those who hung up before the answer. Normal: nearly all green. Much blue: see \"Refusals by problem\", then "
-        "the dashboard of consumers.",
+        "Requests by outcome",
+        "Served is 2xx, rejected is 4xx (caused by the client), failed is 5xx (Shoutback or SHOUTCLOUD), cancelled are "
+        "clients that disconnected before the response. Normal: nearly all green. Much blue: see \"Rejections by problem\", then "
+        "the dashboard of clients.",
         [
             (ended('http_response_status_code=~"2.."'), "served"),
-            (ended('http_response_status_code=~"4.."'), "refused"),
+            (ended('http_response_status_code=~"4.."'), "rejected"),
             (ended('http_response_status_code=~"5.."'), "failed"),
             (ended('error_type="cancelled"'), "cancelled"),
         ],
@@ -122,8 +122,8 @@ RED = [
     ),
     series(
         "Failures by problem",
-        "5xx of /v1. Normal: none for minutes on end. upstream-*: SHOUTCLOUD; overloaded: our limits; "
-        "keys-unavailable: Cognito's keys cannot be fetched; internal-error: a fault of the program, look at the "
+        "5xx of /v1. Normal: none for minutes. upstream-*: SHOUTCLOUD; overloaded: our limits; "
+        "keys-unavailable: Cognito's keys cannot be fetched; internal-error: a bug, look at the "
         "logs. Click a line for its requests.",
         [(total(rate(COUNT, 'http_route="/v1",http_response_status_code=~"5.."'), "error_type"), "{{error_type}}")],
         "reqps",
@@ -133,22 +133,22 @@ RED = [
     ),
     series(
         "Duration",
-        "Of everything /v1 answered, refusals included. Normal: p50 is a cache hit or one call. p99 near "
-        "SHOUTCLOUD_DEADLINE (5 s): SHOUTCLOUD hangs; the breaker opens by itself if most calls do.",
-        percentiles(REQUESTS, ANSWERED),
+        "Of all responses on /v1, including rejections. Normal: p50 is a cache hit or one call. p99 near "
+        "SHOUTCLOUD_DEADLINE (5 s): SHOUTCLOUD hangs; the breaker opens if most calls do.",
+        percentiles(REQUESTS, NOT_CANCELLED),
         "s",
         PERCENTILES,
     ),
     heatmap(
         "Durations",
-        "How many answers took how long. Normal: a band at the bottom from the cache, another at what SHOUTCLOUD "
-        "takes. A band at the attempt's timeout (2 s) or above: retries after time-outs.",
-        total(increase(f"{REQUESTS}_bucket", ANSWERED, window="$__rate_interval"), "le"),
+        "Responses by duration. Normal: a band at the bottom from the cache, another at the duration of SHOUTCLOUD's "
+        "calls. A band at the attempt timeout (2 s) or above: retries after timeouts.",
+        total(increase(f"{REQUESTS}_bucket", NOT_CANCELLED, window="$__rate_interval"), "le"),
     ),
     series(
-        "Refusals by problem",
-        "4xx of /v1. Normal: some. unauthenticated and forbidden: tokens, see the dashboard of consumers; "
-        "rate-limited: a consumer over its quota; others: a consumer that sends what is no request. Click a line for "
+        "Rejections by problem",
+        "4xx of /v1. Normal: some. unauthenticated and forbidden: tokens, see the dashboard of clients; "
+        "rate-limited: a client over its quota; others: a client with malformed requests. Click a line for "
         "its requests.",
         [(total(rate(COUNT, 'http_route="/v1",http_response_status_code=~"4.."'), "error_type"), "{{error_type}}")],
         "reqps",
@@ -156,9 +156,9 @@ RED = [
         links=of_problem(),
     ),
     series(
-        "Requests beside /v1",
-        "By route: the page to try the API on, its description, and what has no route. Normal: little. A flood of "
-        "unmatched: somebody scans, or a caller has the wrong path.",
+        "Requests on other routes",
+        "By route: documentation, OpenAPI document, and unmatched paths. Normal: few. A flood of "
+        "unmatched: a scanner, or a client with a wrong path.",
         [(total(rate(COUNT, 'http_route!="/v1"'), "http_route"), "{{http_route}}")],
         "reqps",
     ),
@@ -176,7 +176,7 @@ SLO = [
     ),
     series(
         "Error budget over time",
-        "Of the last 30 days. Normal: rises and falls slowly. A step down is an outage; what it cost is the height of "
+        "Of the last 30 days. Normal: rises and falls slowly. A step down is an outage; its cost is the height of "
         "the step.",
         [(BUDGET_LEFT, "left")],
         "percentunit",
@@ -187,9 +187,9 @@ SLO = [
         max=1,
     ),
     series(
-        "Slower than promised",
-        "Of all answers, those that took more than a second. Promised: at most 5 % over 30 days; alerts burn that budget as they "
-        "do the other. Normal: below 5 %. Above: see \"Our time and SHOUTCLOUD's\" below.",
+        "Slower than the objective",
+        "Ratio of responses that took more than a second. Objective: at most 5 % over 30 days, with burn rate alerts like "
+        "availability. Normal: below 5 %. Above: see \"Duration with and without retries\" below.",
         [(f"1 - {total(rate(f'{REQUESTS}_bucket', TIMED, SECOND))} / {total(rate(COUNT, TIMED))}", "over 1 s")],
         "percentunit",
         {"over 1 s": "red"},
@@ -207,36 +207,36 @@ def failures_of(*problems):
 
 BLAME = [
     series(
-        "Failures by whose they are",
-        "SHOUTCLOUD: it failed, hung or answered nonsense. Ours: a limit or a fault of the program. Cognito: its "
-        "keys. Normal: none. Red: go on with the dashboard of the upstream; purple: \"How full is it?\" below, and "
+        "Failures by origin",
+        "SHOUTCLOUD: it failed, timed out or responded wrongly. Shoutback: a limit or a bug. Cognito: unavailable "
+        "keys. Normal: none. Red: see the dashboard of the upstream; purple: \"Saturation\" below, and "
         "the logs.",
         [
             (failures_of("upstream-unavailable", "upstream-timeout", "upstream-invalid"), "SHOUTCLOUD"),
-            (failures_of("internal-error", "overloaded"), "ours"),
+            (failures_of("internal-error", "overloaded"), "Shoutback"),
             (failures_of("keys-unavailable"), "Cognito"),
         ],
         "reqps",
-        WHOSE,
+        ORIGINS,
         stacked=True,
         width=8,
     ),
     series(
-        "Our time and SHOUTCLOUD's",
-        "p99 of the shouts that needed a call, beside p99 of the single attempts. Normal: close together. Both high: "
-        "SHOUTCLOUD is slow. Ours alone: retries and their waits, the queue, or a machine that is too busy.",
+        "Duration with and without retries",
+        "p99 of shouts that needed a call (Shoutback), and of single attempts (SHOUTCLOUD). Normal: close together. Both high: "
+        "SHOUTCLOUD is slow. Only Shoutback: retries and their waits, the queue, or an overloaded machine.",
         [
-            (quantile("0.99", "shoutback_shout_duration_seconds", 'source="upstream"'), "ours"),
+            (quantile("0.99", "shoutback_shout_duration_seconds", 'source="upstream"'), "Shoutback"),
             (quantile("0.99", ATTEMPTS, 'error_type!="cancelled"'), "SHOUTCLOUD"),
         ],
         "s",
-        WHOSE,
+        ORIGINS,
         width=8,
     ),
     series(
-        "Answers by source",
-        "Where what was served came from. Normal: upstream and cache. Yellow: SHOUTCLOUD fails and what was kept "
-        "helps; orange: capitals of our own.",
+        "Responses by source",
+        "Sources of successful responses. Normal: upstream and cache. Yellow: SHOUTCLOUD fails and stale responses "
+        "are served; orange: the local fallback.",
         [(total(rate(SHOUTS, 'outcome="success"'), "source"), "{{source}}")],
         "reqps",
         SOURCES,
@@ -247,28 +247,28 @@ BLAME = [
 
 SATURATION = [
     series(
-        "Requests being served",
-        "Of each replica. Normal: rate times duration. Rises without end: SHOUTCLOUD hangs, or answers are not taken.",
+        "Requests in flight",
+        "Per replica. Normal: rate times duration. Steady growth: SHOUTCLOUD hangs, or clients do not read responses.",
         [(total(select("http_server_active_requests"), "instance"), "{{instance}}")],
         "short",
         width=8,
     ),
     series(
         "Calls to SHOUTCLOUD",
-        "Under way, and waiting for one of the SHOUTCLOUD_MAX_CONCURRENCY (256) a replica may have. Normal: nothing "
+        "In flight, and waiting for one of SHOUTCLOUD_MAX_CONCURRENCY (256) permits per replica. Normal: none "
         "waits.",
         [
-            (total(select("shoutback_upstream_in_flight")), "under way"),
+            (total(select("shoutback_upstream_in_flight")), "in flight"),
             (total(select("shoutback_upstream_queued")), "waiting"),
         ],
         "short",
-        {"under way": "green", "waiting": "orange"},
+        {"in flight": "green", "waiting": "orange"},
         width=8,
     ),
     series(
         "Overloaded",
-        "Requests turned away because as many as may be were under way or waiting. Normal: none. Add replicas if "
-        "processors are busy (dashboard of the runtime); raise SHOUTCLOUD_MAX_CONCURRENCY only if SHOUTCLOUD can bear "
+        "Requests rejected because concurrency limit and queue were full. Normal: none. Add replicas if "
+        "CPUs are busy (dashboard of the runtime); raise SHOUTCLOUD_MAX_CONCURRENCY only if SHOUTCLOUD can handle "
         "more.",
         [(total(rate("shoutback_overloaded_total"), "instance"), "{{instance}}")],
         "reqps",
@@ -279,17 +279,17 @@ SATURATION = [
 DASHBOARD = dashboard(
     "service",
     "service",
-    "Are consumers served? Is it us or SHOUTCLOUD? What happened to this one request?",
+    "Are clients served? Is it Shoutback or SHOUTCLOUD? What happened to a request?",
     {
-        "Are consumers served?": CONSUMERS,
+        "Overview": CLIENTS,
         "Rate, errors, duration": RED,
         "Error budget": SLO,
-        "Is it us or SHOUTCLOUD?": BLAME,
-        "How full is it?": SATURATION,
-        "What happened to this one request?": [text("One request", ONE_REQUEST)],
+        "Shoutback or SHOUTCLOUD": BLAME,
+        "Saturation": SATURATION,
+        "Single request": [text("One request", ONE_REQUEST)],
     },
     variables=[
         typed("request", "Request", "An x-request-id, for the links at the bottom."),
-        typed("trace", "Trace", "A trace's id, for the links at the bottom."),
+        typed("trace", "Trace", "A trace id, for the links at the bottom."),
     ],
 )

@@ -1,11 +1,11 @@
-"""SHOUTCLOUD as the service sees it, and what stands between: retries, breaker, limits, cache."""
+"""Dashboard of SHOUTCLOUD from the service's view: retries, breaker, limits, cache."""
 
 from frame import dashboard
 from links import discover, of_breaker, traces
 from names import (
     ATTEMPT_ENDS,
     ATTEMPTS,
-    LOOK_UPS,
+    CACHE_RESULTS,
     PERCENTILES,
     SHOUTS,
     SOURCES,
@@ -19,68 +19,68 @@ from names import (
 from panels import heatmap, series, stat, timeline
 
 COUNT = f"{ATTEMPTS}_count"
-# Whoever hung up says nothing about SHOUTCLOUD.
-JUDGED = 'error_type!="cancelled"'
+# Cancelled attempts are no indication of SHOUTCLOUD's health.
+NOT_CANCELLED = 'error_type!="cancelled"'
 GOOD = 'error_type=""'
 RETRIES = "shoutback_upstream_retries_total"
 STATE = "shoutback_breaker_state"
-LOOK = "shoutback_cache_requests_total"
+CACHE = "shoutback_cache_requests_total"
 
 
 def state(name):
-    wanted = f'state="{name}"'
-    return f"max by (instance) ({select(STATE, wanted)})"
+    matcher = f'state="{name}"'
+    return f"max by (instance) ({select(STATE, matcher)})"
 
 
 def hit_share(rates):
-    hits = total(rates(LOOK, 'result="hit"'))
-    return f"{hits} / {total(rates(LOOK))}"
+    hits = total(rates(CACHE, 'result="hit"'))
+    return f"{hits} / {total(rates(CACHE))}"
 
 
 NOW = [
     stat(
-        "Attempts that failed",
-        "In the time shown. Normal: below 1 %; retries hide that. Above 50 % the breaker opens.",
-        f"1 - {total(increase(COUNT, JUDGED, GOOD))} / {total(increase(COUNT, JUDGED))}",
+        "Failed attempts",
+        "In the selected time range. Normal: below 1 %; retries hide that. Above 50 % the breaker opens.",
+        f"1 - {total(increase(COUNT, NOT_CANCELLED, GOOD))} / {total(increase(COUNT, NOT_CANCELLED))}",
         "percentunit",
         [(0.01, "orange"), (0.5, "red")],
         noValue="no attempts",
         decimals=2,
     ),
     stat(
-        "p99 of an attempt",
-        "Normal: what SHOUTCLOUD takes, some 100 ms. At SHOUTCLOUD_ATTEMPT_TIMEOUT (2 s): it hangs.",
-        quantile("0.99", ATTEMPTS, JUDGED),
+        "p99 of attempts",
+        "Normal: some 100 ms. At SHOUTCLOUD_ATTEMPT_TIMEOUT (2 s): SHOUTCLOUD hangs.",
+        quantile("0.99", ATTEMPTS, NOT_CANCELLED),
         "s",
         [(1, "orange"), (2, "red")],
         noValue="no attempts",
     ),
     stat(
         "Replicas with an open breaker",
-        "Normal: none. It closes by itself once SHOUTCLOUD answers; meanwhile the cache and stale answers serve.",
+        "Normal: none. It closes once SHOUTCLOUD responds; meanwhile cached and stale responses are served.",
         total(select(STATE, 'state="open"')),
         "none",
         [(1, "red")],
     ),
     stat(
-        "Least retry budget",
-        "Of any replica. Normal: 10, which is full. At 0 single failures reach consumers.",
+        "Smallest retry budget",
+        "Minimum of all replicas. Normal: 10, which is full. At 0 single failures reach clients.",
         f"min({select('shoutback_retry_budget_remaining')})",
         "none",
         [(None, "red"), (1, "orange"), (5, "green")],
         decimals=1,
     ),
     stat(
-        "Found in the cache",
-        "Share of the look-ups in the time shown. Normal: as often as consumers repeat themselves.",
+        "Cache hit ratio",
+        "Of the lookups in the selected time range. Normal: the rate at which clients repeat texts.",
         hit_share(increase),
         "percentunit",
-        noValue="no look-ups",
+        noValue="no lookups",
         decimals=1,
     ),
     stat(
         "Largest cache",
-        "Of any replica. Normal: up to CACHE_CAPACITY (32 MiB), where it stays once full.",
+        "Maximum of all replicas. Normal: up to CACHE_CAPACITY (32 MiB), where it stays once full.",
         f"max({select('shoutback_cache_bytes')})",
         "bytes",
     ),
@@ -89,9 +89,9 @@ NOW = [
 ENDED = "${__field.labels.error_type}"
 CALLS = [
     series(
-        "Attempts by how they ended",
-        "Normal: green. transient_status and timeout: SHOUTCLOUD fails or hangs; connection: it cannot be reached; "
-        "not_a_shout, unreadable, too_long, unexpected_status: somebody answers who is not SHOUTCLOUD, check "
+        "Attempts by outcome",
+        "Normal: green. transient_status and timeout: SHOUTCLOUD fails or hangs; connection: it is unreachable; "
+        "not_a_shout, unreadable, too_long, unexpected_status: another server responds instead of SHOUTCLOUD, check "
         "SHOUTCLOUD_URL, DNS and proxies.",
         [
             (total(rate(COUNT, GOOD)), "shout"),
@@ -103,8 +103,8 @@ CALLS = [
         links=[("Traces with such attempts", traces(error__type=ENDED))],
     ),
     series(
-        "What SHOUTCLOUD answered",
-        "Attempts by status, where there was one. Normal: 200. 429: it limits us; 5xx: it fails; 3xx and 4xx: the "
+        "Responses of SHOUTCLOUD",
+        "Attempts with a response, by status. Normal: 200. 429: it limits us; 5xx: it fails; 3xx and 4xx: the "
         "address is wrong.",
         [(total(rate(COUNT, 'http_response_status_code!=""'), "http_response_status_code"), "{{http_response_status_code}}")],
         "reqps",
@@ -112,24 +112,24 @@ CALLS = [
         stacked=True,
     ),
     series(
-        "Duration of an attempt",
-        "From connecting to the last byte. Normal: flat. Rising: SHOUTCLOUD is slow; past BREAKER_SLOW_CALL (2 s) "
-        "that opens the breaker.",
-        percentiles(ATTEMPTS, JUDGED),
+        "Duration of attempts",
+        "From connecting to the last byte. Normal: flat. Rising: SHOUTCLOUD is slow; more than BREAKER_SLOW_CALL (2 s) "
+        "opens the breaker.",
+        percentiles(ATTEMPTS, NOT_CANCELLED),
         "s",
         PERCENTILES,
     ),
     heatmap(
         "Durations of attempts",
         "Normal: one band. A second band far above: part of SHOUTCLOUD hangs, or connections are lost.",
-        total(increase(f"{ATTEMPTS}_bucket", JUDGED, window="$__rate_interval"), "le"),
+        total(increase(f"{ATTEMPTS}_bucket", NOT_CANCELLED, window="$__rate_interval"), "le"),
     ),
 ]
 
 RETRYING = [
     series(
         "Retries by reason",
-        "Attempts made because the one before ended so. Normal: a few. Many: see the budget beside.",
+        "By the outcome of the previous attempt. Normal: a few. Many: see the budget.",
         [(total(rate(RETRIES), "reason"), "{{reason}}")],
         "reqps",
         ATTEMPT_ENDS,
@@ -138,8 +138,8 @@ RETRYING = [
     ),
     series(
         "Retry budget",
-        "Retries that each replica can still pay: every call adds a fifth, every retry takes one. Normal: 10. At 0: "
-        "no retries; wait, or set SHOUTCLOUD_FALLBACK=local if capitals of our own will do.",
+        "Remaining retries of each replica: every call deposits a fifth, every retry withdraws one. Normal: 10. At 0: "
+        "no retries; wait, or set SHOUTCLOUD_FALLBACK=local if local conversion suffices.",
         [(total(select("shoutback_retry_budget_remaining"), "instance"), "{{instance}}")],
         "short",
         thresholds=[(1, "red")],
@@ -147,7 +147,7 @@ RETRYING = [
     ),
     series(
         "Attempts a call",
-        "What SHOUTCLOUD bears for each call of ours. Normal: 1. The budget keeps it below 1.2 in the long run.",
+        "Load on SHOUTCLOUD per call. Normal: 1. The budget limits it to 1.2 on average.",
         [(f"{total(rate(COUNT))} / ({total(rate(COUNT))} - {total(rate(RETRIES))})", "attempts")],
         "none",
         {"attempts": "green"},
@@ -159,8 +159,8 @@ RETRYING = [
 BREAKER = [
     timeline(
         "Breaker",
-        "Of each replica. Normal: closed. Open: nobody is called for BREAKER_OPEN_FOR (10 s), then a few probes "
-        "decide. One replica alone: look at that replica's network.",
+        "Per replica. Normal: closed. Open: no calls for BREAKER_OPEN_FOR (10 s), then a few probes "
+        "decide. Only one replica: look at that replica's network.",
         f"{state('half_open')} + 2 * {state('open')}",
         "{{instance}}",
         {0: ("closed", "green"), 1: ("half open", "yellow"), 2: ("open", "red")},
@@ -168,7 +168,7 @@ BREAKER = [
     ),
     series(
         "Changes of the breaker",
-        "In each minute, by from and to. Normal: none. Open and half open in turns: SHOUTCLOUD is still down.",
+        "Per minute, by transition. Normal: none. Alternating open and half open: SHOUTCLOUD is still down.",
         [(total(increase("shoutback_breaker_transitions_total", window="1m"), "from, to"), "{{from}} to {{to}}")],
         "short",
         {
@@ -183,16 +183,16 @@ BREAKER = [
 
 BULKHEAD = [
     series(
-        "Calls under way",
-        "Of each replica, their waits between attempts included. Normal: rate times duration. At "
-        "SHOUTCLOUD_MAX_CONCURRENCY (256): others wait.",
+        "Calls in flight",
+        "Per replica, including waits between attempts. Normal: rate times duration. At "
+        "SHOUTCLOUD_MAX_CONCURRENCY (256): further calls wait.",
         [(total(select("shoutback_upstream_in_flight"), "instance"), "{{instance}}")],
         "short",
     ),
     series(
-        "Calls that wait",
-        "For one under way to end. Normal: none. At SHOUTCLOUD_MAX_QUEUE (1024) requests are refused as overloaded. "
-        "SHOUTCLOUD is slow: raise the limit only if it can bear more.",
+        "Waiting calls",
+        "Queued for a permit. Normal: none. At SHOUTCLOUD_MAX_QUEUE (1024) requests are rejected as overloaded. "
+        "SHOUTCLOUD is slow: raise the limit only if it can handle more.",
         [(total(select("shoutback_upstream_queued"), "instance"), "{{instance}}")],
         "short",
     ),
@@ -200,30 +200,30 @@ BULKHEAD = [
 
 CACHE = [
     series(
-        "Look-ups in the cache",
-        "Hit: no call needed; stale: too old, and used only if SHOUTCLOUD fails; bypass: the caller did not want it. "
-        "Normal: steady shares. All misses: it is off, or just started.",
-        [(total(rate(LOOK), "result"), "{{result}}")],
+        "Cache lookups",
+        "Hit: no call needed; stale: expired, and used only if SHOUTCLOUD fails; bypass: by request of the client. "
+        "Normal: constant ratios. All misses: it is off, or just started.",
+        [(total(rate(CACHE), "result"), "{{result}}")],
         "reqps",
-        LOOK_UPS,
+        CACHE_RESULTS,
         stacked=True,
     ),
     series(
-        "Share found in the cache",
-        "Normal: steady. A fall after a deployment is an empty cache, and passes.",
+        "Cache hit ratio over time",
+        "Normal: constant. A temporary drop after a deployment is an empty cache.",
         [(hit_share(rate), "hit")],
         "percentunit",
-        LOOK_UPS,
+        CACHE_RESULTS,
         max=1,
     ),
     series(
         "Size of the cache",
-        "Of each replica. Normal: grows to CACHE_CAPACITY and stays there.",
+        "Per replica. Normal: grows to CACHE_CAPACITY and stays there.",
         [(total(select("shoutback_cache_bytes"), "instance"), "{{instance}}")],
         "bytes",
     ),
     series(
-        "Time for a shout, by source",
+        "Duration of shouts by source",
         "p90. Normal: cache below a millisecond, coalesced no more than upstream. Cache slow: the machine is busy.",
         [(quantile("0.9", "shoutback_shout_duration_seconds", by="source"), "{{source}}")],
         "s",
@@ -231,8 +231,8 @@ CACHE = [
     ),
     series(
         "Shouts by source and outcome",
-        "Everything the domain was asked. Normal: success from upstream or cache. Failures of coalesced: many asked "
-        "for the same while it failed.",
+        "All shouts. Normal: success from upstream or cache. Failures of coalesced: concurrent requests "
+        "for the same text while it failed.",
         [(total(rate(SHOUTS), "source, outcome"), "{{outcome}} from {{source}}")],
         "reqps",
         stacked=True,
@@ -244,10 +244,10 @@ CACHE = [
 DASHBOARD = dashboard(
     "upstream",
     "SHOUTCLOUD, breaker and cache",
-    "How SHOUTCLOUD does, and what the service does about it.",
+    "Health of SHOUTCLOUD, and the service's protection against its failures.",
     {
         "Now": NOW,
-        "How SHOUTCLOUD answers": CALLS,
+        "Calls": CALLS,
         "Retries": RETRYING,
         "Circuit breaker": BREAKER,
         "Limits": BULKHEAD,

@@ -14,12 +14,12 @@ variables {
 run "example" {
   assert {
     condition     = aws_s3_bucket.state.bucket == "shoutback-terraform-111122223333" && output.state_bucket == aws_s3_bucket.state.bucket && !aws_s3_bucket.state.force_destroy
-    error_message = "The bucket is named after the account, and is not deleted with what is in it."
+    error_message = "The bucket is named after the account, and is not deleted with its objects."
   }
 
   assert {
     condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
-    error_message = "Every state that ever was can be had again."
+    error_message = "Every version of the state can be restored."
   }
 
   assert {
@@ -44,27 +44,27 @@ run "example" {
 
   assert {
     condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].newer_noncurrent_versions == 20
-    error_message = "Twenty old versions stay."
+    error_message = "Twenty old versions are retained."
   }
 
   assert {
     condition     = toset(keys(output.backend_configuration)) == toset(["bootstrap", "production", "staging"]) && strcontains(output.backend_configuration["staging"], "key          = \"staging/terraform.tfstate\"")
-    error_message = "Each environment has a state of its own."
+    error_message = "Each environment has its own state."
   }
 
   assert {
     condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"]) && toset(keys(output.permissions_boundary_arns)) == toset(["production", "staging"])
-    error_message = "Each environment has a role of its own."
+    error_message = "Each environment has its own role."
   }
 
   assert {
     condition     = tomap({ for environment, zone in aws_route53_zone.this : environment => zone.name }) == var.zones && toset(keys(output.zones)) == toset(["production", "staging"])
-    error_message = "Each environment has the zone that was asked for."
+    error_message = "Each environment has its configured zone."
   }
 
   assert {
     condition     = length(module.transaction_search) == 1
-    error_message = "X-Ray takes spans by OTLP."
+    error_message = "X-Ray accepts spans by OTLP."
   }
 }
 
@@ -79,12 +79,12 @@ run "zones_and_traces_of_others" {
 
   assert {
     condition     = length(aws_route53_zone.this) == 0 && local.zone_arns["staging"] == toset(["arn:aws:route53:::hostedzone/Z0STAGING"]) && length(local.zone_arns["production"]) == 0
-    error_message = "Roles are bounded by the zones named."
+    error_message = "Roles are limited to the given zones."
   }
 
   assert {
     condition     = length(module.transaction_search) == 0
-    error_message = "Where it is turned on already, it is left alone."
+    error_message = "If it is enabled already, it is not changed."
   }
 }
 

@@ -1,4 +1,4 @@
-# What this environment is: the only values that differ from staging's by design. docs/deploy.md says why each.
+# The values that differ from staging's by design. docs/deploy.md explains each.
 environment        = "production"
 network_cidr       = "10.30.0.0/16"
 single_nat_gateway = false

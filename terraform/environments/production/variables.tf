@@ -1,4 +1,4 @@
-# What is missing here is validated by the module that it is for.
+# Other validations are in the modules.
 
 variable "environment" {
   description = "staging or production."
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "account_id" {
-  description = "The account; in another, nothing is planned."
+  description = "The account; in another one the plan fails."
   type        = string
 
   validation {
@@ -31,7 +31,7 @@ variable "account_id" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "The bootstrap's permissions_boundary_arns of this environment: the apply role may make no role without it."
+  description = "The bootstrap's permissions_boundary_arns of this environment: the apply role cannot create roles without it."
   type        = string
 
   validation {
@@ -41,7 +41,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "repository_url" {
-  description = "The bootstrap's repository_url, where images are pulled from."
+  description = "The bootstrap's repository_url, from which images are pulled."
   type        = string
 
   validation {
@@ -110,7 +110,7 @@ variable "api_server_cidrs" {
 }
 
 variable "api_server_private_cidrs" {
-  description = "Ranges that reach the API server inside the network beside the nodes, such as that of a VPN."
+  description = "Ranges besides the nodes that reach the API server inside the network, such as that of a VPN."
   type        = list(string)
   default     = []
 }
@@ -122,7 +122,7 @@ variable "team_role_arns" {
 }
 
 variable "bootstrap_admin_role_arns" {
-  description = "IAM roles that are administrators of the cluster for the first installation, then emptied again."
+  description = "IAM roles that are administrators of the cluster for the first installation; empty afterwards."
   type        = set(string)
   default     = []
 }
@@ -133,7 +133,7 @@ variable "sign_in_prefix" {
 }
 
 variable "advanced_security" {
-  description = "Cognito's threat protection: off, audit or enforced; the last two have a price."
+  description = "Cognito's threat protection: off, audit or enforced; the last two cost extra."
   type        = string
   default     = "off"
 }
@@ -149,29 +149,29 @@ variable "host" {
 }
 
 variable "runbook_base_url" {
-  description = "Where docs/ can be read, without the last slash."
+  description = "URL of docs/, without a trailing slash."
   type        = string
 }
 
 variable "log_retention_days" {
-  description = "Days for which all logs are kept."
+  description = "Retention of all logs in days."
   type        = number
 }
 
 variable "page_subscriptions" {
-  description = "Who is woken up: protocol (email or https) and endpoint, by a name of one's own."
+  description = "Subscriptions to pages, by any name: protocol (email or https) and endpoint."
   type        = map(object({ protocol = string, endpoint = string }))
   sensitive   = true
 }
 
 variable "ticket_subscriptions" {
-  description = "What opens a ticket, in the same form."
+  description = "Subscriptions to tickets, in the same form."
   type        = map(object({ protocol = string, endpoint = string }))
   sensitive   = true
 }
 
 variable "deletion_protection" {
-  description = "Whether cluster and user pool refuse to be deleted."
+  description = "Whether cluster and user pool have deletion protection."
   type        = bool
   default     = true
 }

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The rest is in backend.hcl: what the bootstrap's output backend_configuration says of this environment.
+  # The rest is in backend.hcl: the bootstrap's output backend_configuration for this environment.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

@@ -1,4 +1,4 @@
-# What this environment is: the only values that differ from production's by design. docs/deploy.md says why each.
+# The values that differ from production's by design. docs/deploy.md explains each.
 environment        = "staging"
 network_cidr       = "10.20.0.0/16"
 single_nat_gateway = true

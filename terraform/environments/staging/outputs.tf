@@ -9,12 +9,12 @@ output "region" {
 }
 
 output "vpc_id" {
-  description = "Its network, which the load balancer controller's values name: pods cannot ask the node for it."
+  description = "Its network, for the values of the load balancer controller: pods cannot read it from the node's metadata."
   value       = module.network.vpc_id
 }
 
 output "vpc_cidr" {
-  description = "The network's range, from which the load balancer speaks to NGINX."
+  description = "The network's range, from which the load balancer connects to NGINX."
   value       = module.network.vpc_cidr
 }
 
@@ -34,12 +34,12 @@ output "host" {
 }
 
 output "zone_id" {
-  description = "The host's zone, which cert-manager's issuer and external-dns name."
+  description = "The host's zone, for cert-manager's issuer and external-dns."
   value       = module.workload.zone_id
 }
 
 output "certificate_arn" {
-  description = "The host's certificate if ACM keeps it; null as long as cert-manager does."
+  description = "The host's certificate in ACM; null if cert-manager issues it."
   value       = module.workload.certificate_arn
 }
 
@@ -54,7 +54,7 @@ output "cognito_client_ids" {
 }
 
 output "cognito_issuer" {
-  description = "The tokens' iss; the service makes it from the pool's id."
+  description = "The tokens' iss, which the service derives from the pool's id."
   value       = module.cognito.issuer
 }
 
@@ -64,12 +64,12 @@ output "cognito_domain" {
 }
 
 output "cognito_token_url" {
-  description = "Where machines get tokens: tests.tokenUrl."
+  description = "Token endpoint for machines: tests.tokenUrl."
   value       = module.cognito.token_url
 }
 
 output "cognito_scope" {
-  description = "The scope that callers ask for: AUTH_REQUIRED_SCOPES."
+  description = "The scope that clients request: AUTH_REQUIRED_SCOPES."
   value       = module.cognito.scope
 }
 
@@ -79,7 +79,7 @@ output "cognito_public_client_id" {
 }
 
 output "machine_client_id" {
-  description = "Client of machines, for callers and for helm test."
+  description = "Client of machines, for API clients and for helm test."
   value       = module.cognito.machine_client_id
 }
 
@@ -90,12 +90,12 @@ output "machine_client_secret" {
 }
 
 output "collector_role_arn" {
-  description = "The collector's role, which its pods have."
+  description = "The role of the collector's pods."
   value       = module.observability.collector.role_arn
 }
 
 output "pods_with_roles" {
-  description = "Whose pods have AWS roles, as NAMESPACE/SERVICEACCOUNT: what GitOps installs must be named so."
+  description = "Service accounts with AWS roles, as NAMESPACE/SERVICEACCOUNT; GitOps must install pods with these names."
   value       = module.workload.pods
 }
 
@@ -120,7 +120,7 @@ output "alarm_names" {
 }
 
 output "placeholders" {
-  description = "What scripts/fill-values puts in the place of each REPLACE_WITH_… in gitops/ENVIRONMENT."
+  description = "The values by which scripts/fill-values replaces each REPLACE_WITH_… in gitops/ENVIRONMENT."
   value = {
     REPLACE_WITH_ACCOUNT_ID       = regex("^[0-9]+", var.repository_url)
     REPLACE_WITH_REGION           = regex("\\.ecr\\.([a-z0-9-]+)\\.", var.repository_url)[0]

@@ -89,7 +89,7 @@ resource "aws_cognito_user_pool_client" "machine" {
   prevent_user_existence_errors        = "ENABLED"
   access_token_validity                = var.access_token_minutes
 
-  # Left out, it would be Cognito's default, by which people sign in with passwords.
+  # Cognito's default permits sign-in with passwords.
   explicit_auth_flows = ["ALLOW_REFRESH_TOKEN_AUTH"]
 
   token_validity_units {

@@ -19,12 +19,12 @@ output "domain" {
 }
 
 output "token_url" {
-  description = "Where machines get their tokens."
+  description = "Token endpoint for machines."
   value       = "https://${local.domain}/oauth2/token"
 }
 
 output "scope" {
-  description = "The scope that callers ask for; AUTH_REQUIRED_SCOPES."
+  description = "The scope that clients request; AUTH_REQUIRED_SCOPES."
   value       = local.scope
 }
 

@@ -19,7 +19,7 @@ variable "domain_prefix" {
 }
 
 variable "callback_urls" {
-  description = "Where people come back to after signing in, such as https://HOST/docs."
+  description = "Callback URLs after sign-in, such as https://HOST/docs."
   type        = set(string)
 
   validation {
@@ -29,7 +29,7 @@ variable "callback_urls" {
 }
 
 variable "logout_urls" {
-  description = "Where people come back to after signing out."
+  description = "URLs after sign-out."
   type        = set(string)
   default     = []
 
@@ -40,7 +40,7 @@ variable "logout_urls" {
 }
 
 variable "advanced_security" {
-  description = "Cognito's threat protection: off, audit or enforced. The last two need the Plus tier, which costs a price per active user."
+  description = "Cognito's threat protection: off, audit or enforced. The last two need the Plus tier, which costs extra per active user."
   type        = string
   default     = "off"
 
@@ -62,7 +62,7 @@ variable "mfa" {
 }
 
 variable "groups" {
-  description = "Groups of people and their precedence; AUTH_ALLOWED_GROUPS may ask for one."
+  description = "Groups of people and their precedence; AUTH_ALLOWED_GROUPS may require one."
   type        = map(number)
   default     = { shouters = 10 }
 
@@ -73,7 +73,7 @@ variable "groups" {
 }
 
 variable "access_token_minutes" {
-  description = "How long access tokens last."
+  description = "Lifetime of access tokens."
   type        = number
   default     = 60
 
@@ -84,7 +84,7 @@ variable "access_token_minutes" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the user pool refuses to be deleted."
+  description = "Whether the user pool has deletion protection."
   type        = bool
   default     = true
 }

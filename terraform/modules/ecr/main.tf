@@ -15,8 +15,8 @@ resource "aws_ecr_repository" "this" {
 }
 
 locals {
-  # An image that matches a rule's tag cannot be expired by a later rule. So the first ones, a rule an environment, keep what
-  # was deployed: they expire it after a hundred years. Patterns in one rule would all have to match.
+  # An image that matches a rule's tag cannot be expired by a later rule. So the first ones, one rule per environment, retain
+  # deployed images: they expire them after a hundred years. All patterns of one rule would have to match.
   deployed = [
     for index, environment in sort(var.environments) : {
       rulePriority = 1 + index

@@ -1,5 +1,5 @@
 output "repository_url" {
-  description = "The repository as images are named by it."
+  description = "The repository, the name of images without tag and digest."
   value       = aws_ecr_repository.this.repository_url
 }
 

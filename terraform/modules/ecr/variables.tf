@@ -20,7 +20,7 @@ variable "kms_key_arn" {
 }
 
 variable "environments" {
-  description = "Environments whose deployed images carry a tag ENVIRONMENT-COMMIT; these images are never removed."
+  description = "Environments; images with a tag ENVIRONMENT-COMMIT are deployed ones and never removed."
   type        = set(string)
   default     = ["production", "staging"]
 
@@ -31,7 +31,7 @@ variable "environments" {
 }
 
 variable "keep_undeployed" {
-  description = "An image that was never deployed is removed once so many newer ones have a tag; null keeps all."
+  description = "Number of tagged images that were never deployed to retain, the newest ones; null retains all."
   type        = number
   default     = 500
 
@@ -42,7 +42,7 @@ variable "keep_undeployed" {
 }
 
 variable "pull_account_ids" {
-  description = "Other AWS accounts that may pull, such as that of an environment with an account of its own."
+  description = "Other AWS accounts that may pull, such as that of an environment with its own account."
   type        = set(string)
   default     = []
 

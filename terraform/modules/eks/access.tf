@@ -1,8 +1,8 @@
 locals {
-  # The groups that gitops/base/teams gives its roles to.
+  # The groups in the role bindings of gitops/base/teams.
   team_groups = ["shoutback-auditors", "shoutback-break-glass", "shoutback-developers", "shoutback-sre"]
 
-  # EKS knows one entry a principal, with all of its groups.
+  # EKS permits one entry per principal, with all of its groups.
   groups_of_role = transpose({ for group, arns in var.team_role_arns : group => tolist(arns) })
 }
 

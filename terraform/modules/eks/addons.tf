@@ -1,20 +1,20 @@
 locals {
-  # In order: without network and credentials for it no node gets ready, and without nodes no pod of the others runs.
+  # In order: without network add-on and its credentials no node becomes ready, and the pods of the others need nodes.
   before_nodes = {
     "eks-pod-identity-agent" = { version = var.addon_versions.eks_pod_identity_agent, configuration = null }
     "kube-proxy"             = { version = var.addon_versions.kube_proxy, configuration = null }
-    # Without this, NetworkPolicies are admitted and do nothing. A string: so the add-on's schema has it.
+    # Without this, NetworkPolicies have no effect. A string, as in the add-on's schema.
     "vpc-cni" = { version = var.addon_versions.vpc_cni, configuration = { enableNetworkPolicy = "true" } }
   }
   after_nodes = merge(
     { "coredns" = { version = var.addon_versions.coredns, configuration = null } },
     var.addon_versions.ebs_csi_driver == null ? {} : {
-      # EKS has no default storage class since 1.30, and claims without one would wait for ever.
+      # EKS has no default storage class since 1.30, and claims without one would stay pending.
       "aws-ebs-csi-driver" = { version = var.addon_versions.ebs_csi_driver, configuration = jsonencode({ defaultStorageClass = { enabled = true } }) }
     },
   )
 
-  # Add-ons that call AWS, each by a role of its own which only its pods get.
+  # Add-ons that call AWS, each with a separate role for its pods.
   addon_roles = merge(
     { "vpc-cni" = { role = "network", service_account = "aws-node", policy = "AmazonEKS_CNI_Policy" } },
     var.addon_versions.ebs_csi_driver == null ? {} : {

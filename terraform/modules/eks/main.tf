@@ -10,9 +10,9 @@ locals {
   cluster_arn = "arn:${local.partition}:eks:${local.region}:${local.account}:cluster/${var.name}"
 }
 
-# Made before the cluster, which would otherwise make it without key and retention.
+# Created before the cluster, which would otherwise create it without key and retention.
 resource "aws_cloudwatch_log_group" "control_plane" {
-  # checkov:skip=CKV_AWS_338: staging keeps its logs for a month, for nobody asks what happened there last year
+  # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   name              = "/aws/eks/${var.name}/cluster"
   kms_key_id        = var.logs_kms_key_arn
   retention_in_days = var.log_retention_days
@@ -40,7 +40,7 @@ resource "aws_eks_cluster" "this" {
   }
 
   upgrade_policy {
-    # Extended support costs six times as much an hour, and begins by itself.
+    # Extended support costs six times as much per hour, and starts automatically.
     support_type = "STANDARD"
   }
 
@@ -48,7 +48,7 @@ resource "aws_eks_cluster" "this" {
     subnet_ids              = var.subnet_ids
     endpoint_private_access = true
     endpoint_public_access  = length(var.endpoint_public_access_cidrs) > 0
-    # Left out, it would be the whole world; without a public endpoint it must be.
+    # The default is the whole world; without a public endpoint it must be omitted.
     public_access_cidrs = length(var.endpoint_public_access_cidrs) > 0 ? var.endpoint_public_access_cidrs : null
   }
 
@@ -60,7 +60,7 @@ resource "aws_eks_cluster" "this" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "api" {
-  # checkov:skip=CKV_AWS_23: the rule's tag says what it is for
+  # checkov:skip=CKV_AWS_23: the rule's tag describes it
   for_each = toset(var.endpoint_private_access_cidrs)
 
   security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id

@@ -5,15 +5,15 @@ resource "aws_launch_template" "nodes" {
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
-    # One hop: answers of the metadata service, the node's credentials among them, do not reach pods.
+    # One hop: responses of the metadata service, such as the node's credentials, do not reach pods.
     http_put_response_hop_limit = 1
   }
 
   block_device_mappings {
     device_name = "/dev/xvda"
     ebs {
-      # By the account's own key for disks (aws/ebs): one of ours would need a policy for the role by which AWS scales groups,
-      # and that role does not exist before an account's first group.
+      # With the account's default key for disks (aws/ebs): the policy of another key would need the service-linked role of
+      # Auto Scaling, which does not exist before an account's first group.
       encrypted             = "true"
       volume_size           = var.node_group.disk_size
       volume_type           = "gp3"
@@ -62,7 +62,7 @@ resource "aws_eks_node_group" "this" {
     enabled = true
   }
 
-  # A node without network or credentials for it never becomes ready.
+  # A node without network add-on or its credentials never becomes ready.
   depends_on = [
     aws_eks_addon.before_nodes,
     aws_iam_role_policy_attachment.node,
@@ -83,7 +83,7 @@ resource "aws_iam_role" "node" {
   })
 }
 
-# Not AmazonEKS_CNI_Policy: the network add-on has a role of its own, so that no pod gets it by being on a node.
+# Not AmazonEKS_CNI_Policy: the network add-on has its own role, so that other pods on the node do not get the permission.
 resource "aws_iam_role_policy_attachment" "node" {
   for_each = toset(["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"])
 

@@ -2,12 +2,12 @@ output "cluster_name" {
   description = "Name of the cluster."
   value       = aws_eks_cluster.this.name
 
-  # Whoever installs something into it waits until there are nodes to run it.
+  # Dependants wait until there are nodes for their pods.
   depends_on = [aws_eks_addon.after_nodes]
 }
 
 output "cluster_arn" {
-  description = "ARN of the cluster, which Pod Identity's trust policies name."
+  description = "ARN of the cluster, for Pod Identity's trust policies."
   value       = aws_eks_cluster.this.arn
 }
 
@@ -32,6 +32,6 @@ output "node_role_arn" {
 }
 
 output "team_groups" {
-  description = "Kubernetes' groups that access entries may put people into."
+  description = "Kubernetes groups for access entries."
   value       = local.team_groups
 }

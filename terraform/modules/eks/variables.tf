@@ -41,7 +41,7 @@ variable "endpoint_public_access_cidrs" {
 }
 
 variable "endpoint_private_access_cidrs" {
-  description = "Ranges that reach the API server inside the network beside the nodes, such as that of a VPN."
+  description = "Ranges besides the nodes that reach the API server inside the network, such as that of a VPN."
   type        = list(string)
   default     = []
 
@@ -72,7 +72,7 @@ variable "logs_kms_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "Days for which the control plane's logs are kept."
+  description = "Retention of the control plane's logs in days."
   type        = number
   default     = 365
 
@@ -120,7 +120,7 @@ variable "addon_versions" {
 
   validation {
     condition     = alltrue([for version in values(var.addon_versions) : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", version)) if version != null])
-    error_message = "Whole versions such as v1.20.4-eksbuild.2."
+    error_message = "Complete versions such as v1.20.4-eksbuild.2."
   }
 }
 
@@ -141,7 +141,7 @@ variable "team_role_arns" {
 }
 
 variable "bootstrap_admin_role_arns" {
-  description = "IAM roles that are administrators for as long as they stand here: for the first installation, then emptied again."
+  description = "IAM roles that are administrators for the first installation; empty afterwards."
   type        = set(string)
   default     = []
 
@@ -152,18 +152,18 @@ variable "bootstrap_admin_role_arns" {
 
   validation {
     condition     = length(setintersection(var.bootstrap_admin_role_arns, flatten([for arns in values(var.team_role_arns) : tolist(arns)]))) == 0
-    error_message = "A role is either a team's or the first installation's: EKS knows one entry a role."
+    error_message = "A role is either a team's or the first installation's: EKS permits one entry per role."
   }
 }
 
 variable "deletion_protection" {
-  description = "Whether the cluster refuses to be deleted."
+  description = "Whether the cluster has deletion protection."
   type        = bool
   default     = true
 }
 
 variable "permissions_boundary_arn" {
-  description = "Boundary of the roles that are made here."
+  description = "Permissions boundary of the roles that are created here."
   type        = string
   default     = null
 }

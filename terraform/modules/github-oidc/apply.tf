@@ -1,6 +1,6 @@
-# What an environment's Terraform may do. Everything that bears a name is limited to the environment's names; what is made
-# without a name to this region; and what is deleted there to things that carry the environment's tag. Roles can be made only
-# with the environment's boundary, so that none can do more than that.
+# The permissions of an environment's Terraform. Resources with names are limited to the environment's names, the creation of
+# others to this region, and their deletion to resources with the environment's tag. Roles can only be created with the environment's
+# permissions boundary, which limits their permissions.
 locals {
   names = { for environment in var.environments : environment => "${var.name}-${environment}" }
 
@@ -12,7 +12,7 @@ locals {
   }
 
   here = { StringEquals = { "aws:RequestedRegion" = local.region } }
-  # What has no tag yet, or cannot have one, is not of another environment: `others` denies what is, by whosever tag.
+  # Resources without a tag, or of a type without tags, belong to no other environment: `others` denies those with another tag.
   unlike_others = { for environment in var.environments : environment => merge(local.here, { StringEqualsIfExists = { "aws:ResourceTag/environment" = environment } }) }
   tagged        = { for environment in var.environments : environment => { StringEquals = { "aws:ResourceTag/environment" = environment } } }
   tags          = { for environment in var.environments : environment => { StringEquals = { "aws:RequestTag/environment" = environment } } }
@@ -84,7 +84,7 @@ locals {
         }
       },
       {
-        # The trust of a role says who has what the boundary leaves it.
+        # The trust policy of a role decides which principals get the permissions within the boundary.
         Sid    = "KeepRoles"
         Effect = "Allow"
         Action = [
@@ -108,7 +108,7 @@ locals {
         }
       },
       {
-        # Its name begins like those of the roles that it makes: else it could lift its own limits.
+        # Its own name has the prefix of the roles that it creates; without this it could change its own permissions.
         Sid    = "NotItself"
         Effect = "Deny"
         Action = [
@@ -183,7 +183,7 @@ locals {
         Condition = local.unlike_others[environment]
       },
       {
-        # An endpoint's private names are in a zone of Amazon's. Route 53 has no region.
+        # An endpoint's private names are in a zone of Amazon. Route 53 has no region.
         Sid      = "NamesOfEndpoints"
         Effect   = "Allow"
         Action   = ["route53:AssociateVPCWithHostedZone"]
@@ -251,7 +251,7 @@ locals {
         ]
       },
       {
-        # A new key's tags are asked of every key; so whoever has keys without the tag in this account should tag them.
+        # The condition on a new key's tags applies to every key, so all other keys in this account should have the tag.
         Sid       = "MakeKeys"
         Effect    = "Allow"
         Action    = ["kms:CreateKey", "kms:TagResource"]
@@ -326,7 +326,7 @@ locals {
         ]
       },
       {
-        # Allowed on everything or not at all, says the API: what is another environment's is denied below.
+        # The API supports no resources for these actions; those of other environments are denied below.
         Sid       = "CompositeAlarms"
         Effect    = "Allow"
         Action    = ["cloudwatch:DeleteAlarms", "cloudwatch:PutCompositeAlarm"]
@@ -424,7 +424,7 @@ locals {
     )
   }
 
-  # By what AWS allows in one policy, 6,144 characters, and not in one.
+  # Split, because AWS limits a policy to 6,144 characters.
   apply_policies = merge([
     for environment in var.environments : {
       for part, statements in {

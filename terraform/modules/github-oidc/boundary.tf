@@ -1,6 +1,6 @@
-# The most that roles which Terraform makes for an environment can ever do, whatever policies they are given: run nodes and
-# their network, load balancers and disks, write telemetry, change the environment's DNS records, use keys. No IAM, no
-# assuming of other roles, no reading of buckets or of others' secrets, nothing in other regions or of other environments.
+# The maximum permissions of roles that Terraform creates for an environment, whatever policies they have: run nodes and their
+# network, load balancers and disks, write telemetry, change the environment's DNS records, use keys. No IAM, no assuming of other
+# roles, no reading of buckets or of others' secrets, nothing in other regions or of other environments.
 resource "aws_iam_policy" "boundary" {
   for_each = var.environments
 
@@ -119,8 +119,8 @@ locals {
   zones = { for environment in var.environments : environment => sort(lookup(var.hosted_zone_arns, environment, [])) }
 }
 
-# What is another environment's, by the tag of ours, or where EKS, its load balancer controller or its disks put the cluster's
-# name. Whatever has none of these tags is nobody's, and not protected.
+# Resources of another environment, by our tag, or by the tag with the cluster's name from EKS, the load balancer controller or
+# the disks' driver. Resources without these tags are not protected.
 locals {
   strangers = { for environment in var.environments : environment => sort(setsubtract(var.environments, [environment])) }
 

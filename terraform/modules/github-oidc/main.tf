@@ -10,10 +10,10 @@ locals {
   issuer = "token.actions.githubusercontent.com"
   ref    = "refs/heads/${var.branch}"
 
-  # Whole subjects, compared by StringEquals: what a wildcard would let in besides, nobody can list.
+  # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated.
   subjects = merge(
     {
-      # On the branch, too: what is approved before it is applied, and what has drifted.
+      # On the branch, too: for the plan before an approval, and for drift.
       plan = [for pair in setproduct(var.subject_prefixes, ["pull_request", "ref:${local.ref}"]) : join(":", pair)]
       push = [for prefix in var.subject_prefixes : "${prefix}:ref:${local.ref}"]
     },
@@ -22,7 +22,7 @@ locals {
     },
   )
 
-  # A job with an environment names no branch in its subject, but GitHub's `ref` does, and AWS reads it since January 2026.
+  # The subject of a job with an environment has no branch, but the claim `ref` has, which AWS evaluates since January 2026.
   refs = {
     for role, subjects in local.subjects : role => role == "plan" ? {} : { "${local.issuer}:ref" = local.ref }
   }
@@ -49,7 +49,7 @@ locals {
   }
 }
 
-# AWS knows GitHub's certificate authorities by itself and ignores thumbprints: none is given.
+# No thumbprints: AWS has GitHub's certificate authorities and ignores thumbprints.
 resource "aws_iam_openid_connect_provider" "github" {
   url            = "https://${local.issuer}"
   client_id_list = ["sts.amazonaws.com"]

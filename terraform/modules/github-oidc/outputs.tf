@@ -1,10 +1,10 @@
 output "plan_role_arn" {
-  description = "Role that reads, for pull requests."
+  description = "Role for pull requests, which reads."
   value       = aws_iam_role.plan.arn
 }
 
 output "apply_role_arns" {
-  description = "Role that applies, by environment."
+  description = "Role of each environment, which applies."
   value       = { for environment, role in aws_iam_role.apply : environment => role.arn }
 }
 
@@ -14,6 +14,6 @@ output "push_role_arn" {
 }
 
 output "permissions_boundary_arns" {
-  description = "Boundary, by environment, that every role made by its Terraform must have."
+  description = "Permissions boundary by environment, which every role of its Terraform must have."
   value       = { for environment, policy in aws_iam_policy.boundary : environment => policy.arn }
 }

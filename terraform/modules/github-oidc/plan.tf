@@ -1,4 +1,4 @@
-# Reads what Terraform refreshes. With `-lock=false`: it cannot write, so it cannot lock.
+# Permissions to refresh the state. Plans need `-lock=false`, because without write access they cannot lock.
 resource "aws_iam_role" "plan" {
   name                 = "${var.name}-plan"
   assume_role_policy   = local.trust["plan"]
@@ -39,7 +39,7 @@ resource "aws_iam_role_policy" "plan_state" {
 }
 
 resource "aws_iam_policy" "read" {
-  # checkov:skip=CKV_AWS_355: to describe a thing is to name no resource, for most of these services
+  # checkov:skip=CKV_AWS_355: most of these services support no resources for describe actions
   name = "${var.name}-terraform-read"
   policy = jsonencode({
     Version = "2012-10-17"

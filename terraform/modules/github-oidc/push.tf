@@ -17,7 +17,7 @@ resource "aws_iam_role_policy" "push" {
         Resource = "*"
       },
       {
-        # Nothing here removes an image or changes what a tag means.
+        # No permission to remove an image or to move a tag.
         Sid    = "PushAndTag"
         Effect = "Allow"
         Action = [

@@ -10,12 +10,12 @@ variable "name" {
 }
 
 variable "subject_prefixes" {
-  description = "How GitHub's tokens name the repository: repo:ORG/REPO, and repo:ORG@ORGID/REPO@REPOID for repositories made since 2026-07-15."
+  description = "The repository in the subject of GitHub's tokens: repo:ORG/REPO, and repo:ORG@ORGID/REPO@REPOID for repositories created since 2026-07-15."
   type        = set(string)
 
   validation {
     condition     = length(var.subject_prefixes) > 0 && alltrue([for prefix in var.subject_prefixes : can(regex("^repo:[A-Za-z0-9_.-]+(@[0-9]+)?/[A-Za-z0-9_.-]+(@[0-9]+)?$", prefix))])
-    error_message = "repo:ORG/REPO or repo:ORG@ORGID/REPO@REPOID, without wildcards and without what follows."
+    error_message = "repo:ORG/REPO or repo:ORG@ORGID/REPO@REPOID, without wildcards and without a suffix."
   }
 }
 
@@ -72,7 +72,7 @@ variable "repository_arns" {
 }
 
 variable "hosted_zone_arns" {
-  description = "DNS zones, by environment, whose records its Terraform may change."
+  description = "DNS zones by environment, with records that its Terraform may change."
   type        = map(set(string))
   default     = {}
 

@@ -7,7 +7,7 @@ locals {
   root    = "arn:${data.aws_partition.current.partition}:iam::${local.account}:root"
   region  = data.aws_region.current.region
 
-  # Spelt out, not kms:*: the account administers its keys, and whoever may change a policy here does so by Terraform.
+  # A list instead of kms:*: the account administers its keys, and key policies are changed only by Terraform.
   administration = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
@@ -44,9 +44,9 @@ locals {
     "kms:ReEncryptTo",
   ]
 
-  # Who encrypts by a key: roles of the account whose own policies allow it ("account"), services that keep a grant which
-  # a role made for them ("grants", under a condition if it has one), or a service by its own name, for what is of this account
-  # only ("service"). EKS' grant is not asked for as AWS' own resource, so kms:GrantIsForAWSResource would refuse it.
+  # The users of a key: roles of the account with permission in their own policies ("account"), services with a grant that a role
+  # created for them ("grants", with an optional condition), or a service principal, only for resources of this account
+  # ("service"). EKS does not request its grant as an AWS resource, so kms:GrantIsForAWSResource would reject it.
   uses = {
     ecr = {
       account   = true

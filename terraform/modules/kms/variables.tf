@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "purposes" {
-  description = "What keys are made for, a key each: ecr, eks, logs, sns, state."
+  description = "The purposes, one key per purpose: ecr, eks, logs, sns, state."
   type        = set(string)
 
   validation {

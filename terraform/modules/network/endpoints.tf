@@ -1,5 +1,5 @@
 locals {
-  # What nodes and pods ask of each service. ECR is only pulled from: images are pushed from outside.
+  # The requests of nodes and pods to each service. Images are only pulled; pushes come from outside.
   endpoint_actions = {
     "ecr.api" = local.pull
     "ecr.dkr" = local.pull
@@ -8,19 +8,19 @@ locals {
   }
   pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer"]
 
-  # Layers of ECR's images are downloaded from a bucket of Amazon's, and so are, inside AWS, those of registry.k8s.io.
+  # Layers of ECR's images are downloaded from a bucket of Amazon, and inside AWS also those of registry.k8s.io.
   buckets = setunion(var.readable_buckets, ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}"])
 }
 
 resource "aws_security_group" "endpoints" {
-  # checkov:skip=CKV_AWS_23: the rule's tag says what it is for
+  # checkov:skip=CKV_AWS_23: the rule's tag describes it
   name   = "${var.name}-endpoints"
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-endpoints" }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
-  # checkov:skip=CKV_AWS_23: the rule's tag says what it is for
+  # checkov:skip=CKV_AWS_23: the rule's tag describes it
   security_group_id = aws_security_group.endpoints.id
   cidr_ipv4         = aws_vpc.this.cidr_block
   ip_protocol       = "tcp"
@@ -60,7 +60,7 @@ resource "aws_vpc_endpoint" "s3" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # Whoever asks: layers come by addresses that another account has signed, or without a signature.
+      # Every principal: the URLs of layers are signed by another account, or not signed.
       Sid       = "ReadNamedBuckets"
       Effect    = "Allow"
       Principal = "*"

@@ -7,7 +7,7 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
 
-  # Of eight blocks, the first three hold nodes and their pods; the last is cut into small ones for load balancers and NAT.
+  # The first three of eight blocks are for nodes and their pods; the last is split into small ones for load balancers and NAT.
   private_cidrs = { for index, az in var.azs : az => cidrsubnet(var.cidr, 3, index) }
   public_cidrs  = { for index, az in var.azs : az => cidrsubnet(var.cidr, 6, 56 + index) }
 
@@ -21,7 +21,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# Whatever names no group of its own gets this one: it lets nothing in and nothing out.
+# Applied to resources without another security group; it permits no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-closed" }
@@ -77,7 +77,7 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  # checkov:skip=CKV2_AWS_19: they belong to NAT gateways, which checkov does not see behind for_each
+  # checkov:skip=CKV2_AWS_19: they belong to NAT gateways, which checkov does not find behind for_each
   for_each = toset(local.nat_azs)
 
   domain = "vpc"

@@ -9,16 +9,16 @@ output "vpc_cidr" {
 }
 
 output "private_subnet_ids" {
-  description = "Subnets of nodes, one a zone."
+  description = "Subnets of nodes, one per zone."
   value       = [for az in var.azs : aws_subnet.private[az].id]
 }
 
 output "public_subnet_ids" {
-  description = "Subnets of load balancers and NAT gateways, one a zone."
+  description = "Subnets of load balancers and NAT gateways, one per zone."
   value       = [for az in var.azs : aws_subnet.public[az].id]
 }
 
 output "nat_public_ips" {
-  description = "Addresses from which pods call the world."
+  description = "Addresses of outbound connections."
   value       = [for az in local.nat_azs : aws_eip.nat[az].public_ip]
 }

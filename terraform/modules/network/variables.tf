@@ -29,13 +29,13 @@ variable "azs" {
 }
 
 variable "single_nat_gateway" {
-  description = "One NAT gateway for all zones: cheaper, and the loss of its zone cuts off the others, too."
+  description = "One NAT gateway for all zones: cheaper, but an outage of its zone disconnects the others, too."
   type        = bool
   default     = false
 }
 
 variable "interface_endpoints" {
-  description = "AWS services that are reached inside the network: ecr.api, ecr.dkr, logs, sts."
+  description = "AWS services with interface endpoints: ecr.api, ecr.dkr, logs, sts."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "logs", "sts"]
 
@@ -46,7 +46,7 @@ variable "interface_endpoints" {
 }
 
 variable "readable_buckets" {
-  description = "Buckets that the S3 endpoint lets through, for reading, beside those of ECR's and Kubernetes' images."
+  description = "Buckets that the S3 endpoint permits to read, besides those of ECR's and Kubernetes' images."
   type        = set(string)
   default     = []
 
@@ -67,7 +67,7 @@ variable "flow_log_kms_key_arn" {
 }
 
 variable "flow_log_retention_days" {
-  description = "Days for which flow logs are kept."
+  description = "Retention of flow logs in days."
   type        = number
   default     = 365
 
@@ -78,7 +78,7 @@ variable "flow_log_retention_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Boundary of the role that writes flow logs."
+  description = "Permissions boundary of the role that writes flow logs."
   type        = string
   default     = null
 }

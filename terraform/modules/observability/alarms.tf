@@ -1,4 +1,4 @@
-# observability/cloudwatch says what to watch; here it becomes resources.
+# Resources of observability/cloudwatch, which defines alarms and dashboard.
 locals {
   source = "${path.module}/../../../observability/cloudwatch"
 
@@ -22,16 +22,16 @@ locals {
   }
 }
 
-# A stack, for the provider's own resource cannot evaluate PromQL in this version.
+# A stack, because the provider's resource does not support PromQL in this version.
 resource "aws_cloudformation_stack" "alarms" {
-  # checkov:skip=CKV_AWS_124: whoever applies sees how it ends; events of the stack interest nobody else
+  # checkov:skip=CKV_AWS_124: Terraform reports the result; there are no other consumers of the stack's events
   name = "${var.name}-alarms"
   template_body = templatefile("${local.source}/stack.json.tftpl", merge(local.variables, {
     metric_alarms    = local.metric
     composite_alarms = local.composite
   }))
 
-  # An alarm that may not publish says so only when it goes off.
+  # An alarm without permission to publish would fail only when it fires.
   depends_on = [aws_sns_topic_policy.this]
 }
 
@@ -90,7 +90,7 @@ resource "aws_sns_topic_policy" "this" {
   })
 }
 
-# The names are no secret; an endpoint often carries a key.
+# The names are not secret; an endpoint often contains a key.
 resource "aws_sns_topic_subscription" "page" {
   for_each = nonsensitive(toset(keys(var.page_subscriptions)))
 

@@ -1,14 +1,14 @@
 locals {
   groups = merge(
-    # The service's lines as they are: what the log queries ask.
+    # The service's lines, unchanged, for the log queries.
     { service = "/shoutback/${var.name}/service" },
-    # The names under which the add-on writes, and CloudWatch's pages look.
+    # The add-on's group names, which CloudWatch's console expects.
     { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster_name}/${kind}" },
   )
 
   agent_statements = [
     {
-      # The groups are there: neither making one nor changing its retention is allowed.
+      # The groups exist: no permission to create one or to change its retention.
       Sid      = "WriteLogs"
       Effect   = "Allow"
       Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
@@ -31,9 +31,9 @@ locals {
   ]
 }
 
-# Made before the add-on, which would otherwise make them without key and retention.
+# Created before the add-on, which would otherwise create them without key and retention.
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338: staging keeps its logs for a month, for nobody asks what happened there last year
+  # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   for_each = local.groups
 
   name              = each.value
@@ -49,13 +49,13 @@ resource "aws_eks_addon" "cloudwatch" {
   resolve_conflicts_on_update = "OVERWRITE"
 
   configuration_values = jsonencode({
-    # Our traces come from the collector. This would put agents of its own into pods.
+    # The collector exports traces. This would inject agents into pods.
     applicationSignals = { enabled = false }
     manager            = { applicationSignals = { autoMonitor = { monitorAllServices = false } } }
     containerLogs = {
       fluentBit = {
         config = {
-          # Beside the add-on's own files, and after them.
+          # In addition to the add-on's own files, and after them.
           extraFiles = {
             "shoutback.conf" = templatefile("${path.module}/fluent-bit.conf.tftpl", { log_group = aws_cloudwatch_log_group.this["service"].name })
           }

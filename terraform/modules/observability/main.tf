@@ -9,7 +9,7 @@ locals {
 
   alarms_arn = "arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm"
 
-  # Who of the cluster's pods gets a role, by the role's last part.
+  # The pods with a role, by the last part of the role's name.
   pods = {
     cloudwatch = { namespace = "amazon-cloudwatch", service_account = "cloudwatch-agent" }
     collector  = { namespace = "monitoring", service_account = "otel-collector" }
@@ -55,7 +55,7 @@ resource "aws_iam_role_policy" "pods" {
 }
 
 locals {
-  # Neither service knows resources of these actions; what can be said is where.
+  # Neither service supports resources for these actions, so only the region is limited.
   collector_statements = [
     {
       Sid       = "SendSpans"

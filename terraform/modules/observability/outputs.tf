@@ -1,5 +1,5 @@
 output "topic_arns" {
-  description = "The topics page and ticket, by these names."
+  description = "The topics by name: page and ticket."
   value       = { for name, topic in aws_sns_topic.this : name => topic.arn }
 }
 
@@ -19,6 +19,6 @@ output "alarm_names" {
 }
 
 output "collector" {
-  description = "The collector's role, and whose pods it is for: namespace and service account."
+  description = "The collector's role, and the namespace and service account of its pods."
   value       = merge(local.pods.collector, { role_arn = aws_iam_role.pods["collector"].arn })
 }

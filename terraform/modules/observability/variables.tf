@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "environment" {
-  description = "As the collector's ENVIRONMENT, which every query selects; with a hyphen the beginning of every alarm's name."
+  description = "The collector's ENVIRONMENT, which every query selects; also the prefix of every alarm's name, before a hyphen."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "environment" {
 }
 
 variable "cluster_name" {
-  description = "The cluster that the CloudWatch add-on is for. It must have nodes, or the add-on never becomes active."
+  description = "The cluster of the CloudWatch add-on. It must have nodes, or the add-on never becomes active."
   type        = string
 }
 
@@ -44,7 +44,7 @@ variable "logs_kms_key_arn" {
 }
 
 variable "sns_kms_key_arn" {
-  description = "Key that encrypts what the topics are told; CloudWatch must be allowed to use it."
+  description = "Key that encrypts messages of the topics; CloudWatch must have permission to use it."
   type        = string
 
   validation {
@@ -54,7 +54,7 @@ variable "sns_kms_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "Days for which logs are kept."
+  description = "Retention of logs in days."
   type        = number
   default     = 90
 
@@ -65,7 +65,7 @@ variable "log_retention_days" {
 }
 
 variable "runbook_base_url" {
-  description = "Where docs/operations.md can be read, without the last slash; alarms lead there."
+  description = "URL of docs/operations.md without a trailing slash, for links in alarms."
   type        = string
 
   validation {
@@ -75,13 +75,13 @@ variable "runbook_base_url" {
 }
 
 variable "page_subscriptions" {
-  description = "Who is woken up, by a name of one's own: protocol (email or https) and endpoint."
+  description = "Subscriptions to pages, by any name: protocol (email or https) and endpoint."
   type        = map(object({ protocol = string, endpoint = string }))
   sensitive   = true
 
   validation {
     condition     = length(var.page_subscriptions) > 0
-    error_message = "At least one: a page that nobody gets is none."
+    error_message = "At least one, or pages have no recipient."
   }
 
   validation {
@@ -94,13 +94,13 @@ variable "page_subscriptions" {
 }
 
 variable "ticket_subscriptions" {
-  description = "What opens a ticket, in the same form."
+  description = "Subscriptions to tickets, in the same form."
   type        = map(object({ protocol = string, endpoint = string }))
   sensitive   = true
 
   validation {
     condition     = length(var.ticket_subscriptions) > 0
-    error_message = "At least one: a ticket that nobody gets is none."
+    error_message = "At least one, or tickets have no recipient."
   }
 
   validation {
@@ -118,12 +118,12 @@ variable "addon_version" {
 
   validation {
     condition     = can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", var.addon_version))
-    error_message = "A whole version such as v4.1.0-eksbuild.1."
+    error_message = "A complete version such as v4.1.0-eksbuild.1."
   }
 }
 
 variable "permissions_boundary_arn" {
-  description = "Boundary of the roles that are made here."
+  description = "Permissions boundary of the roles that are created here."
   type        = string
   default     = null
 }

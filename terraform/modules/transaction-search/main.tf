@@ -8,7 +8,7 @@ locals {
   region    = data.aws_region.current.region
 }
 
-# X-Ray makes both groups itself: names that begin with aws/ are Amazon's.
+# X-Ray creates both groups: names that begin with aws/ are reserved for AWS.
 resource "aws_cloudwatch_log_resource_policy" "spans" {
   policy_name = "transaction-search"
   policy_document = jsonencode({
@@ -30,9 +30,9 @@ resource "aws_cloudwatch_log_resource_policy" "spans" {
   })
 }
 
-# A stack, for the provider has no such resource in this version.
+# A stack, because the provider lacks the resource in this version.
 resource "aws_cloudformation_stack" "transaction_search" {
-  # checkov:skip=CKV_AWS_124: whoever applies sees how it ends; events of the stack interest nobody else
+  # checkov:skip=CKV_AWS_124: Terraform reports the result; there are no other consumers of the stack's events
   name = "shoutback-transaction-search"
   template_body = jsonencode({
     AWSTemplateFormatVersion = "2010-09-09"
@@ -45,6 +45,6 @@ resource "aws_cloudformation_stack" "transaction_search" {
     }
   })
 
-  # Refused as long as X-Ray may not write.
+  # Fails until X-Ray has permission to write.
   depends_on = [aws_cloudwatch_log_resource_policy.spans]
 }

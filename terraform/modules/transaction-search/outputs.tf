@@ -1,5 +1,5 @@
 output "log_group" {
-  description = "Where the spans are: what they cost is in this group's size."
+  description = "Log group of the spans; its size determines their cost."
   value       = "aws/spans"
 
   depends_on = [aws_cloudformation_stack.transaction_search]

@@ -1,5 +1,5 @@
 variable "indexing_percentage" {
-  description = "Share of the spans that X-Ray indexes as traces, in percent; all are kept and can be searched anyway. Beyond 1 it has a price."
+  description = "Share of the spans that X-Ray indexes as traces, in percent; all are stored and searchable anyway. More than 1 costs extra."
   type        = number
   default     = 1
 

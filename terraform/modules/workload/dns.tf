@@ -1,8 +1,7 @@
 locals {
   zone_arn = "arn:${local.partition}:route53:::hostedzone/${var.zone_id}"
 
-  # Records by name and type: other hosts of the zone are nobody's business here. ForAllValues alone would hold for a request
-  # in which AWS finds neither.
+  # Only records of this host, by name and type. ForAllValues alone would be true for a request in which AWS finds neither.
   named = {
     Null = {
       "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
@@ -18,7 +17,7 @@ locals {
       Resource = [local.zone_arn]
       Condition = merge(local.named, {
         "ForAllValues:StringEquals" = {
-          # The others say that the first are external-dns' own: TXT, with a prefix for the type.
+          # The prefixed names are external-dns' ownership records: TXT, with a prefix for the type.
           "route53:ChangeResourceRecordSetsNormalizedRecordNames" = [for prefix in ["", "a-", "aaaa-", "cname-"] : "${prefix}${var.host}"]
           "route53:ChangeResourceRecordSetsRecordTypes"           = ["A", "AAAA", "CNAME", "TXT"]
         }
@@ -77,7 +76,7 @@ data "aws_route53_zone" "this" {
 
     postcondition {
       condition     = self.private_zone != true
-      error_message = "Nobody outside can resolve names of a private zone."
+      error_message = "Names of a private zone cannot be resolved from outside."
     }
   }
 }
@@ -109,14 +108,14 @@ resource "aws_acm_certificate" "this" {
   domain_name       = var.host
   validation_method = "DNS"
 
-  # A load balancer holds on to the old one until it has the new one.
+  # The load balancer uses the old certificate until it has the new one.
   lifecycle {
     create_before_destroy = true
   }
 }
 
 locals {
-  # One name, so one question to answer.
+  # One name, so one validation record.
   question = var.certificate == "acm" ? one(aws_acm_certificate.this[0].domain_validation_options) : null
 }
 

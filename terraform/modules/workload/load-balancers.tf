@@ -1,5 +1,5 @@
-# What the AWS Load Balancer Controller needs for network load balancers whose targets are pods, and nothing of what it needs for
-# its other kinds. It tags what it makes with the cluster's name, so it changes nothing of another cluster's.
+# The permissions of the AWS Load Balancer Controller for network load balancers with pods as targets, without those for its other
+# features. It tags its resources with the cluster's name, which limits it to this cluster's.
 locals {
   ours      = "elbv2.k8s.aws/cluster"
   made_ours = { StringEquals = { "aws:RequestTag/${local.ours}" = var.cluster_name } }
@@ -124,7 +124,7 @@ locals {
       Condition = local.are_ours
     },
     {
-      # Not the tag by which things are told to be this cluster's.
+      # Except the tag that identifies this cluster's resources.
       Sid      = "ChangeOtherTags"
       Effect   = "Allow"
       Action   = ["elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"]

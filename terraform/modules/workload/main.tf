@@ -7,7 +7,7 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
 
-  # Who of the cluster's pods gets a role made here, by the role's last part; and what it may do.
+  # The pods with a role that is created here, by the last part of the role's name, and its permissions.
   own = merge(
     {
       load-balancers = {

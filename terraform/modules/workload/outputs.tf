@@ -4,21 +4,21 @@ output "host" {
 }
 
 output "zone_id" {
-  description = "Its zone, which cert-manager's issuer names."
+  description = "Its zone, for cert-manager's issuer."
   value       = var.zone_id
 }
 
 output "certificate_arn" {
-  description = "Its certificate, once it is valid; null if cert-manager keeps it."
+  description = "Its certificate, once it is valid; null if cert-manager issues it."
   value       = one(aws_acm_certificate_validation.this[*].certificate_arn)
 }
 
 output "role_arns" {
-  description = "Roles of pods that are made here, by the last part of their names."
+  description = "Roles of pods that are created here, by the last part of their names."
   value       = { for name, role in aws_iam_role.pods : name => role.arn }
 }
 
 output "pods" {
-  description = "Whose pods have roles, as NAMESPACE/SERVICEACCOUNT."
+  description = "Service accounts with roles, as NAMESPACE/SERVICEACCOUNT."
   value       = sort([for pods in local.pods : "${pods.namespace}/${pods.service_account}"])
 }

@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "cluster_name" {
-  description = "The cluster whose pods get roles, and whose load balancer controller may change what carries this name."
+  description = "The cluster of the pods; its load balancer controller may only change resources with a tag of this name."
   type        = string
 }
 
@@ -24,7 +24,7 @@ variable "cluster_arn" {
 }
 
 variable "cluster_security_group_id" {
-  description = "Security group of the nodes, in which the load balancer controller lets the load balancer in."
+  description = "Security group of the nodes, to which the load balancer controller adds rules for the load balancer."
   type        = string
 
   validation {
@@ -34,7 +34,7 @@ variable "cluster_security_group_id" {
 }
 
 variable "vpc_id" {
-  description = "The network in which the load balancer controller makes security groups."
+  description = "The network in which the load balancer controller creates security groups."
   type        = string
 
   validation {
@@ -44,7 +44,7 @@ variable "vpc_id" {
 }
 
 variable "pod_roles" {
-  description = "Roles from elsewhere and whose pods get them: namespace, service account, role."
+  description = "Roles of other modules for pods: namespace, service account, role."
   type        = map(object({ namespace = string, service_account = string, role_arn = string }))
   default     = {}
 
@@ -55,7 +55,7 @@ variable "pod_roles" {
 }
 
 variable "zone_id" {
-  description = "The public Route 53 zone that the host is in."
+  description = "The public Route 53 zone of the host."
   type        = string
 
   validation {
@@ -75,7 +75,7 @@ variable "host" {
 }
 
 variable "record" {
-  description = "Who writes the host's records: external-dns, or terraform, once the load balancer is there."
+  description = "Manager of the host's records: external-dns, or terraform, once the load balancer exists."
   type        = string
   default     = "external-dns"
 
@@ -86,18 +86,18 @@ variable "record" {
 }
 
 variable "load_balancer_name" {
-  description = "Name of the load balancer that the records lead to; only with record = \"terraform\"."
+  description = "Name of the load balancer for the records; only with record = \"terraform\"."
   type        = string
   default     = null
 
   validation {
     condition     = (var.record == "terraform") == (var.load_balancer_name != null)
-    error_message = "Needed by record = \"terraform\", and by nothing else."
+    error_message = "Required with record = \"terraform\", and not permitted otherwise."
   }
 }
 
 variable "certificate" {
-  description = "Who keeps the host's certificate: cert-manager, for NGINX, or acm, for a load balancer before it."
+  description = "Issuer of the host's certificate: cert-manager, for NGINX, or acm, for a load balancer in front of it."
   type        = string
   default     = "cert-manager"
 
@@ -108,7 +108,7 @@ variable "certificate" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Boundary of the roles that are made here."
+  description = "Permissions boundary of the roles that are created here."
   type        = string
   default     = null
 }

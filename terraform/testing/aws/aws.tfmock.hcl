@@ -1,5 +1,5 @@
-# What the mocked provider answers where its random strings would not do: names of Amazon's form, for the real provider's own
-# validators read them, and data that ends up in policies.
+# Values of the mocked provider instead of random strings: names in Amazon's format, which the real provider validates, and data
+# that is used in policies.
 
 mock_data "aws_caller_identity" {
   defaults = {
@@ -144,7 +144,7 @@ mock_resource "aws_sns_topic" {
   }
 }
 
-# A mock without defaults still makes ids known in a plan.
+# Even without defaults, a mock makes ids known in a plan.
 mock_resource "aws_eip" {
   defaults = {
     public_ip = "203.0.113.1"

@@ -47,7 +47,7 @@ class Rendering:
         return self.result.stdout
 
     @property
-    def refusal(self):
+    def error(self):
         assert self.result.returncode != 0, "it was rendered"
         return self.result.stderr
 

@@ -1,4 +1,4 @@
-"""The variables that the chart sets, as the service reads them."""
+"""The variables that the chart sets, read by the service."""
 
 import re
 import subprocess
@@ -16,15 +16,15 @@ def checked(variables):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_service_takes_them(name):
-    code, said = checked(ALL[name].variables())
-    assert code == 0, said
-    assert "no variable of shoutback" not in said
+def test_the_service_accepts_them(name):
+    code, output = checked(ALL[name].variables())
+    assert code == 0, output
+    assert "no variable of shoutback" not in output
 
 
-def test_the_service_would_say_so():
-    code, said = checked(MINIMAL.variables() | {"REQUEST_TIMEOUT": "soon"})
-    assert code == 2 and "REQUEST_TIMEOUT" in said
+def test_the_service_rejects_a_wrong_one():
+    code, output = checked(MINIMAL.variables() | {"REQUEST_TIMEOUT": "soon"})
+    assert code == 2 and "REQUEST_TIMEOUT" in output
 
 
 def test_the_chart_computes_with_the_services_defaults():
@@ -32,22 +32,22 @@ def test_the_chart_computes_with_the_services_defaults():
     documented = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]*)` \|", page, re.M))
     text = (CHART / "templates/_units.tpl").read_text()
     block = text[text.index('define "shoutback.defaults"') :]
-    ours = re.findall(r'^([A-Z0-9_]+): "?([^"\n]*)"?$', block[: block.index("end -")], re.M)
-    assert len(ours) > 8
-    for name, default in ours:
+    defaults = re.findall(r'^([A-Z0-9_]+): "?([^"\n]*)"?$', block[: block.index("end -")], re.M)
+    assert len(defaults) > 8
+    for name, default in defaults:
         assert (documented[name] if documented[name] != "none" else "") == default
 
 
-def test_numbers_are_written_as_they_are():
+def test_numbers_are_not_reformatted():
     variables = EVERYTHING.variables()
     assert variables["MAX_CONNECTIONS"] == "1000000"
     assert variables["SHOUTCLOUD_RETRY_BUDGET"] == "0.1"
 
 
-class TestWhatTheProcessSaysOfItself:
-    def test_it_is_who_and_where_it_is(self):
-        said = MINIMAL.variables()["OTEL_RESOURCE_ATTRIBUTES"].split(",")
-        assert set(said) == {
+class TestResourceAttributes:
+    def test_they_identify_the_pod_and_its_node(self):
+        attributes = MINIMAL.variables()["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+        assert set(attributes) == {
             "deployment.environment.name=staging",
             "k8s.namespace.name=shoutback",
             "k8s.node.name=node-1",
@@ -55,21 +55,21 @@ class TestWhatTheProcessSaysOfItself:
             "service.instance.id=shoutback-0",
         }
 
-    def test_what_the_values_say_stays(self):
-        said = EVERYTHING.variables()["OTEL_RESOURCE_ATTRIBUTES"].split(",")
-        assert said[:2] == ["service.namespace=consumers", "team=it%20costs%20$5"]
-        assert "k8s.pod.name=shoutback-0" in said
+    def test_those_of_the_values_stay(self):
+        attributes = EVERYTHING.variables()["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+        assert attributes[:2] == ["service.namespace=consumers", "team=it%20costs%20$5"]
+        assert "k8s.pod.name=shoutback-0" in attributes
 
-    @pytest.mark.parametrize("given", ["", "a=b,", "a=b , c=d", "a=$(POD_NAME)"])
-    def test_the_service_can_read_it(self, given):
-        variables = MINIMAL.but({"config": {"OTEL_RESOURCE_ATTRIBUTES": given}}).variables()
-        if "$" in given:
-            # The service takes no brackets; that none was filled in is what counts here.
-            assert variables["OTEL_RESOURCE_ATTRIBUTES"].startswith(given)
+    @pytest.mark.parametrize("value", ["", "a=b,", "a=b , c=d", "a=$(POD_NAME)"])
+    def test_the_service_can_read_it(self, value):
+        variables = MINIMAL.but({"config": {"OTEL_RESOURCE_ATTRIBUTES": value}}).variables()
+        if "$" in value:
+            # The service rejects brackets; this only checks that $(POD_NAME) is not expanded.
+            assert variables["OTEL_RESOURCE_ATTRIBUTES"].startswith(value)
         else:
             assert checked(variables)[0] == 0, variables["OTEL_RESOURCE_ATTRIBUTES"]
 
-    def test_kubernetes_is_read_here_as_it_is(self):
+    def test_variables_are_expanded_as_in_kubernetes(self):
         assert expanded("$(A)-$$(A)-$$$(A)$", {"A": "x"}) == "x-$(A)-$x$"
 
 
@@ -77,7 +77,7 @@ def seconds(**config):
     return MINIMAL.but({"config": config}).pod["spec"]["terminationGracePeriodSeconds"]
 
 
-class TestTheGraceOfAStop:
+class TestTerminationGracePeriod:
     """SHUTDOWN_GRACE, SHUTDOWN_TIMEOUT, and 5 s."""
 
     @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ class TestTheGraceOfAStop:
     def test_a_longer_one_may_be_set(self):
         assert MINIMAL.but({"terminationGracePeriodSeconds": 36}).pod["spec"]["terminationGracePeriodSeconds"] == 36
 
-    def test_filebeat_has_its_time_after_that(self):
+    def test_it_includes_the_time_of_filebeat(self):
         assert ci("filebeat").pod["spec"]["terminationGracePeriodSeconds"] == 46
 
 

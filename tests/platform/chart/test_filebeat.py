@@ -1,4 +1,4 @@
-"""The sidecar: what it is given, and that it ends after the service."""
+"""The sidecar: its configuration, and that it ends after the service."""
 
 import re
 import subprocess
@@ -32,20 +32,20 @@ def test_its_configuration_is_the_shipped_one():
     assert f"-c {mount['mountPath']}/filebeat.yml" in sidecar()["args"][0]
 
 
-def test_it_is_told_every_variable_that_has_no_default():
-    asked = {match[1] for match in re.finditer(r"\$\{([A-Z_]+)(:?)", SHIPPED) if not match[2]}
-    given = {entry["name"] for entry in sidecar()["env"]}
-    assert asked <= given
-    # The script's own.
-    assert given - {"LINGER"} <= set(re.findall(r"\$\{([A-Z_]+)", SHIPPED))
+def test_each_variable_without_a_default_is_set():
+    required = {match[1] for match in re.finditer(r"\$\{([A-Z_]+)(:?)", SHIPPED) if not match[2]}
+    variables = {entry["name"] for entry in sidecar()["env"]}
+    assert required <= variables
+    # The script reads this one.
+    assert variables - {"LINGER"} <= set(re.findall(r"\$\{([A-Z_]+)", SHIPPED))
 
 
-def test_it_reads_where_the_service_writes():
+def test_it_reads_the_services_log_directory():
     for rendering in (RENDERING, EVERYTHING):
         directory, _, name = rendering.variables()["LOG_FILE"].rpartition("/")
-        [ours] = [m for m in rendering.container["volumeMounts"] if m["mountPath"] == directory]
-        [theirs] = [m for m in sidecar(rendering)["volumeMounts"] if m["name"] == ours["name"]]
-        assert theirs["mountPath"] == directory and theirs["readOnly"] and "readOnly" not in ours
+        [service_mount] = [m for m in rendering.container["volumeMounts"] if m["mountPath"] == directory]
+        [sidecar_mount] = [m for m in sidecar(rendering)["volumeMounts"] if m["name"] == service_mount["name"]]
+        assert sidecar_mount["mountPath"] == directory and sidecar_mount["readOnly"] and "readOnly" not in service_mount
         assert f"${{LOG_DIRECTORY:{directory}}}/{name}" in SHIPPED
         assert rendering.pod["spec"]["securityContext"]["fsGroup"]
 
@@ -55,7 +55,7 @@ def test_its_registry_is_on_a_volume():
     assert f"${{REGISTRY_DIRECTORY:{mount['mountPath']}}}" in SHIPPED
 
 
-def test_it_trusts_what_it_is_told_to():
+def test_it_trusts_the_configured_certificates():
     for rendering, kind, name in ((RENDERING, "secret", "secretName"), (EVERYTHING, "configMap", "name")):
         [volume] = [v for v in rendering.pod["spec"]["volumes"] if v["name"] == "elasticsearch-ca"]
         assert volume[kind][name] in ("shoutback-es-http-certs-public", "elasticsearch-ca")
@@ -75,8 +75,8 @@ def test_without_it_there_is_no_log_file():
     assert "volumeMounts" not in MINIMAL.container
 
 
-class TestItsEnd:
-    """The script that is its command, with stand-ins for Filebeat and for `sleep`, so that nobody waits."""
+class TestShutdown:
+    """The script that is its command, with fakes of Filebeat and of `sleep`, so that the tests do not wait."""
 
     @pytest.fixture
     def commands(self, tmp_path):
@@ -106,20 +106,20 @@ while :; do /bin/sleep 0.02; done""",
     @staticmethod
     def until(commands, *lines):
         log = commands / "log"
-        wait_until(f"{lines} are there", lambda: log.exists() and log.read_text().splitlines()[: len(lines)] == list(lines))
+        wait_until(f"{lines} are logged", lambda: log.exists() and log.read_text().splitlines()[: len(lines)] == list(lines))
 
-    def test_it_reads_on_for_a_while_after_the_signal(self, commands):
+    def test_it_continues_for_a_while_after_the_signal(self, commands):
         process = self.start(commands)
         self.until(commands, STARTED)
         process.terminate()
         assert process.wait(timeout=30) == 0
         started, waited, ended = (commands / "log").read_text().splitlines()
         assert (started, ended) == (STARTED, "filebeat ends")
-        # Longer than it may take to look at a quiet file again.
+        # Longer than the maximum interval between reads of an idle file.
         longest = int(re.search(r"backoff.max: (\d+)s", SHIPPED)[1])
         assert int(waited.removeprefix("sleep ")) > longest
 
-    def test_it_is_started_again_if_it_fails(self, commands):
+    def test_it_is_restarted_if_it_fails(self, commands):
         self.command(commands / "filebeat", f'echo "filebeat $*" >>{commands}/log; exit 3')
         process = self.start(commands)
         try:
@@ -129,7 +129,7 @@ while :; do /bin/sleep 0.02; done""",
             process.terminate()
         assert process.wait(timeout=30) == 0
 
-    def test_the_pods_grace_has_room_for_it(self):
+    def test_the_pods_grace_period_includes_it(self):
         linger = {entry["name"]: entry.get("value") for entry in sidecar()["env"]}["LINGER"]
         stop = int(re.search(r"filebeat.shutdown_timeout: (\d+)s", SHIPPED)[1])
         without = MINIMAL.pod["spec"]["terminationGracePeriodSeconds"]

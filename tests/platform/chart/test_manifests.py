@@ -1,4 +1,4 @@
-"""Every rendering, held against the kinds' own definitions; the chart as Helm packs it."""
+"""Validates every rendering by the schemas of its kinds, and the packaged chart."""
 
 import json
 import os
@@ -15,7 +15,7 @@ SCHEMAS = Path(os.environ["KUBECONFORM_SCHEMAS"])
 
 
 def kubeconform(texts, directory):
-    """By name, what is wrong with the objects of each text; in one go, for reading the definitions takes a second."""
+    """Returns the errors in the objects of each text, by name; in one run, because loading the schemas takes a second."""
     for name, text in texts.items():
         (directory / f"{name}.yaml").write_text(text)
     command = [
@@ -40,13 +40,13 @@ def conformity(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_object_is_of_its_kind(name, conformity):
+def test_each_object_is_valid(name, conformity):
     wrong = [resource for resource in conformity[name] if resource["status"] != "statusValid"]
     assert wrong == []
     assert len(conformity[name]) == len(ALL[name].objects)
 
 
-def test_a_wrong_one_would_be_found(tmp_path):
+def test_an_invalid_object_is_found(tmp_path):
     wrong = {
         "minReadySeconds: 5": "minReadySecond: 5",
         "minReplicas: 3": "minReplicas: three",
@@ -66,7 +66,7 @@ def test_a_wrong_one_would_be_found(tmp_path):
 
 
 @pytest.mark.parametrize("files", (CI | ENVIRONMENTS).values(), ids=CI | ENVIRONMENTS)
-def test_helm_has_nothing_to_say(files):
+def test_helm_lint_finds_nothing(files):
     values = [part for path in files for part in ("--values", path)]
     result = subprocess.run(["helm", "lint", "--strict", CHART, *values], env=ENVIRONMENT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
@@ -74,7 +74,7 @@ def test_helm_has_nothing_to_say(files):
 
 
 def test_each_file_is_in_the_package(tmp_path):
-    """Links are followed: a chart from a registry is whole."""
+    """Symbolic links are followed, so that a chart from a registry is complete."""
     subprocess.run(["helm", "package", CHART, "--destination", tmp_path], env=ENVIRONMENT, check=True, capture_output=True)
     [archive] = tmp_path.iterdir()
     with tarfile.open(archive) as packed:
@@ -90,7 +90,7 @@ def test_each_file_is_in_the_package(tmp_path):
     assert result.stdout.strip() == (CHART / "values.yaml").read_text().strip()
 
 
-def test_the_charts_version_of_the_service_is_the_services():
+def test_app_version_is_the_version_of_the_service():
     assert f"appVersion: {version()}\n" in (CHART / "Chart.yaml").read_text()
 
 
@@ -100,7 +100,7 @@ def version():
 
 
 def notes(rendering):
-    """What an install ends with; nothing is installed."""
+    """Returns the notes of a dry-run installation."""
     command = ["helm", "install", "shoutback", CHART, "--namespace", "shoutback", "--dry-run=client"]
     values = [part for path in rendering.files for part in ("--values", path)]
     result = subprocess.run([*command, *values], env=ENVIRONMENT, capture_output=True, text=True)
@@ -109,17 +109,17 @@ def notes(rendering):
 
 
 class TestNotes:
-    def test_they_say_how_to_call(self):
-        said = notes(ALL["production"])
-        assert "kubectl -n shoutback port-forward service/shoutback 5000:80" in said
-        assert "authorization: Bearer $TOKEN" in said and "helm test shoutback" in said
-        assert "custom.metrics.k8s.io" in said
-        assert "AUTH_MODE" not in said and "No traces" not in said
+    def test_they_show_how_to_send_a_request(self):
+        text = notes(ALL["production"])
+        assert "kubectl -n shoutback port-forward service/shoutback 5000:80" in text
+        assert "authorization: Bearer $TOKEN" in text and "helm test shoutback" in text
+        assert "custom.metrics.k8s.io" in text
+        assert "AUTH_MODE" not in text and "exports no traces" not in text
 
-    def test_they_say_what_is_open(self):
-        said = notes(ALL["development"])
-        assert "whoever reaches the service is let in" in said and "networkPolicy is off" in said and "Bearer" not in said
+    def test_they_warn_of_open_access(self):
+        text = notes(ALL["development"])
+        assert "every client that reaches the service is accepted" in text and "networkPolicy is off" in text and "Bearer" not in text
 
-    def test_they_say_what_is_missing(self):
-        said = notes(ALL["minimal"])
-        assert "`helm test` has nothing to run" in said and "No traces leave the service" in said
+    def test_they_name_what_is_missing(self):
+        text = notes(ALL["minimal"])
+        assert "`helm test` has nothing to run" in text and "The service exports no traces" in text

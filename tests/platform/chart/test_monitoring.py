@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are given: the files of observability/, found by those who look for them."""
+"""The rules and dashboards of observability/, as Prometheus' operator and Grafana's sidecar discover them."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def address(rendering, *path):
 
 
 class TestRules:
-    def test_they_are_those_of_the_files(self, rendering):
+    def test_they_equal_the_files(self, rendering):
         url = address(rendering, "prometheusRule", "runbookBaseUrl")
         rendered = {
             rule["metadata"]["name"].removeprefix(rendering.deployment["metadata"]["name"] + "-"): rule
@@ -39,7 +39,7 @@ class TestRules:
             assert "RUNBOOK_BASE_URL" in path.read_text() or path.stem == "slo-recording"
             assert rendered[path.stem]["spec"] == yaml.safe_load(path.read_text().replace("RUNBOOK_BASE_URL", url))
 
-    def test_prometheus_reads_them(self, rendering, tmp_path):
+    def test_prometheus_accepts_them(self, rendering, tmp_path):
         for rule in rendering.of_kind("PrometheusRule"):
             (tmp_path / f"{rule['metadata']['name']}.yaml").write_text(yaml.safe_dump(rule["spec"]))
         files = sorted(tmp_path.iterdir())
@@ -58,7 +58,7 @@ class TestRules:
 
 
 class TestDashboards:
-    def test_they_are_those_of_the_files(self, rendering):
+    def test_they_equal_the_files(self, rendering):
         rendered = {}
         for config in rendering.of_kind("ConfigMap"):
             if config["metadata"]["labels"]["app.kubernetes.io/component"] == "dashboard":
@@ -76,7 +76,7 @@ class TestDashboards:
         assert all(config["metadata"]["annotations"] == {"grafana_folder": "Shoutback"} for config in found)
 
     def test_each_fits_into_an_annotation(self, rendering):
-        """Argo CD keeps what it applied in one, and the API server takes 256 KiB of them."""
+        """Argo CD stores what it applied in one, and the API server's limit is 256 KiB."""
         assert all(len(json.dumps(thing)) < 250_000 for thing in rendering.objects)
 
 
@@ -89,7 +89,7 @@ class TestScraping:
     def test_the_admin_service_is_selected_and_no_other(self, rendering):
         assert self.monitored(rendering) == [rendering.service("admin")]
 
-    def test_its_port_leads_to_the_replicas_admin_port(self, rendering):
+    def test_its_port_targets_the_admin_port_of_the_replicas(self, rendering):
         [endpoint] = rendering.one("ServiceMonitor")["spec"]["endpoints"]
         [service] = self.monitored(rendering)
         [port] = [port for port in service["spec"]["ports"] if port["name"] == endpoint["port"]]
@@ -97,19 +97,19 @@ class TestScraping:
         ports = {port["name"]: port["containerPort"] for port in rendering.container["ports"]}
         assert f"0.0.0.0:{ports[port['targetPort']]}" == rendering.variables()["ADMIN_ADDR"]
 
-    def test_the_job_is_the_one_that_the_rules_look_for(self, rendering):
+    def test_the_job_is_that_of_the_rules(self, rendering):
         label = rendering.one("ServiceMonitor")["spec"]["jobLabel"]
         job = rendering.service("admin")["metadata"]["labels"][label]
         assert f'up{{job="{job}"}}' in RULES[0].read_text()
 
-    def test_the_environment_is_the_one_that_the_service_tells(self, rendering):
+    def test_the_environment_is_that_of_the_service(self, rendering):
         [endpoint] = rendering.one("ServiceMonitor")["spec"]["endpoints"]
         [relabelling] = endpoint["relabelings"]
         assert relabelling["targetLabel"] == "environment"
         assert f"deployment.environment.name={relabelling['replacement']}" in rendering.variables()["OTEL_RESOURCE_ATTRIBUTES"]
 
     def test_the_collector_finds_the_replicas(self, rendering):
-        """observability/otel-collector/config.yaml goes by the pods themselves."""
+        """observability/otel-collector/config.yaml discovers pods."""
         config = (TOP / "observability/otel-collector/config.yaml").read_text()
         assert f"label: app.kubernetes.io/name={rendering.pod['metadata']['labels']['app.kubernetes.io/name']}\n" in config
         assert "regex: admin\n" in config
@@ -117,8 +117,8 @@ class TestScraping:
         assert len(ports) == 1
 
 
-def test_nothing_of_it_is_there_by_default():
+def test_it_is_off_by_default():
     assert MINIMAL.of_kind("ServiceMonitor", "PrometheusRule") == []
     assert "grafana_dashboard" not in MINIMAL.text
-    # The definitions of the operator's kinds need not be installed then.
+    # So the custom resource definitions of the operator need not be installed.
     assert {thing["apiVersion"] for thing in ci("development").objects} <= {"v1", "apps/v1"}

@@ -1,4 +1,4 @@
-"""What reviewers of charts find most often. Each check is asked of every rendering, and of a chart that has the fault."""
+"""Common findings in reviews of charts. Each check runs on every rendering, and on a chart with the fault."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ CHECKS, MUTANTS = {}, []
 
 
 def fault(*mutants):
-    """A check. Each of `mutants` is a file of the chart, a text in it, and what it is replaced by to make the fault."""
+    """A check. Each of `mutants` is a file of the chart, a text in it, and the replacement that causes the fault."""
 
     def register(check):
         CHECKS[check.__name__] = check
@@ -29,7 +29,7 @@ WRONG = "app.kubernetes.io/name: shoutbacks"
 
 
 def selectors(r):
-    """Everything that selects the replicas."""
+    """Returns every selector of the replicas."""
     yield "Deployment", r.deployment["spec"]["selector"]
     for service in r.of_kind("Service"):
         yield f"Service {service['metadata']['name']}", {"matchLabels": service["spec"]["selector"]}
@@ -55,7 +55,7 @@ def a_selector_misses_the_replicas(r):
 
 @fault((HELPERS, "app.kubernetes.io/component: api", ""), (POLICY, SELECTOR_6, ""))
 def a_selector_takes_other_pods(r):
-    """Those of the test, which would get requests, or count for the budget."""
+    """The test pods, which would get requests, or count for the disruption budget."""
     test = {
         "app.kubernetes.io/name": "shoutback",
         "app.kubernetes.io/instance": r.release,
@@ -68,8 +68,8 @@ def a_selector_takes_other_pods(r):
 
 
 @fault((HELPERS, "app.kubernetes.io/component: api", "app.kubernetes.io/component: api\nhelm.sh/chart: x"))
-def a_selector_has_what_changes(r):
-    """A Deployment's selector can never be changed: with a version in it, no upgrade would go through."""
+def a_selector_has_labels_that_change(r):
+    """A Deployment's selector is immutable: with a version in it, every upgrade would fail."""
     for what, selector in selectors(r):
         assert set(selector["matchLabels"]) == {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}, what
 
@@ -91,7 +91,7 @@ def a_new_version_of_the_chart_restarts_pods(r, copy):
     (DEPLOYMENT, "{{- if not .Values.autoscaling.enabled }}", "{{- if true }}"),
     ("templates/hpa.yaml", "kind: Deployment", "kind: ReplicaSet"),
 )
-def replicas_fight_the_autoscaler(r):
+def replicas_conflict_with_the_autoscaler(r):
     scalers = r.of_kind("HorizontalPodAutoscaler")
     assert ("replicas" in r.deployment["spec"]) == (not scalers)
     for scaler in scalers:
@@ -100,7 +100,7 @@ def replicas_fight_the_autoscaler(r):
 
 
 @fault(("templates/hpa.yaml", "container: shoutback", "container: app"))
-def the_autoscaler_asks_for_what_nobody_reports(r):
+def the_autoscaler_uses_a_metric_that_is_not_reported(r):
     for scaler in r.of_kind("HorizontalPodAutoscaler"):
         for metric in scaler["spec"]["metrics"]:
             if metric["type"] == "ContainerResource":
@@ -114,14 +114,14 @@ def the_autoscaler_asks_for_what_nobody_reports(r):
     (DEPLOYMENT, "livenessProbe:\n            httpGet: {path: /livez", "livenessProbe:\n            httpGet: {path: /readyz"),
     (DEPLOYMENT, "readinessProbe:\n            httpGet: {path: /readyz", "readinessProbe:\n            httpGet: {path: /livez"),
 )
-def a_probe_asks_for_a_dependency(r):
-    """/readyz needs Cognito's keys once, and turns at a stop: who is restarted for that is restarted for nothing."""
+def a_liveness_probe_depends_on_another_service(r):
+    """/readyz needs Cognito's keys once, and fails during shutdown; a restart would not help."""
     for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
         assert r.container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "admin"}
 
 
 @fault((VALUES, "  liveness:\n    periodSeconds: 10", "  liveness:\n    periodSeconds: 1"))
-def a_slow_replica_is_killed_before_it_is_spared(r):
+def a_slow_replica_is_restarted_before_it_is_unready(r):
     liveness, readiness = r.container["livenessProbe"], r.container["readinessProbe"]
     for probe in (liveness, readiness, r.container["startupProbe"]):
         assert probe["timeoutSeconds"] >= 2
@@ -145,7 +145,7 @@ def the_budget_blocks_a_drain(r):
     ("templates/_filebeat.tpl", "{{- toYaml $filebeat.resources | nindent 4 }}", "{}"),
     (POD, '"requests" (dict "ephemeral-storage"', '"requests" (dict "x"'),
 )
-def a_container_does_not_say_what_it_needs(r):
+def a_container_has_no_requests_or_limits(r):
     for container in r.containers():
         resources = container["resources"]
         assert {"cpu", "memory", "ephemeral-storage"} <= set(resources["requests"]), container["name"]
@@ -153,7 +153,7 @@ def a_container_does_not_say_what_it_needs(r):
 
 
 @fault((VALUES, "  limits:\n    memory: 640Mi", "  limits:\n    cpu: 1\n    memory: 640Mi"))
-def a_limit_of_the_processor_throttles(r):
+def a_cpu_limit_throttles(r):
     for container in r.containers():
         assert "cpu" not in container["resources"]["limits"], container["name"]
 
@@ -176,7 +176,7 @@ def names_cannot_be_resolved(r):
     (POLICY, "policyTypes: [Ingress, Egress]", "policyTypes: [Ingress]"),
     (POLICY, "              - 10.0.0.0/8\n", ""),
 )
-def the_service_reaches_what_is_private(r):
+def the_service_reaches_private_addresses(r):
     for policy in r.of_kind("NetworkPolicy"):
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         for rule in policy["spec"]["egress"]:
@@ -195,12 +195,12 @@ def the_service_reaches_what_is_private(r):
     (POLICY, "        - port: http\n", "        - port: web\n"),
     (POLICY, "              app.kubernetes.io/component: test", "              app.kubernetes.io/component: tests"),
 )
-def others_are_let_in_or_callers_kept_out(r):
+def the_network_policy_accepts_others_or_blocks_clients(r):
     named = {port["name"] for port in r.container["ports"]}
     for policy in r.of_kind("NetworkPolicy"):
         rules = {}
         for rule in policy["spec"]["ingress"]:
-            assert rule["from"] and all(rule["from"]), "everybody is let in"
+            assert rule["from"] and all(rule["from"]), "every pod is accepted"
             [(port, protocol)] = ports(rule)
             assert port in named and protocol == "TCP"
             assert port not in rules
@@ -263,7 +263,7 @@ def the_account_does_not_exist(r):
     ("templates/_filebeat.tpl", "runAsUser: 1000", "runAsUser: 0"),
     (DEPLOYMENT, "      enableServiceLinks: false\n", "      enableServiceLinks: false\n      hostNetwork: true\n"),
 )
-def a_container_may_do_too_much(r):
+def a_container_has_too_many_privileges(r):
     for pod in r.pods():
         context = pod["spec"]["securityContext"]
         assert context["runAsNonRoot"] is True and context["runAsUser"] > 0
@@ -312,7 +312,7 @@ def milliseconds(text):
 
 
 @fault((DEPLOYMENT, '{{ include "shoutback.terminationGrace" . }}', "30"))
-def the_grace_is_too_short(r):
+def the_grace_period_is_too_short(r):
     variables = r.variables()
     needed = milliseconds(variables.get("SHUTDOWN_GRACE", "5s")) + milliseconds(variables.get("SHUTDOWN_TIMEOUT", "25s")) + 5000
     needed += 11_000 if "LOG_FILE" in variables else 0
@@ -323,7 +323,7 @@ def the_grace_is_too_short(r):
     (TEST, "helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded", "x: y"),
     (TEST, "  activeDeadlineSeconds: 120\n", ""),
 )
-def the_tests_pod_stays_for_ever(r):
+def the_test_pod_is_never_deleted(r):
     for pod in r.test_pods:
         annotations = pod["metadata"]["annotations"]
         assert annotations["helm.sh/hook"] == "test"
@@ -336,7 +336,7 @@ def the_tests_pod_stays_for_ever(r):
     (HELPERS, "{{- .Values.image.tag | trunc 63 |", "{{- .Values.image.tag |"),
 )
 def a_name_is_too_long(r):
-    """53 characters is as long as Helm lets a release's name be."""
+    """53 characters is Helm's limit for the name of a release."""
     more = {"nameOverride": "", "fullnameOverride": ""}
     if "pullPolicy: Never" in r.files[0].read_text() or r.files == EVERYTHING.files:
         more |= {"environment": "development", "image": {"tag": "t" * 128, "digest": ""}}
@@ -354,7 +354,7 @@ def a_name_is_too_long(r):
     (DEPLOYMENT, "- name: admin", "- name: metrics"),
     (DEPLOYMENT, "containerPort: 5000", "containerPort: 8080"),
 )
-def a_port_leads_nowhere(r):
+def a_port_has_no_target(r):
     named = {port["name"]: port["containerPort"] for port in r.container["ports"]}
     variables = r.variables()
     assert variables["HTTP_ADDR"].endswith(f":{named['http']}") and variables["ADMIN_ADDR"].endswith(f":{named['admin']}")
@@ -398,7 +398,7 @@ def two_releases_collide(r):
 
 
 @fault((DEPLOYMENT, "maxUnavailable: 0", "maxUnavailable: 1"), (DEPLOYMENT, "type: RollingUpdate", "type: Recreate"))
-def a_rollout_takes_replicas_away_first(r):
+def a_rollout_removes_replicas_first(r):
     assert r.deployment["spec"]["strategy"]["type"] == "RollingUpdate"
     assert r.deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
@@ -418,20 +418,20 @@ def a_volume_grows_without_bound_or_evicts_the_pod(r):
     dirs = {volume["name"]: volume["emptyDir"] for volume in r.pod["spec"].get("volumes", []) if "emptyDir" in volume}
     containers = r.pod["spec"].get("initContainers", []) + r.pod["spec"]["containers"]
     limit = sum(mebibytes(container["resources"]["limits"]["ephemeral-storage"]) for container in containers)
-    # Beside the volumes, kubelet keeps some 50 MiB of what each container prints.
+    # Besides the volumes, kubelet stores some 50 MiB of each container's output.
     assert sum(mebibytes(directory["sizeLimit"]) for directory in dirs.values()) + 50 * len(containers) <= limit
     assert all("medium" not in directory for directory in dirs.values())
 
 
 @fault((POD, "- name: POD_NAME\n", "- name: PODNAME\n"), ("templates/_filebeat.tpl", "$filebeat.logLevel", '"$(NOBODY)"'))
-def a_variable_refers_to_none(r):
+def a_variable_refers_to_an_undefined_one(r):
     for container in r.containers():
-        known = set()
+        defined = set()
         for entry in container.get("env", []):
             for name in re.findall(r"(?<!\$)\$\(([A-Z_]+)\)", entry.get("value", "")):
-                assert name in known, f"{entry['name']} refers to {name}"
-            assert entry["name"] not in known, f"{entry['name']} is there twice"
-            known.add(entry["name"])
+                assert name in defined, f"{entry['name']} refers to {name}"
+            assert entry["name"] not in defined, f"{entry['name']} is defined twice"
+            defined.add(entry["name"])
 
 
 @fault(
@@ -447,7 +447,7 @@ def a_variable_refers_to_none(r):
         "    name: shoutback\n  minReplicas",
     ),
 )
-def something_refers_to_what_is_not_there(r):
+def a_reference_is_dangling(r):
     given = [values for file in r.files for values in [yaml.safe_load(file.read_text())]]
     outside = set(re.findall(r"(?:[nN]ame|existingSecret): (\S+)", yaml.safe_dump(given)))
     there = {(thing["kind"], thing["metadata"]["name"]) for thing in r.objects}
@@ -476,16 +476,16 @@ def something_refers_to_what_is_not_there(r):
 
 @fault(("templates/service.yaml", '{{- include "shoutback.labels" (list . "api") | nindent 4 }}', "app: shoutback"))
 def the_common_labels_are_missing(r):
-    wanted = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
+    expected = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
     for thing in r.objects:
-        assert wanted | {"helm.sh/chart"} <= set(thing["metadata"]["labels"]), thing["metadata"]["name"]
+        assert expected | {"helm.sh/chart"} <= set(thing["metadata"]["labels"]), thing["metadata"]["name"]
 
 
 @fault(
     (DEPLOYMENT, "whenUnsatisfiable: {{ .whenUnsatisfiable }}", "whenUnsatisfiable: DoNotSchedule"),
     (VALUES, "- topologyKey: topology.kubernetes.io/zone", "- topologyKey: topology.kubernetes.io/region"),
 )
-def all_replicas_are_in_one_zone_or_none_can_be_placed(r):
+def replicas_are_not_spread_or_cannot_be_scheduled(r):
     spread = {c["topologyKey"]: c["whenUnsatisfiable"] for c in r.pod["spec"]["topologySpreadConstraints"]}
     assert {"topology.kubernetes.io/zone", "kubernetes.io/hostname"} <= spread.keys()
     assert set(spread.values()) == {"ScheduleAnyway"}
@@ -493,7 +493,7 @@ def all_replicas_are_in_one_zone_or_none_can_be_placed(r):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A chart as another one, but for one text."""
+    """Returns a function that copies a chart with one text replaced."""
     numbers = iter(range(9))
 
     def copied(chart, mutant):
@@ -501,28 +501,28 @@ def copy(tmp_path):
         shutil.copytree(chart, directory)
         name, old, new = mutant
         text = (directory / name).read_text()
-        assert old in text, f"{name} has no {old!r}: write the mutant anew"
+        assert old in text, f"{name} has no {old!r}: update the mutant"
         (directory / name).write_text(text.replace(old, new))
         return directory
 
     return copied
 
 
-def ask(check, rendering, copy):
+def run_check(check, rendering, copy):
     CHECKS[check](*([rendering, copy] if CHECKS[check].__code__.co_argcount == 2 else [rendering]))
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_chart_does_not_have_the_fault(check, name, copy):
-    ask(check, ALL[name], copy)
+    run_check(check, ALL[name], copy)
 
 
 BASES = (SHORT, ALL["minimal"], EVERYTHING)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant[0]}-{mutant[1]}")
-def test_the_fault_would_be_found(mutant, copy):
+def test_the_fault_is_found(mutant, copy):
     check, *change = mutant
     faulty = copy(CHART, change)
     for base in BASES:
@@ -530,10 +530,10 @@ def test_the_fault_would_be_found(mutant, copy):
         # A chart that cannot be rendered proves nothing.
         assert rendering.text
         try:
-            ask(check, rendering, copy)
+            run_check(check, rendering, copy)
         except (AssertionError, LookupError, TypeError, ValueError):
             return
-    pytest.fail("it would not")
+    pytest.fail("the check passes")
 
 
 def test_each_check_has_a_mutant():

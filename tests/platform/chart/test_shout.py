@@ -1,4 +1,4 @@
-"""What `helm test` runs, run here: by a shell and curl, against the real service."""
+"""Runs the script of `helm test` with a shell and curl against the real service."""
 
 import http.server
 import shutil
@@ -46,7 +46,7 @@ def secrets(emulators):
 
 
 def run(rendering, secrets, changed, shell="sh", path=None):
-    """The pod's command with its environment, but for `changed`; exit code and what was said."""
+    """Runs the pod's command with its environment, overridden by `changed`. Returns the exit code and the output."""
     [pod] = rendering.test_pods
     [container] = pod["spec"]["containers"]
     assert container["command"] == ["sh", "-c"]
@@ -76,11 +76,11 @@ class TestItSucceeds:
     def test_with_a_token(self, shell, service, secrets):
         assert run(BY_TOKEN, secrets, {"URL": service.url}, shell) == (0, f"ok: {service.url} shouts\n")
 
-    def test_without_one_where_none_is_asked_for(self, shell, open_service):
+    def test_without_a_token_if_authentication_is_disabled(self, shell, open_service):
         assert run(WITHOUT_TOKEN, {}, {"URL": open_service.url}, shell) == (0, f"ok: {open_service.url} shouts\n")
 
 
-def test_it_shouts_anew_each_time(service, emulators, secrets):
+def test_it_bypasses_the_cache(service, emulators, secrets):
     before = emulators.calls()
     for _ in range(2):
         assert run(BY_TOKEN, secrets, {"URL": service.url})[0] == 0
@@ -90,42 +90,42 @@ def test_it_shouts_anew_each_time(service, emulators, secrets):
 class TestItFails:
     def test_without_a_good_token(self, service, secrets):
         token = secrets["shoutback-token"]["token"]
-        code, said = run(BY_TOKEN, secrets | {"shoutback-token": {"token": token[:-4] + "AAAA"}}, {"URL": service.url})
-        assert code == 1 and said.startswith("FAILED: ") and said.endswith("\n401\n")
+        code, output = run(BY_TOKEN, secrets | {"shoutback-token": {"token": token[:-4] + "AAAA"}}, {"URL": service.url})
+        assert code == 1 and output.startswith("FAILED: ") and output.endswith("\n401\n")
 
     def test_without_any_token(self, service):
-        code, said = run(WITHOUT_TOKEN, {}, {"URL": service.url})
-        assert code == 1 and said.endswith("\n401\n")
+        code, output = run(WITHOUT_TOKEN, {}, {"URL": service.url})
+        assert code == 1 and output.endswith("\n401\n")
 
     def test_with_a_wrong_secret(self, service, emulators, secrets):
         secrets["shoutback-test"]["client-secret"] = "not-the-secret"
-        code, said = run(BY_CREDENTIALS, secrets, {"URL": service.url, "TOKEN_URL": f"{emulators.cognito}/oauth2/token"})
-        assert code == 1 and "are the client's id and secret right" in said and "not-the-secret" not in said
+        code, output = run(BY_CREDENTIALS, secrets, {"URL": service.url, "TOKEN_URL": f"{emulators.cognito}/oauth2/token"})
+        assert code == 1 and "are the client's id and secret right" in output and "not-the-secret" not in output
 
-    def test_with_a_scope_that_is_not_the_clients(self, service, emulators, secrets):
+    def test_with_a_scope_that_the_client_lacks(self, service, emulators, secrets):
         changed = {"URL": service.url, "TOKEN_URL": f"{emulators.cognito}/oauth2/token", "SCOPE": "other/scope"}
-        code, said = run(BY_CREDENTIALS, secrets, changed)
-        assert code == 1 and "other/scope" in said
+        code, output = run(BY_CREDENTIALS, secrets, changed)
+        assert code == 1 and "other/scope" in output
 
-    def test_if_nobody_listens(self, service, secrets):
+    def test_if_the_port_is_closed(self, service, secrets):
         with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
             url = f"http://127.0.0.1:{server.server_port}/v1"
-        code, said = run(BY_TOKEN, secrets, {"URL": url})
-        assert code == 1 and f"{url} does not answer" in said
+        code, output = run(BY_TOKEN, secrets, {"URL": url})
+        assert code == 1 and f"{url} does not respond" in output
 
     def test_while_shoutcloud_fails(self, open_service, emulators):
         emulators.behave(failure_rate=1.0)
         try:
-            code, said = run(WITHOUT_TOKEN, {}, {"URL": open_service.url})
+            code, output = run(WITHOUT_TOKEN, {}, {"URL": open_service.url})
         finally:
             emulators.behave()
-        assert code == 1 and said.endswith("\n503\n")
+        assert code == 1 and output.endswith("\n503\n")
 
     @pytest.mark.parametrize(
         ("status", "body"),
         [(200, "!dlrow ,olleh"), (200, "!DLROW ,OLLEH\n"), (200, ""), (201, "!DLROW ,OLLEH"), (503, "!DLROW ,OLLEH")],
     )
-    def test_for_any_other_answer(self, status, body):
+    def test_for_any_other_response(self, status, body):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers["content-length"]))
@@ -139,11 +139,11 @@ class TestItFails:
 
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            code, said = run(WITHOUT_TOKEN, {}, {"URL": f"http://127.0.0.1:{server.server_port}/v1"})
+            code, output = run(WITHOUT_TOKEN, {}, {"URL": f"http://127.0.0.1:{server.server_port}/v1"})
             server.shutdown()
-        assert code == 1 and said.startswith("FAILED: ")
+        assert code == 1 and output.startswith("FAILED: ")
 
-    def test_for_a_token_endpoint_that_gives_none(self, service, secrets):
+    def test_for_a_response_without_a_token(self, service, secrets):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers["content-length"]))
@@ -158,9 +158,9 @@ class TestItFails:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             changed = {"URL": service.url, "TOKEN_URL": f"http://127.0.0.1:{server.server_port}/oauth2/token"}
-            code, said = run(BY_CREDENTIALS, secrets, changed)
+            code, output = run(BY_CREDENTIALS, secrets, changed)
             server.shutdown()
-        assert code == 1 and "without an access_token" in said
+        assert code == 1 and "without an access_token" in output
 
 
 def test_no_secret_is_an_argument_of_a_process(tmp_path, emulators, secrets):
@@ -171,32 +171,32 @@ cat >>{tmp_path}/input
 case "$*" in *grant_type*) printf '{{"access_token":"abc.def.ghi"}}' ;; *) printf '!DLROW ,OLLEH\\n200' ;; esac
 """)
     curl.chmod(0o755)
-    code, said = run(BY_CREDENTIALS, secrets, {}, path=tmp_path)
-    assert code == 0, said
-    arguments, given = (tmp_path / "arguments").read_text(), (tmp_path / "input").read_text()
+    code, output = run(BY_CREDENTIALS, secrets, {}, path=tmp_path)
+    assert code == 0, output
+    arguments, stdin = (tmp_path / "arguments").read_text(), (tmp_path / "input").read_text()
     for secret in (emulators.secret, emulators.client_id, "abc.def.ghi"):
-        assert secret in given and secret not in arguments
-    # Cognito wants spaces between them.
+        assert secret in stdin and secret not in arguments
+    # Cognito requires spaces between them.
     assert "scope=shoutback/shout" in arguments.splitlines()
     assert "https://shoutback.auth.us-east-2.amazoncognito.com/oauth2/token" in arguments.splitlines()
 
 
 class TestThePod:
-    def test_it_calls_the_releases_service(self):
+    def test_it_calls_the_service_of_the_release(self):
         [pod] = EVERYTHING.test_pods
         url = next(entry["value"] for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "URL")
         service = EVERYTHING.service("api")
         assert url == f"http://{service['metadata']['name']}.{EVERYTHING.namespace}/v1"
         assert service["spec"]["ports"][0]["port"] == 80
 
-    def test_there_is_none_without_a_token(self):
+    def test_it_is_omitted_without_a_token(self):
         assert ci("minimal").test_pods == []
 
-    def test_it_needs_none_without_authentication(self):
+    def test_it_needs_no_token_without_authentication(self):
         [pod] = WITHOUT_TOKEN.test_pods
         assert [entry["name"] for entry in pod["spec"]["containers"][0]["env"]] == ["URL"]
 
-    def test_several_scopes_are_asked_for_at_once(self):
+    def test_several_scopes_are_requested_together(self):
         rendering = EVERYTHING.but({"config": {"AUTH_REQUIRED_SCOPES": "shoutback/shout, shoutback/whisper"}})
         [scope] = [e["value"] for e in rendering.test_pods[0]["spec"]["containers"][0]["env"] if e["name"] == "SCOPE"]
         assert scope == "shoutback/shout shoutback/whisper"

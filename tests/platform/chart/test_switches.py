@@ -1,9 +1,9 @@
-"""Each switch, on and off."""
+"""Each optional part, on and off."""
 
 import pytest
 from rendering import EVERYTHING, LEAVES_OF_SWITCHES, MINIMAL, ci, nested
 
-# What each switch brings: so many objects of a kind, by name's end.
+# The objects of each option: their number by kind and suffix of the name.
 KINDS = {
     "autoscaling": {("HorizontalPodAutoscaler", "")},
     "podDisruptionBudget": {("PodDisruptionBudget", "")},
@@ -24,17 +24,17 @@ def things(rendering):
 
 
 @pytest.mark.parametrize("switch", KINDS)
-def test_what_is_switched_on_is_there_and_nothing_else_goes(switch):
+def test_an_option_adds_its_objects_and_removes_none(switch):
     off = EVERYTHING.but(nested((switch, "enabled"), False))
     assert things(EVERYTHING) - things(off) == KINDS[switch]
     assert things(off) < things(EVERYTHING)
 
 
-def test_each_switch_is_tested():
+def test_each_option_is_tested():
     assert {path[0] for path in LEAVES_OF_SWITCHES} - ELSEWHERE == set(KINDS)
 
 
-def test_the_least_is_this():
+def test_the_minimal_objects():
     off = {switch: {"enabled": False} for switch in ("podDisruptionBudget", "networkPolicy")}
     assert things(MINIMAL.but(off)) == {
         ("Deployment", ""),
@@ -57,10 +57,10 @@ class TestNames:
             ("blue", {"fullnameOverride": "a" * 39 + "-bcd"}, "a" * 39),
         ],
     )
-    def test_they_follow_the_release_or_the_values(self, release, more, name):
+    def test_they_derive_from_the_release_or_the_values(self, release, more, name):
         assert MINIMAL.but(more, release=release).deployment["metadata"]["name"] == name
 
-    def test_what_others_look_for_stays(self):
+    def test_names_that_others_select_by_are_constant(self):
         pod = MINIMAL.but({"nameOverride": "api", "fullnameOverride": "other"}).pod
         assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == "shoutback"
 
@@ -80,62 +80,62 @@ class TestScaling:
     def metrics(self, rendering):
         return [metric["type"] for metric in rendering.one("HorizontalPodAutoscaler")["spec"]["metrics"]]
 
-    def test_by_the_processor_requests_or_both(self):
+    def test_by_cpu_requests_or_both(self):
         scaled = MINIMAL.but({"autoscaling": {"enabled": True}})
         assert self.metrics(scaled) == ["ContainerResource"]
         assert self.metrics(scaled.but({"autoscaling": {"targetActiveRequests": 50}})) == ["ContainerResource", "Pods"]
         only = {"targetActiveRequests": 50, "targetCPUUtilizationPercentage": None}
         assert self.metrics(scaled.but({"autoscaling": only})) == ["Pods"]
 
-    def test_a_percentage_may_be_away(self):
+    def test_the_disruption_budget_may_be_a_percentage(self):
         assert ci("autoscaling").one("PodDisruptionBudget")["spec"]["maxUnavailable"] == "25%"
 
 
-class TestWaysOut:
-    def ways(self, rendering):
-        """Ports of each rule, by who is meant."""
-        ways = {}
+class TestEgress:
+    def ports(self, rendering):
+        """Returns the ports of each rule by its destination."""
+        ports = {}
         for rule in rendering.one("NetworkPolicy")["spec"]["egress"]:
             [peer] = rule["to"]
-            who = (
+            destination = (
                 peer["ipBlock"]["cidr"]
                 if "ipBlock" in peer
                 else peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
             )
-            ways[who] = [f"{port['protocol']} {port['port']}" for port in rule["ports"]]
-        return ways
+            ports[destination] = [f"{port['protocol']} {port['port']}" for port in rule["ports"]]
+        return ports
 
     LEAST = {"kube-system": ["UDP 53", "TCP 53"], "0.0.0.0/0": ["TCP 80", "TCP 443"]}
 
-    def test_the_fewest(self):
-        assert self.ways(MINIMAL) == self.LEAST
+    def test_the_minimum(self):
+        assert self.ports(MINIMAL) == self.LEAST
 
     @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
-    def test_to_the_collector_once_there_is_one(self, variable):
+    def test_to_the_collector_if_configured(self, variable):
         rendering = MINIMAL.but({"config": {variable: "http://otel-collector.monitoring:4318"}})
-        assert self.ways(rendering) == self.LEAST | {"monitoring": ["TCP 4317", "TCP 4318"]}
+        assert self.ports(rendering) == self.LEAST | {"monitoring": ["TCP 4317", "TCP 4318"]}
 
     def test_to_elasticsearch_for_filebeat(self):
-        assert self.ways(ci("filebeat")) == self.LEAST | {"logging": ["TCP 9200"]}
+        assert self.ports(ci("filebeat")) == self.LEAST | {"logging": ["TCP 9200"]}
 
-    def test_to_pod_identity_if_asked_for(self):
+    def test_to_pod_identity_if_enabled(self):
         rendering = MINIMAL.but({"serviceAccount": {"podIdentity": True}})
-        assert self.ways(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
+        assert self.ports(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
 
-    def test_to_addresses_that_are_named(self):
+    def test_to_configured_addresses(self):
         rendering = MINIMAL.but(
             {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.1.0.0/16", "ports": [53], "protocol": "UDP"}]}}
         )
-        assert self.ways(rendering) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
+        assert self.ports(rendering) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
 
-    def test_to_names_of_ones_own(self):
+    def test_to_another_dns_server(self):
         dns = {"networkPolicy": {"dns": {"namespace": "dns", "podSelector": {"k8s-app": None, "app": "dns"}}}}
         [rule] = [r for r in MINIMAL.but(dns).one("NetworkPolicy")["spec"]["egress"] if r["ports"][0]["port"] == 53]
         assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "dns"}}
 
 
 class TestThePod:
-    def test_lists_and_maps_come_where_they_belong(self):
+    def test_lists_and_maps_are_rendered(self):
         spec = EVERYTHING.pod["spec"]
         assert spec["imagePullSecrets"] == [{"name": "registry"}] == EVERYTHING.test_pods[0]["spec"]["imagePullSecrets"]
         assert spec["priorityClassName"] == "business-hours"
@@ -146,19 +146,19 @@ class TestThePod:
         assert EVERYTHING.pod["metadata"]["annotations"]["example.com/contact"] == "consumers@example.com"
         assert {"secretRef": {"name": "shoutback-otlp"}} in EVERYTHING.container["envFrom"]
 
-    def test_what_is_not_set_is_not_there(self):
+    def test_unset_values_are_omitted(self):
         assert (
             not {"imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"}
             & MINIMAL.pod["spec"].keys()
         )
 
-    def test_it_is_spread_as_is_said(self):
+    def test_it_is_spread_as_configured(self):
         spread = [{"topologyKey": "example.com/rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]
         [constraint] = MINIMAL.but({"topologySpread": spread}).pod["spec"]["topologySpreadConstraints"]
         assert spread[0].items() <= constraint.items()
         assert constraint["matchLabelKeys"] == ["pod-template-hash"]
 
-    def test_more_storage_can_be_asked_for(self):
+    def test_more_storage_can_be_requested(self):
         more = {"resources": {"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "2Gi", "cpu": 2}}}
         resources = MINIMAL.but(more).container["resources"]
         assert resources["requests"]["ephemeral-storage"] == "1Gi"

@@ -1,4 +1,4 @@
-"""No value that does nothing, none that is not in the README, and none that may be misspelt."""
+"""Each value has an effect and is in the README, and misspelt values are rejected."""
 
 import json
 import re
@@ -18,10 +18,10 @@ REFUSED = {
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 }
 
-# Values that change nothing, and why they are there.
-WITHOUT_EFFECT = {("global",): "Helm hands it to every chart that another one includes"}
+# Values that have no effect, and why they exist.
+WITHOUT_EFFECT = {("global",): "Helm passes it to every subchart"}
 
-# What a value is changed to where its schema does not tell.
+# The changed values whose type the schema does not define.
 OTHER = {
     "image.tag": "f" * 40,
     "image.digest": "sha256:" + "f" * 64,
@@ -55,7 +55,7 @@ OTHER = {
     "config.OTEL_RESOURCE_ATTRIBUTES": "other=1",
 }
 
-# Where a value has an effect, if not with everything on; or what has to be said with it.
+# Renderings in which a value has an effect, if not with everything on; or values to set with it.
 WHERE = {
     "replicaCount": MINIMAL,
     "filebeat.caSecret.name": ci("filebeat"),
@@ -63,7 +63,7 @@ WHERE = {
     "tests.tokenSecret.key": EVERYTHING.but({"tests": {"tokenSecret": {"name": "ready"}}}),
 }
 
-# What has to be changed with a value.
+# Values to change together with a value.
 TOGETHER = {
     "ingress.tls.secretName": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
     "ingress.tls.acm": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
@@ -71,7 +71,7 @@ TOGETHER = {
 
 
 def other(name, schema, current):
-    """Another value that the schema lets pass."""
+    """Returns another valid value."""
     if name in OTHER:
         return OTHER[name]
     if "enum" in schema:
@@ -92,7 +92,7 @@ def other(name, schema, current):
 
 
 @pytest.mark.parametrize("path", [path for path in LEAVES if path not in WITHOUT_EFFECT and path[0] != "config"], ids=".".join)
-def test_each_value_changes_what_is_rendered(path):
+def test_each_value_changes_the_rendering(path):
     name = ".".join(path)
     base = WHERE.get(name, EVERYTHING if path[0] in ("dashboards", "prometheusRule") else SHORT)
     files = [yaml.safe_load(file.read_text()) for file in base.files]
@@ -103,7 +103,7 @@ def test_each_value_changes_what_is_rendered(path):
     assert changed.text != base.text
 
 
-def test_each_variable_comes_to_the_service():
+def test_each_variable_reaches_the_service():
     current = EVERYTHING.variables()
     schemas = {path[1]: schema for path, schema in LEAVES.items() if path[0] == "config" and path[1] not in REFUSED}
     # In production it has no other value.
@@ -118,13 +118,13 @@ def test_each_variable_comes_to_the_service():
     assert ci("development").variables()["AUTH_MODE"] == "disabled"
 
 
-def test_those_without_effect_are_values():
+def test_values_without_effect_exist():
     assert set(WITHOUT_EFFECT) <= set(LEAVES)
     assert EVERYTHING.but({"global": {"x": "y"}}).text == EVERYTHING.text
 
 
-def test_everything_is_everything():
-    """Each switch is on in one of the values files that are for everything; each list and map has something in it."""
+def test_everything_has_each_value():
+    """Each option is on in one of the values files for everything, and each list and map is not empty."""
     off = [path for path, schema in LEAVES.items() if schema.get("type") == "boolean" and at(EVERYTHING_SET, path) is False]
     assert all(path[-1] != "enabled" for path in off), off
     empty = [
@@ -139,8 +139,8 @@ def test_everything_is_everything():
     assert empty == []
 
 
-def test_each_default_is_in_the_schema_and_of_its_kind():
-    """Of these defaults the schema is asked whenever the chart is rendered; here, that no other is there."""
+def test_each_default_is_in_the_schema():
+    """Rendering validates the types of the defaults; this test finds values that the schema lacks."""
 
     def compare(values, schema, path=()):
         schema = resolved(schema)
@@ -153,32 +153,32 @@ def test_each_default_is_in_the_schema_and_of_its_kind():
 
 
 def objects(schema=SCHEMA, path=()):
-    """Paths of the maps whose names are known."""
+    """Yields the paths of the maps with fixed keys."""
     schema = resolved(schema)
     if "properties" in schema:
-        assert schema["additionalProperties"] is False, f"{path} takes any name"
+        assert schema["additionalProperties"] is False, f"{path} accepts any key"
         yield path
         for name, part in schema["properties"].items():
             yield from objects(part, (*path, name))
 
 
-def test_a_misspelt_value_is_refused_at_every_level():
+def test_a_misspelt_value_is_rejected_at_every_level():
     paths = list(objects())
     assert len(paths) > 30
-    refusal = MINIMAL.but(merged(*(nested((*path, "misspelt"), "x") for path in paths))).refusal
+    error = MINIMAL.but(merged(*(nested((*path, "misspelt"), "x") for path in paths))).error
     for path in paths:
-        assert f"at '{''.join('/' + name for name in path)}': additional properties 'misspelt' not allowed" in refusal
+        assert f"at '{''.join('/' + name for name in path)}': additional properties 'misspelt' not allowed" in error
 
 
-def test_names_in_lists_are_known_too():
+def test_misspelt_keys_in_lists_are_rejected():
     lists = {
         "imagePullSecrets": {"name": "x"},
         "topologySpread": {"topologyKey": "x", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"},
         "tolerations": {"key": "x"},
     }
-    refusal = MINIMAL.but({name: [item | {"misspelt": 1}] for name, item in lists.items()}).refusal
+    error = MINIMAL.but({name: [item | {"misspelt": 1}] for name, item in lists.items()}).error
     for name in lists:
-        assert f"at '/{name}/0': additional properties 'misspelt' not allowed" in refusal
+        assert f"at '/{name}/0': additional properties 'misspelt' not allowed" in error
 
 
 README = (CHART / "README.md").read_text()
@@ -194,11 +194,11 @@ def test_the_readme_has_every_value():
 
 
 def test_the_readme_has_no_other_value():
-    def known(path, schema=SCHEMA):
+    def is_known(path, schema=SCHEMA):
         schema = resolved(schema)
-        return not path or (path[0] in schema.get("properties", {}) and known(path[1:], schema["properties"][path[0]]))
+        return not path or (path[0] in schema.get("properties", {}) and is_known(path[1:], schema["properties"][path[0]]))
 
-    assert [name for name in ROWS if not known(tuple(name.split(".")))] == []
+    assert [name for name in ROWS if not is_known(tuple(name.split(".")))] == []
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -213,9 +213,9 @@ def test_the_readme_has_the_defaults(name):
         assert yaml.safe_load(cell.strip("`")) == default
 
 
-def test_the_readme_says_why_there_is_no_limit_of_the_processor():
+def test_the_readme_explains_why_there_is_no_cpu_limit():
     assert "cpu" not in DEFAULTS["resources"]["limits"]
-    assert "No limit of the processor" in README
+    assert "No CPU limit" in README
 
 
 def test_config_has_every_variable_and_no_other():

@@ -66,8 +66,8 @@ def rolled_out(cluster, name=RELEASE, least=1, counted="availableReplicas"):
         found = deployment(cluster, name)
         status, replicas = found["status"], found["spec"]["replicas"]
         counts = [status.get(count, 0) for count in ("replicas", "updatedReplicas", counted)]
-        seen = status.get("observedGeneration") == found["metadata"]["generation"]
-        return found if seen and replicas >= least and counts == [replicas] * 3 else None
+        observed = status.get("observedGeneration") == found["metadata"]["generation"]
+        return found if observed and replicas >= least and counts == [replicas] * 3 else None
 
     return cluster.controllers.until(f"{name} is rolled out", complete, within=120)
 
@@ -93,11 +93,11 @@ def ready(pod):
 def wait_until_empty(cluster):
     """Waits until the namespace has no pods and its quota counts none."""
 
-    def gone():
+    def empty():
         [quota] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
         return not cluster.api.get(PODS)["items"] and quota["status"]["used"]["pods"] == "0"
 
-    cluster.controllers.until("all pods are gone", gone, within=120)
+    cluster.controllers.until("all pods are deleted", empty, within=120)
 
 
 def refusals(cluster, deployment):
@@ -125,7 +125,7 @@ def apply_as_deployer(cluster, things, subject=DEPLOYER):
 
 
 def delete(cluster, things, subject=DEPLOYER):
-    """Deletes objects and waits until their pods are gone."""
+    """Deletes objects and waits until their pods are deleted."""
     removed = cluster.kubectl("delete", "--wait=false", "--filename=-", subject=subject, stdin=documents(things))
     assert len(removed.stdout.splitlines()) == len(things), removed.stdout
     wait_until_empty(cluster)

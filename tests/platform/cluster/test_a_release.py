@@ -1,4 +1,4 @@
-"""The life of a release of production, in order: installed, changed, rolled back, its nodes drained, handled by sre, removed."""
+"""The lifecycle of a production release, in order: install, upgrade, rollback, node drain, operation by sre, removal."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ NAMESPACED = f"--namespace={NAMESPACE}"
 
 @dataclass
 class Rollout:
-    """What was seen while pods were replaced."""
+    """Observations while pods were replaced."""
 
     before: set
     fewest_ready: int
@@ -65,7 +65,7 @@ class Release:
 
     @property
     def budget(self):
-        """Once it counts all pods."""
+        """Returns the disruption budget once it counts all pods."""
 
         def counted():
             [budget] = self.api.get(BUDGET)["items"]
@@ -74,12 +74,12 @@ class Release:
         return self.cluster.controllers.until("the budget counts the pods", counted)
 
     def scale(self, replicas):
-        """As the autoscaler does it."""
+        """Scales as the autoscaler does."""
         self.cluster.kubectl("scale", NAMESPACED, f"deployment/{RELEASE}", f"--replicas={replicas}")
         return rolled_out(self.cluster)
 
     def rollout(self, change):
-        """Does `change`, waits until it has reached every pod, and counts how many were ready at once meanwhile."""
+        """Calls `change`, waits until every pod is replaced, and records how many were ready at once."""
         listed = self.api.get(PODS, labelSelector=self.labels)
         before = names(listed["items"])
         alive = names(pod for pod in listed["items"] if ready(pod))
@@ -101,19 +101,19 @@ def release(clusters):
     cluster = clusters["production"]
     release = Release(cluster)
     release.helm("install", CHART, *release.flags)
-    # They are one at first, until the autoscaler has seen it.
+    # One replica at first, until the autoscaler acts.
     rolled_out(cluster, least=release.autoscaler["minReplicas"])
     yield release
 
 
 def revisions(release):
-    """The status of each of Helm's revisions."""
+    """Returns the status of each of Helm's revisions."""
     listed = release.api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets", labelSelector="owner=helm")["items"]
     return {int(one["metadata"]["labels"]["version"]): one["metadata"]["labels"]["status"] for one in listed}
 
 
 def replica_set(release, revision):
-    """The name of the one that has the template of a revision of the deployment."""
+    """Returns the name of the ReplicaSet with the template of a revision of the deployment."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets"
     [name] = names(
         one
@@ -150,7 +150,7 @@ SELECTORS = {
 
 @pytest.fixture
 def other(release):
-    """A pod that has the service's name and is none of it, as the test's is."""
+    """Yields a pod with the service's name label that is not a replica, like the test pod."""
     labels = release.deployment["spec"]["template"]["metadata"]["labels"] | {"app.kubernetes.io/component": "test"}
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     spec = {
@@ -164,7 +164,7 @@ def other(release):
 
 
 @pytest.mark.parametrize("kind", SELECTORS)
-def test_its_selectors_select_its_pods_and_no_other(release, other, kind):
+def test_its_selectors_match_only_its_pods(release, other, kind):
     root, resource, of = SELECTORS[kind]
     found = release.api.get(f"{root}/namespaces/{NAMESPACE}/{resource}")["items"]
     assert found
@@ -173,7 +173,7 @@ def test_its_selectors_select_its_pods_and_no_other(release, other, kind):
 
 
 @pytest.mark.parametrize(("service", "port", "number"), [("shoutback", "http", 5000), ("shoutback-admin", "admin", 9090)])
-def test_its_services_lead_to_its_pods(release, other, service, port, number):
+def test_its_services_route_to_its_pods(release, other, service, port, number):
     path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 
     def complete():
@@ -183,7 +183,7 @@ def test_its_services_lead_to_its_pods(release, other, service, port, number):
         addresses = {address for end in ends for address in end["addresses"]}
         return ports == {(port, number)} and addresses == {pod["status"]["podIP"] for pod in release.pods}
 
-    release.cluster.controllers.until(f"{service} has its pods and no other", complete)
+    release.cluster.controllers.until(f"{service} has exactly its pods", complete)
 
 
 def test_the_monitor_selects_the_admin_service_only(release):
@@ -203,25 +203,25 @@ def test_an_upgrade_that_changes_nothing_replaces_nothing(release):
 
 @pytest.fixture(scope="module")
 def most(release):
-    """As many replicas as the autoscaler may want."""
+    """Scales to the autoscaler's maximum."""
     release.scale(release.autoscaler["maxReplicas"])
     return release.autoscaler["maxReplicas"]
 
 
 @pytest.fixture(scope="module")
 def upgraded(release, most):
-    """One setting is changed."""
+    """Changes one setting."""
     return release.rollout(lambda: release.helm("upgrade", CHART, *release.flags, "--set=config.RUST_LOG=debug"))
 
 
 @pytest.fixture(scope="module")
 def rolled_back(release, upgraded):
-    """To the install."""
+    """Rolls back to the install."""
     return release.rollout(lambda: release.helm("rollback", "1"))
 
 
 @pytest.mark.parametrize("rollout", ["upgraded", "rolled_back"])
-def test_all_pods_are_replaced_and_never_too_many_at_once(release, rollout, request):
+def test_all_pods_are_replaced_without_excess(release, rollout, request):
     rollout = request.getfixturevalue(rollout)
     assert rollout.replaced
     assert rollout.fewest_ready >= release.budget["desiredHealthy"] >= 2
@@ -234,43 +234,43 @@ def test_the_replicas_are_left_to_the_autoscaler(release, most, rollout, request
 
 
 def test_a_rollback_returns_to_the_first_template(release, rolled_back):
-    # Nothing that is rolled out again keeps its number.
+    # A template that is rolled out again gets a new revision number.
     assert {pod["metadata"]["ownerReferences"][0]["name"] for pod in release.pods} == {replica_set(release, "3")}
     assert "RUST_LOG" not in str(release.api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{RELEASE}")["data"])
     assert [number for number, status in revisions(release).items() if status == "deployed"] == [4]
 
 
-def test_the_quota_was_never_in_the_way(release, rolled_back):
+def test_the_quota_never_blocked_a_pod(release, rolled_back):
     assert not refusals(release.cluster, RELEASE)
 
 
-def test_the_autoscaler_takes_back_what_is_too_much(release, most):
+def test_the_autoscaler_scales_down(release, most):
     release.cluster.kubectl("scale", NAMESPACED, f"deployment/{RELEASE}", f"--replicas={most + 1}")
-    release.cluster.controllers.until("it does", lambda: release.deployment["spec"]["replicas"] == most)
+    release.cluster.controllers.until("it has scaled down", lambda: release.deployment["spec"]["replicas"] == most)
     release.scale(release.autoscaler["minReplicas"])
 
 
 def cordon(release, nodes, unschedulable=True):
     patch = {"spec": {"unschedulable": unschedulable}}
     for node in nodes:
-        answer = release.api.call("PATCH", f"/api/v1/nodes/{node}", patch, content_type="application/merge-patch+json")
-        assert answer.status == 200, answer.text
+        response = release.api.call("PATCH", f"/api/v1/nodes/{node}", patch, content_type="application/merge-patch+json")
+        assert response.status == 200, response.text
 
 
 def test_a_drain_waits_for_the_budget_and_ends(release, tmp_path):
-    """At first there is room nowhere for what is evicted, so the budget is used up and the rest is refused; then there is."""
+    """At first no node has capacity for evicted pods, so the budget is used up and evictions are rejected; then there is."""
     budget = release.budget
     occupied = sorted({pod["spec"]["nodeName"] for pod in release.pods})
-    assert 0 < budget["disruptionsAllowed"] < len(occupied), "the budget allows nothing, or everything"
+    assert 0 < budget["disruptionsAllowed"] < len(occupied), "the budget allows no eviction, or all"
     drained = occupied[: budget["disruptionsAllowed"] + 1]
     command = ["kubectl", "drain", "--delete-emptydir-data", "--timeout=120s", *drained]
 
     def drain():
         with Process(command, tmp_path / "drain.log", release.cluster.variables) as process:
-            process.until("it is refused", lambda: "violate the pod's disruption budget" in process.output())
+            process.until("it is rejected", lambda: "violate the pod's disruption budget" in process.output())
             standing = [pod["metadata"]["name"] for pod in release.pods if ready(pod)]
             assert len(standing) == budget["desiredHealthy"]
-            # Nor does sre get past it.
+            # The budget applies to sre, too.
             eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": standing[0], "namespace": NAMESPACE}}
             assert release.api.call("POST", f"{PODS}/{standing[0]}/eviction", eviction, TEAMS["sre"]).status == 429
             cordon(release, set(NODES) - set(drained), unschedulable=False)
@@ -284,8 +284,8 @@ def test_a_drain_waits_for_the_budget_and_ends(release, tmp_path):
         cordon(release, NODES, unschedulable=False)
 
 
-def test_sre_restarts_undoes_scales_and_deletes(release):
-    """By the commands that the table of docs/teams.md stands for."""
+def test_sre_restarts_rolls_back_scales_and_deletes(release):
+    """Runs the commands that the table of docs/teams.md permits."""
 
     def kubectl(*command):
         release.cluster.kubectl(*command, NAMESPACED, subject=TEAMS["sre"])
@@ -307,5 +307,5 @@ def test_a_removed_release_leaves_nothing(release):
     release.helm("uninstall")
     wait_until_empty(release.cluster)
     kinds = "all,configmaps,ingresses,networkpolicies,poddisruptionbudgets,servicemonitors,prometheusrules"
-    left = release.cluster.kubectl("get", kinds, NAMESPACED, "--output=name").stdout
-    assert left.split() == ["configmap/kube-root-ca.crt"]
+    leftovers = release.cluster.kubectl("get", kinds, NAMESPACED, "--output=name").stdout
+    assert leftovers.split() == ["configmap/kube-root-ca.crt"]

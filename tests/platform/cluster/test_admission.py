@@ -1,4 +1,4 @@
-"""Every rendering of the chart is let in, as the deployer brings it, and taken out again; what should not be let in is not."""
+"""The API server admits every rendering of the chart from the deployer, and rejects invalid objects."""
 
 import copy
 import math
@@ -28,12 +28,12 @@ def rendering(request):
 
 @pytest.fixture
 def chosen(clusters, request):
-    """The cluster that the rendering is tried in."""
+    """Returns the cluster for the rendering."""
     return clusters[RENDERINGS[request.node.callspec.params["rendering"]][0]]
 
 
 def touched(things):
-    """The same with one more annotation on each: an upgrade that leaves nothing out."""
+    """Returns the objects with one more annotation each: an upgrade of all of them."""
     things = copy.deepcopy(things)
     for thing in things:
         thing["metadata"].setdefault("annotations", {})["test"] = "touched"
@@ -41,13 +41,13 @@ def touched(things):
 
 
 def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
-    """Without a warning, and with all the pods that it asks for, which the namespace's Pod Security, quota and limits let in."""
+    """There is no warning, and the namespace's Pod Security, quota and limits admit all of its pods."""
     name = rendering.deployment["metadata"]["name"]
     least = [autoscaler["spec"]["minReplicas"] for autoscaler in rendering.of_kind("HorizontalPodAutoscaler")]
     replicas, = least or [rendering.deployment["spec"].get("replicas")]
     apply_as_deployer(chosen, rendering.objects)
     try:
-        # Not available, which takes them longer.
+        # Not available, which takes longer.
         found = rolled_out(chosen, name, *least, counted="readyReplicas")
         assert found["spec"]["replicas"] == replicas
         assert len(pods(chosen, selector(found["spec"]["selector"]))) == replicas
@@ -57,19 +57,19 @@ def test_the_deployer_installs_upgrades_and_removes_it(chosen, rendering):
         delete(chosen, rendering.objects)
 
 
-def test_what_helm_test_runs_is_let_in(clusters):
-    """When somebody runs it; Argo CD does not."""
+def test_the_test_pod_is_admitted(clusters):
+    """`helm test` creates it; Argo CD does not."""
     hooks = [hook for _, flags in RENDERINGS.values() for hook in render(flags).hooks]
     assert {hook["kind"] for hook in hooks} == {"Pod"}
     for hook in hooks:
-        # Only the release has its own.
+        # Only the release creates its service account.
         hook["spec"]["serviceAccountName"] = "default"
         for cluster in clusters.values():
             assert not cluster.apply([hook], "--warnings-as-errors", "--dry-run=server").stderr
 
 
-def refused(cluster, things, *flags):
-    """What the server says to them, which must be no."""
+def rejected(cluster, things, *flags):
+    """Returns the error with which the server rejects the objects."""
     result = cluster.apply(things, "--warnings-as-errors", "--dry-run=server", *flags, subject=DEPLOYER, check=False)
     assert result.returncode != 0, result.stdout
     return result.stderr
@@ -84,9 +84,9 @@ def container(found):
     return found.deployment["spec"]["template"]["spec"]["containers"][0]
 
 
-def test_a_misspelt_field_is_refused(cluster, found):
+def test_a_misspelt_field_is_rejected(cluster, found):
     container(found)["readinessProbs"] = container(found).pop("readinessProbe")
-    assert 'containers[name="shoutback"].readinessProbs: field not declared in schema' in refused(cluster, [found.deployment])
+    assert 'containers[name="shoutback"].readinessProbs: field not declared in schema' in rejected(cluster, [found.deployment])
 
 
 MUTATIONS = {
@@ -105,10 +105,10 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_what_pod_security_forbids_is_refused(cluster, found, mutation):
-    """A Deployment is only warned about, which is why a warning counts; its pod is refused."""
+def test_pod_security_violations_are_rejected(cluster, found, mutation):
+    """A Deployment only gets a warning, which therefore counts as an error; its pod is rejected."""
     MUTATIONS[mutation](found)
-    assert "would violate PodSecurity" in refused(cluster, [found.deployment])
+    assert "would violate PodSecurity" in rejected(cluster, [found.deployment])
     template = found.deployment["spec"]["template"]
     pod = {
         "apiVersion": "v1",
@@ -116,15 +116,15 @@ def test_what_pod_security_forbids_is_refused(cluster, found, mutation):
         "metadata": {"name": "mutated", "labels": template["metadata"]["labels"]},
         "spec": template["spec"] | {"serviceAccountName": "default"},
     }
-    answer = cluster.api.call("POST", f"{PODS}?dryRun=All&fieldValidation=Strict", pod)
-    assert answer.status == 403 and 'violates PodSecurity "restricted:v1.36"' in answer.json["message"]
+    response = cluster.api.call("POST", f"{PODS}?dryRun=All&fieldValidation=Strict", pod)
+    assert response.status == 403 and 'violates PodSecurity "restricted:v1.36"' in response.json["message"]
 
 
-def test_no_service_is_reached_past_the_ingress(cluster, found):
+def test_no_service_bypasses_the_ingress(cluster, found):
     for kind in ("LoadBalancer", "NodePort"):
         for service in found.of_kind("Service"):
             service["spec"] = {name: value for name, value in service["spec"].items() if name != "clusterIP"} | {"type": kind}
-            assert "exceeded quota" in refused(cluster, [service])
+            assert "exceeded quota" in rejected(cluster, [service])
 
 
 UNITS = {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -136,16 +136,16 @@ def quantity(text):
 
 
 def quota(cluster, side):
-    """What the quota allows (`hard`) or has been charged of (`used`)."""
+    """Returns the limits (`hard`) or the usage (`used`) of the quota."""
     [found] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/resourcequotas")["items"]
     return {resource: quantity(amount) for resource, amount in found["status"][side].items()}
 
 
 def charged(cluster, things, pods):
-    """What the quota is charged of one of so many equal pods, with what the namespace adds to them."""
+    """Returns the quota usage per pod of `pods` equal pods, including the namespace's defaults."""
     apply_as_deployer(cluster, things, subject=None)
     try:
-        cluster.controllers.until("the pods are charged", lambda: quota(cluster, "used")["pods"] == pods)
+        cluster.controllers.until("the quota counts the pods", lambda: quota(cluster, "used")["pods"] == pods)
         used = quota(cluster, "used")
     finally:
         delete(cluster, things, subject=None)
@@ -153,15 +153,15 @@ def charged(cluster, things, pods):
 
 
 def most(found):
-    """The most replicas there are at once: in a rolling update, while all that were replaced still drain."""
+    """Returns the maximum number of pods: in a rolling update, while all replaced pods still drain."""
     autoscalers = found.of_kind("HorizontalPodAutoscaler")
     replicas = autoscalers[0]["spec"]["maxReplicas"] if autoscalers else found.deployment["spec"]["replicas"]
     surge = found.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     return 2 * replicas + (math.ceil(replicas * int(surge.rstrip("%")) / 100) if isinstance(surge, str) else surge)
 
 
-def test_the_quota_has_room_for_a_rolling_update_at_most_replicas(cluster, environment, found):
-    """And for the test's pod; but not for twice as much, or it would be none."""
+def test_the_quota_suffices_for_a_rolling_update_at_maximum_scale(cluster, environment, found):
+    """And for the test pod; but not for twice as much, or it would be too large to matter."""
     account = [thing for thing in found.objects if thing["kind"] == "ServiceAccount"]
     found.deployment["spec"]["replicas"] = 2
     replica = charged(cluster, [*account, found.deployment], 2)
@@ -173,6 +173,6 @@ def test_the_quota_has_room_for_a_rolling_update_at_most_replicas(cluster, envir
     hard = quota(cluster, "hard")
     for resource, needed in need.items():
         assert needed <= hard[resource] <= 2 * needed, f"{resource}: {hard[resource]:g} for {needed:g}"
-    # The certificates of the cluster are a config map.
+    # The cluster's CA certificate is a config map.
     assert len(found.of_kind("ConfigMap")) + 1 <= hard["configmaps"]
     assert len(found.of_kind("Service")) <= hard["services"]

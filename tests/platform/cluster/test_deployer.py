@@ -1,4 +1,4 @@
-"""The deployer may do what bringing the chart takes, and nothing else."""
+"""The deployer has exactly the permissions that deploying the chart needs."""
 
 import re
 
@@ -13,7 +13,7 @@ ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/shoutba
 
 @pytest.fixture(scope="module")
 def everything():
-    """One object of each kind that some rendering has; of one rendering, where it has them."""
+    """Returns one object of each kind that the renderings have, from as few renderings as possible."""
     kinds = {}
     for name in ("everything", *RENDERINGS):
         for thing in render(RENDERINGS[name][1]).objects:
@@ -23,7 +23,7 @@ def everything():
 
 @pytest.fixture(scope="module")
 def allowed(clusters):
-    """What the role says: pairs of verb and resource."""
+    """Returns the rules of the role as pairs of verb and resource."""
     rules = clusters["production"].api.get(ROLE)["rules"]
     assert all(rule.keys() == {"apiGroups", "resources", "verbs"} for rule in rules)
     assert "*" not in str(rules)
@@ -40,8 +40,8 @@ REQUEST = re.compile(r'verb="(\w+)" url="https://[^/]+/apis?/(?:([\w.-]+)/)?v\w+
 VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
 
 
-def asked(cluster, *command, things):
-    """What kubectl asked for: pairs of verb and resource."""
+def requested(cluster, *command, things):
+    """Returns the requests of kubectl as pairs of verb and resource."""
     text = cluster.kubectl(*command, "--filename=-", "-v=6", subject=DEPLOYER, stdin=documents(things)).stderr
     requests = REQUEST.findall(text)
     assert requests, text
@@ -49,22 +49,22 @@ def asked(cluster, *command, things):
     for method, group, resource, status in requests:
         assert status[0] == "2" or status == "404", (method, resource, status)
         pairs.add((VERBS[method], f"{resource}.{group}".rstrip(".")))
-        # To apply what is not there yet is to create it, and is authorized as that, too.
+        # Applying a new object is also authorized as its creation.
         if method == "PATCH" and status == "201":
             pairs.add(("create", f"{resource}.{group}".rstrip(".")))
     return pairs
 
 
-def test_each_right_is_used_and_no_other_is_needed(clusters, everything, allowed):
-    """By either way that Argo CD has to apply things, when they are new and when they are not, and by removal."""
+def test_each_permission_is_used_and_no_other_is_needed(clusters, everything, allowed):
+    """By both of Argo CD's ways to apply new and existing objects, and by removal."""
     cluster, used = clusters["production"], set()
     create_prerequisites(cluster, everything)
     for command in (["apply", "--server-side"], ["apply"]):
-        used |= asked(cluster, *command, things=everything)
+        used |= requested(cluster, *command, things=everything)
         for thing in everything:
             thing["metadata"].setdefault("annotations", {})["test"] = command[-1]
-        used |= asked(cluster, *command, things=everything)
-        used |= asked(cluster, "delete", "--wait=false", things=everything)
+        used |= requested(cluster, *command, things=everything)
+        used |= requested(cluster, "delete", "--wait=false", things=everything)
         wait_until_empty(cluster)
     assert used == allowed
 
@@ -78,13 +78,13 @@ def reference(kind, name):
 
 
 def test_without_one_resource_the_install_fails(clusters, everything, allowed):
-    """For each resource, as somebody who has all the deployer's rights but those on it."""
+    """For each resource, as a subject with all of the deployer's permissions except those on it."""
     cluster = clusters["production"]
     rules = cluster.api.get(ROLE)["rules"]
     resources = sorted({resource for _, resource in allowed})
-    made = []
+    created = []
     for missing in resources:
-        left = [
+        remaining = [
             rule | {"resources": [resource]}
             for rule in rules
             for resource in rule["resources"]
@@ -92,9 +92,9 @@ def test_without_one_resource_the_install_fails(clusters, everything, allowed):
         ]
         name = f"without-{missing}"
         subjects = [{"apiGroup": RBAC, "kind": "User", "name": name}]
-        made.append(role_object("Role", name, rules=left))
-        made.append(role_object("RoleBinding", name, roleRef=reference("Role", name), subjects=subjects))
-    cluster.apply(made)
+        created.append(role_object("Role", name, rules=remaining))
+        created.append(role_object("RoleBinding", name, roleRef=reference("Role", name), subjects=subjects))
+    cluster.apply(created)
     try:
         for missing in resources:
             result = cluster.apply(everything, "--dry-run=server", subject=Subject(f"without-{missing}"), check=False)
@@ -102,10 +102,10 @@ def test_without_one_resource_the_install_fails(clusters, everything, allowed):
             forbidden = set(re.findall(r'is forbidden: .* cannot patch resource "(\w+)" in API group "([\w.]*)"', result.stderr))
             assert {f"{resource}.{group}".rstrip(".") for resource, group in forbidden} == {missing}, result.stderr
     finally:
-        cluster.kubectl("delete", "--filename=-", "--wait=false", stdin=documents(made))
+        cluster.kubectl("delete", "--filename=-", "--wait=false", stdin=documents(created))
 
 
-NEVER = {
+FORBIDDEN = {
     "secrets": accesses(["get", "list", "watch", *WRITE], "secrets"),
     "pods": accesses([*WRITE, "get", "list"], "pods")
     | accesses(["get", "create"], "pods/exec", "pods/attach", "pods/portforward", "pods/log", "pods/proxy", "services/proxy"),
@@ -126,14 +126,14 @@ NEVER = {
 }
 
 
-@pytest.mark.parametrize("what", NEVER)
+@pytest.mark.parametrize("what", FORBIDDEN)
 def test_it_may_not(cluster, what):
-    wrong = [access for access in NEVER[what] if access.allowed(cluster.api, DEPLOYER)]
+    wrong = [access for access in FORBIDDEN[what] if access.allowed(cluster.api, DEPLOYER)]
     assert not wrong
 
 
-def test_what_the_chart_does_not_have_is_refused(cluster):
-    """A commit that slips in another kind does not get through."""
+def test_kinds_that_the_chart_lacks_are_rejected(cluster):
+    """A commit that adds another kind fails."""
     binding = role_object("RoleBinding", "more", roleRef=reference("ClusterRole", "view"))
     metadata = {"name": "more", "namespace": NAMESPACE}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}

@@ -1,4 +1,4 @@
-"""Autoscaling is turned on for a release that runs: the way of the chart's README keeps its replicas, and the direct one does not."""
+"""Enables autoscaling for a running release: the procedure of the chart's README preserves the replicas, a direct upgrade does not."""
 
 import re
 
@@ -11,7 +11,7 @@ REPLICAS = 2
 
 @pytest.fixture
 def cluster(clusters):
-    """With a release without autoscaling, in the quota of staging."""
+    """Yields a cluster with a release without autoscaling, in the quota of staging."""
     cluster = clusters["staging"]
     helm(cluster, "install")
     yield cluster
@@ -26,7 +26,7 @@ def helm(cluster, command, *flags):
 
 
 def autoscaled(cluster):
-    """The number of replicas right after the upgrade, before anybody else has had a say."""
+    """Returns the number of replicas right after the upgrade, before the autoscaler acts."""
     helm(cluster, "upgrade", "--set=autoscaling.enabled=true", f"--set=autoscaling.minReplicas={REPLICAS}")
     found = deployment(cluster, NAME)
     assert NAME in names(cluster.api.get(f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers")["items"])
@@ -34,17 +34,17 @@ def autoscaled(cluster):
 
 
 def handed_over(cluster):
-    """What the README says, with this release's name."""
+    """Runs the command of the README with this release's name."""
     [lines] = re.findall(r"^```console\n(\$ kubectl .*?--field-manager=autoscaling.*?)^```", (CHART / "README.md").read_text(), re.M | re.S)
     script = lines.removeprefix("$ ").replace("name: shoutback", f"name: {NAME}").replace("replicas: 3", f"replicas: {REPLICAS}")
     cluster.run("bash", "-euc", script)
 
 
-def test_its_replicas_are_kept_if_they_are_handed_over(cluster):
+def test_replicas_are_preserved_by_a_handover(cluster):
     handed_over(cluster)
     assert autoscaled(cluster) == REPLICAS
 
 
-def test_they_are_lost_if_they_are_not(cluster):
-    """Else what the README asks for could be left out."""
+def test_replicas_are_lost_without_a_handover(cluster):
+    """Otherwise the step in the README would be superfluous."""
     assert autoscaled(cluster) == 1

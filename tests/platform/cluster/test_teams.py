@@ -1,4 +1,4 @@
-"""The teams' rights, asked of a real API server, and tried where it matters."""
+"""The permissions of the teams, checked by a real API server, and exercised where it matters."""
 
 import pytest
 from permissions import ROWS, TEAMS, environments, table
@@ -8,28 +8,28 @@ from harness.kubernetes import service_account
 TABLE = table()
 
 
-def test_the_document_has_these_rows():
+def test_the_document_has_exactly_these_rows():
     assert list(TABLE) == list(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("team", TEAMS)
-def test_the_document_is_right(cluster, environment, team, row):
-    """Every access that a row stands for, so `–` means that none of them is allowed."""
+def test_the_document_is_correct(cluster, environment, team, row):
+    """Checks every access of a row, so `–` means that none of them is allowed."""
     expected = environment in environments(TABLE[row][team])
     wrong = [access for access in ROWS[row] if access.allowed(cluster.api, TEAMS[team]) != expected]
     assert not wrong, f"{team} {'may not' if expected else 'may'} {wrong}"
 
 
 def discovered(api):
-    """Resources and subresources that the server knows: group, name, whether they are namespaced, and their verbs."""
+    """Yields the server's resources and subresources: group, name, whether they are namespaced, and verbs."""
     for group_version in ["v1", *(group["preferredVersion"]["groupVersion"] for group in api.get("/apis")["groups"])]:
         group, _, _ = group_version.rpartition("/")
         for resource in api.get(f"/{'apis' if group else 'api'}/{group_version}")["resources"]:
             yield group, resource["name"], resource["namespaced"], resource["verbs"]
 
 
-# Anybody who is let in may ask what he himself may do, and who he is.
+# Every authenticated user may query their own permissions and identity.
 OF_EVERYBODY = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 
 
@@ -38,9 +38,9 @@ ANY = READ | {"create", "update", "patch", "delete", "deletecollection", "proxy"
 
 
 def test_auditors_read_all_kinds_but_secrets_and_change_none(cluster):
-    api, auditors, seen = cluster.api, TEAMS["auditors"], set()
+    api, auditors, checked = cluster.api, TEAMS["auditors"], set()
     for group, resource, namespaced, verbs in discovered(api):
-        seen.add(f"{group}:{resource}")
+        checked.add(f"{group}:{resource}")
         for namespace in ("", "shoutback", "kube-system") if namespaced else ("",):
             for verb in ANY.union(verbs):
                 allowed = api.is_allowed(auditors, verb, resource, namespace, group=group)
@@ -57,12 +57,12 @@ def test_auditors_read_all_kinds_but_secrets_and_change_none(cluster):
                     assert not allowed or resource.endswith(("/status", "/scale", "/approval")), where
                 elif verb in verbs:
                     assert allowed, where
-    # That there was something to look at.
-    assert {":secrets", ":pods/exec", ":nodes/proxy", "rbac.authorization.k8s.io:roles", "argoproj.io:applications"} <= seen
-    assert len(seen) > 120
+    # The loop has covered the important resources.
+    assert {":secrets", ":pods/exec", ":nodes/proxy", "rbac.authorization.k8s.io:roles", "argoproj.io:applications"} <= checked
+    assert len(checked) > 120
 
 
-# Over WebSockets as kubectl does it, and as kubectl did it before.
+# WebSockets, as current versions of kubectl use, and the older SPDY.
 WEBSOCKET = [
     ("upgrade", "websocket"),
     ("connection", "upgrade"),
@@ -77,7 +77,7 @@ NAMESPACE = "/api/v1/namespaces/shoutback"
 
 @pytest.fixture
 def furnished(cluster):
-    """A secret, and a pod that no node has: whoever may enter it is told so, and not that it is forbidden."""
+    """Yields the cluster with a secret and an unscheduled pod: access to it fails with another error than Forbidden if authorized."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     spec = {
         "containers": [{"name": "sleep", "image": "pause:3", "securityContext": security}],
@@ -90,21 +90,21 @@ def furnished(cluster):
     ]
     for thing in things:
         path = f"{NAMESPACE}/{thing['kind'].lower()}s"
-        # It may be there from the test before.
+        # An earlier test may have created it.
         assert cluster.api.call("POST", path, thing).status in (201, 409)
     yield
-    # Others count pods.
+    # Other tests count pods.
     cluster.api.call("DELETE", f"{NAMESPACE}/pods/waiting?gracePeriodSeconds=0")
 
 
 @pytest.mark.parametrize("team", TEAMS)
-def test_no_team_gets_at_a_secret(cluster, furnished, team):
+def test_no_team_reads_a_secret(cluster, furnished, team):
     """By name, in a list, by a watch, or as metadata only."""
     only_metadata = [("accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")]
     for path in ("/secrets/token", "/secrets", "/secrets?watch=1&timeoutSeconds=1", "/secrets?fieldSelector=metadata.name%3Dtoken"):
         for headers in ([], only_metadata):
-            answer = cluster.api.call("GET", NAMESPACE + path, subject=TEAMS[team], headers=headers)
-            assert answer.status == 403 and "a secret value" not in answer.text, path
+            response = cluster.api.call("GET", NAMESPACE + path, subject=TEAMS[team], headers=headers)
+            assert response.status == 403 and "a secret value" not in response.text, path
     path = f"{NAMESPACE}/secrets/token?dryRun=All"
     assert cluster.api.call("PATCH", path, {}, TEAMS[team], content_type="application/merge-patch+json").status == 403
 
@@ -112,21 +112,21 @@ def test_no_team_gets_at_a_secret(cluster, furnished, team):
 @pytest.mark.parametrize("protocol", UPGRADES)
 @pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
 @pytest.mark.parametrize("team", TEAMS)
-def test_who_gets_into_a_pod(cluster, environment, furnished, team, stream, protocol):
-    """The request that kubectl makes: past the authorizer it fails for want of a node, before it for want of a right."""
+def test_access_to_pods(cluster, environment, furnished, team, stream, protocol):
+    """Sends kubectl's request: an authorized one fails because the pod has no node, others are forbidden."""
     row = "forward ports to pods" if stream == "portforward" else "run commands in pods, attach to them, add containers to them"
     allowed = environment in environments(TABLE[row][team])
     method, headers = UPGRADES[protocol]
     query = "ports=9090" if stream == "portforward" else "command=env&stdout=true&container=sleep"
-    answer = cluster.api.call(method, f"{NAMESPACE}/pods/waiting/{stream}?{query}", subject=TEAMS[team], headers=headers)
+    response = cluster.api.call(method, f"{NAMESPACE}/pods/waiting/{stream}?{query}", subject=TEAMS[team], headers=headers)
     if allowed:
-        assert answer.status == 400 and "does not have a host assigned" in answer.text, answer
+        assert response.status == 400 and "does not have a host assigned" in response.text, response
     else:
-        assert answer.status == 403 and "Forbidden" in answer.text, answer
+        assert response.status == 403 and "Forbidden" in response.text, response
 
 
 @pytest.mark.parametrize("team", TEAMS)
-def test_who_adds_a_container_to_a_pod(cluster, furnished, team):
+def test_adding_ephemeral_containers(cluster, furnished, team):
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {"name": "debugger", "image": "busybox:1", "securityContext": security, "targetContainerName": "sleep"}
     path = f"{NAMESPACE}/pods/waiting/ephemeralcontainers?dryRun=All"
@@ -136,19 +136,19 @@ def test_who_adds_a_container_to_a_pod(cluster, furnished, team):
         return cluster.api.call("PATCH", path, patch, TEAMS[team], content_type="application/strategic-merge-patch+json")
 
     assert add(container).status == (200 if team == "break-glass" else 403)
-    # Nor does break-glass get past Pod Security.
-    refused = add(container | {"securityContext": {"privileged": True}})
-    assert refused.status == 403 and ("violates PodSecurity" in refused.text) == (team == "break-glass")
+    # Pod Security applies to break-glass, too.
+    privileged = add(container | {"securityContext": {"privileged": True}})
+    assert privileged.status == 403 and ("violates PodSecurity" in privileged.text) == (team == "break-glass")
 
 
 @pytest.mark.parametrize("team", TEAMS)
 @pytest.mark.parametrize("path", ["/pods/waiting/proxy/", "/services/shoutback-admin:9090/proxy/metrics"])
-def test_nobody_passes_the_proxy(cluster, furnished, team, path):
+def test_no_team_uses_the_proxy(cluster, furnished, team, path):
     assert cluster.api.call("GET", NAMESPACE + path, subject=TEAMS[team]).status == 403
 
 
 @pytest.mark.parametrize("team", TEAMS)
-def test_nobody_raises_his_own_rights(cluster, furnished, team):
+def test_no_team_escalates_its_permissions(cluster, furnished, team):
     api, subject = cluster.api, TEAMS[team]
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
@@ -166,23 +166,23 @@ def test_nobody_raises_his_own_rights(cluster, furnished, team):
         assert api.call(method, path, body, subject, content_type=content_type).status == 403, path
 
 
-def test_argo_cd_may_act_as_the_deployer_and_as_nobody_else(cluster):
+def test_argo_cd_may_impersonate_only_the_deployer(cluster):
     metadata = {"name": "argocd-application-controller", "namespace": "argocd"}
     cluster.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
     token = cluster.token_of("argocd", "argocd-application-controller")
 
-    def ask(subject, path=f"{NAMESPACE}/configmaps/any"):
+    def read_as(subject, path=f"{NAMESPACE}/configmaps/any"):
         return cluster.api.call("GET", path, subject=subject, token=token)
 
-    assert ask(service_account("shoutback", "deployer")).status == 404
-    assert ask(service_account("shoutback", "deployer"), f"{NAMESPACE}/secrets/any").status == 403
-    assert ask(None).status == 403
+    assert read_as(service_account("shoutback", "deployer")).status == 404
+    assert read_as(service_account("shoutback", "deployer"), f"{NAMESPACE}/secrets/any").status == 403
+    assert read_as(None).status == 403
     for subject in (service_account("shoutback", "default"), service_account("kube-system", "deployer"), TEAMS["sre"]):
-        answer = ask(subject)
-        assert answer.status == 403 and "cannot impersonate resource" in answer.json["message"], answer
+        response = read_as(subject)
+        assert response.status == 403 and "cannot impersonate resource" in response.json["message"], response
 
 
-def test_strangers_may_nothing(cluster):
-    """Somebody who is let in, but in no team: here the account of pods that name none."""
+def test_other_users_have_no_permissions(cluster):
+    """An authenticated user without a team: the default service account of pods."""
     for access in set().union(*ROWS.values()):
         assert not access.allowed(cluster.api, service_account("shoutback", "default")), access

@@ -1,4 +1,4 @@
-"""A real API server takes all of it, and the policy of images refuses what it should."""
+"""A real API server admits all objects, and the image policy rejects other images."""
 
 import copy
 import os
@@ -25,9 +25,9 @@ CRDS = [
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )
 ]
-# Whose own definitions are another version's, or huge; they bring them, and here they are there.
+# Applications with their own definitions, which are of another version or huge; here they are installed already.
 DEFINITIONS = "CustomResourceDefinition"
-OURS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+REPOSITORY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
 DIGEST = "@sha256:" + "0" * 64
 
 
@@ -41,32 +41,32 @@ def namespaces(applications):
     return sorted({application.namespace for application in applications.values()} - {"kube-system", "shoutback"})
 
 
-def bring(cluster, applications):
-    """As Argo CD does: in the order of waves, with a namespace made where there is none."""
+def install(cluster, applications):
+    """Installs the applications as Argo CD does: in the order of waves, with missing namespaces created."""
     for name in namespaces(applications):
         cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
     for application in sorted(applications.values(), key=lambda one: (one.name != "root", one.wave)):
         things = [copy.deepcopy(thing) for thing in application.objects if thing["kind"] not in (DEFINITIONS, "APIService") and not webhook(thing)]
-        # Argo CD gives the namespace to what has none; the server takes it from whatever has one in a cluster's scope.
+        # Argo CD sets missing namespaces; the server drops that of cluster-scoped objects.
         if things:
             cluster.apply(sorted(things, key=order), "--force-conflicts", f"--namespace={application.namespace}")
 
 
 def webhook(thing):
-    """It would be asked, and nobody answers."""
+    """Returns whether the object is a webhook, which would be called, but nothing serves it here."""
     return thing["kind"] in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
 
 def order(thing):
-    """Namespaces and accounts first, as Argo CD has it within a wave."""
+    """Returns the sort key for the order within a wave: namespaces and service accounts first, as Argo CD does."""
     kinds = ["Namespace", "ServiceAccount", "Secret", "ConfigMap", "ClusterRole", "Role"]
     return kinds.index(thing["kind"]) if thing["kind"] in kinds else len(kinds)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_all_is_admitted(cluster, released, name):
+def test_all_objects_are_admitted(cluster, released, name):
     applications = released.applications[name]
-    bring(cluster, applications)
+    install(cluster, applications)
     there = {item["metadata"]["name"] for item in cluster.api.get("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications")["items"]}
     assert there >= applications.keys() - {"root"}
     root = applications["root"].manifest
@@ -75,18 +75,18 @@ def test_all_is_admitted(cluster, released, name):
     assert cluster.api.get("/apis/apps/v1/namespaces/monitoring/daemonsets/otel-collector")
 
 
-def test_misspelt_it_would_not_be(cluster, released):
+def test_a_misspelt_object_is_rejected(cluster, released):
     wrong = copy.deepcopy(next(thing for thing in released.applications["staging"]["root"].objects if thing["kind"] == "Application"))
     wrong["spec"]["sources"][0]["targetRevison"] = "x"
-    refused = cluster.apply([wrong], "--force-conflicts", check=False)
-    assert refused.returncode != 0 and "targetRevison" in refused.stderr
+    rejected = cluster.apply([wrong], "--force-conflicts", check=False)
+    assert rejected.returncode != 0 and "targetRevison" in rejected.stderr
 
 
 @pytest.fixture(scope="module")
 def policy(cluster, released):
-    """The policy in force: the API server needs a moment to take notice of it."""
-    # Whose quota has room for more.
-    bring(cluster, released.applications["production"])
+    """Yields the cluster once the policy is in force, which takes the API server a moment."""
+    # Production's quota suffices for the test pods.
+    install(cluster, released.applications["production"])
     bad = pod(service="nginx:latest")
     cluster.apiserver.until("the policy is in force", lambda: "shoutback-images" in create(cluster, bad).text)
     return cluster
@@ -108,7 +108,7 @@ def create(cluster, thing, namespace="shoutback"):
     return cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", thing)
 
 
-GOOD = f"{OURS}:{'a' * 40}{DIGEST}"
+GOOD = f"{REPOSITORY}:{'a' * 40}{DIGEST}"
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ GOOD = f"{OURS}:{'a' * 40}{DIGEST}"
         pod(sidecar=f"elastic/filebeat:latest{DIGEST}", init="curlimages/curl:8.17.0"),
     ],
 )
-def test_images_that_are_let_in(policy, good):
-    answer = create(policy, good)
-    assert answer.status == 201, answer.text
+def test_images_that_are_admitted(policy, good):
+    response = create(policy, good)
+    assert response.status == 201, response.text
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
-        (pod(service=f"{OURS}:{'a' * 40}"), "COMMIT@sha256:DIGEST"),
-        (pod(service=f"{OURS}{DIGEST}"), "COMMIT@sha256:DIGEST"),
-        (pod(service=f"{OURS}:v1{DIGEST}"), "COMMIT@sha256:DIGEST"),
-        (pod(service=f"{OURS}-other:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
+        (pod(service=f"{REPOSITORY}:{'a' * 40}"), "COMMIT@sha256:DIGEST"),
+        (pod(service=f"{REPOSITORY}{DIGEST}"), "COMMIT@sha256:DIGEST"),
+        (pod(service=f"{REPOSITORY}:v1{DIGEST}"), "COMMIT@sha256:DIGEST"),
+        (pod(service=f"{REPOSITORY}-other:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
         (pod(service=f"evil.example/{GOOD}"), "COMMIT@sha256:DIGEST"),
         (pod(service=f"docker.io/library/shoutback:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
         (pod(service=GOOD, sidecar="elastic/filebeat"), "say which version: elastic/filebeat"),
@@ -141,43 +141,43 @@ def test_images_that_are_let_in(policy, good):
         (pod(service=GOOD, init="curlimages/curl"), "say which version: curlimages/curl"),
     ],
 )
-def test_images_that_are_refused(policy, bad, says):
-    answer = create(policy, bad)
-    assert answer.status == 403 and "shoutback-images" in answer.text, answer.text
-    assert says in answer.json["message"]
+def test_images_that_are_rejected(policy, bad, message):
+    response = create(policy, bad)
+    assert response.status == 403 and "shoutback-images" in response.text, response.text
+    assert message in response.json["message"]
 
 
-def test_it_is_about_the_services_namespace_only(policy):
+def test_it_applies_only_to_the_services_namespace(policy):
     assert create(policy, pod(sidecar="nginx"), namespace="monitoring").status == 201
 
 
-def test_an_ephemeral_container_is_asked_too(policy):
-    answer = policy.api.call("POST", "/api/v1/namespaces/shoutback/pods", pod(service=GOOD, name="debugged"))
-    assert answer.status == 201, answer.text
+def test_it_applies_to_ephemeral_containers(policy):
+    response = policy.api.call("POST", "/api/v1/namespaces/shoutback/pods", pod(service=GOOD, name="debugged"))
+    assert response.status == 201, response.text
     path = "/api/v1/namespaces/shoutback/pods/debugged/ephemeralcontainers"
     for image, status in (("busybox", 403), ("busybox:1.37.0", 200)):
         running = policy.api.get("/api/v1/namespaces/shoutback/pods/debugged")
         secure = running["spec"]["containers"][0]["securityContext"]
         running["spec"]["ephemeralContainers"] = [{"name": "debug", "image": image, "securityContext": secure}]
-        answer = policy.api.call("PUT", path, running)
-        assert answer.status == status, answer.text
+        response = policy.api.call("PUT", path, running)
+        assert response.status == status, response.text
 
 
-def test_the_releases_pods_are_let_in(policy, released):
+def test_the_pods_of_the_release_are_admitted(policy, released):
     deployment = released.applications["production"]["shoutback"].one("Deployment")
     template = deployment["spec"]["template"]
-    answer = create(policy, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "released"} | template["metadata"], "spec": template["spec"]})
-    assert answer.status == 201, answer.text
+    response = create(policy, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "released"} | template["metadata"], "spec": template["spec"]})
+    assert response.status == 201, response.text
 
 
-def test_with_signatures_it_is_admitted(cluster, switched):
+def test_the_signature_policy_is_admitted(cluster, switched):
     [policy] = [thing for thing in switched("signatures")["root"].objects if thing["kind"] == "ClusterImagePolicy"]
-    # Between its versions a webhook of the controller's converts, which is not here.
+    # The controller's webhook converts between versions; it does not run here.
     convert = '{"spec":{"conversion":{"strategy":"None","webhook":null}}}'
     cluster.kubectl("patch", "crd", "clusterimagepolicies.policy.sigstore.dev", "--type=merge", f"--patch={convert}")
     cluster.apply([policy])
 
 
-def test_as_a_canary_it_is_admitted(policy, switched):
+def test_the_canary_is_admitted(policy, switched):
     applications = switched("canary")
     policy.apply([*applications["root"].objects, *applications["canary"].objects], "--force-conflicts")

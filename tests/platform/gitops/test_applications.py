@@ -1,4 +1,4 @@
-"""What is installed, of which revision, in which order, and by whose rights."""
+"""The installed applications: revisions, order and permissions."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from argocd import REPOSITORY, Installation, scalars
 from source import ROOT
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# Exact, as an index of charts has them: with a `v` or without.
+# Exact versions as in a chart index, with or without a `v`.
 VERSION = re.compile(r"v?\d+\.\d+\.\d+")
 
 
@@ -37,7 +37,7 @@ def without_definitions(application):
     return [thing for thing in application.objects if thing["kind"] != "CustomResourceDefinition"]
 
 
-def test_the_image_is_the_digest_that_was_committed(released, environment, applications):
+def test_the_image_is_the_deployed_digest(released, environment, applications):
     build = released.builds[environment]
     deployment = applications["shoutback"].one("Deployment")
     [service] = [one for one in deployment["spec"]["template"]["spec"]["containers"] if one["name"] == "shoutback"]
@@ -45,19 +45,19 @@ def test_the_image_is_the_digest_that_was_committed(released, environment, appli
     assert released.builds["staging"].digest != released.builds["production"].digest
 
 
-def test_all_of_ours_is_of_the_released_commit(released, environment, applications):
+def test_our_sources_are_of_the_released_commit(released, environment, applications):
     for application in applications.values():
         for source in application.sources:
             if source["repoURL"] != REPOSITORY:
                 continue
             if source.get("ref") == "deployed":
-                # Not what it runs, but what it says that it runs.
+                # The label, not the image.
                 assert (application.name, source) == ("shoutback", {"repoURL": REPOSITORY, "targetRevision": "deploy", "ref": "deployed"})
             else:
                 assert source["targetRevision"] == released.builds[environment].tag, application.name
 
 
-def test_a_rollback_takes_everything_back(released):
+def test_a_rollback_reverts_everything(released):
     source, environment = released.source, "staging"
     before = released.builds[environment]
     last = source.deployments(f"gitops/{environment}")[-1]
@@ -73,7 +73,7 @@ def test_a_rollback_takes_everything_back(released):
         run.prints("rollback", environment, back)
 
 
-def test_charts_of_others_have_exact_versions(released):
+def test_third_party_charts_have_exact_versions(released):
     charts = {}
     for application in released.all:
         for source in application.sources:
@@ -84,13 +84,13 @@ def test_charts_of_others_have_exact_versions(released):
     assert all(len(versions) == 1 for versions in charts.values()), charts
 
 
-def test_charts_that_are_rendered_here_are_those_that_are_installed(released, page):
+def test_rendered_charts_are_the_installed_ones(released, page):
     modules = tomllib.loads(page("scripts/tools.toml"))["charts"]["modules"]
     assert len(modules) == 4
     for application in released.applications["production"].values():
         for source in application.sources:
             if source.get("chart") in modules:
-                # cert-manager's has its version put in when it is published: its module's version is the same.
+                # cert-manager sets the version of its chart at publication; the version of its module is the same.
                 own = yaml.safe_load((folder(source["chart"]) / "Chart.yaml").read_text())["version"]
                 pinned = re.search(r"@(v\S+) ", modules[source["chart"]])[1]
                 assert source["targetRevision"] == (pinned if own == "v0.0.0" else own)
@@ -100,24 +100,24 @@ def folder(chart):
     return Path(os.environ["CHARTS"]) / chart
 
 
-def test_what_could_not_be_rendered_is_what_the_readme_says(released, page):
-    said = re.search(r"Not rendered here: (.*?)\.\s", page("gitops/README.md"), re.S)[1]
+def test_the_readme_lists_charts_that_are_not_rendered(released, page):
+    documented = re.search(r"Not rendered here: (.*?)\.\s", page("gitops/README.md"), re.S)[1]
     for applications in released.applications.values():
-        assert {name for name, one in applications.items() if not one.rendered} == set(re.findall(r"`([a-z-]+)`", said))
+        assert {name for name, one in applications.items() if not one.rendered} == set(re.findall(r"`([a-z-]+)`", documented))
 
 
-def test_every_image_says_its_version(released):
-    seen = set()
+def test_every_image_has_a_version(released):
+    checked = set()
     for application in released.all:
         for image in images(without_definitions(application)):
             name = image.rpartition("/")[2]
-            # A chart's version that is put in when it is published.
+            # The chart sets its version at publication.
             assert "@sha256:" in name or re.search(r":v?\d", name), f"{application.name}: {image}"
-            seen.add(name.partition(":")[0])
-    assert {"shoutback", "opentelemetry-collector-contrib", "curl", "external-dns", "cert-manager-controller"} <= seen
+            checked.add(name.partition(":")[0])
+    assert {"shoutback", "opentelemetry-collector-contrib", "curl", "external-dns", "cert-manager-controller"} <= checked
 
 
-def test_nothing_is_latest(released, environment, applications):
+def test_no_image_is_latest(released, environment, applications):
     for application in applications.values():
         for thing in [application.manifest, *without_definitions(application)]:
             for text in scalars(thing):
@@ -126,7 +126,7 @@ def test_nothing_is_latest(released, environment, applications):
         assert not re.search(r"^\s*(tag|version|targetRevision): *\"?(latest|main|master|HEAD)", file.read_text(), re.M), file
 
 
-def test_the_projects_let_them(released, environment, applications):
+def test_the_projects_permit_them(released, environment, applications):
     projects = {thing["metadata"]["name"]: thing["spec"] for thing in applications["argocd-settings"].objects if thing["kind"] == "AppProject"}
     used = {name: set() for name in projects}
     for application in applications.values():
@@ -141,26 +141,26 @@ def test_the_projects_let_them(released, environment, applications):
                 assert namespace in (None, "shoutback")
                 kind = {"group": thing["apiVersion"].rpartition("/")[0], "kind": thing["kind"]}
                 assert kind in project["namespaceResourceWhitelist"], kind
-    # No repository stands there for nothing, but for that of what is switched off.
+    # Each permitted repository is used, except for those of optional parts.
     assert set(projects["platform"]["sourceRepos"]) - used["platform"] == {"https://argoproj.github.io/argo-helm", "https://sigstore.github.io/helm-charts"}
     assert set(projects["shoutback"]["sourceRepos"]) == used["shoutback"]
 
 
-def test_the_service_is_brought_with_the_deployers_rights_and_for_no_other_kinds(applications):
+def test_the_service_is_deployed_with_the_deployers_permissions(applications):
     [project] = [thing for thing in applications["argocd-settings"].objects if thing["metadata"]["name"] == "shoutback"]
     [account] = project["spec"]["destinationServiceAccounts"]
     deployer = applications["cluster"].one("Role", "shoutback-deployer")
     assert account["defaultServiceAccount"] == applications["cluster"].one("ServiceAccount", "deployer")["metadata"]["name"]
     assert applications["argocd-settings"].one("ConfigMap", "argocd-cm")["data"]["application.sync.impersonation.enabled"] == "true"
-    may = {group for rule in deployer["rules"] if "create" in rule["verbs"] for group in rule["apiGroups"]}
-    assert may == {kind["group"] for kind in project["spec"]["namespaceResourceWhitelist"]}
+    creatable = {group for rule in deployer["rules"] if "create" in rule["verbs"] for group in rule["apiGroups"]}
+    assert creatable == {kind["group"] for kind in project["spec"]["namespaceResourceWhitelist"]}
     written = sum(len(rule["resources"]) for rule in deployer["rules"] if "create" in rule["verbs"])
     assert written == len(project["spec"]["namespaceResourceWhitelist"])
 
 
-def test_whoever_others_wait_for_comes_first(applications):
+def test_dependencies_are_in_earlier_waves(applications):
     wave = {name: application.wave for name, application in applications.items()}
-    # Who brings the definitions and webhooks of what others have.
+    # The applications with the definitions and webhooks for objects of others.
     for before, after in [
         ("argocd-settings", "cluster"),
         ("cluster", "shoutback"),
@@ -177,14 +177,14 @@ def test_whoever_others_wait_for_comes_first(applications):
         assert wave[before] < wave[after], (before, after)
     issuer = applications["root"].one("ClusterIssuer")
     assert wave["cert-manager"] < int(issuer["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) < wave["shoutback"]
-    # Without this check of health, waves wait for nothing.
+    # Without this health check, waves do not wait.
     settings = applications["argocd-settings"].one("ConfigMap", "argocd-cm")["data"]
     assert "hs.status = obj.status.health.status" in settings["resource.customizations.health.argoproj.io_Application"]
 
 
 def test_each_values_file_is_read_by_an_application(released):
     there = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/values.yaml") if path.parts[-3] != "charts"}
-    # Of what somebody turns on: test_switches.py.
+    # Values of optional parts: test_switches.py.
     assert there - released.read == {"gitops/base/argo-rollouts/values.yaml", "gitops/base/policy-controller/values.yaml"}
 
 
@@ -197,14 +197,14 @@ def test_each_folder_is_in_the_readme(page):
 
 def test_environments_have_the_same_files():
     trees = [{str(path.relative_to(ROOT / "gitops" / name)) for path in (ROOT / "gitops" / name).rglob("*.yaml")} for name in ("staging", "production")]
-    # A quota and a right of staging's own: docs/teams.md.
+    # Staging has its own quota and an additional permission: docs/teams.md.
     assert trees[0] - trees[1] == {"cluster/port-forward.yaml", "cluster/resource-quota.yaml"} and not trees[1] - trees[0]
 
 
-def test_pods_with_roles_of_aws_are_those_of_terraform(applications, page):
-    said = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
-    assert len(said) == 4
-    for pod in said:
+def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
+    documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
+    assert len(documented) == 4
+    for pod in documented:
         namespace, account = pod.split("/")
         application = applications[account]
         assert application.namespace == namespace
@@ -214,17 +214,17 @@ def test_pods_with_roles_of_aws_are_those_of_terraform(applications, page):
             assert yaml.safe_load(page(f"gitops/base/{account}/values.yaml"))["serviceAccount"]["name"] == account
 
 
-def test_what_pods_cannot_ask_the_node_for_is_given(applications):
-    given = {one["name"]: one["value"] for one in applications["aws-load-balancer-controller"].sources[0]["helm"]["parameters"]}
-    assert given == {"clusterName": applications["root"].sources[0] and given["clusterName"], "region": "eu-central-1", "vpcId": "vpc-0123456789abcdef0"}
+def test_values_that_pods_cannot_read_from_the_node_are_set(applications):
+    parameters = {one["name"]: one["value"] for one in applications["aws-load-balancer-controller"].sources[0]["helm"]["parameters"]}
+    assert parameters == {"clusterName": applications["root"].sources[0] and parameters["clusterName"], "region": "eu-central-1", "vpcId": "vpc-0123456789abcdef0"}
     arguments = applications["external-dns"].one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert "--zone-id-filter=Z0123456789ABCDEFGHIJ" in arguments and f"--txt-owner-id={given['clusterName']}" in arguments
+    assert "--zone-id-filter=Z0123456789ABCDEFGHIJ" in arguments and f"--txt-owner-id={parameters['clusterName']}" in arguments
     issuer = applications["root"].one("ClusterIssuer")["spec"]["acme"]["solvers"][0]["dns01"]["route53"]
     assert issuer == {"hostedZoneID": "Z0123456789ABCDEFGHIJ", "region": "eu-central-1"}
 
 
-def test_the_service_finds_what_it_is_told_of(applications):
-    """Names in the service's values are names of what is installed beside it."""
+def test_the_services_dependencies_exist(applications):
+    """Host names in the service's values are those of installed Services."""
     config = applications["shoutback"].one("ConfigMap", "shoutback")["data"]
     collector = applications["otel-collector"].one("Service")
     ports = {port["port"] for port in collector["spec"]["ports"]}
@@ -239,12 +239,12 @@ def test_the_service_finds_what_it_is_told_of(applications):
     assert labels["release"] == "kube-prometheus-stack" == applications["kube-prometheus-stack"].sources[0]["helm"]["releaseName"]
 
 
-def test_the_adapter_serves_what_the_autoscaler_asks_for(released, page):
+def test_the_adapter_serves_the_autoscalers_metric(released, page):
     [rule] = yaml.safe_load(page("gitops/base/prometheus-adapter/values.yaml"))["rules"]["custom"]
-    asked = [metric["pods"]["metric"]["name"] for metric in released.applications["production"]["shoutback"].one("HorizontalPodAutoscaler")["spec"]["metrics"] if metric["type"] == "Pods"]
-    assert asked == [rule["name"]["as"]]
+    requested = [metric["pods"]["metric"]["name"] for metric in released.applications["production"]["shoutback"].one("HorizontalPodAutoscaler")["spec"]["metrics"] if metric["type"] == "Pods"]
+    assert requested == [rule["name"]["as"]]
     assert re.fullmatch(rule["name"]["matches"], rule["seriesQuery"].partition("{")[0])
-    assert f"`{asked[0]}`" in page("docs/metrics.md")
+    assert f"`{requested[0]}`" in page("docs/metrics.md")
     query = rule["metricsQuery"].replace("<<.LabelMatchers>>", 'namespace="shoutback",pod=~"a|b"').replace("<<.GroupBy>>", "pod")
     for text in (query, rule["seriesQuery"]):
         done = subprocess.run(["promtool", "--experimental", "promql", "format", text], capture_output=True, text=True)

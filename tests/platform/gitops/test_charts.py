@@ -1,4 +1,4 @@
-"""The two charts that are ours, and what Argo CD tells GitHub."""
+"""Our two charts, and Argo CD's notifications to GitHub."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from source import ROOT
 
 
 def tree(application, mount, volumes, container):
-    """The files below a container's mount, by their path there."""
+    """Returns the files below a container's mount by their path there."""
     [volume] = [one for one in volumes if one["name"] == next(m["name"] for m in container["volumeMounts"] if m["mountPath"] == mount)]
     data = application.one("ConfigMap", volume["configMap"]["name"])["data"]
     items = volume["configMap"].get("items") or [{"key": key, "path": key} for key in data]
@@ -31,14 +31,14 @@ def test_the_loader_has_the_files(applications, name):
     files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file() and path.suffix != ".md" and path.name != "generate"}
     assert tree(logging, "/load", spec["volumes"], container) == files
     assert container["command"] == ["sh", "/load/load"] and "load" in files
-    # What the program asks for: its head says so.
+    # The comment at the top of the program lists its variables.
     given = {one["name"] for one in container["env"]}
     head = files["load"].partition("set -eu")[0]
     assert all(re.search(rf"\b{name}\b", head) for name in given)
     [address] = [one["value"] for one in container["env"] if one["name"].endswith("_URL")]
     kind = {"elasticsearch": "es", "kibana": "kb"}[name]
     assert address.startswith(f"https://{logging.one(name.capitalize())['metadata']['name']}-{kind}-http:")
-    # From inside the names are those of the CA's certificate.
+    # In the cluster, the host names are those in the certificate.
     [authority] = [volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == f"{name}-ca"]
     assert authority == f"shoutback-{kind}-http-certs-public"
 
@@ -49,21 +49,21 @@ def test_the_loader_runs_when_both_are_healthy(applications):
     assert annotations["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation"
 
 
-def test_two_nodes_are_refused():
+def test_two_nodes_are_rejected():
     command = ["helm", "template", "logging", "gitops/charts/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
-    refused = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-    assert refused.returncode != 0 and "one, or three and more" in refused.stderr
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode != 0 and "one, or three and more" in result.stderr
 
 
-def test_volumes_are_those_of_the_costs(released, page):
+def test_volumes_have_the_documented_sizes(released, page):
     [row] = [line for line in page("docs/cost.md").splitlines() if line.startswith("| Volumes of Elasticsearch and Prometheus")]
-    said = dict(zip(("staging", "production"), (int(cell) for cell in row.split("|")[3:6:2]), strict=True))
+    documented = dict(zip(("staging", "production"), (int(cell) for cell in row.split("|")[3:6:2]), strict=True))
     for name, applications in released.applications.items():
         [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
         [claim] = nodes["volumeClaimTemplates"]
         prometheus = yaml.safe_load(page(f"gitops/{name}/monitoring/values.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
         sizes = [nodes["count"] * gibibytes(claim), gibibytes(prometheus["volumeClaimTemplate"])]
-        assert sum(sizes) == said[name]
+        assert sum(sizes) == documented[name]
 
 
 def gibibytes(claim):
@@ -74,8 +74,8 @@ def collector(applications):
     return applications["otel-collector"].one("DaemonSet")["spec"]["template"]["spec"]
 
 
-def test_the_collector_has_the_files_and_reads_them(applications, tmp_path):
-    """With the arguments and variables of its container, by the real program."""
+def test_the_collector_accepts_its_configuration(applications, tmp_path):
+    """Validated by the real program with the arguments and variables of its container."""
     spec = collector(applications)
     [container] = spec["containers"]
     files = tree(applications["otel-collector"], "/etc/otelcol", spec["volumes"], container)
@@ -84,7 +84,7 @@ def test_the_collector_has_the_files_and_reads_them(applications, tmp_path):
         (tmp_path / name).write_text(text)
     arguments = [argument.replace("/etc/otelcol", str(tmp_path)) for argument in container["args"]]
     given = {one["name"]: one.get("value", "node-1") for one in container["env"]}
-    # What a pod's surroundings give: somebody to ask, and credentials.
+    # Provided in a pod: the address of the API server, and credentials.
     given |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
     given |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     done = subprocess.run(["otelcol-shoutback", "validate", *arguments], env=ENVIRONMENT | given, capture_output=True, text=True)
@@ -94,7 +94,7 @@ def test_the_collector_has_the_files_and_reads_them(applications, tmp_path):
     assert done.returncode != 0 and "? ENVIRONMENT is" in done.stderr
 
 
-def test_the_collector_is_the_one_that_was_tested(applications, page):
+def test_the_collector_has_the_tested_version(applications, page):
     builder = yaml.safe_load(page("observability/otel-collector/builder.yaml"))
     [container] = collector(applications)["containers"]
     assert container["image"].endswith(f":{builder['dist']['version']}")
@@ -114,7 +114,7 @@ def notifications(applications):
 
 
 def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40), since="2026-11-23T10:00:30Z"):
-    """Of an application, as Argo CD has it: a sync that was begun at ten, and a health."""
+    """Returns the status of an application in Argo CD: a sync that started at ten, and a health."""
     sync = {"phase": phase, "syncResult": {"revisions": list(revisions)}, "startedAt": "2026-11-23T10:00:00Z"}
     return {
         "metadata": {"name": "shoutback"},
@@ -124,9 +124,9 @@ def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40), s
 
 
 @pytest.mark.parametrize("outcome", ["success", "failure"])
-def test_the_status_is_what_the_pipeline_waits_for(applications, environment, outcome, page):
+def test_the_status_is_that_of_the_pipeline(applications, environment, outcome, page):
     template = yaml.safe_load(notifications(applications)[f"template.{outcome}"])["github"]
-    # The first source is the branch `deploy`, in the application as it is.
+    # The first source of the application is the branch `deploy`.
     sources = applications["shoutback"].sources
     assert (sources[0]["targetRevision"], sources[0]["ref"]) == ("deploy", "deployed") and "path" not in sources[0]
     assert executed(template["repoURLPath"], app=state()) == "https://github.com/example/shoutback.git"
@@ -136,7 +136,7 @@ def test_the_status_is_what_the_pipeline_waits_for(applications, environment, ou
     assert executed(template["status"]["targetURL"], app=state()) == "https://argocd.example.com/applications/shoutback"
 
 
-def test_who_is_told_is_subscribed(applications):
+def test_each_notification_is_subscribed(applications):
     data = notifications(applications)
     for name, application in applications.items():
         marks = {mark for mark in application.manifest["metadata"].get("annotations", {}) if mark.startswith("notifications.")}
@@ -153,7 +153,7 @@ def test_who_is_told_is_subscribed(applications):
     ("application", "sent"),
     [
         (state(), "success"),
-        # What ran before is healthy, and the new replicas are not looked at yet.
+        # The previous replicas are healthy, and the new ones are not checked yet.
         (state(since="2026-11-23T09:00:00Z"), None),
         (state(since=None), None),
         (state(health="Progressing"), None),
@@ -165,17 +165,17 @@ def test_who_is_told_is_subscribed(applications):
         ({"metadata": {"name": "shoutback"}, "status": {"health": {"status": "Missing"}, "operationState": None}}, None),
     ],
 )
-def test_what_is_told_when(applications, application, sent):
-    """The triggers' conditions are of a language of their own; what they say is also Python, but for a few words."""
+def test_each_trigger_fires_in_its_states(applications, application, sent):
+    """The triggers' conditions are valid Python after a few replacements."""
 
     class Object(dict):
         __getattr__ = dict.__getitem__
 
-    told = set()
+    fired = set()
     app = json.loads(json.dumps(application), object_hook=Object)
     for trigger in ("deployed", "not-deployed"):
         for condition in yaml.safe_load(notifications(applications)[f"trigger.{trigger}"]):
             when = condition["when"].replace("nil", "None").replace(".Before(", ".__lt__(")
             if eval(when, {"app": app, "time": SimpleNamespace(Parse=datetime.fromisoformat)}):
-                told |= set(condition["send"])
-    assert told == ({sent} if sent else set())
+                fired |= set(condition["send"])
+    assert fired == ({sent} if sent else set())

@@ -1,4 +1,4 @@
-"""What is off, and can be turned on: signatures at admission, and the canary."""
+"""Optional parts, which are off by default: signatures at admission, and the canary."""
 
 import copy
 import re
@@ -6,55 +6,55 @@ import subprocess
 
 import yaml
 
-OURS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+REPOSITORY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
 
 
-def test_signatures_are_those_of_the_workflow_that_signs(switched, page):
+def test_signatures_must_be_of_the_workflow_that_signs(switched, page):
     applications = switched("signatures")
     policy = applications["root"].one("ClusterImagePolicy")
     [identity] = policy["spec"]["authorities"][0]["keyless"]["identities"]
     assert identity["subject"] == "https://github.com/example/shoutback/.github/workflows/main.yml@refs/heads/main"
     verify = page("scripts/release/verify")
     assert "/.github/workflows/main.yml@refs/heads/main" in verify and identity["issuer"] in verify
-    assert policy["spec"]["images"] == [{"glob": f"{OURS}*"}]
+    assert policy["spec"]["images"] == [{"glob": f"{REPOSITORY}*"}]
     assert applications["policy-controller"].wave < int(policy["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
     namespace = applications["cluster"].one("Namespace")
     assert namespace["metadata"]["labels"]["policy.sigstore.dev/include"] == "true"
 
 
-def test_nothing_of_them_is_there_otherwise(applications):
+def test_they_are_off_by_default(applications):
     assert not {"canary", "argo-rollouts", "policy-controller"} & applications.keys()
     assert not [thing for thing in applications["root"].objects if thing["kind"] == "ClusterImagePolicy"]
 
 
-def test_the_canary_takes_over_what_the_chart_makes(switched, released):
+def test_the_canary_uses_the_charts_deployment(switched, released):
     applications = switched("canary")
     rollout, deployment = applications["canary"].one("Rollout")["spec"], applications["shoutback"].one("Deployment")
     assert rollout["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"], "scaleDown": "progressively"}
     assert applications["argo-rollouts"].wave < applications["shoutback"].wave < applications["canary"].wave
-    # Who scales it down is let alone, and who would scale it up is not there.
+    # Argo CD does not revert the scaling down, and nothing scales it up.
     [ignored] = applications["shoutback"].spec["ignoreDifferences"]
     assert ignored == {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}
     assert "RespectIgnoreDifferences=true" in applications["shoutback"].spec["syncPolicy"]["syncOptions"]
     assert not [thing for thing in applications["shoutback"].objects if thing["kind"] == "HorizontalPodAutoscaler"]
 
 
-def test_the_canary_scales_as_the_service_would(switched, released):
+def test_the_canary_scales_like_the_service(switched, released):
     before = copy.deepcopy(released.applications["production"]["shoutback"].one("HorizontalPodAutoscaler")["spec"])
     after = copy.deepcopy(switched("canary")["canary"].one("HorizontalPodAutoscaler")["spec"])
     assert before.pop("scaleTargetRef")["kind"] == "Deployment" and after.pop("scaleTargetRef")["kind"] == "Rollout"
     assert before == after
 
 
-def test_the_pipeline_is_told_of_the_canary_when_it_is_through(switched):
+def test_the_pipeline_is_notified_when_the_canary_has_finished(switched):
     applications = switched("canary")
-    told = {name for name, one in applications.items() if any("notifications" in mark for mark in one.manifest["metadata"].get("annotations", {}))}
-    assert told == {"canary"}
+    notified = {name for name, one in applications.items() if any("notifications" in mark for mark in one.manifest["metadata"].get("annotations", {}))}
+    assert notified == {"canary"}
     assert applications["canary"].sources[0]["ref"] == "deployed"
 
 
-def test_the_canary_is_watched_by_the_objectives_queries(switched, page):
-    """With the new replicas alone: each query is a recorded rule's, but for one more matcher."""
+def test_the_canary_is_analysed_by_the_slo_queries(switched, page):
+    """Only for the new replicas: each query is that of a recording rule with one more matcher."""
     recorded = {
         rule["labels"]["slo"]: rule["expr"]
         for group in yaml.safe_load(page("observability/prometheus/rules/slo-recording.yaml"))["groups"]
@@ -75,25 +75,25 @@ def test_the_canary_is_watched_by_the_objectives_queries(switched, page):
         assert f'ratio_rate5m{{slo="{metric["name"]}"}} > {bound}' in alerts or f'ratio_rate5m{{slo=~"{metric["name"]}.*"}} > {bound}' in alerts
 
 
-def test_the_canary_ends_before_the_pipeline_gives_up(switched, page):
+def test_the_canary_ends_within_the_pipelines_timeout(switched, page):
     canary = switched("canary")["canary"]
     steps = canary.one("Rollout")["spec"]["strategy"]["canary"]["steps"]
     watched = sum(1 for step in steps if "analysis" in step)
     assert watched == 2
     longest = max(minutes(metric["initialDelay"]) + (metric["count"] - 1) * minutes(metric["interval"]) for metric in canary.one("AnalysisTemplate")["spec"]["metrics"])
-    patience = re.search(r'\("WAIT_TIMEOUT", "(\d+)m"\)', page("scripts/release/wait"))[1]
-    # Argo CD looks at git every three minutes, and replicas take their time to start: ten minutes for that.
-    assert watched * longest + 10 < int(patience)
+    timeout = re.search(r'\("WAIT_TIMEOUT", "(\d+)m"\)', page("scripts/release/wait"))[1]
+    # Ten minutes for the start of replicas, and for Argo CD, which polls git every three minutes.
+    assert watched * longest + 10 < int(timeout)
 
 
 def test_each_release_changes_the_canary(switched):
-    """Or Argo CD would see nothing to do, and tell the pipeline nothing."""
+    """Otherwise Argo CD would not sync, and the pipeline would get no status."""
     canary = switched("canary")["canary"]
     tag = next(parameter["value"] for source in canary.sources for parameter in source.get("helm", {}).get("parameters", []) if parameter["name"] == "image.tag")
     assert canary.one("Rollout")["metadata"]["labels"]["app.kubernetes.io/version"] == tag
 
 
-def test_the_canary_loses_no_replicas_when_it_comes_and_does_not_go_unasked(switched):
+def test_the_canary_is_added_without_losing_replicas_and_not_pruned(switched):
     canary = switched("canary")["canary"]
     scaler, rollout = canary.one("HorizontalPodAutoscaler")["spec"], canary.one("Rollout")["spec"]
     assert rollout["replicas"] == scaler["maxReplicas"]

@@ -39,10 +39,10 @@ class Container(Shoutback):
 
     def __init__(self, log, image, options=(), ready=True, **variables):
         self.name = f"shoutback-{secrets.token_hex(4)}"
-        given = [f"--env={name}={value}" for name, value in (DEFAULTS | variables).items()]
+        environment = [f"--env={name}={value}" for name, value in (DEFAULTS | variables).items()]
         # The tests check the health, not a timer of systemd.
         podman = ["podman", "run", f"--name={self.name}", "--pull=never", "--no-healthcheck", "--network=host"]
-        self.run([*podman, *LOCKED_DOWN, *options, *given, image], log, VARIABLES, ready)
+        self.run([*podman, *LOCKED_DOWN, *options, *environment, image], log, VARIABLES, ready)
 
     def inspect(self):
         return json.loads(run("podman", "inspect", self.name).stdout)[0]

@@ -72,8 +72,8 @@ class KeyServer(Peer):
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                with urllib.request.urlopen(f"{behind}{self.path}") as answer:
-                    body = answer.read()
+                with urllib.request.urlopen(f"{behind}{self.path}") as response:
+                    body = response.read()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))

@@ -1,4 +1,4 @@
-"""How the image is built: what of the checkout gets in, by which tool, and what the Dockerfile's linter says."""
+"""The build of the image: the build context, the choice of the tool, and Dockerfile linting."""
 
 import os
 import re
@@ -13,18 +13,18 @@ from harness.process import GIT
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# What scripts/image runs beside the tools that build.
+# Programs that scripts/image runs besides the build tools.
 COMMANDS = ["bash", "cut", "date", "dirname", "find", "git", "head", "sed", "sort", "tail"]
 
 INPUTS = ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "build.rs", "emulators/Cargo.toml"]
 
 WORKS = 'echo "$(basename "$0") $*" >>"$RECORD"'
 NO_ENGINE = 'echo "Cannot connect to the Docker daemon" >&2; exit 1'
-# A client without an engine, whose `build` would show that it was taken nevertheless.
+# A client without an engine. Its `build` is recorded, so that a test detects its use.
 DOCKER_CLIENT = f'{WORKS}; [ "$1" = --version ] || {{ {NO_ENGINE}; }}'
 
 
-def test_the_linter_has_nothing_to_say():
+def test_the_linter_finds_nothing():
     linted = subprocess.run(["hadolint", ROOT / "Dockerfile"], capture_output=True, text=True)
     assert (linted.stdout, linted.returncode) == ("", 0)
 
@@ -34,12 +34,12 @@ def test_the_compiler_is_the_pinned_one():
     assert f"ARG RUST_IMAGE=rust:{version}-slim-bookworm\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_only_what_the_build_reads_reaches_it(tmp_path):
+def test_the_build_context_is_minimal(tmp_path):
     context = tmp_path / "context"
     (context / "src/http").mkdir(parents=True)
-    wanted = ["Cargo.lock", "Cargo.toml", "build.rs", "emulators/Cargo.toml", "src/http/docs.rs", "src/main.rs"]
+    expected = ["Cargo.lock", "Cargo.toml", "build.rs", "emulators/Cargo.toml", "src/http/docs.rs", "src/main.rs"]
     planted = [".env", ".git/config", ".cargo/credentials.toml", "Dockerfile", "emulators/src/lib.rs", "key.pem", "target/release/shoutback", "tests/src/a.rs"]
-    for name in wanted + planted:
+    for name in expected + planted:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).touch()
     shutil.copy(ROOT / ".dockerignore", context)
@@ -50,7 +50,7 @@ def test_only_what_the_build_reads_reaches_it(tmp_path):
         working = run("buildah", "from", "--pull=never", image).stdout.strip()
         try:
             files = Path(run("buildah", "mount", working).stdout.strip())
-            assert sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()) == wanted
+            assert sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()) == expected
         finally:
             run("buildah", "rm", working)
     finally:
@@ -96,12 +96,12 @@ class Checkout:
         environment = GIT | {"PATH": str(self.bin), "RECORD": str(self.record)} | variables
         return subprocess.run([self.root / "scripts/image", *arguments], env=environment, capture_output=True, text=True)
 
-    def asked(self):
-        """The commands of the tools, a list each."""
+    def commands(self):
+        """Returns the commands of the tools, each as a list."""
         return [line.split() for line in self.record.read_text().splitlines()]
 
     def builds(self):
-        return [command for command in self.asked() if command[1] == "build"]
+        return [command for command in self.commands() if command[1] == "build"]
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-def test_docker_goes_before_podman_and_podman_before_buildah(checkout):
+def test_docker_is_preferred_to_podman_and_podman_to_buildah(checkout):
     for tool in ["buildah", "podman", "docker"]:
         checkout.tool(tool)
         assert checkout.build().returncode == 0
         assert [command[0] for command in checkout.builds()] == [tool]
 
 
-def test_docker_without_an_engine_is_passed_over_and_named(checkout):
+def test_docker_without_an_engine_is_skipped_with_a_message(checkout):
     checkout.tool("docker", DOCKER_CLIENT)
     checkout.tool("podman")
     built = checkout.build()
@@ -124,7 +124,7 @@ def test_docker_without_an_engine_is_passed_over_and_named(checkout):
     assert [line for line in built.stderr.splitlines() if "docker is here but does not work" in line]
 
 
-def test_podman_that_does_not_work_is_passed_over_too(checkout):
+def test_a_podman_that_does_not_work_is_skipped(checkout):
     checkout.tool("podman", "exit 125")
     checkout.tool("buildah")
     built = checkout.build()
@@ -133,7 +133,7 @@ def test_podman_that_does_not_work_is_passed_over_too(checkout):
 
 
 @pytest.mark.parametrize("tools", [{}, {"docker": DOCKER_CLIENT}])
-def test_without_a_tool_it_says_which_to_install(checkout, tools):
+def test_without_a_tool_it_names_one_to_install(checkout, tools):
     for name, does in tools.items():
         checkout.tool(name, does)
     built = checkout.build()
@@ -143,7 +143,7 @@ def test_without_a_tool_it_says_which_to_install(checkout, tools):
     assert not checkout.builds()
 
 
-def test_the_tool_may_be_named(checkout):
+def test_the_tool_can_be_chosen(checkout):
     for tool in ["docker", "podman", "buildah"]:
         checkout.tool(tool)
     assert checkout.build(CONTAINER_TOOL="buildah").returncode == 0
@@ -151,24 +151,24 @@ def test_the_tool_may_be_named(checkout):
     built = checkout.build(CONTAINER_TOOL="nerdctl")
     assert built.returncode == 2
     assert "nerdctl" in built.stderr
-    assert not checkout.asked()
+    assert not checkout.commands()
 
 
-def test_it_is_named_after_the_commit(checkout):
+def test_its_tag_is_the_commit(checkout):
     checkout.tool("docker")
     built = checkout.build("--label", "a=b")
     [command] = checkout.builds()
     assert built.stdout == f"shoutback:{checkout.commit}\n"
     tags = [argument.removeprefix("--tag=") for argument in command if argument.startswith("--tag=")]
     assert tags == [f"shoutback:{checkout.commit}", "shoutback"]
-    given = dict(command[at + 1].split("=", 1) for at, argument in enumerate(command) if argument == "--build-arg")
-    assert given["REVISION"] == checkout.commit
-    assert given["CREATED"] == checkout.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
+    arguments = dict(command[at + 1].split("=", 1) for at, argument in enumerate(command) if argument == "--build-arg")
+    assert arguments["REVISION"] == checkout.commit
+    assert arguments["CREATED"] == checkout.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
     assert command[-3:] == ["--label", "a=b", "."]
 
 
 @pytest.mark.parametrize("change", ["src/main.rs", "src/new.rs", "Cargo.lock"])
-def test_what_is_in_no_commit_is_called_dirty(checkout, change):
+def test_uncommitted_changes_are_marked_dirty(checkout, change):
     checkout.tool("docker")
     (checkout.root / "notes.md").write_text("not part of the image\n")
     assert checkout.build().stdout == f"shoutback:{checkout.commit}\n"
@@ -184,12 +184,12 @@ def test_what_is_in_no_commit_is_called_dirty(checkout, change):
 
 
 @pytest.mark.parametrize("tool", ["podman", "buildah"])
-def test_a_base_that_is_not_there_is_fetched_as_docker_would(checkout, tool):
+def test_a_missing_base_is_pulled_as_docker_does(checkout, tool):
     checkout.tool(tool)
     checkout.build(RUST_IMAGE="rust:1-slim@sha256:digest")
-    assert [tool, "pull", "docker://rust@sha256:digest"] in checkout.asked()
+    assert [tool, "pull", "docker://rust@sha256:digest"] in checkout.commands()
     [command] = checkout.builds()
     assert "RUST_IMAGE=rust:1-slim@sha256:digest" in command
     checkout.tool(tool, f'{WORKS}; [ "$1" != images ] || echo 0123456789ab')
     checkout.build()
-    assert "pull" not in [command[1] for command in checkout.asked()]
+    assert "pull" not in [command[1] for command in checkout.commands()]

@@ -1,4 +1,4 @@
-"""What the image is: its description, and every file in it."""
+"""The image: its configuration and every file in it."""
 
 import re
 import stat
@@ -37,7 +37,7 @@ def inside(files):
     return [path for path in files.rglob("*") if not path.is_dir()]
 
 
-def test_it_says_what_it_is_and_how_it_runs(image, description):
+def test_its_configuration_and_labels(image, description):
     revision = image.removeprefix("shoutback:")
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", revision)
     config = description["Config"]
@@ -53,7 +53,7 @@ def test_it_says_what_it_is_and_how_it_runs(image, description):
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     manifest = (ROOT / "Cargo.toml").read_text()
     assert labels.pop("created").endswith("Z")
-    # The tool that built it signs with its own.
+    # Buildah adds a label.
     labels.pop("io.buildah.version", None)
     assert labels == {
         "title": "shoutback",
@@ -64,7 +64,7 @@ def test_it_says_what_it_is_and_how_it_runs(image, description):
     }
 
 
-def test_its_files_are_these_and_no_others(files):
+def test_its_files_are_exactly_these(files):
     found = sorted(str(path.relative_to(files)) for path in inside(files))
     unexpected = [path for path in found if not any(fnmatchcase(path, pattern) for pattern in FILES)]
     missing = [pattern for pattern in FILES if not any(fnmatchcase(path, pattern) for path in found)]
@@ -79,13 +79,13 @@ def test_it_is_small(files, capsys):
     assert size < MOST_BYTES
 
 
-def test_its_user_may_write_nothing_and_become_nobody_else(files):
+def test_its_user_can_neither_write_nor_become_another_user(files):
     for path in [files, *files.rglob("*")]:
         found = path.lstat()
         assert (found.st_uid, found.st_gid) == (0, 0), path
         assert not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH | stat.S_ISUID | stat.S_ISGID), path
         assert stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode), path
-        # For a user who owns nothing.
+        # For a user who owns no file.
         assert found.st_mode & (stat.S_IXOTH if path.is_dir() else stat.S_IROTH), path
 
 
@@ -94,7 +94,7 @@ def test_its_user_has_a_name_and_no_shell(files):
     assert (files / "etc/group").read_text() == "shoutback:x:65532:\n"
 
 
-def test_scanners_find_the_packages_that_its_files_are_of(files):
+def test_scanners_find_the_packages_of_its_files(files):
     assert "ID=debian\n" in (files / "etc/os-release").read_text()
     for status in (files / "var/lib/dpkg/status.d").iterdir():
         fields = dict(re.findall(r"^([\w-]+): (.*)$", status.read_text(), re.M))
@@ -104,7 +104,7 @@ def test_scanners_find_the_packages_that_its_files_are_of(files):
         assert fields["Status"] == "install ok installed"
 
 
-def test_it_trusts_the_authorities_of_its_distribution(files):
+def test_it_trusts_the_certificates_of_its_distribution(files):
     bundle = (files / "etc/ssl/certs/ca-certificates.crt").read_text()
     assert bundle.count("-----BEGIN CERTIFICATE-----") > 100
 
@@ -117,7 +117,7 @@ def test_its_binary_holds_no_emulator_and_no_symbols(files):
     assert ".symtab" not in sections.stdout
 
 
-def test_its_binary_is_what_was_asked_for(image):
+def test_its_binary_is_for_the_platform(image):
     help = run("podman", "run", "--rm", "--pull=never", "--network=none", image, "--help").stdout
     assert re.search(r"^  serve\b", help, re.M)
     assert not re.search(r"^  dev\b", help, re.M)

@@ -1,4 +1,4 @@
-"""What a container of the image does, locked down: it answers, resolves names, trusts and distrusts, stops."""
+"""A container of the image with the restrictions of a pod: requests, DNS, TLS, health and shutdown."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def status(pid):
 
 
 def memory_limit(pid):
-    """Of the process' control group, in either version of them."""
+    """Returns the memory limit of the process' control group, of either version."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
@@ -38,35 +38,35 @@ def memory_limit(pid):
         limit = Path(f"/sys/fs/cgroup{path}/memory.max")
         if not controllers and limit.exists():
             return int(limit.read_text())
-    raise AssertionError("the process has no limit of memory")
+    raise AssertionError("the process has no memory limit")
 
 
 @pytest.fixture
 def in_flight(start, shoutcloud):
-    """`in_flight(**variables)`: a container with a request in it that takes a second, and the answer that there will be."""
+    """`in_flight(**variables)` returns a container with a request in flight that takes a second, and the future response."""
     with ThreadPoolExecutor(1) as pool:
 
         def in_flight(**variables):
             container = start(**variables)
             shoutcloud.behave(delay="1s")
-            answer = pool.submit(shout, container)
+            response = pool.submit(shout, container)
             container.until("the request is in flight", lambda: container.active_requests() == 1)
-            return container, answer
+            return container, response
 
         yield in_flight
 
 
-def test_the_line_of_the_original_is_answered(start):
+def test_the_command_of_the_original_works(start):
     container = start()
-    # The line as the README has it, but for the port.
+    # The command of the README, with another port.
     [line] = [line for line in (ROOT / "README.md").read_text().splitlines() if "--header" in line]
     command = shlex.split(line.removeprefix("$ ").replace("localhost:5000", f"localhost:{container.port}"))
     assert f"http://localhost:{container.port}/v1" in command
-    answer = subprocess.run([command[0], "--silent", "--show-error", *command[1:]], capture_output=True, text=True, timeout=30)
-    assert (json.loads(answer.stdout), answer.stderr) == ({"data": "!DLROW ,OLLEH"}, "")
+    response = subprocess.run([command[0], "--silent", "--show-error", *command[1:]], capture_output=True, text=True, timeout=30)
+    assert (json.loads(response.stdout), response.stderr) == ({"data": "!DLROW ,OLLEH"}, "")
 
 
-def test_it_runs_locked_down(start):
+def test_it_runs_restricted(start):
     container = start()
     pid = container.inspect()["State"]["Pid"]
     process = status(pid)
@@ -96,16 +96,16 @@ def test_its_version_is_its_label(start, image, description):
 def test_its_log_is_json_on_stdout_alone(start):
     container = start()
     assert shout(container)[0] == 200
-    # What podman keeps: time, stream, whether the line is whole, the line.
-    kept = Path(container.inspect()["HostConfig"]["LogConfig"]["Path"])
-    lines = [line.split(" ", 3) for line in kept.read_text().splitlines()]
+    # Podman's format: time, stream, whether the line is complete, the line.
+    log = Path(container.inspect()["HostConfig"]["LogConfig"]["Path"])
+    lines = [line.split(" ", 3) for line in log.read_text().splitlines()]
     assert {stream for _, stream, _, _ in lines} == {"stdout"}
     logged = [json.loads(text) for _, _, _, text in lines]
     assert all(line["@timestamp"] and line["log.level"] for line in logged)
     assert "listening" in [line["message"] for line in logged]
 
 
-def test_a_log_file_needs_a_folder_that_is_mounted(start, tmp_path):
+def test_a_log_file_needs_a_mounted_folder(start, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
     folder.chmod(0o777)
@@ -116,13 +116,13 @@ def test_a_log_file_needs_a_folder_that_is_mounted(start, tmp_path):
     assert '"message":"listening"' in written.read_text()
 
 
-def test_names_are_found_in_hosts_and_by_dns(start, shoutcloud):
+def test_names_are_resolved_by_hosts_and_dns(start, shoutcloud):
     port = shoutcloud.shoutcloud.rpartition(":")[2]
     container = start(SHOUTCLOUD_URL=f"http://localhost:{port}/V1/SHOUT")
     assert shout(container)[0] == 200
     with Resolver(NAME) as resolver:
-        known = f"http://{NAME}:{port}/V1/SHOUT"
-        container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=known)
+        url = f"http://{NAME}:{port}/V1/SHOUT"
+        container = start(f"--dns={resolver.address}", "--dns-search=.", SHOUTCLOUD_URL=url)
         assert shout(container)[0] == 200
         assert set(resolver.queries) == {NAME}
         unknown = f"http://unknown.{NAME}:{port}/V1/SHOUT"
@@ -130,7 +130,7 @@ def test_names_are_found_in_hosts_and_by_dns(start, shoutcloud):
         assert shout(container)[0] == 503
 
 
-def test_keys_come_over_tls_from_whom_the_bundle_vouches_for(start, files, shoutcloud, tmp_path):
+def test_keys_are_fetched_over_tls_only_from_trusted_servers(start, files, shoutcloud, tmp_path):
     with KeyServer(NAME, shoutcloud.cognito, tmp_path) as keys:
         variables = shoutcloud.authentication() | {"COGNITO_JWKS_ENDPOINT": keys.url}
         host = f"--add-host={NAME}:127.0.0.1"
@@ -157,25 +157,25 @@ def test_its_health_check_follows_readiness(start, description):
     container.signal("TERM")
     container.until("it is unready", lambda: not container.is_ready())
     assert container.execute(*check) == 1
-    # Unready, and serving: a second signal is what ends it.
+    # It is unready and still serves; a second signal ends it.
     assert shout(container)[0] == 200
     container.signal("TERM")
     assert container.ended() == 1
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exit"], ["/bin/sh", "-c", "exit"], ["/bin/bash", "-c", "exit"], ["/shoutback", "dev"]])
-def test_there_is_nothing_else_to_run(start, command):
+def test_it_has_no_other_program(start, command):
     container = start()
     assert container.execute("/shoutback", "openapi") == 0
     assert container.execute(*command) != 0
 
 
-def test_a_stop_answers_what_is_in_flight(in_flight):
-    container, answer = in_flight(SHUTDOWN_GRACE="500ms")
-    # Killed after that, it would have ended with 137.
+def test_a_stop_completes_requests_in_flight(in_flight):
+    container, response = in_flight(SHUTDOWN_GRACE="500ms")
+    # If it had been killed, the exit code would be 137.
     stopped = run("podman", "stop", "--time=35", container.name)
     assert stopped.returncode == 0
-    assert answer.result()[0] == 200
+    assert response.result()[0] == 200
     assert container.ended() == 0
 
 
@@ -193,9 +193,9 @@ def test_a_burst_stays_within_its_memory(start):
     async def caller(number):
         connection = await Http1.connect("127.0.0.1", container.port)
         body = [json.dumps({"data": f"{number}-{turn} " * 2000}).encode() for turn in range(5)]
-        answered = [(await connection.post("/v1", JSON, text))[0] for text in body]
+        statuses = [(await connection.post("/v1", JSON, text))[0] for text in body]
         connection.close()
-        return answered
+        return statuses
 
     async def burst():
         return sum(await asyncio.gather(*(caller(number) for number in range(200))), [])

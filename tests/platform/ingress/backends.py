@@ -49,9 +49,9 @@ class Recorder(Backend):
 class Quitter(Backend):
     """Counts requests and closes the connection without a response, immediately or when it is released."""
 
-    def __init__(self, holds=False):
+    def __init__(self, blocked=False):
         self.received, self.may_close = 0, threading.Event()
-        if not holds:
+        if not blocked:
             self.may_close.set()
         outer = self
 

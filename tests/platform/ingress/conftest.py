@@ -67,9 +67,9 @@ class Edge:
 
     def __init__(self, stack, nginx, tls):
         self.nginx = stack.enter_context(nginx)
-        place = nginx.place
-        self.https = stack.enter_context(Balancer(lambda: place.https))
-        self.http = stack.enter_context(Balancer(lambda: place.http))
+        layout = nginx.layout
+        self.https = stack.enter_context(Balancer(lambda: layout.https))
+        self.http = stack.enter_context(Balancer(lambda: layout.http))
         self.tls, self.stack = tls, stack
         self.agent, self.called = "test", 0
         self.clients = {http2: self._client(http2) for http2 in (False, True)}

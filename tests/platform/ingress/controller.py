@@ -1,7 +1,7 @@
 """Generates nginx.conf from an Ingress and a ConfigMap, as F5's NGINX Ingress Controller 5.6 documents it (`f5-options` names the pages),
-limited to open-source NGINX and to the options of our manifests.
+limited to open-source NGINX and to the options of the manifests here.
 
-An unknown annotation, key, field or value is an error: nothing is ignored silently.
+An unknown annotation, key, field or value is an error.
 """
 
 import re
@@ -118,7 +118,7 @@ PARAMETERS = {
 # For cert-manager and external-dns, not for the controller.
 OTHERS_ANNOTATIONS = re.compile(r"(.+\.)?cert-manager\.io/.+|external-dns(\.alpha)?\.kubernetes\.io/.+")
 
-# A directive of our snippets that NGINX older than the controller's (1.31) does not know: omitted there.
+# A directive of our snippets that NGINX before the controller's 1.31 does not support: omitted there.
 SINCE = {"keepalive_min_timeout": (1, 27, 4)}
 
 
@@ -140,23 +140,23 @@ def parameters(entries, annotations):
     return values
 
 
-def read(name, value, place):
-    if name not in PARAMETERS or not PARAMETERS[name][0] & place:
+def read(name, value, layout):
+    if name not in PARAMETERS or not PARAMETERS[name][0] & layout:
         raise Unknown(name)
     if not isinstance(value, str):
-        raise ValueError(f"{name} is no string, which Kubernetes would refuse: {value!r}")
+        raise ValueError(f"{name} is not a string, which Kubernetes would reject: {value!r}")
     try:
         return PARAMETERS[name][1](value)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def known(what, mapping, *names):
+def require_known(what, mapping, *names):
     if unknown := set(mapping) - set(names):
         raise Unknown(f"{what}: {sorted(unknown)}")
 
 
-class Place:
+class Layout:
     """The local parts of a configuration: ports in place of 80 and 443, a folder, and the load balancer's address, if it is not in the
     trusted networks."""
 
@@ -176,22 +176,22 @@ class Place:
         return self.directory / "version.sock"
 
 
-def configuration(ingress, entries, endpoints, secrets, place, config_version=1):
+def configuration(ingress, entries, endpoints, secrets, layout, config_version=1):
     """Returns nginx.conf. `endpoints` maps Services and ports to addresses, `secrets` maps Secrets to PEM files."""
     main = parameters(entries, {})
     return "\n".join(
         [
-            f"daemon off; pid {place.directory}/nginx.pid; error_log stderr {main['error-log-level']};",
-            *([f"user {place.user};"] if place.user else []),
+            f"daemon off; pid {layout.directory}/nginx.pid; error_log stderr {main['error-log-level']};",
+            *([f"user {layout.user};"] if layout.user else []),
             f"worker_processes {main['worker-processes']};",
             *optional("worker_rlimit_nofile", main["worker-rlimit-nofile"]),
             *optional("worker_shutdown_timeout", main["worker-shutdown-timeout"]),
             f"events {{ worker_connections {main['worker-connections']}; }}",
             "http {",
-            *http(main, place),
-            *version_server(config_version, place),
-            *default_server(main, place),
-            *of_ingress(ingress, entries, endpoints, secrets, place),
+            *http(main, layout),
+            *version_server(config_version, layout),
+            *default_server(main, layout),
+            *of_ingress(ingress, entries, endpoints, secrets, layout),
             "}",
             "",
         ]
@@ -202,18 +202,18 @@ def optional(directive, value):
     return [f"{directive} {value};"] if value is not None else []
 
 
-def http(main, place):
+def http(main, layout):
     # The image has NGINX's default folders.
     for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
-        yield f"{what}_temp_path {place.directory}/{what};"
+        yield f"{what}_temp_path {layout.directory}/{what};"
     yield "default_type application/octet-stream; map_hash_max_size 2048; map_hash_bucket_size 256;"
     yield "server_names_hash_max_size 1024; server_names_hash_bucket_size 256;"
     yield "variables_hash_bucket_size 256; variables_hash_max_size 1024; sendfile on;"
-    yield from snippets(main["http-snippets"], place)
+    yield from snippets(main["http-snippets"], layout)
     escape = f"escape={main['log-format-escaping']}" if main["log-format-escaping"] else ""
     formats = "\n".join(f"'{' ' if index else ''}{line}'" for index, line in enumerate(main["log-format"]) if line)
     yield f"log_format main {escape} {formats};" if formats else "log_format main '$remote_addr \"$request\" $status';"
-    yield f"access_log {place.access_log} main;"
+    yield f"access_log {layout.access_log} main;"
     yield f"keepalive_timeout {main['keepalive-timeout']}; keepalive_requests {main['keepalive-requests']};"
     for variable in ("resource_type", "resource_name", "resource_namespace", "service"):
         yield f'map $http_host ${variable} {{ default ""; }}'
@@ -224,52 +224,52 @@ def http(main, place):
         yield "ssl_prefer_server_ciphers on;"
 
 
-def snippets(given, place):
-    for line in given:
+def snippets(lines, layout):
+    for line in lines:
         since = SINCE.get(line.split(" ", 1)[0])
-        if not since or place.version >= since:
+        if not since or layout.version >= since:
             yield line
 
 
-def version_server(config_version, place):
+def version_server(config_version, layout):
     """Returns the server by which the controller detects that workers with the new configuration have started."""
-    yield f"server {{ listen unix:{place.version_socket}; access_log off;"
+    yield f"server {{ listen unix:{layout.version_socket}; access_log off;"
     yield f"location /configVersion {{ return 200 {config_version}; }} }}"
 
 
-def listen(values, place, ports, options=""):
+def listen(values, layout, ports, options=""):
     protocol = " proxy_protocol" if values["proxy-protocol"] else ""
     for port in ports:
         # Since NGINX 1.25, the directive `http2 on;`.
-        old = " http2" if port == 443 and values["http2"] and place.version < (1, 25, 1) else ""
+        old = " http2" if port == 443 and values["http2"] and layout.version < (1, 25, 1) else ""
         ssl = " ssl" if port == 443 else ""
-        yield f"listen 127.0.0.1:{place.port(port)}{ssl}{old}{options}{protocol};"
-    if 443 in ports and values["http2"] and place.version >= (1, 25, 1):
+        yield f"listen 127.0.0.1:{layout.port(port)}{ssl}{old}{options}{protocol};"
+    if 443 in ports and values["http2"] and layout.version >= (1, 25, 1):
         yield "http2 on;"
 
 
-def real_ip(values, place):
+def real_ip(values, layout):
     for network in values["set-real-ip-from"]:
-        yield f"set_real_ip_from {place.balancer or network};"
+        yield f"set_real_ip_from {layout.balancer or network};"
     yield from optional("real_ip_header", values["real-ip-header"])
     if values["real-ip-recursive"]:
         yield "real_ip_recursive on;"
 
 
-def default_server(main, place):
+def default_server(main, layout):
     """Returns the server for unknown hosts. Without a default certificate it rejects the handshake."""
     yield "server {"
-    yield from listen(main, place, (80, 443), " default_server")
+    yield from listen(main, layout, (80, 443), " default_server")
     yield "ssl_reject_handshake on;"
-    yield from real_ip(main, place)
+    yield from real_ip(main, layout)
     yield f"server_name _; server_tokens {'on' if main['server-tokens'] else 'off'};"
     yield "location / { return 404; }"
     yield "}"
 
 
-def of_ingress(ingress, entries, endpoints, secrets, place):
+def of_ingress(ingress, entries, endpoints, secrets, layout):
     metadata, spec = ingress["metadata"], ingress["spec"]
-    known("spec", spec, "ingressClassName", "tls", "rules")
+    require_known("spec", spec, "ingressClassName", "tls", "rules")
     name, namespace = metadata["name"], metadata["namespace"]
     values = parameters(entries, metadata.get("annotations", {}))
     if values["limit-req-rate"]:
@@ -277,10 +277,10 @@ def of_ingress(ingress, entries, endpoints, secrets, place):
         yield f"limit_req_zone {values['limit-req-key']} zone={zone}:{values['limit-req-zone-size']}"
         yield f"rate={values['limit-req-rate']};"
     for rule in spec["rules"]:
-        known("rule", rule, "host", "http")
+        require_known("rule", rule, "host", "http")
         upstreams = {}
         for path in rule["http"]["paths"]:
-            known("path", path, "path", "pathType", "backend")
+            require_known("path", path, "path", "pathType", "backend")
             service = path["backend"]["service"]
             port = service["port"].get("name") or service["port"]["number"]
             upstream = f"{namespace}-{name}-{rule['host']}-{service['name']}-{port}"
@@ -288,10 +288,10 @@ def of_ingress(ingress, entries, endpoints, secrets, place):
             yield from of_upstream(upstream, endpoints[service["name"], port], values)
         certificates = []
         for tls in spec.get("tls", []):
-            known("tls", tls, "hosts", "secretName")
+            require_known("tls", tls, "hosts", "secretName")
             if rule["host"] in tls["hosts"]:
                 certificates.append(secrets[tls["secretName"]])
-        yield from server(ingress, rule["host"], certificates, upstreams, values, place)
+        yield from server(ingress, rule["host"], certificates, upstreams, values, layout)
 
 
 def of_upstream(name, addresses, values):
@@ -308,12 +308,12 @@ def of_upstream(name, addresses, values):
     yield "}"
 
 
-def server(ingress, host, certificates, upstreams, values, place):
+def server(ingress, host, certificates, upstreams, values, layout):
     yield "server {"
-    yield from listen(values, place, (80, 443) if certificates else (80,))
+    yield from listen(values, layout, (80, 443) if certificates else (80,))
     for certificate in certificates:
         yield f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
-    yield from real_ip(values, place)
+    yield from real_ip(values, layout)
     yield f"server_tokens {'on' if values['server-tokens'] else 'off'}; server_name {host};"
     yield f'set $resource_type "ingress"; set $resource_name "{ingress["metadata"]["name"]}";'
     yield f'set $resource_namespace "{ingress["metadata"]["namespace"]}"; set $service "-";'
@@ -327,7 +327,7 @@ def server(ingress, host, certificates, upstreams, values, place):
         yield f"if ($scheme = http) {{ return {values['http-redirect-code']} https://$host:443$request_uri; }}"
     if values["redirect-to-https"]:
         yield f"if ($http_x_forwarded_proto = 'http') {{ return {values['http-redirect-code']} https://$host$request_uri; }}"
-    yield from snippets(values["server-snippets"], place)
+    yield from snippets(values["server-snippets"], layout)
     for (path, kind), (upstream, service) in upstreams.items():
         yield from location(path, kind, upstream, service, ingress["metadata"], values)
     yield "}"

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 
-from controller import Place, configuration
+from controller import Layout, configuration
 from harness.process import ENVIRONMENT, Process
 
 
@@ -25,7 +25,7 @@ class Nginx(Process):
     def __init__(self, directory, ingress, entries, secrets, endpoints, edit=None, balancer="127.0.0.1"):
         # Started as root, workers would run as `nobody`, which cannot write to this folder. Not getpass.getuser(): sudo may preserve LOGNAME.
         user = "root" if os.geteuid() == 0 else None
-        self.place = Place(directory, free_port(), free_port(), version(), user, balancer)
+        self.layout = Layout(directory, free_port(), free_port(), version(), user, balancer)
         self.ingress, self.entries, self.secrets = ingress, entries, secrets
         self.configured, self.edit = 0, edit or (lambda written: written)
         self._configure(endpoints)
@@ -45,7 +45,7 @@ class Nginx(Process):
 
     def access_log(self):
         """Returns the lines of the access log as bytes."""
-        return self.place.access_log.read_bytes().splitlines()
+        return self.layout.access_log.read_bytes().splitlines()
 
     def requests(self):
         return [json.loads(line) for line in self.access_log()]
@@ -55,17 +55,17 @@ class Nginx(Process):
         (path,) = self.ingress["spec"]["rules"][0]["http"]["paths"]
         service = path["backend"]["service"]
         endpoints = {(service["name"], service["port"]["name"]): endpoints}
-        written = configuration(self.ingress, self.entries, endpoints, self.secrets, self.place, self.configured)
-        (self.place.directory / "nginx.conf").write_text(self.edit(written))
+        written = configuration(self.ingress, self.entries, endpoints, self.secrets, self.layout, self.configured)
+        (self.layout.directory / "nginx.conf").write_text(self.edit(written))
 
     def _until_configured(self):
-        self.until("NGINX has its configuration", lambda: self._answered() == str(self.configured))
+        self.until("NGINX has its configuration", lambda: self._served_version() == str(self.configured))
 
-    def _answered(self):
+    def _served_version(self):
         connection = http.client.HTTPConnection("config-version", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
         try:
-            connection.sock.connect(str(self.place.version_socket))
+            connection.sock.connect(str(self.layout.version_socket))
             connection.request("GET", "/configVersion")
             return connection.getresponse().read().decode()
         except (ConnectionError, FileNotFoundError):

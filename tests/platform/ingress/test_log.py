@@ -1,4 +1,4 @@
-"""NGINX's access log: a line is JSON whatever a caller sends, and says nothing that it should not."""
+"""NGINX's access log: lines are valid JSON for any input, and contain no secrets."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from harness.process import wait_until
 
 SECRET = b"hunter2"
 
-# Whole requests, but for the host.
+# Complete requests, except for the host.
 HOSTILE = {
     "an agent that writes JSON": b'GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: ","url.path":"/\\\r\n\r\n',
     "an agent that is no UTF-8": b"GET /v1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: \xff\xfe\xc3\x28\r\n\r\n",
@@ -36,14 +36,14 @@ HOSTILE = {
 
 @pytest.fixture
 def session(edge, tls):
-    """A connection to NGINX over TLS."""
+    """Returns a connection to NGINX over TLS."""
     with socket.create_connection(("127.0.0.1", edge.https.port), timeout=30) as connection:
         with tls().wrap_socket(connection, server_hostname=manifests.HOST) as session:
             yield session
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_line_is_json_whatever_comes(edge, session, what):
+def test_a_line_is_valid_json_for_any_input(edge, session, what):
     before = len(edge.nginx.access_log())
     session.sendall(HOSTILE[what].replace(b"HOST", manifests.HOST.encode()))
     if not what.startswith("half"):
@@ -55,22 +55,22 @@ def test_a_line_is_json_whatever_comes(edge, session, what):
         edge.shout("usual")
     for line in edge.nginx.access_log():
         assert SECRET not in line and b"usual" not in line
-        # Bytes that are no UTF-8 fail, too, and so do names that are there twice.
-        fields = json.loads(line, object_pairs_hook=only_once)
+        # Fails for invalid UTF-8 and for duplicate names, too.
+        fields = json.loads(line, object_pairs_hook=without_duplicates)
         assert fields.keys() == usual[0].keys()
         assert [type(value) for value in fields.values()] == [type(value) for value in usual[0].values()]
 
 
-def only_once(pairs):
+def without_duplicates(pairs):
     assert len(pairs) == len(dict(pairs))
     return dict(pairs)
 
 
-def test_what_a_line_says(shipped):
+def test_the_fields_of_a_line(shipped):
     edge = shipped.edge
     edge.https.client = "203.0.113.77"
     with edge.logged() as lines:
-        answer = edge.shout("what a line says", http2=True)
+        response = edge.shout("fields of a line", http2=True)
     (line,) = lines
     times = {"@timestamp": "", "nginx.upstream.seconds": "", "nginx.upstream.connect_seconds": "", "nginx.request.seconds": 0}
     assert line | times == {
@@ -79,7 +79,7 @@ def test_what_a_line_says(shipped):
         "event.dataset": "nginx.access",
         "service.name": "nginx-ingress",
         "http.request.method": "POST",
-        "http.request.id": answer.headers["x-request-id"],
+        "http.request.id": response.headers["x-request-id"],
         "http.request.bytes": line["http.request.bytes"],
         "http.response.status_code": "200",
         "http.response.bytes": line["http.response.bytes"],
@@ -99,18 +99,18 @@ def test_what_a_line_says(shipped):
         "nginx.upstream.connect_seconds": "",
         "nginx.ingress": "shoutback/shoutback",
     }
-    # Of one clock and one start. The request's own time is of another clock, of another grain: nothing orders the two.
+    # Both have the same clock and start. The request time has another clock and resolution, so the two have no fixed order.
     assert 0 <= float(line["nginx.upstream.connect_seconds"]) <= float(line["nginx.upstream.seconds"])
     assert line["nginx.request.seconds"] >= 0
 
 
-def test_its_own_answers_are_found_by_their_ids(shipped):
+def test_nginxs_own_responses_are_found_by_their_ids(shipped):
     edge = shipped.edge
     with edge.logged() as lines:
-        answer = edge.shout(iter([b"x" * (int(shipped.annotation("client-max-body-size")) + 1)]))
+        response = edge.shout(iter([b"x" * (int(shipped.annotation("client-max-body-size")) + 1)]))
     (line,) = lines
     assert line["http.response.status_code"] == "413"
-    assert line["http.request.id"] == answer.json()["instance"]
+    assert line["http.request.id"] == response.json()["instance"]
     assert line["nginx.upstream.status"] == ""
 
 
@@ -125,21 +125,21 @@ def test_its_own_answers_are_found_by_their_ids(shipped):
         ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", ""),
     ],
 )
-def test_a_trace_is_only_what_the_service_takes_for_one(shipped, traceparent, logged):
+def test_only_valid_traceparents_are_logged(shipped, traceparent, logged):
     with shipped.edge.logged() as lines:
-        answer = shipped.edge.shout("a trace", headers={"traceparent": traceparent})
+        response = shipped.edge.shout("a trace", headers={"traceparent": traceparent})
     assert [line["trace.id"] for line in lines] == [logged]
-    made = answer.headers["x-request-id"]
+    request_id = response.headers["x-request-id"]
 
     def own():
-        return [line for line in shipped.replica.requests() if line["http.request.id"] == made]
+        return [line for line in shipped.replica.requests() if line["http.request.id"] == request_id]
 
     (line,) = wait_until("the replica has logged it", own)
     assert (line["trace.id"] == "4bf92f3577b34da6a3ce929d0e0e4736") == bool(logged)
 
 
-def test_nothing_that_is_sent_is_written_to_a_disk(shipped):
-    """NGINX warns of every body or answer that goes to a file."""
+def test_bodies_are_not_written_to_disk(shipped):
+    """NGINX logs a warning when it writes a request or response body to a file."""
     limit = int(shipped.annotation("client-max-body-size"))
     for http2 in (False, True):
         for body in (b"x" * limit, iter([b"x" * 1000] * (limit // 1000))):

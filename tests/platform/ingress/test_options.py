@@ -1,4 +1,4 @@
-"""What our manifests say to the controller: nothing that its documentation does not know, and numbers that agree."""
+"""The controller's options in the manifests: each is documented, and their numbers are consistent."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ DOCUMENTED = {
     if not line.startswith("#")
 }
 
-# What Kubernetes or NGINX reads, and not the chart.
+# Read by Kubernetes or NGINX, not by the chart.
 HANDED_ON = {
     "controller.config.entries",
     "controller.lifecycle",
@@ -39,7 +39,7 @@ def paths(values, before=""):
 
 
 def annotations():
-    """Of every way to end TLS."""
+    """Yields the annotations of every way to end TLS."""
     for environment in manifests.ENVIRONMENTS:
         for tls in ({}, {"certManager": {"issuer": ""}, "acm": True}, {"certManager": {"issuer": ""}, "secretName": "mine"}):
             yield from manifests.ingress_of(manifests.of_environment(environment, tls=tls))["metadata"]["annotations"]
@@ -53,13 +53,13 @@ def used():
     yield from (("annotation", name) for name in annotations() if name.startswith("nginx.org/"))
 
 
-def test_all_that_is_used_is_documented_and_the_other_way_round():
+def test_the_documented_options_are_the_used_ones():
     assert set(used()) == DOCUMENTED
 
 
-def test_the_translator_knows_no_more():
-    """An annotation, a key, or a value of one that nobody has looked up is an error there."""
-    for entries, given in [
+def test_the_generator_rejects_other_options():
+    """An unknown annotation, key or value is an error."""
+    for entries, annotations_of_ingress in [
         ({"http3": "true"}, {}),
         ({"limit-req-rate": "1r/s"}, {}),
         ({}, {"nginx.org/server-snippets": "deny all;"}),
@@ -67,7 +67,7 @@ def test_the_translator_knows_no_more():
         ({}, {"nginx.ingress.kubernetes.io/limit-rps": "1"}),
     ]:
         with pytest.raises(controller.Unknown):
-            controller.parameters(entries, given)
+            controller.parameters(entries, annotations_of_ingress)
     for name, wrong in {
         "nginx.org/limit-req-rate": "5",
         "nginx.org/proxy-read-timeout": "35 seconds",
@@ -101,24 +101,24 @@ def seconds(text):
     return int(re.fullmatch(r"(\d+)s", text).group(1))
 
 
-def test_a_stop_of_the_controller_is_not_cut_short(values, parameters):
-    """The load balancer has to forget it, and NGINX to finish the longest request."""
+def test_the_controller_has_time_for_graceful_shutdown(values, parameters):
+    """Enough for the load balancer to deregister it, and for NGINX to finish the longest request."""
     longest = seconds(parameters["proxy-read-timeout"]) + seconds(parameters["proxy-connect-timeout"])
-    left = seconds(parameters["worker-shutdown-timeout"])
-    assert longest < left
-    assert values["lifecycle"]["preStop"]["sleep"]["seconds"] + left < values["terminationGracePeriodSeconds"]
+    shutdown = seconds(parameters["worker-shutdown-timeout"])
+    assert longest < shutdown
+    assert values["lifecycle"]["preStop"]["sleep"]["seconds"] + shutdown < values["terminationGracePeriodSeconds"]
 
 
-def test_who_calls_is_known_by_the_proxy_protocol(values, parameters):
-    """It is on both sides or on none, and from nowhere else."""
+def test_the_client_address_comes_from_the_proxy_protocol(values, parameters):
+    """Both sides enable it or neither, and there is no other source."""
     announced = values["service"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-proxy-protocol"]
     assert (announced, parameters["proxy-protocol"], parameters["real-ip-header"]) == ("*", True, "proxy_protocol")
     assert parameters["set-real-ip-from"]
-    # It would go ahead of a health check by HTTP, too, which NGINX's readiness port does not understand.
+    # It would precede HTTP health checks, too, which NGINX's readiness port does not support.
     assert not [name for name in values["service"]["annotations"] if "healthcheck" in name]
 
 
-def test_only_the_cluster_may_write_snippets(values):
+def test_snippets_in_ingresses_are_disabled(values):
     assert values["enableSnippets"] is False
 
 
@@ -126,7 +126,7 @@ def test_no_old_tls(parameters):
     assert parameters["ssl-protocols"] == "TLSv1.2 TLSv1.3"
 
 
-def test_a_replica_of_the_controller_may_go_at_any_time(values):
+def test_a_replica_of_the_controller_may_be_evicted(values):
     assert values["replicaCount"] > 1
     assert values["podDisruptionBudget"] == {"enabled": True, "maxUnavailable": 1}
     assert values["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
@@ -136,7 +136,7 @@ def test_the_chart_and_the_controller_agree_on_names(environment, values):
     objects = manifests.of_environment(environment)
     assert manifests.ingress_of(objects)["spec"]["ingressClassName"] == values["ingressClass"]["name"]
     assert values["watchNamespace"] == manifests.ingress_of(objects)["metadata"]["namespace"]
-    # What NGINX may send to, and may be sent from, is written in two places.
+    # The service's network policy and the controller's labels must match.
     (port,) = objects["Service", "shoutback"]["spec"]["ports"]
     assert port["name"] == "http"
     pod = objects["Deployment", "shoutback"]["spec"]["template"]["spec"]
@@ -149,7 +149,7 @@ def test_the_chart_and_the_controller_agree_on_names(environment, values):
 def test_metrics_are_scraped(environment):
     prometheus = manifests.controller_values(environment)["prometheus"]
     assert prometheus["create"] and prometheus["service"]["create"] and prometheus["serviceMonitor"]["create"]
-    # Or the Prometheus of kube-prometheus-stack does not look at it.
+    # Otherwise the Prometheus of kube-prometheus-stack ignores it.
     assert prometheus["serviceMonitor"]["labels"] == {"release": "kube-prometheus-stack"}
     ports = [
         p["port"]

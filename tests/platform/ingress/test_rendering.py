@@ -1,4 +1,4 @@
-"""The chart's Ingress and HTTPRoute: what follows from which value, and what is refused in words that help."""
+"""The chart's Ingress and HTTPRoute: the effect of each value, and helpful errors for invalid ones."""
 
 import re
 
@@ -20,7 +20,7 @@ def annotation(name, **values):
     return manifests.ingress_of(render(merged(INGRESS, values.pop("ingress", {})), **values))["metadata"]["annotations"].get(name)
 
 
-def test_nothing_unless_asked_for():
+def test_they_are_off_by_default():
     assert not {kind for kind, _ in render()} & {"Ingress", "HTTPRoute"}
 
 
@@ -28,7 +28,7 @@ def test_nothing_unless_asked_for():
     ("size", "limit", "buffer"),
     [(None, "65536", "81920"), ("1B", "1", "1"), ("100KiB", "102400", "128000"), ("16MiB", "16777216", "1048576")],
 )
-def test_the_limit_of_the_body_is_the_services(size, limit, buffer):
+def test_the_body_limit_is_that_of_the_service(size, limit, buffer):
     config = {"MAX_BODY_BYTES": size} if size else {}
     assert annotation("nginx.org/client-max-body-size", config=config) == limit
     assert annotation("nginx.org/client-body-buffer-size", config=config) == buffer
@@ -69,12 +69,12 @@ def test_nginx_waits_longer_than_the_service(timeout, waits):
         ({"acm": True}, None, {"nginx.org/redirect-to-https": "true", "nginx.org/hsts-behind-proxy": "true"}),
     ],
 )
-def test_where_tls_ends(tls, block, expected):
+def test_tls_termination(tls, block, expected):
     ingress = manifests.ingress_of(render({"enabled": True, "host": manifests.HOST, "tls": tls}))
     assert ingress["spec"].get("tls") == block
     about_tls = ("cert-manager", "redirect-to", "ssl-redirect", "behind-proxy")
-    given = {name: value for name, value in ingress["metadata"]["annotations"].items() if any(part in name for part in about_tls)}
-    assert given == expected
+    annotations = {name: value for name, value in ingress["metadata"]["annotations"].items() if any(part in name for part in about_tls)}
+    assert annotations == expected
 
 
 @pytest.mark.parametrize(
@@ -93,31 +93,31 @@ def test_a_value_becomes_an_annotation(values, name, expected):
     assert annotation(f"nginx.org/{name}", ingress=values) == expected
 
 
-def test_answers_go_to_no_file():
-    """Neither does a body: that is tested with NGINX. An answer would, to a caller who takes it slowly."""
+def test_responses_are_not_written_to_files():
+    """Otherwise NGINX would write the response to a slow client to a file. test_log.py tests request bodies."""
     assert annotation("nginx.org/proxy-max-temp-file-size") == "0"
 
 
-def test_further_annotations_and_the_class():
+def test_additional_annotations_and_the_class():
     ingress = INGRESS | {"className": "other", "annotations": {"external-dns.kubernetes.io/ttl": "60"}}
     rendered = manifests.ingress_of(render(ingress))
     assert rendered["spec"]["ingressClassName"] == "other"
     assert rendered["metadata"]["annotations"]["external-dns.kubernetes.io/ttl"] == "60"
 
 
-def test_all_of_the_public_listener_and_nothing_else():
+def test_the_public_listener_is_the_only_backend():
     (rule,) = manifests.ingress_of(render(INGRESS))["spec"]["rules"]
     backend = {"service": {"name": "shoutback", "port": {"name": "http"}}}
     assert rule == {"host": manifests.HOST, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
 
 
-def test_the_route_of_a_gateway():
+def test_an_http_route():
     objects = render(gateway=GATEWAY | {"hstsMaxAge": 60})
     spec = objects["HTTPRoute", "shoutback"]["spec"]
     assert (spec["parentRefs"], spec["hostnames"]) == (GATEWAY["parentRefs"], [manifests.HOST])
     (rule,) = spec["rules"]
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-    # A route names a port by its number; the Service's is not the pod's.
+    # A route refers to a port of the Service by number.
     (port,) = objects["Service", "shoutback"]["spec"]["ports"]
     assert rule["backendRefs"] == [{"name": "shoutback", "port": port["port"]}]
     (header,) = [header for filter in rule["filters"] for header in filter["responseHeaderModifier"]["set"]]
@@ -125,7 +125,7 @@ def test_the_route_of_a_gateway():
     assert ("HTTPRoute", "shoutback-redirect") not in objects
 
 
-def test_the_redirect_of_a_gateway():
+def test_the_redirect_of_an_http_route():
     http = [{"name": "public", "sectionName": "http"}]
     spec = render(gateway=GATEWAY | {"redirectParentRefs": http})["HTTPRoute", "shoutback-redirect"]["spec"]
     assert (spec["parentRefs"], spec["hostnames"]) == (http, [manifests.HOST])
@@ -137,13 +137,13 @@ REFUSED = [
     ({"ingress": INGRESS | {"tls": {}}}, "set one of tls.certManager.issuer"),
     ({"ingress": merged(INGRESS, {"tls": {"acm": True}})}, "ingress.tls.secretName and ingress.tls.acm exclude each other"),
     ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "issuer and ingress.tls.secretName exclude"),
-    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 is of use only with"),
+    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 requires"),
     ({"ingress": INGRESS, "config": {"IDLE_TIMEOUT": "60s"}}, "config.IDLE_TIMEOUT is 60s: a replica would close"),
     ({"ingress": INGRESS | {"annotations": {"nginx.org/hsts": "false"}}}, "ingress.annotations may not have nginx.org/hsts"),
     ({"ingress": INGRESS | {"annotations": {"cert-manager.io/issuer": "x"}}}, "set ingress.tls.certManager.issuer"),
     ({"gateway": GATEWAY | {"parentRefs": []}}, "gateway.parentRefs is empty: name the Gateway"),
     ({"gateway": GATEWAY | {"hostnames": []}}, "gateway.hostnames is empty: name the hosts"),
-    # By the schema.
+    # Errors of the schema.
     ({"ingress": INGRESS | {"hosts": ["x"]}}, "hosts"),
     ({"ingress": merged(INGRESS, {"tls": {"secret": "x"}})}, "secret"),
     ({"ingress": INGRESS | {"host": "https://api.example.com"}}, "host"),
@@ -159,7 +159,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("values", "message"), REFUSED)
-def test_what_is_wrong_is_said(values, message):
+def test_invalid_values_are_explained(values, message):
     with pytest.raises(Failed, match=message.replace(".", r"\.")):
         render(**values)
 
@@ -167,9 +167,9 @@ def test_what_is_wrong_is_said(values, message):
 def test_each_message_of_the_templates_is_provoked():
     provoked = []
     for values, _ in REFUSED:
-        with pytest.raises(Failed) as refusal:
+        with pytest.raises(Failed) as error:
             render(**values)
-        provoked.append(str(refusal.value))
+        provoked.append(str(error.value))
     messages = []
     for name in ("_ingress.tpl", "httproute.yaml"):
         text = (manifests.CHART / "templates" / name).read_text()
@@ -180,5 +180,5 @@ def test_each_message_of_the_templates_is_provoked():
         assert any(re.search(pattern, text) for text in provoked), f"nothing provokes: {message}"
 
 
-def test_an_ingress_that_keeps_no_connections_may_have_any_idle_timeout():
+def test_an_ingress_without_keep_alive_permits_any_idle_timeout():
     assert annotation("nginx.org/keepalive", ingress={"keepalive": 0}, config={"IDLE_TIMEOUT": "1s"}) == "0"

@@ -1,4 +1,4 @@
-"""What callers notice of NGINX before the service, with the settings that each environment ships."""
+"""What clients notice of NGINX in front of the service, with the shipped settings of each environment."""
 
 import asyncio
 import re
@@ -19,14 +19,14 @@ OWN_ID = re.compile("[0-9a-f]{32}")
 @pytest.mark.parametrize("http2", [False, True])
 def test_a_shout_over_tls(edge, texts, http2):
     text = next(texts)
-    answer = edge.shout(text, http2=http2)
-    assert (answer.status_code, answer.text) == (200, text[::-1].upper())
-    assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
-    # Its version would say which faults it has.
-    assert answer.headers["server"] == "nginx"
+    response = edge.shout(text, http2=http2)
+    assert (response.status_code, response.text) == (200, text[::-1].upper())
+    assert response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+    # The version would reveal its vulnerabilities.
+    assert response.headers["server"] == "nginx"
 
 
-def test_weak_ciphers_and_unknown_hosts_are_refused(edge, tls):
+def test_weak_ciphers_and_unknown_hosts_are_rejected(edge, tls):
     def handshake(context, name):
         with socket.create_connection(("127.0.0.1", edge.https.port), timeout=30) as connection:
             with context.wrap_socket(connection, server_hostname=name) as session:
@@ -39,7 +39,7 @@ def test_weak_ciphers_and_unknown_hosts_are_refused(edge, tls):
     older = tls()
     older.maximum_version = ssl.TLSVersion.TLSv1_2
     assert handshake(older, manifests.HOST)[0] == "TLSv1.2"
-    # It is in NGINX's own list, but without authenticated encryption.
+    # It is in NGINX's default list, but has no authenticated encryption.
     older.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
     with pytest.raises(ssl.SSLError):
         handshake(older, manifests.HOST)
@@ -47,15 +47,15 @@ def test_weak_ciphers_and_unknown_hosts_are_refused(edge, tls):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_plain_http_is_redirected(edge, method):
-    answer = edge.call(method, "/v1?x=1", plain=True, content=b"text")
-    assert (answer.status_code, answer.headers["location"]) == (308, f"https://{manifests.HOST}:443/v1?x=1")
+    response = edge.call(method, "/v1?x=1", plain=True, content=b"text")
+    assert (response.status_code, response.headers["location"]) == (308, f"https://{manifests.HOST}:443/v1?x=1")
 
 
-def test_browsers_are_told_to_stay_with_https(shipped):
+def test_browsers_get_hsts(shipped):
     expected = f"max-age={shipped.annotation('hsts-max-age')}; preload"
     too_long = b"x" * (int(shipped.annotation("client-max-body-size")) + 1)
-    for answer in (shipped.edge.shout("x"), shipped.edge.call("GET", "/nowhere"), shipped.edge.shout(too_long)):
-        assert answer.headers.get_list("strict-transport-security") == [expected]
+    for response in (shipped.edge.shout("x"), shipped.edge.call("GET", "/nowhere"), shipped.edge.shout(too_long)):
+        assert response.headers.get_list("strict-transport-security") == [expected]
 
 
 def in_chunks(body):
@@ -63,7 +63,7 @@ def in_chunks(body):
     yield body[1000:]
 
 
-def test_a_body_is_too_long_at_the_same_byte_as_for_the_service(shipped):
+def test_the_body_limit_equals_that_of_the_service(shipped):
     limit = int(shipped.annotation("client-max-body-size"))
 
     def statuses(post):
@@ -85,7 +85,7 @@ def test_a_body_is_too_long_at_the_same_byte_as_for_the_service(shipped):
     for post in (directly, at_once, piecemeal, piecemeal_in_http2):
         assert statuses(post) == [200, 413], post
     assert shipped.edge.shout(b"x" * limit, http2=True).status_code == 200
-    # It is told before anything is sent. (httpx would go on waiting to be allowed to send the rest.)
+    # It gets the status before it sends the body. (httpx would wait for the window to send the rest.)
     assert asyncio.run(announced(shipped.edge, limit + 1)) == 413
 
 
@@ -102,42 +102,42 @@ async def announced(edge, length):
 
 
 @pytest.mark.parametrize("http2", [False, True])
-def test_its_own_answers_are_problems(shipped, http2):
+def test_nginxs_own_responses_are_problems(shipped, http2):
     def shout(**options):
         return shipped.edge.shout(in_chunks(too_long), http2=http2, **options)
 
     too_long = b"x" * (int(shipped.annotation("client-max-body-size")) + 1)
-    answer = shout(headers={"x-request-id": "abc.~:-_Z9"})
-    assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
-    assert answer.json() == {
+    response = shout(headers={"x-request-id": "abc.~:-_Z9"})
+    assert (response.status_code, response.headers["content-type"]) == (413, PROBLEM)
+    assert response.json() == {
         "type": "/docs#content-too-large",
         "title": "Content Too Large",
         "status": 413,
-        "detail": "The body is longer than the API takes.",
+        "detail": "The body exceeds the API's limit.",
         "instance": "abc.~:-_Z9",
     }
-    assert answer.headers["x-request-id"] == "abc.~:-_Z9"
-    assert answer.headers["cache-control"] == "no-store"
-    assert "retry-after" not in answer.headers
+    assert response.headers["x-request-id"] == "abc.~:-_Z9"
+    assert response.headers["cache-control"] == "no-store"
+    assert "retry-after" not in response.headers
 
-    # What is no id would write the document.
+    # An invalid id could inject JSON.
     for hostile in ['","status":"200', "x" * 129, "a b", "ü"]:
-        answer = shout(headers=[("x-request-id", hostile.encode())])
-        assert OWN_ID.fullmatch(answer.json()["instance"])
-        assert answer.headers["x-request-id"] == answer.json()["instance"]
+        response = shout(headers=[("x-request-id", hostile.encode())])
+        assert OWN_ID.fullmatch(response.json()["instance"])
+        assert response.headers["x-request-id"] == response.json()["instance"]
 
 
-def test_the_service_speaks_for_itself(edge):
-    """Its problems pass as they are, and no header is there twice."""
-    answer = edge.call("GET", "/nowhere")
-    assert answer.json()["type"] == "/docs#not-found"
-    answer = edge.call("PUT", "/v1")
-    assert (answer.status_code, answer.json()["type"]) == (405, "/docs#method-not-allowed")
-    for answer in (edge.call("GET", "/nowhere"), edge.shout("x")):
+def test_problems_of_the_service_pass_unchanged(edge):
+    """No header is duplicated."""
+    response = edge.call("GET", "/nowhere")
+    assert response.json()["type"] == "/docs#not-found"
+    response = edge.call("PUT", "/v1")
+    assert (response.status_code, response.json()["type"]) == (405, "/docs#method-not-allowed")
+    for response in (edge.call("GET", "/nowhere"), edge.shout("x")):
         for name in ("x-request-id", "cache-control", "strict-transport-security"):
-            assert len(answer.headers.get_list(name)) <= 1, name
-        assert answer.headers["x-request-id"]
-        assert "retry-after" not in answer.headers
+            assert len(response.headers.get_list(name)) <= 1, name
+        assert response.headers["x-request-id"]
+        assert "retry-after" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
@@ -151,38 +151,38 @@ def test_the_admin_listener_is_not(edge, path, headers):
     assert edge.call("GET", path, headers=headers).status_code == 404
 
 
-def test_a_head_as_long_as_the_service_takes(edge):
-    """A token of 8 KiB, which would not fit into the usual buffers, and 60 KiB altogether."""
+def test_headers_up_to_the_limit_of_the_service(edge):
+    """A token of 8 KiB, which does not fit into NGINX's default buffers, and 60 KiB altogether."""
     headers = {"authorization": f"Bearer {'x' * 8192}"} | {f"x-{number}": "y" * 10000 for number in range(5)}
     for http2 in (False, True):
         assert edge.shout("x", http2=http2, headers=headers).status_code == 200
-    answer = edge.shout("x", headers={f"x-{number}": "y" * 10000 for number in range(9)})
-    assert (answer.status_code, answer.headers["content-type"]) == (431, PROBLEM)
-    assert answer.json()["title"] == "Request Header Fields Too Large"
+    response = edge.shout("x", headers={f"x-{number}": "y" * 10000 for number in range(9)})
+    assert (response.status_code, response.headers["content-type"]) == (431, PROBLEM)
+    assert response.json()["title"] == "Request Header Fields Too Large"
 
 
-def test_ids_and_traces_go_through(shipped, texts):
+def test_ids_and_traces_are_forwarded(shipped, texts):
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     headers = {"x-request-id": "from-the-caller", "traceparent": f"00-{trace}-{span}-01"}
     with shipped.edge.logged() as lines:
-        answer = shipped.edge.shout(next(texts), headers=headers)
-    assert answer.headers["x-request-id"] == "from-the-caller"
+        response = shipped.edge.shout(next(texts), headers=headers)
+    assert response.headers["x-request-id"] == "from-the-caller"
     assert logged_by(shipped.replica, "from-the-caller")["trace.id"] == trace
     assert [(line["http.request.id"], line["trace.id"]) for line in lines] == [("from-the-caller", trace)]
 
 
-def test_the_service_makes_an_id_where_there_is_none(shipped, texts):
+def test_the_service_generates_a_missing_id(shipped, texts):
     with shipped.edge.logged() as lines:
-        answer = shipped.edge.shout(next(texts))
-    made = answer.headers["x-request-id"]
-    assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", made)
-    # By its id the line leads to the trace that the service began.
-    assert logged_by(shipped.replica, made)["trace.id"]
-    assert [(line["http.request.id"], line["trace.id"]) for line in lines] == [(made, "")]
+        response = shipped.edge.shout(next(texts))
+    request_id = response.headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", request_id)
+    # The request id of the line leads to the trace that the service started.
+    assert logged_by(shipped.replica, request_id)["trace.id"]
+    assert [(line["http.request.id"], line["trace.id"]) for line in lines] == [(request_id, "")]
 
 
 def logged_by(replica, request_id):
-    """The replica's line about a request, of which there is one."""
+    """Returns the only log line of the replica about a request."""
 
     def lines():
         return [line for line in replica.requests() if line["http.request.id"] == request_id]

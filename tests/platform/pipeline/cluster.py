@@ -76,20 +76,20 @@ class Clusters:
         self.thread.join()
 
     def _watch(self):
-        seen = None
+        reported = None
         # As fast as a webhook would notify Argo CD.
         while not self.ended.wait(0.1):
             tip = git(self.source.bare, "rev-parse", "--quiet", "--verify", "refs/heads/deploy", succeeds=False)
-            if tip in ("", seen):
+            if tip in ("", reported):
                 continue
-            seen = tip
+            reported = tip
             for name, environment in self.environments.items():
                 if f"gitops/{name}/shoutback/image.yaml" in git(self.source.bare, "ls-tree", "-r", "--name-only", tip):
                     self._synchronise(name, environment, tip)
 
     def _synchronise(self, name, environment, tip):
-        tag, digest = wanted = self.source.image(name, tip)
-        if self.has[name] == wanted:
+        tag, digest = target = self.source.image(name, tip)
+        if self.has[name] == target:
             return
         self.log(f"{name}: Argo CD deploys {tag[:12]} of {tip[:12]}")
         self._report(tip, name, "pending", "Progressing")
@@ -102,7 +102,7 @@ class Clusters:
             # The next commit is deployed even if it equals the running one.
             self.has[name] = None
             return
-        self.has[name] = wanted
+        self.has[name] = target
         self.log(f"{name}: runs {tag[:12]}")
         self._report(tip, name, "success", "Healthy")
 

@@ -25,7 +25,7 @@ class Registry(Process):
         super().__init__(["crane", "registry", "serve", "--address", "127.0.0.1:0"], log)
         with self.starting():
             self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.output()))[1])
-            self.until("it answers", lambda: responds_ok(f"http://127.0.0.1:{self.port}/v2/"))
+            self.until("it responds", lambda: responds_ok(f"http://127.0.0.1:{self.port}/v2/"))
         self.host = f"127.0.0.1:{self.port}"
         self.repository = f"{self.host}/shoutback"
 
@@ -36,9 +36,9 @@ class Containers:
     def __init__(self, directory):
         self.directory = directory
         # podman rejects a `runroot` of more than 50 characters, which one below TMPDIR may have.
-        places = ("/run", os.environ.get("XDG_RUNTIME_DIR"), "/tmp")
-        place = next(place for place in places if place and os.access(place, os.W_OK))
-        self.run_root = Path(tempfile.mkdtemp(prefix="shoutback-", dir=place))
+        directories = ("/run", os.environ.get("XDG_RUNTIME_DIR"), "/tmp")
+        parent = next(path for path in directories if path and os.access(path, os.W_OK))
+        self.run_root = Path(tempfile.mkdtemp(prefix="shoutback-", dir=parent))
         storage, engine = directory / "storage.conf", directory / "containers.conf"
         storage.write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{self.run_root}"\n',

@@ -35,8 +35,8 @@ class Testbed:
         self.registry = stack.enter_context(Registry(directory / "registry"))
         self.github = stack.enter_context(GitHub())
         self.source = Source(folder(directory, "source"))
-        places = folder(directory, "environments")
-        self.environments = {name: Environment(stack, name, places) for name in ("staging", "production")}
+        directory_of_environments = folder(directory, "environments")
+        self.environments = {name: Environment(stack, name, directory_of_environments) for name in ("staging", "production")}
         repository = self.registry.repository
         self.clusters = stack.enter_context(
             Clusters(self.source, self.github, self.containers, repository, self.environments, log),

@@ -25,13 +25,13 @@ class GitHub:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                self.answer(*github._read(self.path, self.headers))
+                self.respond(*github._read(self.path, self.headers))
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                self.answer(*github._write(self.path, self.headers, body))
+                self.respond(*github._write(self.path, self.headers, body))
 
-            def answer(self, status, document):
+            def respond(self, status, document):
                 body = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -65,7 +65,7 @@ class GitHub:
         self.thread.join()
         self.server.server_close()
 
-    def _refusal(self, headers):
+    def _rejection(self, headers):
         if self.faults:
             return self.faults.pop(0), {"message": "a fault of the test"}
         if headers["authorization"] != f"Bearer {TOKEN}":
@@ -74,8 +74,8 @@ class GitHub:
 
     def _read(self, path, headers):
         found = re.fullmatch(rf"/repos/{REPOSITORY}/commits/([0-9a-f]{{40}})/status(?:\?per_page=100)?", path)
-        if refused := self._refusal(headers):
-            return refused
+        if rejection := self._rejection(headers):
+            return rejection
         if not found:
             return 404, {"message": "Not Found"}
         self.requested.append(found[1])
@@ -85,8 +85,8 @@ class GitHub:
 
     def _write(self, path, headers, body):
         found = re.fullmatch(rf"/repos/{REPOSITORY}/statuses/([0-9a-f]{{40}})", path)
-        if refused := self._refusal(headers):
-            return refused
+        if rejection := self._rejection(headers):
+            return rejection
         if not found:
             return 404, {"message": "Not Found"}
         self.report(found[1], **{name: body[name] for name in ("context", "state", "description")})

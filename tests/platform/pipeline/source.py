@@ -105,7 +105,7 @@ class Run:
         assert done.returncode == 0, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
-    def refused(self, program, *arguments, code=1, **variables):
+    def error(self, program, *arguments, code=1, **variables):
         """Runs a program, which must fail, and returns its error messages."""
         done = self(program, *arguments, **variables)
         assert (done.returncode, done.stdout) == (code, ""), f"{program} {arguments}: {done}"

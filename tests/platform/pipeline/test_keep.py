@@ -1,4 +1,4 @@
-"""The second tag of an image that is deployed."""
+"""The second tag of a deployed image."""
 
 import json
 import subprocess
@@ -18,13 +18,13 @@ def crane(*arguments):
 
 
 def push(name, layer="/dev/null"):
-    """An image; its digest."""
+    """Pushes an image and returns its digest."""
     return crane("append", "--oci-empty-base", "--new_layer", str(layer), "--new_tag", name).partition("@")[2]
 
 
 @pytest.fixture
 def published(source, repository):  # noqa: F811
-    """A run, its repository, the tag and the digest of an image in it."""
+    """Returns a run, its repository, and the tag and the digest of an image in it."""
     commit = source.merge("Change something")
     return source.run(commit), repository, commit, push(f"{repository}:{commit}")
 
@@ -51,16 +51,16 @@ def test_it_is_for_all_platforms(source, repository):  # noqa: F811
     crane("index", "append", "--docker-empty-base=false", *(f"--manifest={name}" for name in manifests), "--tag", f"{repository}:{commit}")
     digest = crane("digest", f"{repository}:{commit}")
     source.run(commit).prints("keep", "staging", repository, commit, digest)
-    kept = f"{repository}:staging-{commit}"
-    assert crane("digest", kept) == digest
-    assert "image.index" in json.loads(crane("manifest", kept))["mediaType"]
+    tagged = f"{repository}:staging-{commit}"
+    assert crane("digest", tagged) == digest
+    assert "image.index" in json.loads(crane("manifest", tagged))["mediaType"]
 
 
 def test_another_image(published, tmp_path):
     run, repository, tag, digest = published  # noqa: F811
-    assert f"is {digest}, not" in run.refused("keep", "staging", repository, tag, OTHER_DIGEST)
-    assert "not there" in run.refused("keep", "staging", repository, "a" * 40, digest)
+    assert f"is {digest}, not" in run.error("keep", "staging", repository, tag, OTHER_DIGEST)
+    assert "not there" in run.error("keep", "staging", repository, "a" * 40, digest)
     layer = tmp_path / "layer"
     layer.write_bytes(bytes(1024))
     push(f"{repository}:staging-{tag}", layer)
-    assert "is another image" in run.refused("keep", "staging", repository, tag, digest)
+    assert "is another image" in run.error("keep", "staging", repository, tag, digest)

@@ -22,7 +22,7 @@ def run(source, containers):
 
 @pytest.fixture
 def repository(registry, tmp_path):
-    """A repository of this test's own."""
+    """Returns the name of a repository for this test."""
     return f"{registry.host}/{tmp_path.name.replace('_', '-')}/shoutback"
 
 
@@ -33,13 +33,13 @@ def tags(repository):
 
 
 @pytest.mark.parametrize("tool", ["buildah", "podman"])
-def test_it_is_there_by_its_commit_alone(run, repository, containers, tool):
+def test_its_only_tag_is_the_commit(run, repository, containers, tool):
     digest = run.prints("publish", repository, CONTAINER_TOOL=tool)
     assert tags(repository) == [run.commit]
     containers.pull(f"{repository}@{digest}")
-    [told] = json.loads(containers.run("podman", "image", "inspect", f"{repository}@{digest}"))
-    assert told["Digest"] == digest
-    assert told["Labels"]["org.opencontainers.image.revision"] == run.commit
+    [inspected] = json.loads(containers.run("podman", "image", "inspect", f"{repository}@{digest}"))
+    assert inspected["Digest"] == digest
+    assert inspected["Labels"]["org.opencontainers.image.revision"] == run.commit
 
 
 def test_again_builds_nothing(run, repository, recorder):
@@ -49,13 +49,13 @@ def test_again_builds_nothing(run, repository, recorder):
     assert none.calls() == []
 
 
-def test_nothing_is_left_behind_by_that_name(run, repository, containers):
+def test_the_local_copy_is_removed(run, repository, containers):
     run.prints("publish", repository)
     assert run.commit not in containers.run("podman", "images", "--all", "--format", "{{.Tag}}")
 
 
-def test_somebody_else_is_first(run, repository, recorder):
-    """As where tags cannot be moved: whoever comes second is refused."""
+def test_another_run_pushes_first(run, repository, recorder):
+    """With immutable tags the second push is rejected."""
     second = recorder("buildah", f'{shutil.which("buildah")} "$@" || exit', '[[ $1 != push ]]')
     done = run("publish", repository, **second.variables)
     assert done.returncode == 0, done.stderr
@@ -63,41 +63,41 @@ def test_somebody_else_is_first(run, repository, recorder):
     assert done.stdout.strip() == run.prints("publish", repository)
 
 
-def test_what_is_in_no_commit_is_not_pushed(run, repository):
+def test_uncommitted_changes_are_not_pushed(run, repository):
     (run.directory / "Dockerfile").write_text("FROM scratch\n")
-    assert "in no commit" in run.refused("publish", repository)
+    assert "in no commit" in run.error("publish", repository)
     assert tags(repository) == []
 
 
 def test_a_build_that_fails(run, repository, recorder):
     broken = recorder("buildah", "[[ $1 != build ]]")
-    assert "was not pushed" in run.refused("publish", repository, **broken.variables)
+    assert "was not pushed" in run.error("publish", repository, **broken.variables)
     assert tags(repository) == []
 
 
-def test_no_registry_is_no_reason_to_build(run, recorder):
+def test_without_a_registry_nothing_is_built(run, recorder):
     none = recorder("buildah", "exit 1")
-    assert "Connection refused" in run.refused("publish", "127.0.0.1:1/shoutback", **none.variables)
+    assert "Connection refused" in run.error("publish", "127.0.0.1:1/shoutback", **none.variables)
     assert none.calls() == []
 
 
 @pytest.mark.parametrize("name", ["shoutback", "127.0.0.1:5000/shoutback:latest", "https://127.0.0.1/shoutback"])
-def test_what_is_no_repository(run, name):
-    run.refused("publish", name, code=2)
+def test_invalid_repositories_are_wrong_usage(run, name):
+    run.error("publish", name, code=2)
 
 
 @pytest.mark.parametrize("on_actions", [True, False])
 def test_docker_builds_for_every_platform(run, repository, recorder, on_actions):
-    """No engine of Docker's takes part: what it is told is noted, and something pushed in its place."""
+    """Without Docker's engine: its arguments are recorded, and another image is pushed instead."""
     push = f"[[ $1 != buildx ]] || crane append --insecure --oci-empty-base --new_layer /dev/null --new_tag {repository}:{run.commit}"
     docker = recorder("docker", f"{push} >/dev/null")
     token = {"ACTIONS_RUNTIME_TOKEN": "token"} if on_actions else {}
     run.prints("publish", repository, CONTAINER_TOOL="docker", **docker.variables, **token)
     [call] = docker.calls()
     assert call.startswith("buildx build --push --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max ")
-    kept = re.findall(r"^ +scope: (\S+)$", (ROOT / ".github/workflows/main.yml").read_text(), re.M)
-    assert len(kept) == 2
-    assert re.findall(r"--cache-from (\S+)", call) == ([f"type=gha,scope={scope}" for scope in kept] if on_actions else [])
+    scopes = re.findall(r"^ +scope: (\S+)$", (ROOT / ".github/workflows/main.yml").read_text(), re.M)
+    assert len(scopes) == 2
+    assert re.findall(r"--cache-from (\S+)", call) == ([f"type=gha,scope={scope}" for scope in scopes] if on_actions else [])
     assert [part for part in call.split() if part.startswith("--tag")] == [f"--tag={repository}:{run.commit}"]
     assert f"REVISION={run.commit}" in call
 
@@ -106,15 +106,15 @@ def test_docker_builds_for_every_platform(run, repository, recorder, on_actions)
 
 
 class Guarded:
-    """A registry that wants to know who asks, and has one manifest."""
+    """A registry that requires authentication, with one manifest."""
 
     def __init__(self, login, digest_header=None):
-        self.asked = []
+        self.requested = []
         guarded = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                guarded.asked.append(self.path)
+                guarded.requested.append(self.path)
                 let_in = self.headers["authorization"] == f"Basic {login}"
                 self.send_response(200 if let_in else 401)
                 self.send_header("content-type", "application/vnd.oci.image.manifest.v1+json")
@@ -140,27 +140,27 @@ class Guarded:
         self.server.server_close()
 
 
-# Of the two bytes that it sends.
+# The digest of its response of two bytes.
 DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
 @pytest.mark.parametrize("variable, file", [("DOCKER_CONFIG", "config.json"), ("REGISTRY_AUTH_FILE", ""), ("HOME", ".docker/config.json")])
-def test_it_is_whoever_has_logged_in(run, tmp_path, variable, file):
+def test_the_stored_credentials_are_used(run, tmp_path, variable, file):
     with Guarded("b3duZXI6c2VjcmV0") as registry:
         login = tmp_path / "login"
         path = login / file if file else login
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"auths": {registry.host: {"auth": "b3duZXI6c2VjcmV0"}}}))
         assert run.prints("publish", f"{registry.host}/shoutback", **{variable: str(login)}) == DIGEST
-        assert registry.asked == [f"/v2/shoutback/manifests/{run.commit}"]
+        assert registry.requested == [f"/v2/shoutback/manifests/{run.commit}"]
 
 
-def test_nobody_has_logged_in(run):
+def test_missing_credentials_are_an_error(run):
     with Guarded("b3duZXI6c2VjcmV0") as registry:
-        assert "log in to" in run.refused("publish", f"{registry.host}/shoutback")
+        assert "log in to" in run.error("publish", f"{registry.host}/shoutback")
 
 
-def test_a_registry_that_sends_something_else(run, tmp_path):
+def test_a_manifest_with_another_digest_is_an_error(run, tmp_path):
     with Guarded("b3duZXI6c2VjcmV0", f"sha256:{'0' * 64}") as registry:
         (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": "b3duZXI6c2VjcmV0"}}}))
-        assert "and sends" in run.refused("publish", f"{registry.host}/shoutback", DOCKER_CONFIG=str(tmp_path))
+        assert "and sends" in run.error("publish", f"{registry.host}/shoutback", DOCKER_CONFIG=str(tmp_path))

@@ -1,14 +1,14 @@
-"""Taking a deployment back."""
+"""Rolling back a deployment."""
 
 import pytest
 
 from harness.git import git
-from test_deploy import meanwhile, moves_to, put_back, tip
+from test_deploy import meanwhile, moves_to, reset_branch, tip
 
 
 @pytest.fixture
 def two(source, merged):
-    """Production has had two releases; the commits by which it got them."""
+    """Deploys two releases to production and returns the commits of the deployments."""
     commits = []
     for _ in range(2):
         run, *build = merged()
@@ -17,7 +17,7 @@ def two(source, merged):
     return run, *commits
 
 
-def test_it_is_the_release_before_again(source, two):
+def test_it_restores_the_previous_release(source, two):
     run, first, second = two
     staging = source.image("staging")
     commit = run.prints("rollback", "production", second)
@@ -25,7 +25,7 @@ def test_it_is_the_release_before_again(source, two):
     assert source.image("production") == source.image("production", first)
     assert source.image("staging") == staging
     assert f"This reverts commit {second}" in git(source.bare, "log", "-1", "--format=%B", commit)
-    # Nothing is rewritten.
+    # The history is not rewritten.
     assert git(source.bare, "rev-parse", "deploy~1") == second
 
 
@@ -36,7 +36,7 @@ def test_again_changes_nothing(source, two):
     assert tip(source) == commit
 
 
-def test_what_came_later_is_left_alone(source, merged, two):
+def test_a_later_deployment_is_not_reverted(source, merged, two):
     run, _, second = two
     later, *build = merged()
     later.prints("deploy", "staging", *build)
@@ -47,29 +47,29 @@ def test_what_came_later_is_left_alone(source, merged, two):
     assert source.image("production") == tuple(build)
 
 
-def test_what_comes_meanwhile_is_left_alone(source, merged, two):
+def test_a_concurrent_deployment_is_not_reverted(source, merged, two):
     run, _, second = two
     later, *build = merged()
     later.prints("deploy", "staging", *build)
     third = later.prints("deploy", "production", *build)
-    put_back(source)
+    reset_branch(source)
     meanwhile(source, moves_to(third))
     assert run.prints("rollback", "production", second) == third
     assert tip(source) == third
 
 
-def test_staging_goes_back_though_production_came_after_it(source, merged, two):
+def test_staging_is_reverted_despite_later_deployments_to_production(source, merged, two):
     run, *_ = two
     before = source.image("staging")
     later, *build = merged()
     third = later.prints("deploy", "staging", *build)
-    put_back(source)
+    reset_branch(source)
     git(source.bare, "update-ref", "refs/heads/deploy", third)
     run.prints("rollback", "staging", third)
     assert source.image("staging") == before
 
 
-def test_the_next_release_comes_after_it(source, merged, two):
+def test_the_next_release_follows_it(source, merged, two):
     run, _, second = two
     run.prints("rollback", "production", second)
     later, *build = merged()
@@ -78,15 +78,15 @@ def test_the_next_release_comes_after_it(source, merged, two):
     assert source.image("production") == tuple(build)
 
 
-def test_the_first_one_cannot_be_taken_back(source, merged):
+def test_the_first_deployment_cannot_be_reverted(source, merged):
     run, *build = merged()
     commit = run.prints("deploy", "staging", *build)
-    assert "nothing to go back to" in run.refused("rollback", "staging", commit)
+    assert "nothing to go back to" in run.error("rollback", "staging", commit)
     assert tip(source) == commit
 
 
-def test_what_is_no_deployment_of_it(source, two):
+def test_other_commits_are_errors(source, two):
     run, _, second = two
-    assert "no commit of the branch" in run.refused("rollback", "production", git(source.bare, "rev-parse", "main"))
-    assert "no deployment of staging" in run.refused("rollback", "staging", second)
-    run.refused("rollback", "production", "HEAD", code=2)
+    assert "no commit of the branch" in run.error("rollback", "production", git(source.bare, "rev-parse", "main"))
+    assert "no deployment of staging" in run.error("rollback", "staging", second)
+    run.error("rollback", "production", "HEAD", code=2)

@@ -1,4 +1,4 @@
-"""What cosign is told. It is not run: a certificate is given to a workflow of GitHub's only."""
+"""The arguments of cosign. It is not run, because only GitHub's workflows get a certificate."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def run(source):
 
 @pytest.fixture
 def cosign(recorder, tmp_path):
-    """Knows one thing about signatures: whether it was told to make one."""
+    """A fake cosign, which accepts the image once it has signed it."""
     return recorder("cosign", f"if [[ $1 == sign ]]; then touch {tmp_path}/signed; else [[ -e {tmp_path}/signed ]]; fi")
 
 
@@ -30,24 +30,24 @@ def test_it_is_signed_once(run, cosign):
     assert cosign.calls() == [VERIFY, SIGN, VERIFY]
 
 
-def test_what_nobody_signed_is_refused(run, cosign):
-    run.refused("verify", REFERENCE, **cosign.variables)
+def test_an_unsigned_image_is_rejected(run, cosign):
+    run.error("verify", REFERENCE, **cosign.variables)
     run.prints("sign", REFERENCE, **cosign.variables)
     run.prints("verify", REFERENCE, **cosign.variables)
 
 
-def test_no_cosign_is_no_signature(run):
+def test_without_cosign_verification_fails(run):
     for program in ("sign", "verify"):
         assert run(program, REFERENCE).returncode not in (0, 2)
 
 
 @pytest.mark.parametrize("program", ["sign", "verify"])
 @pytest.mark.parametrize("name", ["shoutback:latest", REFERENCE[:-1], REFERENCE.replace("@", ":")])
-def test_a_tag_may_be_another_image_later(run, cosign, program, name):
-    run.refused(program, name, code=2, **cosign.variables)
+def test_a_tag_is_wrong_usage(run, cosign, program, name):
+    run.error(program, name, code=2, **cosign.variables)
     assert cosign.calls() == []
 
 
-def test_whose_signature_it_has_to_be(run, cosign):
-    run.refused("verify", REFERENCE, code=2, GITHUB_REPOSITORY="", **cosign.variables)
+def test_the_repository_is_required(run, cosign):
+    run.error("verify", REFERENCE, code=2, GITHUB_REPOSITORY="", **cosign.variables)
     assert cosign.calls() == []

@@ -1,4 +1,4 @@
-"""git works for the tests whoever owns the checkout, and whatever the caller's git is configured to do."""
+"""git works for the tests independently of the owner of the checkout and of the caller's configuration."""
 
 import os
 import re
@@ -10,10 +10,10 @@ from harness.git import git, inherited, listed
 from harness.process import ENVIRONMENT
 from source import ROOT
 
-# A hook of git's own tests: every repository is taken for another user's.
-OTHERS = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+# A variable of git's own tests: git treats every repository as owned by another user.
+OTHER_OWNER = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
 
-# Each of these breaks a commit, or hides a file.
+# Settings that break a commit or hide a file.
 HOSTILE = """\
 [commit]
 	gpgSign = true
@@ -32,26 +32,26 @@ HOSTILE = """\
 
 @pytest.fixture
 def owned_by_another(monkeypatch):
-    for name, value in OTHERS.items():
+    for name, value in OTHER_OWNER.items():
         monkeypatch.setitem(ENVIRONMENT, name, value)
 
 
-def test_plain_git_refuses_the_repository_of_another_user(source):
-    """If it did not, the next two tests would prove nothing."""
-    plain = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull} | OTHERS
+def test_plain_git_rejects_the_repository_of_another_user(source):
+    """Otherwise the next two tests would prove nothing."""
+    plain = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull} | OTHER_OWNER
     for command in (["ls-files"], ["clone", source.bare, source.directory / "clone"]):
         done = subprocess.run(["git", *command], cwd=source.work, env=plain, capture_output=True, text=True)
         assert done.returncode != 0 and "dubious ownership" in done.stderr
 
 
 @pytest.mark.usefixtures("owned_by_another")
-def test_the_checkout_may_be_another_users():
+def test_the_checkout_may_belong_to_another_user():
     assert "scripts/release/tag" in listed(ROOT, "scripts/release")
 
 
 @pytest.mark.usefixtures("owned_by_another")
-def test_so_may_be_every_repository_of_a_release(merged, source):
-    """Clone, fetch and push start a git of their own for the other repository, and the programs of a release start theirs."""
+def test_repositories_of_a_release_may_belong_to_another_user(merged, source):
+    """Clone, fetch and push start another git for the other repository, and the release programs run git, too."""
     run, tag, digest = merged()
     assert run.prints("tag") == tag
     commit = run.prints("deploy", "staging", tag, digest)
@@ -59,7 +59,7 @@ def test_so_may_be_every_repository_of_a_release(merged, source):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a repository away")
-def test_a_repository_that_was_given_away(merged, source):
+def test_a_repository_with_another_owner(merged, source):
     run, tag, digest = merged()
     for path in [source.bare, run.directory]:
         subprocess.run(["chown", "--recursive", "12345:12345", path], check=True)
@@ -86,7 +86,7 @@ def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, 
     run, tag, digest = merged()
     assert run.prints("deploy", "staging", tag, digest)
     (run.directory / "new").touch()
-    assert "?? new" in run.refused("tag")
+    assert "?? new" in run.error("tag")
 
     fresh = tmp_path / "fresh"
     fresh.mkdir()
@@ -97,6 +97,6 @@ def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, 
     assert listed(fresh) == ["new"]
 
 
-def test_tests_call_git_by_the_harness_only():
-    others = [name for name in listed(ROOT, "tests/*.py") if re.search(r"""\[\s*["']git["'],""", (ROOT / name).read_text())]
-    assert sorted(others) == ["tests/harness/git.py", "tests/platform/pipeline/test_source.py"]
+def test_tests_run_git_only_by_the_harness():
+    callers = [name for name in listed(ROOT, "tests/*.py") if re.search(r"""\[\s*["']git["'],""", (ROOT / name).read_text())]
+    assert sorted(callers) == ["tests/harness/git.py", "tests/platform/pipeline/test_source.py"]

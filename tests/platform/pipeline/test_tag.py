@@ -6,20 +6,20 @@ def test_it_is_the_full_commit(source):
     assert source.run(commit).prints("tag") == commit
 
 
-def test_what_is_in_no_commit_has_none(source):
+def test_uncommitted_changes_have_no_tag(source):
     run = source.run(source.merge("Change something"))
     (run.directory / "new").touch()
-    assert "?? new" in run.refused("tag")
+    assert "?? new" in run.error("tag")
     (run.directory / "new").unlink()
     (run.directory / "Dockerfile").write_text("FROM scratch\n")
-    assert "M Dockerfile" in run.refused("tag")
+    assert "M Dockerfile" in run.error("tag")
 
 
-def test_how_each_program_is_called(source):
+def test_each_program_checks_its_arguments(source):
     run = source.run(source.merge("Change something"))
     programs = [file for file in (run.directory / "scripts/release").iterdir() if not file.suffix and file.is_file()]
     assert len(programs) >= 9
     for program in programs:
         assert "usage: " in run.prints(program.name, "--help")
         if program.name != "integration-tests":
-            run.refused(program.name, "too", "many", "arguments", "for", "any", code=2)
+            run.error(program.name, "too", "many", "arguments", "for", "any", code=2)

@@ -9,20 +9,20 @@ SOON = {"WAIT_INTERVAL": "50ms", "WAIT_TIMEOUT": "30s"}
 
 @pytest.fixture
 def deployed(merged, github):
-    """A run, and the commit by which staging is to run it."""
+    """Returns a run and the commit of its deployment to staging."""
     run, *build = merged()
     run.variables = github.variables | SOON
     return run, run.prints("deploy", "staging", *build), build
 
 
 def begin(run, *arguments):
-    """The program, under way."""
+    """Starts the program."""
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1).submit(run, "wait", *arguments)
 
 
-def test_it_ends_when_the_environment_runs_it(github, deployed):
+def test_it_succeeds_when_the_environment_runs_the_deployment(github, deployed):
     run, commit, _ = deployed
     waiting = begin(run, "staging", commit)
     wait_until("it sends a request", lambda: github.requested)
@@ -36,11 +36,11 @@ def test_it_ends_when_the_environment_runs_it(github, deployed):
     assert "no status yet" in done.stderr and "pending, Progressing" in done.stderr
 
 
-def test_it_fails_when_the_deployment_does(github, deployed):
+def test_it_fails_when_the_deployment_fails(github, deployed):
     run, commit, _ = deployed
     github.report(commit, "argocd/staging", "failure", "Degraded")
-    said = run.refused("wait", "staging", commit)
-    assert "Degraded" in said and "Argo CD" in said
+    output = run.error("wait", "staging", commit)
+    assert "Degraded" in output and "Argo CD" in output
 
 
 def test_the_newest_status_counts(github, deployed):
@@ -50,14 +50,14 @@ def test_the_newest_status_counts(github, deployed):
     run.prints("wait", "staging", commit)
 
 
-def test_it_does_not_wait_for_ever(github, deployed):
+def test_it_times_out(github, deployed):
     run, commit, _ = deployed
     github.report(commit, "argocd/production", "success", "Healthy")
-    said = run.refused("wait", "staging", commit, WAIT_TIMEOUT="200ms")
-    assert "within 0.2 s" in said and "no status yet" in said and "shoutback in staging's Argo CD" in said
+    output = run.error("wait", "staging", commit, WAIT_TIMEOUT="200ms")
+    assert "within 0.2 s" in output and "no status yet" in output and "shoutback in staging's Argo CD" in output
 
 
-def test_a_later_commit_that_left_it_alone_counts(github, deployed):
+def test_a_later_commit_for_another_environment_counts(github, deployed):
     run, commit, build = deployed
     later = run.prints("deploy", "production", *build)
     github.report(later, "argocd/staging", "success", "Healthy")
@@ -69,10 +69,10 @@ def test_of_two_commits_the_newest_status_counts(github, deployed):
     later = run.prints("deploy", "production", *build)
     github.report(later, "argocd/staging", "success", "Healthy")
     github.report(commit, "argocd/staging", "failure", "Degraded")
-    assert "Degraded" in run.refused("wait", "staging", commit)
+    assert "Degraded" in run.error("wait", "staging", commit)
 
 
-def test_what_was_deployed_meanwhile_is_something_else(github, merged, deployed):
+def test_another_deployment_in_the_meantime_is_a_failure(github, merged, deployed):
     run, commit, _ = deployed
     waiting = begin(run, "staging", commit)
     wait_until("it sends a request", lambda: github.requested)
@@ -84,7 +84,7 @@ def test_what_was_deployed_meanwhile_is_something_else(github, merged, deployed)
     assert "something else meanwhile" in done.stderr and newer[:7] in done.stderr
 
 
-def test_faults_of_github_pass(github, deployed):
+def test_temporary_errors_of_github_are_retried(github, deployed):
     run, commit, _ = deployed
     github.report(commit, "argocd/staging", "success", "Healthy")
     github.faults = [502, 429, 403]
@@ -93,25 +93,25 @@ def test_faults_of_github_pass(github, deployed):
 
 
 @pytest.mark.parametrize("fault", [401, 404, 422])
-def test_faults_of_ours_do_not(github, deployed, fault):
+def test_permanent_errors_are_not_retried(github, deployed, fault):
     run, commit, _ = deployed
     github.faults = [fault]
-    assert f"answered with {fault}" in run.refused("wait", "staging", commit)
+    assert f"responded with {fault}" in run.error("wait", "staging", commit)
 
 
-def test_a_token_is_never_said(github, deployed):
+def test_a_token_is_never_printed(github, deployed):
     run, commit, _ = deployed
-    said = run.refused("wait", "staging", commit, GITHUB_TOKEN="ghs_another")
-    assert "answered with 401" in said and "ghs_another" not in said
+    output = run.error("wait", "staging", commit, GITHUB_TOKEN="ghs_another")
+    assert "responded with 401" in output and "ghs_another" not in output
 
 
-def test_a_commit_that_is_no_deployment(deployed, source):
+def test_a_commit_that_is_not_a_deployment(deployed, source):
     run, *_ = deployed
     main = source.merge("Change something")
-    assert "no commit of the branch" in run.refused("wait", "staging", main)
+    assert "no commit of the branch" in run.error("wait", "staging", main)
 
 
-def test_what_it_has_to_be_told(deployed):
+def test_required_variables(deployed):
     run, commit, _ = deployed
-    assert "GITHUB_TOKEN" in run.refused("wait", "staging", commit, code=2, GITHUB_TOKEN="")
-    assert "WAIT_TIMEOUT" in run.refused("wait", "staging", commit, code=2, WAIT_TIMEOUT="soon")
+    assert "GITHUB_TOKEN" in run.error("wait", "staging", commit, code=2, GITHUB_TOKEN="")
+    assert "WAIT_TIMEOUT" in run.error("wait", "staging", commit, code=2, WAIT_TIMEOUT="soon")

@@ -30,7 +30,7 @@ def test_the_dry_run():
     assert "is there already: nothing is built" in done.stdout
     assert "superseded" in done.stdout
 
-    # The bad release is in staging, what was before it in production: each the digest that was built of it.
+    # The bad release is in staging, the previous one in production, each with the digest that was built of it.
     digests = re.findall(r"^      \| (sha256:[0-9a-f]{64})$", done.stdout, re.M)
     tags = re.findall(r"^    main is ([0-9a-f]{40})$", done.stdout, re.M)
     assert len(tags) == 2 and len(digests) == 3 and digests[0] == digests[2]
@@ -39,12 +39,12 @@ def test_the_dry_run():
 
 
 def release(testbed, title, changes=None):
-    """A run that has published, and what it published."""
+    """Returns a run that has published an image, its tag and its digest."""
     run = testbed.run(testbed.source.merge(title, changes))
     return run, run.prints("tag"), run.prints("publish", testbed.registry.repository)
 
 
-def test_a_release_that_does_not_start_is_not_waited_for(testbed):
+def test_a_release_that_does_not_start_fails_early(testbed):
     run, *good = release(testbed, "Say hello")
     for environment in ("staging", "production"):
         run.prints("wait", environment, run.prints("deploy", environment, *good))
@@ -55,8 +55,8 @@ def test_a_release_that_does_not_start_is_not_waited_for(testbed):
     run, *bad = release(testbed, "Mistype a value", {PRODUCTION_VALUES: misconfigure})
     run.prints("wait", "staging", run.prints("deploy", "staging", *bad))
     commit = run.prints("deploy", "production", *bad)
-    assert "Degraded" in run.refused("wait", "production", commit)
-    # What ran before still does, as in a rolling update.
+    assert "Degraded" in run.error("wait", "production", commit)
+    # The previous release still runs, as in a rolling update.
     production = testbed.environments["production"]
     assert production.running.image() == good[1]
     run.prints("integration-tests", "--smoke", "-q", **production.variables)
@@ -76,8 +76,8 @@ def test_without_approval(testbed, monkeypatch):
         ReleaseRun(testbed, approve=False).request_approval("a deployment")
 
 
-def test_the_tests_need_to_be_told_where(testbed):
+def test_the_tests_require_an_address_and_credentials(testbed):
     run = testbed.run(testbed.source.merge("Change something"))
     variables = testbed.environments["staging"].variables
-    assert "BASE_URL" in run.refused("integration-tests", code=2, **variables | {"BASE_URL": ""})
-    assert "CLIENT_SECRET" in run.refused("integration-tests", code=2, **variables | {"CLIENT_SECRET": ""})
+    assert "BASE_URL" in run.error("integration-tests", code=2, **variables | {"BASE_URL": ""})
+    assert "CLIENT_SECRET" in run.error("integration-tests", code=2, **variables | {"CLIENT_SECRET": ""})

@@ -6,7 +6,7 @@ NAME = "shoutback-staging"
 REGION = {"aws:RequestedRegion": "eu-central-1"}
 # A resource created with tags; one that has them; one of Amazon or EKS without our tags.
 NEW = REGION | {"aws:RequestTag/environment": "staging"}
-OURS = REGION | {"aws:ResourceTag/environment": "staging"}
+OWN = REGION | {"aws:ResourceTag/environment": "staging"}
 EKSS = REGION | {"aws:ResourceTag/aws:eks:cluster-name": NAME}
 BOUNDED = REGION | {"iam:PermissionsBoundary": "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"}
 
@@ -19,15 +19,15 @@ def ec2(kind, context):
     return arn("ec2", f"{kind}/*" if context is NEW else f"{kind}/{kind}-1"), context
 
 
-def made(action, kind, *parents):
+def created(action, kind, *parents):
     """Returns the calls that create an EC2 resource with tags in its parent."""
     yield f"ec2:{action}", *ec2(kind, NEW)
     yield "ec2:CreateTags", *ec2(kind, NEW | {"ec2:CreateAction": action})
     for parent in parents:
-        yield f"ec2:{action}", *ec2(parent, OURS)
+        yield f"ec2:{action}", *ec2(parent, OWN)
 
 
-def done(action, *kinds, context=OURS):
+def changed(action, *kinds, context=OWN):
     for kind in kinds:
         yield f"ec2:{action}", *ec2(kind, context)
 
@@ -43,7 +43,7 @@ ALARM = "alarm:staging-ShoutbackReplicaDown-page"
 CALLS = {
     "aws_acm_certificate": [
         *[(f"acm:{action}", "*", NEW) for action in ("RequestCertificate", "AddTagsToCertificate")],
-        ("acm:DeleteCertificate", arn("acm", "certificate/1"), OURS),
+        ("acm:DeleteCertificate", arn("acm", "certificate/1"), OWN),
     ],
     "aws_acm_certificate_validation": [],
     "aws_cloudformation_stack": [
@@ -56,22 +56,22 @@ CALLS = {
     "aws_cloudwatch_dashboard": [(f"cloudwatch:{action}Dashboard{'s' if action == 'Delete' else ''}", f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{NAME}", REGION) for action in ("Put", "Delete")],
     "aws_cloudwatch_log_group": all_of("logs", f"log-group:/aws/eks/{NAME}/cluster", REGION, "CreateLogGroup", "AssociateKmsKey", "PutRetentionPolicy", "TagResource", "DeleteLogGroup"),
     "aws_cloudwatch_query_definition": [(f"logs:{action}QueryDefinition", "*", REGION) for action in ("Put", "Delete")],
-    "aws_cognito_managed_login_branding": all_of("cognito-idp", POOL, OURS, "CreateManagedLoginBranding", "DeleteManagedLoginBranding"),
-    "aws_cognito_resource_server": all_of("cognito-idp", POOL, OURS, "CreateResourceServer", "DeleteResourceServer"),
-    "aws_cognito_user_group": all_of("cognito-idp", POOL, OURS, "CreateGroup", "DeleteGroup"),
+    "aws_cognito_managed_login_branding": all_of("cognito-idp", POOL, OWN, "CreateManagedLoginBranding", "DeleteManagedLoginBranding"),
+    "aws_cognito_resource_server": all_of("cognito-idp", POOL, OWN, "CreateResourceServer", "DeleteResourceServer"),
+    "aws_cognito_user_group": all_of("cognito-idp", POOL, OWN, "CreateGroup", "DeleteGroup"),
     "aws_cognito_user_pool": [
         ("cognito-idp:CreateUserPool", "*", NEW),
-        *all_of("cognito-idp", POOL, OURS, "SetUserPoolMfaConfig", "UpdateUserPool", "DeleteUserPool"),
+        *all_of("cognito-idp", POOL, OWN, "SetUserPoolMfaConfig", "UpdateUserPool", "DeleteUserPool"),
     ],
-    "aws_cognito_user_pool_client": all_of("cognito-idp", POOL, OURS, "CreateUserPoolClient", "UpdateUserPoolClient", "DeleteUserPoolClient"),
-    "aws_cognito_user_pool_domain": all_of("cognito-idp", POOL, OURS, "CreateUserPoolDomain", "DeleteUserPoolDomain"),
+    "aws_cognito_user_pool_client": all_of("cognito-idp", POOL, OWN, "CreateUserPoolClient", "UpdateUserPoolClient", "DeleteUserPoolClient"),
+    "aws_cognito_user_pool_domain": all_of("cognito-idp", POOL, OWN, "CreateUserPoolDomain", "DeleteUserPoolDomain"),
     # Created with the network, without tags.
     "aws_default_security_group": [
         ("ec2:CreateTags", arn("ec2", "security-group/sg-1"), NEW),
-        *done("RevokeSecurityGroupIngress", "security-group"),
-        *done("RevokeSecurityGroupEgress", "security-group"),
+        *changed("RevokeSecurityGroupIngress", "security-group"),
+        *changed("RevokeSecurityGroupEgress", "security-group"),
     ],
-    "aws_eip": [*made("AllocateAddress", "elastic-ip"), *done("ReleaseAddress", "elastic-ip")],
+    "aws_eip": [*created("AllocateAddress", "elastic-ip"), *changed("ReleaseAddress", "elastic-ip")],
     "aws_eks_access_entry": [
         *all_of("eks", f"cluster/{NAME}", REGION, "CreateAccessEntry"),
         *all_of("eks", f"access-entry/{NAME}/role/{ACCOUNT}/sre/1", REGION, "UpdateAccessEntry", "DeleteAccessEntry", "TagResource"),
@@ -86,15 +86,15 @@ CALLS = {
         *all_of("eks", f"cluster/{NAME}", REGION, "CreateCluster", "UpdateClusterConfig", "UpdateClusterVersion", "DeleteCluster", "TagResource"),
         ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "eks.amazonaws.com"}),
         # Not as a grant for an AWS resource, whatever its name: the EKS user guide, "Encrypt Kubernetes secrets".
-        ("kms:CreateGrant", arn("kms", "key/1"), OURS),
-        ("kms:DescribeKey", arn("kms", "key/1"), OURS),
+        ("kms:CreateGrant", arn("kms", "key/1"), OWN),
+        ("kms:DescribeKey", arn("kms", "key/1"), OWN),
         ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS", REGION | {"iam:AWSServiceName": "eks.amazonaws.com"}),
     ],
     "aws_eks_node_group": [
         *all_of("eks", f"cluster/{NAME}", REGION, "CreateNodegroup"),
         *all_of("eks", f"nodegroup/{NAME}/{NAME}-nodes/1", REGION, "UpdateNodegroupConfig", "UpdateNodegroupVersion", "DeleteNodegroup", "TagResource"),
         ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "ec2.amazonaws.com"}),
-        *done("RunInstances", "launch-template", "subnet", "security-group"),
+        *changed("RunInstances", "launch-template", "subnet", "security-group"),
         ("ec2:RunInstances", arn("ec2", "instance/*"), REGION),
         ("ec2:CreateTags", arn("ec2", "instance/*"), REGION | {"ec2:CreateAction": "RunInstances"}),
         ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup", REGION | {"iam:AWSServiceName": "eks-nodegroup.amazonaws.com"}),
@@ -105,10 +105,10 @@ CALLS = {
         ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "pods.eks.amazonaws.com"}),
     ],
     "aws_flow_log": [
-        *made("CreateFlowLogs", "vpc-flow-log", "vpc"),
+        *created("CreateFlowLogs", "vpc-flow-log", "vpc"),
         ("logs:CreateLogDelivery", "*", REGION),
         ("iam:PassRole", ROLE, REGION | {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"}),
-        *done("DeleteFlowLogs", "vpc-flow-log"),
+        *changed("DeleteFlowLogs", "vpc-flow-log"),
         ("logs:DeleteLogDelivery", "*", REGION),
     ],
     "aws_iam_role": [(f"iam:{action}", ROLE, BOUNDED) for action in ("CreateRole", "TagRole", "UpdateAssumeRolePolicy", "DeleteRole", "PutRolePermissionsBoundary")],
@@ -118,37 +118,37 @@ CALLS = {
         ("iam:DetachRolePolicy", ROLE, BOUNDED),
     ],
     "aws_internet_gateway": [
-        *made("CreateInternetGateway", "internet-gateway"),
-        *done("AttachInternetGateway", "internet-gateway", "vpc"),
-        *done("DetachInternetGateway", "internet-gateway", "vpc"),
-        *done("DeleteInternetGateway", "internet-gateway"),
+        *created("CreateInternetGateway", "internet-gateway"),
+        *changed("AttachInternetGateway", "internet-gateway", "vpc"),
+        *changed("DetachInternetGateway", "internet-gateway", "vpc"),
+        *changed("DeleteInternetGateway", "internet-gateway"),
     ],
-    "aws_kms_alias": [(f"kms:{action}Alias", arn("kms", resource), OURS) for action in ("Create", "Update", "Delete") for resource in (f"alias/{NAME}-eks", "key/1")],
+    "aws_kms_alias": [(f"kms:{action}Alias", arn("kms", resource), OWN) for action in ("Create", "Update", "Delete") for resource in (f"alias/{NAME}-eks", "key/1")],
     "aws_kms_key": [
         # Tagging at creation is authorized on no particular key.
         *[(f"kms:{action}", "*", NEW) for action in ("CreateKey", "TagResource")],
-        *all_of("kms", "key/1", OURS, "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion"),
+        *all_of("kms", "key/1", OWN, "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion"),
     ],
     "aws_launch_template": [
-        *made("CreateLaunchTemplate", "launch-template"),
-        *done("CreateLaunchTemplateVersion", "launch-template"),
-        *done("ModifyLaunchTemplate", "launch-template"),
-        *done("DeleteLaunchTemplate", "launch-template"),
+        *created("CreateLaunchTemplate", "launch-template"),
+        *changed("CreateLaunchTemplateVersion", "launch-template"),
+        *changed("ModifyLaunchTemplate", "launch-template"),
+        *changed("DeleteLaunchTemplate", "launch-template"),
     ],
-    "aws_nat_gateway": [*made("CreateNatGateway", "natgateway", "subnet", "elastic-ip"), *done("DeleteNatGateway", "natgateway")],
-    "aws_route": [*done("CreateRoute", "route-table"), *done("ReplaceRoute", "route-table"), *done("DeleteRoute", "route-table")],
+    "aws_nat_gateway": [*created("CreateNatGateway", "natgateway", "subnet", "elastic-ip"), *changed("DeleteNatGateway", "natgateway")],
+    "aws_route": [*changed("CreateRoute", "route-table"), *changed("ReplaceRoute", "route-table"), *changed("DeleteRoute", "route-table")],
     "aws_route53_record": [("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0STAGING", {})],
-    "aws_route_table": [*made("CreateRouteTable", "route-table", "vpc"), *done("DeleteRouteTable", "route-table")],
+    "aws_route_table": [*created("CreateRouteTable", "route-table", "vpc"), *changed("DeleteRouteTable", "route-table")],
     "aws_route_table_association": [
-        *done("AssociateRouteTable", "route-table", "subnet"),
-        *done("ReplaceRouteTableAssociation", "route-table", "subnet"),
-        *done("DisassociateRouteTable", "route-table", "subnet"),
+        *changed("AssociateRouteTable", "route-table", "subnet"),
+        *changed("ReplaceRouteTableAssociation", "route-table", "subnet"),
+        *changed("DisassociateRouteTable", "route-table", "subnet"),
     ],
     "aws_security_group": [
-        *made("CreateSecurityGroup", "security-group", "vpc"),
+        *created("CreateSecurityGroup", "security-group", "vpc"),
         # The default egress rule, which the provider removes.
-        *done("RevokeSecurityGroupEgress", "security-group"),
-        *done("DeleteSecurityGroup", "security-group"),
+        *changed("RevokeSecurityGroupEgress", "security-group"),
+        *changed("DeleteSecurityGroup", "security-group"),
     ],
     "aws_sns_topic": all_of("sns", f"{NAME}-page", REGION, "CreateTopic", "SetTopicAttributes", "TagResource", "DeleteTopic"),
     "aws_sns_topic_policy": all_of("sns", f"{NAME}-page", REGION, "SetTopicAttributes"),
@@ -157,19 +157,19 @@ CALLS = {
         *all_of("sns", f"{NAME}-page", REGION, "Subscribe"),
         *[(f"sns:{action}", "*", REGION) for action in ("SetSubscriptionAttributes", "Unsubscribe")],
     ],
-    "aws_subnet": [*made("CreateSubnet", "subnet", "vpc"), *done("ModifySubnetAttribute", "subnet"), *done("DeleteSubnet", "subnet")],
-    "aws_vpc": [*made("CreateVpc", "vpc"), *done("ModifyVpcAttribute", "vpc"), *done("DeleteVpc", "vpc")],
+    "aws_subnet": [*created("CreateSubnet", "subnet", "vpc"), *changed("ModifySubnetAttribute", "subnet"), *changed("DeleteSubnet", "subnet")],
+    "aws_vpc": [*created("CreateVpc", "vpc"), *changed("ModifyVpcAttribute", "vpc"), *changed("DeleteVpc", "vpc")],
     "aws_vpc_endpoint": [
-        *made("CreateVpcEndpoint", "vpc-endpoint", "vpc", "route-table", "subnet", "security-group"),
+        *created("CreateVpcEndpoint", "vpc-endpoint", "vpc", "route-table", "subnet", "security-group"),
         # For service names, in zones of Amazon.
         ("route53:AssociateVPCWithHostedZone", "*", {}),
-        *done("ModifyVpcEndpoint", "vpc-endpoint"),
-        *done("DeleteVpcEndpoints", "vpc-endpoint"),
+        *changed("ModifyVpcEndpoint", "vpc-endpoint"),
+        *changed("DeleteVpcEndpoints", "vpc-endpoint"),
     ],
     "aws_vpc_security_group_ingress_rule": [
-        *made("AuthorizeSecurityGroupIngress", "security-group-rule", "security-group"),
+        *created("AuthorizeSecurityGroupIngress", "security-group-rule", "security-group"),
         # The cluster's security group belongs to EKS and has its tags.
-        *done("AuthorizeSecurityGroupIngress", "security-group", context=EKSS),
-        *done("RevokeSecurityGroupIngress", "security-group", context=EKSS),
+        *changed("AuthorizeSecurityGroupIngress", "security-group", context=EKSS),
+        *changed("RevokeSecurityGroupIngress", "security-group", context=EKSS),
     ],
 }

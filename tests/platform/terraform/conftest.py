@@ -15,27 +15,27 @@ DIRECTORY = pytest.StashKey()
 
 
 def pytest_collection_finish(session):
-    wanted = list(dict.fromkeys(folder for item in session.items for folder in _folders(item)))
+    folders = list(dict.fromkeys(folder for item in session.items for folder in _folders(item)))
     faulty = list(dict.fromkeys(item.callspec.params["fault"].folder for item in session.items if "fault" in item.fixturenames))
-    if session.config.option.collectonly or not (wanted or faulty):
+    if session.config.option.collectonly or not (folders or faulty):
         return
     directory = session.config.stash[DIRECTORY] = tempfile.TemporaryDirectory(prefix="shoutback-terraform-")
     copy = session.config.stash[COPY] = Copy(Path(directory.name) / "whole")
     try:
         tried = copy.init("modules/kms")
     except BuildError as error:
-        pytest.exit(f"error: Terraform was not tested, for lack of its provider. {error}.", returncode=1)
+        pytest.exit(f"error: Terraform was not tested, because its provider is missing. {error}.", returncode=1)
     if tried.returncode:
         pytest.exit(
-            f"error: Terraform was not tested, for lack of its provider.\n{tried.stdout}{tried.stderr}\n"
+            f"error: Terraform was not tested, because its provider is missing.\n{tried.stdout}{tried.stderr}\n"
             f"If terraform/ pins another version than {VERSION}, record its schema: tests/platform/terraform/provider/README.md.",
             returncode=1,
         )
     results = session.config.stash[RESULTS] = Results()
-    for folder in wanted:
-        results.begin(folder, copy.test, folder)
+    for folder in folders:
+        results.start(folder, copy.test, folder)
     for folder in faulty:
-        results.begin(f"{folder} with faults", failures, folder, Path(directory.name) / folder.replace("/", "-"))
+        results.start(f"{folder} with faults", failures, folder, Path(directory.name) / folder.replace("/", "-"))
 
 
 def _folders(item):

@@ -127,14 +127,14 @@ class Results:
 
     def __init__(self):
         self._pool = ThreadPoolExecutor(2)
-        self._begun = {}
+        self._started = {}
 
-    def begin(self, name, function, *arguments):
-        if name not in self._begun:
-            self._begun[name] = self._pool.submit(function, *arguments)
+    def start(self, name, function, *arguments):
+        if name not in self._started:
+            self._started[name] = self._pool.submit(function, *arguments)
 
     def __getitem__(self, name):
-        return self._begun[name].result()
+        return self._started[name].result()
 
     def close(self):
         self._pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The bucket of Terraform's state, and what environments are told of it."""
+"""The bucket of Terraform's state, and the backend configuration of environments."""
 
 import json
 
@@ -19,20 +19,20 @@ def run(tested):
 
 @pytest.fixture
 def passes(run):
-    """Whether someone whose own policy allows a thing is let through by the bucket's."""
+    """Returns a function that tells whether the bucket policy permits a request that the caller's own policy allows."""
     own = {"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}
     policy = json.loads(run.one("aws_s3_bucket_policy")["policy"])
     return lambda action, **keys: allowed([own, policy], action, OBJECT, principal="anyone", keys=SAFE | keys["keys"])
 
 
-def test_state_is_read_and_written_by_tls_only(passes):
+def test_state_requires_tls(passes):
     for action in ("s3:GetObject", "s3:PutObject"):
         assert passes(action, keys={})
         assert not passes(action, keys={"aws:SecureTransport": "false"})
         assert not passes(action, keys={"s3:TlsVersion": "1.1"})
 
 
-def test_state_is_written_with_its_key_or_with_the_buckets_default(run, passes):
+def test_state_requires_its_key_or_the_bucket_default(run, passes):
     [rule] = run.one("aws_s3_bucket_server_side_encryption_configuration")["rule"]
     key = rule["apply_server_side_encryption_by_default"][0]["kms_master_key_id"]
     assert passes("s3:PutObject", keys={ALGORITHM: "aws:kms", KEY: key})
@@ -40,15 +40,15 @@ def test_state_is_written_with_its_key_or_with_the_buckets_default(run, passes):
     assert not passes("s3:PutObject", keys={ALGORITHM: "aws:kms", KEY: key + "1"})
 
 
-def test_backends_lock_by_files_and_encrypt_by_the_key(run):
+def test_backends_have_lock_files_and_the_key(run):
     for name, text in run.outputs["backend_configuration"].items():
-        said = dict(line.split(" = ", 1) for line in (" ".join(line.split()) for line in text.splitlines()))
-        assert said["use_lockfile"] == said["encrypt"] == "true"
-        assert said["key"] == f'"{name}/terraform.tfstate"'
-        assert said["kms_key_id"].startswith('"arn:aws:kms:')
+        settings = dict(line.split(" = ", 1) for line in (" ".join(line.split()) for line in text.splitlines()))
+        assert settings["use_lockfile"] == settings["encrypt"] == "true"
+        assert settings["key"] == f'"{name}/terraform.tfstate"'
+        assert settings["kms_key_id"].startswith('"arn:aws:kms:')
 
 
-def test_old_versions_are_counted_before_they_go(run):
+def test_old_versions_expire_after_a_minimum_number(run):
     [rule] = run.one("aws_s3_bucket_lifecycle_configuration")["rule"]
     assert rule["status"] == "Enabled" and not rule["expiration"]
     [old] = rule["noncurrent_version_expiration"]

@@ -1,4 +1,4 @@
-"""What checkov finds in the shipped folders: nothing, but for what is excepted beside the resource, with a reason. Needs no Terraform."""
+"""checkov's findings in the shipped folders: only those with an exception beside the resource, with a reason. Needs no Terraform."""
 
 import json
 import os
@@ -12,7 +12,7 @@ EXCEPTION = re.compile(r"^ *# checkov:skip=(\w+): (.+)$")
 
 
 def exceptions():
-    """Those beside the resources: file, resource, check."""
+    """Returns the exceptions beside the resources as file, resource, check."""
     found = set()
     for file in SHIPPED.rglob("*.tf"):
         if ".terraform" in file.parts:
@@ -22,14 +22,14 @@ def exceptions():
             if header := re.match(r'(?:resource|data) "(\w+)" "(\w+)"', line):
                 resource = ".".join(header.groups())
             if "checkov" in line:
-                said = EXCEPTION.match(line)
-                assert said and resource, f"{file}: neither check nor reason: {line}"
-                found.add((f"/{file.relative_to(SHIPPED)}", resource, said[1]))
+                exception = EXCEPTION.match(line)
+                assert exception and resource, f"{file}: neither check nor reason: {line}"
+                found.add((f"/{file.relative_to(SHIPPED)}", resource, exception[1]))
     return found
 
 
-def test_checkov_finds_what_is_excepted_and_nothing_else(tmp_path):
-    """Run without the exceptions, so that one which is no longer needed is found, too."""
+def test_the_findings_are_the_exceptions(tmp_path):
+    """Runs without the exceptions, so that superfluous ones are found, too."""
     copy = tmp_path / "terraform"
     shutil.copytree(SHIPPED, copy, ignore=shutil.ignore_patterns(".terraform*", "terraform.tfstate*"))
     for file in copy.rglob("*.tf"):
@@ -44,7 +44,7 @@ def test_checkov_finds_what_is_excepted_and_nothing_else(tmp_path):
     assert report["summary"]["passed"] > 100 and report["summary"]["parsing_errors"] == 0, report["summary"]
     failed = {}
     for check in report["results"]["failed_checks"]:
-        # Modules and resources may have an index, and that anything in it.
+        # Modules and resources may have an index with any content.
         resource = re.search(r"\baws_\w+\.\w+", check["resource"])[0]
         failed[check["file_path"], resource, check["check_id"]] = check["check_name"]
     assert failed.keys() - exceptions() == set(), failed

@@ -1,4 +1,4 @@
-"""docs/cost.md adds up, and counts what Terraform would make."""
+"""The sums in docs/cost.md are correct, and its numbers are those of the planned resources."""
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
@@ -8,7 +8,7 @@ from folders import ROOT
 
 
 def tables():
-    """Each table of prices: a list of rows."""
+    """Returns each table of prices as a list of rows."""
     page = (ROOT / "docs/cost.md").read_text()
     found = re.findall(r"^\| part \|.*\n\|[-|: ]+\|\n((?:\|.*\n)+)", page, re.MULTILINE)
     return [[[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()] for table in found]
@@ -29,7 +29,7 @@ def test_the_tables_add_up(table):
 
 
 def counted(run):
-    """What Terraform would make, by the names that the table has for it."""
+    """Returns the numbers of planned resources by their names in the table."""
     [group] = run.all("aws_eks_node_group")
     [template] = run.all("aws_launch_template")
     nodes = group.values["scaling_config"][0]["desired_size"]
@@ -56,22 +56,22 @@ def counted(run):
 
 
 @pytest.mark.parametrize(("folder", "column"), [("environments/staging", 2), ("environments/production", 4)])
-def test_numbers_are_those_of_what_is_made(folder, column, tested):
+def test_numbers_are_those_of_the_plan(folder, column, tested):
     run = next(run for run in tested.values() if run.all("aws_eks_cluster"))
-    said = {row[0]: row[column] for row in tables()[0]}
-    assert {name: said.get(name) for name in counted(run)} == {name: str(number) for name, number in counted(run).items()}
+    documented = {row[0]: row[column] for row in tables()[0]}
+    assert {name: documented.get(name) for name in counted(run)} == {name: str(number) for name, number in counted(run).items()}
 
 
-def test_the_accounts_keys_are_those_of_the_bootstrap(everything):
+def test_the_number_of_keys_is_that_of_the_bootstrap(everything):
     [keys] = [row[2] for row in tables()[1] if row[0] == "Keys"]
     assert int(keys) == len(everything["bootstrap"]["bootstrap/example"].all("aws_kms_key"))
 
 
-def test_savings_are_parts_of_the_table():
+def test_savings_are_rows_of_the_table():
     page = (ROOT / "docs/cost.md").read_text()
     parts = {row[0]: Decimal(row[3]) for row in tables()[0][:-1]}
-    said = {row[0]: Decimal(row[1]) for row in re.findall(r"^\| (no [\w ]+|metrics to Prometheus only|nodes off.*?) \| ([\d.]+) \|", page, re.MULTILINE)}
-    assert said["no interface endpoints"] == parts["Interface endpoints, in each of three zones"]
-    assert said["no Container Insights"] == parts["Container Insights, million observations"]
-    assert said["metrics to Prometheus only"] == parts["Metrics of the service"]
-    assert said["nodes off at night and at weekends (70 % of the time)"] == cents(parts["Nodes, t3.medium"] * Decimal("0.7"))
+    documented = {row[0]: Decimal(row[1]) for row in re.findall(r"^\| (no [\w ]+|metrics to Prometheus only|nodes off.*?) \| ([\d.]+) \|", page, re.MULTILINE)}
+    assert documented["no interface endpoints"] == parts["Interface endpoints, in each of three zones"]
+    assert documented["no Container Insights"] == parts["Container Insights, million observations"]
+    assert documented["metrics to Prometheus only"] == parts["Metrics of the service"]
+    assert documented["nodes off at night and at weekends (70 % of the time)"] == cents(parts["Nodes, t3.medium"] * Decimal("0.7"))

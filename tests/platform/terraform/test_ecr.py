@@ -1,4 +1,4 @@
-"""The registry: which images its lifecycle removes, by ECR's own rules of evaluation."""
+"""The registry: the images that its lifecycle policy expires, by ECR's rules of evaluation."""
 
 import fnmatch
 import json
@@ -15,9 +15,9 @@ class Image:
 
 
 def expired(policy, images):
-    """An image is expired by at most one rule, and by none after the first whose tags it matches; the youngest count first. A
-    rule counts those that an earlier rule keeps, too."""
-    gone, decided = [], []
+    """Returns the expired images. Each is evaluated by the first rule whose tags it matches, and by no later one; the newest count
+    first. A rule also counts images that an earlier rule retains."""
+    expired, decided = [], []
     for rule in sorted(policy["rules"], key=lambda rule: rule["rulePriority"]):
         chosen = rule["selection"]
         found = sorted((image for image in images if selects(chosen, image)), key=lambda image: image.age)
@@ -25,9 +25,9 @@ def expired(policy, images):
             old = found[chosen["countNumber"] :]
         else:
             old = [image for image in found if image.age > chosen["countNumber"]]
-        gone += [image for image in old if image not in decided]
+        expired += [image for image in old if image not in decided]
         decided += [image for image in found if image not in decided]
-    return gone
+    return expired
 
 
 def selects(chosen, image):
@@ -41,7 +41,7 @@ def lifecycle(tested, run):
     return json.loads(tested[f"ecr/{run}"].one("aws_ecr_lifecycle_policy")["policy"])
 
 
-def test_deployed_images_stay_however_old_and_many(tested):
+def test_deployed_images_never_expire(tested):
     policy = lifecycle(tested, "example")
     years = 365 * 20
     production = [Image(years + n, [f"{n:040x}", f"production-{n:040x}"]) for n in range(600)]
@@ -51,20 +51,20 @@ def test_deployed_images_stay_however_old_and_many(tested):
     assert not [image for image in expired(policy, [*production, *staging, *both, *newer]) if image not in newer]
 
 
-def test_signatures_and_other_untagged_images_are_left_alone(tested):
+def test_untagged_images_such_as_signatures_never_expire(tested):
     assert not expired(lifecycle(tested, "example"), [Image(365 * 20) for _ in range(1000)])
 
 
-def test_of_images_that_were_never_deployed_the_newest_stay(tested):
+def test_only_the_newest_undeployed_images_are_retained(tested):
     images = [Image(age, [f"{age:040x}"]) for age in range(510)]
     assert expired(lifecycle(tested, "example"), images) == images[500:]
 
 
-def test_without_a_limit_nothing_is_removed(tested):
+def test_without_a_limit_no_image_expires(tested):
     assert not expired(lifecycle(tested, "kept_and_shared"), [Image(age, [f"{age:040x}"]) for age in range(2000)])
 
 
-def test_one_rule_an_environment(tested):
-    """The patterns of one rule all have to match: an image has seldom been to both."""
+def test_one_rule_per_environment(tested):
+    """All patterns of one rule must match, and few images have been deployed to both."""
     rules = [rule["selection"] for rule in lifecycle(tested, "example")["rules"]]
     assert all(len(selection["tagPatternList"]) == 1 for selection in rules)

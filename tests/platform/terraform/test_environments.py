@@ -1,4 +1,4 @@
-"""The environments: two of the same but for what a list says, and all that the chart needs of them."""
+"""The environments: equal except for the listed differences, with all outputs that the chart needs."""
 
 import json
 import re
@@ -15,7 +15,7 @@ each = pytest.mark.parametrize("folder", [f"environments/{name}" for name in ENV
 
 
 def values(name):
-    """What the environment's own file sets: names, and the text of their values."""
+    """Returns the values that the environment's file sets, as text by name."""
     lines = (FOLDER[name] / "environment.auto.tfvars").read_text().splitlines()
     return dict(re.fullmatch(r"(\w+) += (.*)", line).groups() for line in lines if not line.startswith("#"))
 
@@ -25,14 +25,14 @@ def page(name):
 
 
 def rows(text, *first):
-    """The table whose header begins so: a list a row."""
+    """Returns the rows of the table whose header begins with this text."""
     header = re.escape(f"| {' | '.join(first)} |")
     table = re.search(rf"^{header}.*\n\|[-|: ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()]
 
 
 def whole(tested):
-    """The run that makes everything."""
+    """Returns the run that creates everything."""
     return next(run for run in tested.values() if run.all("aws_eks_cluster"))
 
 
@@ -43,34 +43,34 @@ def test_files_are_the_same():
         assert (FOLDER["staging"] / file).read_bytes() == (FOLDER["production"] / file).read_bytes(), file
 
 
-def test_values_differ_where_the_list_says_so():
+def test_values_differ_as_documented():
     listed = {row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows(page("docs/deploy.md"), "value", "staging", "production")}
     staging, production = values("staging"), values("production")
     assert staging.keys() == production.keys()
     assert {name for name in staging if staging[name] != production[name]} == staging.keys() == listed.keys()
-    for name, said in listed.items():
-        given = staging[name], production[name]
+    for name, documented in listed.items():
+        stdin = staging[name], production[name]
         if name == "nodes":
-            said = tuple(tuple(map(int, re.findall(r"\d+", text))) for text in said)
-            given = tuple(tuple(int(re.search(rf"{size} += (\d+)", text)[1]) for size in ("min_size", "max_size", "desired_size")) for text in given)
-        assert said == tuple(value.strip('"') if isinstance(value, str) else value for value in given), name
+            documented = tuple(tuple(map(int, re.findall(r"\d+", text))) for text in documented)
+            stdin = tuple(tuple(int(re.search(rf"{size} += (\d+)", text)[1]) for size in ("min_size", "max_size", "desired_size")) for text in stdin)
+        assert documented == tuple(value.strip('"') if isinstance(value, str) else value for value in stdin), name
 
 
-def test_what_is_made_differs_by_the_gateways_only(everything):
-    made = {}
+def test_resources_differ_only_by_the_gateways(everything):
+    created = {}
     for name in ENVIRONMENTS:
-        made[name] = {resource.address for resource in whole(everything[f"environments/{name}"]).resources}
-    differs = {re.sub(r"\[.*", "", address) for address in made["staging"] ^ made["production"]}
+        created[name] = {resource.address for resource in whole(everything[f"environments/{name}"]).resources}
+    differs = {re.sub(r"\[.*", "", address) for address in created["staging"] ^ created["production"]}
     assert differs == {"module.network.aws_eip.nat", "module.network.aws_nat_gateway.this"}
-    assert made["staging"] < made["production"]
+    assert created["staging"] < created["production"]
 
 
 @each
-def test_page_shows_the_variables_that_the_tests_give(folder):
+def test_the_readme_has_the_variables_of_the_tests(folder):
     example = re.search(r"^```hcl\n# terraform.tfvars\n(.*?)^```$", page(f"terraform/{folder}/README.md"), re.DOTALL | re.MULTILINE)[1]
     [file] = (SHIPPED / folder / "tests").glob("*.tftest.hcl")
-    given = re.search(r"^variables {\n(.*?)^}$", file.read_text(), re.DOTALL | re.MULTILINE)[1].split("\n\n")[0]
-    assert [line.strip() for line in example.splitlines()] == [line.strip() for line in given.splitlines()]
+    stdin = re.search(r"^variables {\n(.*?)^}$", file.read_text(), re.DOTALL | re.MULTILINE)[1].split("\n\n")[0]
+    assert [line.strip() for line in example.splitlines()] == [line.strip() for line in stdin.splitlines()]
 
 
 @each
@@ -80,7 +80,7 @@ def test_state_is_locked_by_files_and_encrypted(folder):
 
 
 @each
-def test_nobody_is_administrator_and_nothing_is_deleted_unless_asked(folder, tested):
+def test_there_is_no_administrator_and_deletion_protection_is_on(folder, tested):
     run = whole(tested)
     assert run.all("aws_eks_access_policy_association") == []
     assert run.one("aws_eks_cluster")["deletion_protection"] is True
@@ -111,7 +111,7 @@ def test_only_the_clients_secret_is_sensitive(folder):
 PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
 
 
-# What no Terraform makes.
+# Placeholders that are not from Terraform.
 YOURS = {
     "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
@@ -122,31 +122,31 @@ YOURS = {
 }
 
 
-def open_places(name):
-    return {place for file in (ROOT / "gitops" / name).glob("*/values.yaml") for place in PLACEHOLDER.findall(file.read_text())}
+def placeholders(name):
+    return {placeholder for file in (ROOT / "gitops" / name).glob("*/values.yaml") for placeholder in PLACEHOLDER.findall(file.read_text())}
 
 
 def leads():
-    """Of each placeholder, the outputs that lead to it, by the table."""
+    """Returns the outputs for each placeholder in the table."""
     found = {}
     for row in rows(page("docs/deploy.md"), "placeholder", "output"):
-        for place in PLACEHOLDER.findall(row[0]):
-            found[place] = [] if row[1].startswith("none") else re.findall(r"`(\w+)`", row[1])
+        for placeholder in PLACEHOLDER.findall(row[0]):
+            found[placeholder] = [] if row[1].startswith("none") else re.findall(r"`(\w+)`", row[1])
     return found
 
 
 @each
-def test_every_value_that_the_chart_needs_is_an_output_or_said_to_be_none(folder, tested):
+def test_every_placeholder_is_an_output_or_documented_as_none(folder, tested):
     name, outputs = folder.split("/")[1], whole(tested).outputs
-    assert open_places(name) == leads().keys()
-    # What is somebody's to choose, and no output.
+    assert placeholders(name) == leads().keys()
+    # Chosen by the operator, not an output.
     assert leads().keys() - outputs["placeholders"].keys() == YOURS.keys()
-    assert outputs["placeholders"].keys() <= open_places(name)
-    for place, names in leads().items():
+    assert outputs["placeholders"].keys() <= placeholders(name)
+    for placeholder, names in leads().items():
         for output in names:
             value = outputs[output]
             value = ",".join(value) if isinstance(value, list) else value
-            assert outputs["placeholders"][place] in value, place
+            assert outputs["placeholders"][placeholder] in value, placeholder
 
 
 @each
@@ -159,22 +159,22 @@ def test_every_variable_that_the_service_requires_has_an_output(folder, tested):
 
 
 @each
-def test_the_issuer_is_what_the_service_will_make_of_the_pools_id(folder, tested):
+def test_the_issuer_is_that_of_the_service_for_the_pool(folder, tested):
     outputs = whole(tested).outputs
     region = outputs["cognito_user_pool_id"].split("_")[0]
     assert outputs["cognito_issuer"] == f"https://cognito-idp.{region}.amazonaws.com/{outputs['cognito_user_pool_id']}"
     assert outputs["cognito_token_url"] == f"https://{outputs['cognito_domain']}/oauth2/token"
 
 
-def test_pods_with_roles_are_those_of_the_page(everything):
-    said = sorted(row[0].strip("`") for row in rows(page("docs/deploy.md"), "namespace and service account"))
+def test_pods_with_roles_are_the_documented_ones(everything):
+    documented = sorted(row[0].strip("`") for row in rows(page("docs/deploy.md"), "namespace and service account"))
     for name in ENVIRONMENTS:
-        assert whole(everything[f"environments/{name}"]).outputs["pods_with_roles"] == said
+        assert whole(everything[f"environments/{name}"]).outputs["pods_with_roles"] == documented
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder with the script, and gitops/ to fill in."""
+    """Returns a folder with the script and gitops/ with placeholders."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/fill-values").write_text(page("scripts/fill-values"))
     for name in ENVIRONMENTS:
@@ -185,23 +185,23 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def fill(checkout, given, *arguments):
-    return subprocess.run(["python3", "scripts/fill-values", *arguments], cwd=checkout, input=given, capture_output=True, text=True)
+def fill(checkout, stdin, *arguments):
+    return subprocess.run(["python3", "scripts/fill-values", *arguments], cwd=checkout, input=stdin, capture_output=True, text=True)
 
 
-def test_what_is_left_is_said(checkout):
+def test_remaining_placeholders_are_reported(checkout):
     done = fill(checkout, '{"REPLACE_WITH_REGION": "us-east-2"}', "staging")
-    assert done.returncode == 1 and "REPLACE_WITH_USER_POOL_ID is left" in done.stderr
+    assert done.returncode == 1 and "REPLACE_WITH_USER_POOL_ID remains" in done.stderr
     text = (checkout / "gitops/staging/shoutback/values.yaml").read_text()
     assert "REPLACE_WITH_REGION" not in text and ".dkr.ecr.us-east-2." in text
     assert (checkout / "gitops/production/shoutback/values.yaml").read_text() == page("gitops/production/shoutback/values.yaml")
 
 
 @pytest.mark.parametrize(
-    ("given", "arguments", "says"),
+    ("stdin", "arguments", "message"),
     [
-        ("", ["staging"], "no JSON"),
-        ("[]", ["staging"], "no JSON object"),
+        ("", ["staging"], "not JSON"),
+        ("[]", ["staging"], "not a JSON object"),
         ("{}", ["test"], "there is no gitops/test"),
         ("{}", ["staging", "kibana.example.com"], "is not REPLACE_WITH_NAME=VALUE"),
         ('{"REGION": "us-east-2"}', ["staging"], "does not begin with REPLACE_WITH_"),
@@ -212,18 +212,18 @@ def test_what_is_left_is_said(checkout):
         ("{}", [], "usage"),
     ],
 )
-def test_what_is_wrong_changes_nothing(checkout, given, arguments, says):
-    done = fill(checkout, given, *arguments)
-    assert done.returncode == 2 and says in done.stderr
+def test_wrong_input_changes_nothing(checkout, stdin, arguments, message):
+    done = fill(checkout, stdin, *arguments)
+    assert done.returncode == 2 and message in done.stderr
     for name in ENVIRONMENTS:
         assert (checkout / f"gitops/{name}/shoutback/values.yaml").read_text() == page(f"gitops/{name}/shoutback/values.yaml")
 
 
 @each
-def test_filled_in_the_chart_is_rendered(folder, tested, checkout):
-    """The values come back by the outputs' way, and the chart takes them."""
+def test_the_chart_renders_with_the_filled_values(folder, tested, checkout):
+    """The values of the outputs are accepted by the chart."""
     name, outputs = folder.split("/")[1], whole(tested).outputs
-    done = fill(checkout, json.dumps(outputs["placeholders"]), name, *(f"{place}={value}" for place, value in YOURS.items()))
+    done = fill(checkout, json.dumps(outputs["placeholders"]), name, *(f"{placeholder}={value}" for placeholder, value in YOURS.items()))
     assert done.returncode == 0, done.stderr
     rendered = subprocess.run(
         ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/{name}/shoutback/values.yaml"]

@@ -1,4 +1,4 @@
-"""What holds for every folder: it is formatted, its tests pass, its page tells what it takes and gives."""
+"""Every folder: format, tests, and a README with its inputs and outputs."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ def test_formatted():
 
 @each
 def test_valid(folder, tested, copy):
-    """`tested`, for by then its provider and modules are in place."""
+    """Depends on `tested`, after which provider and modules are installed."""
     done = copy.run(folder, "validate", "-no-color")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -28,27 +28,27 @@ def test_terraform_test_passes(folder, tested):
 
 
 @each
-def test_has_tests_of_what_it_creates_and_of_what_it_refuses(folder, tested):
+def test_has_tests_of_resources_and_of_each_validation(folder, tested):
     assert any(run.resources for run in tested.values())
     files = "".join(file.read_text() for file in (SHIPPED / folder / "tests").glob("*.tftest.hcl"))
-    refused = set(re.findall(r"\bvar\.(\w+)", "".join(re.findall(r"expect_failures = \[(.*?)\]", files, re.DOTALL))))
+    rejected = set(re.findall(r"\bvar\.(\w+)", "".join(re.findall(r"expect_failures = \[(.*?)\]", files, re.DOTALL))))
     validated = {name for name, block in blocks(folder, "variable").items() if "validation {" in block}
-    assert validated <= refused
+    assert validated <= rejected
 
 
 def blocks(folder, kind):
-    """The folder's variables or outputs: name and text of each."""
+    """Yields name and text of the folder's variables or outputs."""
     text = (SHIPPED / folder / f"{kind}s.tf").read_text()
     return {name: body for name, body in re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}$', text, re.DOTALL | re.MULTILINE)}
 
 
-def said(block, name):
+def attribute(block, name):
     found = re.search(rf"^  {name} += (.*)$", block, re.MULTILINE)
     return found[1] if found else None
 
 
 def rows(folder, heading):
-    """The table under a heading of the folder's page, a list a row."""
+    """Returns the rows of the table under a heading of the folder's README."""
     page = (SHIPPED / folder / "README.md").read_text()
     section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     assert section, f"{folder}/README.md has no {heading}"
@@ -57,38 +57,38 @@ def rows(folder, heading):
 
 
 @each
-def test_page_lists_every_input(folder):
+def test_the_readme_lists_every_input(folder):
     expected = {}
     for name, block in blocks(folder, "variable").items():
-        kind = said(block, "type")
-        default = said(block, "default")
-        assert kind and said(block, "description"), f"{name}: no type or no description"
+        kind = attribute(block, "type")
+        default = attribute(block, "default")
+        assert kind and attribute(block, "description"), f"{name}: no type or no description"
         expected[f"`{name}`"] = [
             re.sub(r"\(\{$", "", kind),
             "required" if default is None else f"`{re.sub('[{[]$', '…', default)}`",
-            said(block, "description").strip('"'),
+            attribute(block, "description").strip('"'),
         ]
     assert {row[0]: row[1:] for row in rows(folder, "Inputs")} == expected
 
 
 @each
-def test_page_lists_every_output(folder):
+def test_the_readme_lists_every_output(folder):
     expected = {}
     for name, block in blocks(folder, "output").items():
-        assert said(block, "description"), f"{name}: no description"
-        expected[f"`{name}`"] = [said(block, "description").strip('"')]
+        assert attribute(block, "description"), f"{name}: no description"
+        expected[f"`{name}`"] = [attribute(block, "description").strip('"')]
     assert {row[0]: row[1:] for row in rows(folder, "Outputs")} == expected
 
 
 @pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder.startswith("modules/")])
-def test_example_of_the_page_is_the_one_that_is_tested(folder, tested):
+def test_the_example_of_the_readme_is_the_tested_one(folder, tested):
     page = (SHIPPED / folder / "README.md").read_text()
     assert re.search(r"^```hcl\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1] == (SHIPPED / folder / "example/main.tf").read_text()
     examples = [run for name, run in tested.items() if name.endswith("/example")]
     assert examples and all(run.resources for run in examples)
 
 
-def test_example_of_the_bootstrap_is_the_one_that_is_tested():
+def test_the_example_of_the_bootstrap_is_the_tested_one():
     page = (SHIPPED / "bootstrap/README.md").read_text()
     example = re.search(r"^```hcl\n# terraform.tfvars\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
     tests = (SHIPPED / "bootstrap/tests/bootstrap.tftest.hcl").read_text()
@@ -100,7 +100,7 @@ def test_example_of_the_bootstrap_is_the_one_that_is_tested():
 def test_versions_are_the_same_everywhere(folder):
     reference = (SHIPPED / "modules/kms/versions.tf").read_text()
     files = [SHIPPED / folder / "versions.tf", *(SHIPPED / folder).glob("example/versions.tf")]
-    # A root may say more in it, where its state is kept.
+    # A root module may also configure its backend.
     assert all(pins(file.read_text()) == pins(reference) for file in files)
 
 

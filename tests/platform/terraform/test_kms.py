@@ -1,4 +1,4 @@
-"""Keys: who may encrypt by them, and who may not."""
+"""Keys: the principals that may use them."""
 
 import json
 
@@ -14,7 +14,7 @@ def keys(tested):
     return {resource.index: json.loads(resource.values["policy"]) for resource in tested["kms/every_purpose"].all("aws_kms_key")}
 
 
-def test_the_account_administers_every_key_or_nobody_could(keys):
+def test_the_account_administers_every_key(keys):
     for policy in keys.values():
         for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:EnableKeyRotation", "kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"):
             assert allowed([policy], action, principal=ROOT)
@@ -25,8 +25,8 @@ def test_the_accounts_roles_encrypt(keys, purpose):
     assert allowed([keys[purpose]], "kms:Decrypt", principal=ROOT)
 
 
-def test_services_keep_grants(keys):
-    """EKS asks for them in the name of who makes the cluster, and not as AWS' own resource."""
+def test_services_create_grants(keys):
+    """EKS requests them on behalf of the cluster's creator, not as an AWS resource."""
     assert allowed([keys["eks"]], "kms:CreateGrant", principal=ROOT)
     registry = {"kms:ViaService": "ecr.eu-central-1.amazonaws.com"}
     for action in ("kms:CreateGrant", "kms:RetireGrant"):
@@ -36,7 +36,7 @@ def test_services_keep_grants(keys):
 
 
 @pytest.mark.parametrize("purpose", ["logs", "sns"])
-def test_what_services_encrypt_no_role_decrypts_by_itself(keys, purpose):
+def test_roles_cannot_decrypt_data_of_services_directly(keys, purpose):
     assert not allowed([keys[purpose]], "kms:Decrypt", principal=ROOT)
 
 

@@ -1,4 +1,4 @@
-"""tflint with all rules that it carries."""
+"""tflint with all its built-in rules."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from folders import FOLDERS, SHIPPED, environment
 CONFIGURATION = SHIPPED / ".tflint.hcl"
 EXAMPLES = [f"{folder}/example" for folder in FOLDERS if (SHIPPED / folder / "example").is_dir()]
 
-# An example is one file to read, and uses the provider only by the module that it shows.
+# An example is a single file, and uses the provider only through its module.
 NOT_FOR_EXAMPLES = ["terraform_documented_outputs", "terraform_standard_module_structure", "terraform_unused_required_providers"]
 
 

@@ -1,4 +1,4 @@
-"""The network: ranges, ways out, and what the endpoints let through."""
+"""The network: address ranges, routes, and policies of the endpoints."""
 
 import ipaddress
 import json
@@ -15,7 +15,7 @@ def run(tested):
     return tested["network/nat_per_zone"]
 
 
-def test_subnets_are_of_the_network_and_apart(run):
+def test_subnets_are_in_the_network_and_disjoint(run):
     network = ipaddress.ip_network(run.one("aws_vpc")["cidr_block"])
     subnets = [ipaddress.ip_network(subnet.values["cidr_block"]) for subnet in run.all("aws_subnet")]
     assert len(subnets) == 6 and all(subnet.subnet_of(network) for subnet in subnets)
@@ -25,14 +25,14 @@ def test_subnets_are_of_the_network_and_apart(run):
         assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
 
 
-def test_one_gateway_serves_all_zones_if_asked(tested):
+def test_one_gateway_can_serve_all_zones(tested):
     run = tested["network/example"]
     [gateway] = run.all("aws_nat_gateway")
     routes = [route.values for route in run.all("aws_route") if route.name == "by_nat"]
     assert len(routes) == 3 and {route["nat_gateway_id"] for route in routes} == {gateway.values["id"]}
 
 
-def test_private_subnets_have_no_other_way_out(run):
+def test_private_subnets_have_no_other_route(run):
     private = {table.values["id"] for table in run.all("aws_route_table") if table.name == "private"}
     for route in run.all("aws_route"):
         if route.values["route_table_id"] in private:
@@ -41,13 +41,13 @@ def test_private_subnets_have_no_other_way_out(run):
     assert all(associated[subnet.values["id"]] in private for subnet in run.all("aws_subnet") if subnet.name == "private")
 
 
-def test_flow_logs_are_written_by_a_role_that_can_do_nothing_else(run):
+def test_the_role_of_flow_logs_has_no_other_permission(run):
     flow, role, group = run.one("aws_flow_log"), run.one("aws_iam_role"), run.one("aws_cloudwatch_log_group")
     assert flow["iam_role_arn"] == role["arn"] and flow["log_destination"] == group["arn"]
     trust, policy = json.loads(role["assume_role_policy"]), json.loads(run.one("aws_iam_role_policy")["policy"])
-    ours = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:eu-central-1:111122223333:vpc-flow-log/fl-1"}
-    assert allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=ours)
-    assert not allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=ours | {"aws:SourceAccount": "444455556666"})
+    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:eu-central-1:111122223333:vpc-flow-log/fl-1"}
+    assert allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own)
+    assert not allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own | {"aws:SourceAccount": "444455556666"})
     assert allowed([policy], "logs:PutLogEvents", f"{group['arn']}:log-stream:1")
     assert not allowed([policy], "logs:PutLogEvents", "arn:aws:logs:eu-central-1:111122223333:log-group:/another:log-stream:1")
 
@@ -66,19 +66,19 @@ def endpoint(run, service):
         ("sts", "sts:GetCallerIdentity", "sts:GetFederationToken"),
     ],
 )
-def test_endpoints_let_the_account_through(run, service, action, no):
+def test_endpoints_permit_only_the_account(run, service, action, no):
     point = endpoint(run, service)
     policy = json.loads(point["policy"])
     assert allowed([policy], action, principal="anyone", keys=OWN)
     assert not allowed([policy], action, principal="anyone", keys={"aws:PrincipalAccount": "444455556666"})
     assert not allowed([policy], action, principal="anyone")
     assert not allowed([policy], no, principal="anyone", keys=OWN)
-    # Else the services' own names lead around it.
+    # Otherwise the public names of the services bypass it.
     assert point["private_dns_enabled"] is True
     assert len(point["subnet_ids"]) == 3
 
 
-def test_s3_lets_layers_through_and_nothing_else(run):
+def test_the_s3_endpoint_permits_only_image_layers(run):
     policy = json.loads(endpoint(run, "s3")["policy"])
     for bucket in ("prod-eu-central-1-starport-layer-bucket", "prod-registry-k8s-io-eu-central-1"):
         assert allowed([policy], "s3:GetObject", f"arn:aws:s3:::{bucket}/layer", principal="anyone")
@@ -86,12 +86,12 @@ def test_s3_lets_layers_through_and_nothing_else(run):
     assert not allowed([policy], "s3:GetObject", "arn:aws:s3:::elsewhere/data", principal="anyone")
 
 
-def test_endpoints_are_asked_by_the_network_only(run):
+def test_endpoints_accept_only_the_network(run):
     rule = run.one("aws_vpc_security_group_ingress_rule")
     assert (rule["cidr_ipv4"], rule["from_port"], rule["to_port"], rule["ip_protocol"]) == ("10.30.0.0/16", 443, 443, "tcp")
 
 
-def test_the_default_security_group_lets_nothing_through(tested):
+def test_the_default_security_group_permits_nothing(tested):
     for name in ("network/example", "network/nat_per_zone"):
         group = tested[name].one("aws_default_security_group")
         assert not group["ingress"] and not group["egress"]

@@ -1,4 +1,4 @@
-"""What becomes of observability/cloudwatch, and who may send to it."""
+"""The resources of observability/cloudwatch, and the permissions to send to them."""
 
 import fnmatch
 import json
@@ -22,7 +22,7 @@ def run(tested):
 @pytest.fixture
 def stack(run):
     text = run.one("aws_cloudformation_stack")["template_body"]
-    # CloudFormation takes no longer one.
+    # CloudFormation's limit.
     assert len(text.encode()) <= 51200
     return json.loads(text)["Resources"]
 
@@ -32,23 +32,23 @@ def of_type(stack, kind):
 
 
 def sections():
-    """The alerts that the runbook has a section for."""
+    """Returns the alerts with a section in the runbook."""
     return set(re.findall(r"^### (Shoutback\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
 
 
-def test_alarms_are_named_as_the_runbooks_sections(stack):
+def test_alarms_have_the_names_of_runbook_sections(stack):
     names = [re.fullmatch(r"production-(\w+?)(-page|-ticket)?", alarm["AlarmName"])[1] for alarm in of_type(stack, "Alarm")]
     assert len(sections()) > 10
     assert set(names) == sections()
 
 
-def test_every_alarm_leads_to_its_section(stack):
+def test_every_alarm_links_to_its_section(stack):
     anchors = {f"https://docs.example.com/shoutback/operations.md#{name.lower()}" for name in sections()}
     for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]:
         assert alarm["AlarmDescription"].split()[-1] in anchors, alarm["AlarmName"]
 
 
-def test_composite_alarms_are_made_of_alarms_that_are_there(stack):
+def test_composite_alarms_refer_to_existing_alarms(stack):
     there = {alarm["AlarmName"] for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]}
     composite = of_type(stack, "CompositeAlarm")
     assert composite
@@ -58,13 +58,13 @@ def test_composite_alarms_are_made_of_alarms_that_are_there(stack):
 
 
 def test_pages_and_tickets_go_to_their_topics(stack):
-    heard = set()
+    notified = set()
     for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]:
         [severity] = [tag["Value"] for tag in alarm["Tags"] if tag["Key"] == "severity"]
         for action in alarm.get("AlarmActions", []) + alarm.get("OKActions", []):
             assert action == f"{TOPIC}-{severity}", alarm["AlarmName"]
-            heard.add(severity)
-    assert heard == {"page", "ticket"}
+            notified.add(severity)
+    assert notified == {"page", "ticket"}
 
 
 def test_outputs_and_dashboard_name_all_alarms(run, stack):
@@ -86,20 +86,20 @@ def expressions(run):
 
 
 def test_dashboard_names_only_metrics_that_exist(run):
-    said = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
-    kept = re.search(r"regex: (otelcol_\S+)", (ROOT / "observability/otel-collector/config.yaml").read_text())[1]
+    documented = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
+    exported = re.search(r"regex: (otelcol_\S+)", (ROOT / "observability/otel-collector/config.yaml").read_text())[1]
     named = {name for expression in expressions(run) for name in re.findall(r"(\w+)\{", expression)}
     assert "http_server_request_duration_seconds" in named
-    assert [name for name in sorted(named) if name != "up" and name not in said and not re.fullmatch(kept, name)] == []
+    assert [name for name in sorted(named) if name != "up" and name not in documented and not re.fullmatch(exported, name)] == []
 
 
-def test_dashboard_asks_for_the_environment_in_its_region(run):
+def test_the_dashboard_queries_the_environment_in_its_region(run):
     assert all('{environment="production"' in expression for expression in expressions(run))
     for widget in dashboard(run)["widgets"]:
         assert widget["type"] in ("alarm", "text") or widget["properties"]["region"] == "eu-central-1"
 
 
-def test_every_query_of_the_log_is_there_and_asks_the_services_lines(run):
+def test_every_log_query_exists_and_uses_the_services_group(run):
     shipped = {file.stem: file.read_text() for file in (ROOT / "observability/cloudwatch/insights").glob("*.query")}
     definitions = {definition.index: definition.values for definition in run.all("aws_cloudwatch_query_definition")}
     assert shipped and {name: values["query_string"] for name, values in definitions.items()} == shipped
@@ -108,7 +108,7 @@ def test_every_query_of_the_log_is_there_and_asks_the_services_lines(run):
         assert values["log_group_names"] == ["/shoutback/shoutback-production/service"]
 
 
-# By role: namespace and service account of its pods, and what it may send.
+# For each role: namespace and service account of its pods, and its permissions.
 ROLES = {
     "cloudwatch": ("amazon-cloudwatch", "cloudwatch-agent"),
     "collector": ("monitoring", "otel-collector"),
@@ -126,22 +126,22 @@ def policy(run, name):
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_a_role_is_for_its_own_pods(run, name):
+def test_a_role_is_only_for_its_pods(run, name):
     namespace, account = ROLES[name]
-    ours = {
+    own = {
         "aws:SourceAccount": ACCOUNT,
         "aws:SourceArn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/shoutback-production",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": account,
     }
     for action in ("sts:AssumeRole", "sts:TagSession"):
-        assert allowed([trust(run, name)], action, principal="pods.eks.amazonaws.com", keys=ours)
-    for key in ours:
-        assert not allowed([trust(run, name)], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=ours | {key: "another"})
-        assert not allowed([trust(run, name)], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys={k: v for k, v in ours.items() if k != key})
+        assert allowed([trust(run, name)], action, principal="pods.eks.amazonaws.com", keys=own)
+    for key in own:
+        assert not allowed([trust(run, name)], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=own | {key: "another"})
+        assert not allowed([trust(run, name)], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys={k: v for k, v in own.items() if k != key})
 
 
-def test_the_collector_may_send_what_its_page_says_and_nothing_else(run):
+def test_the_collector_has_only_the_documented_permissions(run):
     page = (ROOT / "observability/otel-collector/README.md").read_text()
     needed = set(re.findall(r"`((?:xray|cloudwatch):\w+)`", page))
     assert {action for statement in statements(policy(run, "collector")) for action in actions(statement)} == needed
@@ -150,7 +150,7 @@ def test_the_collector_may_send_what_its_page_says_and_nothing_else(run):
         assert not allowed([policy(run, "collector")], action, aws__RequestedRegion="us-east-1")
 
 
-def test_the_agent_writes_to_the_groups_that_are_there(run):
+def test_the_agent_writes_only_to_existing_groups(run):
     group = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/shoutback/shoutback-production/service"
     agent = [policy(run, "cloudwatch")]
     assert allowed(agent, "logs:PutLogEvents", f"{group}:log-stream:1")
@@ -161,31 +161,31 @@ def test_the_agent_writes_to_the_groups_that_are_there(run):
     assert not allowed(agent, "cloudwatch:PutMetricData", cloudwatch__namespace="Another")
 
 
-def test_groups_are_those_that_the_agent_writes_to(run):
+def test_log_groups_are_those_of_the_agent(run):
     names = {group.values["name"] for group in run.all("aws_cloudwatch_log_group")}
     insights = {f"/aws/containerinsights/shoutback-production/{kind}" for kind in ("application", "dataplane", "host", "performance")}
     assert names == insights | {"/shoutback/shoutback-production/service"}
     assert set(run.outputs["log_groups"].values()) == names
 
 
-def test_topics_hear_the_environments_alarms_only(run):
+def test_topics_accept_only_the_environments_alarms(run):
     for topic in run.all("aws_sns_topic_policy"):
-        said, arn = json.loads(topic.values["policy"]), f"{TOPIC}-{topic.index}"
-        ours = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": f"{ALARMS}:production-ShoutbackReplicaDown-page", "aws:SecureTransport": "true"}
+        policy, arn = json.loads(topic.values["policy"]), f"{TOPIC}-{topic.index}"
+        own = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": f"{ALARMS}:production-ShoutbackReplicaDown-page", "aws:SecureTransport": "true"}
         service = "cloudwatch.amazonaws.com"
-        assert allowed([said], "sns:Publish", arn, principal=service, keys=ours)
+        assert allowed([policy], "sns:Publish", arn, principal=service, keys=own)
         for key, other in [
             ("aws:SourceAccount", "444455556666"),
             ("aws:SourceArn", f"{ALARMS}:staging-ShoutbackReplicaDown-page"),
             ("aws:SecureTransport", "false"),
         ]:
-            assert not allowed([said], "sns:Publish", arn, principal=service, keys=ours | {key: other})
-        assert not allowed([said], "sns:Publish", arn, principal="events.amazonaws.com", keys=ours)
-        assert not allowed([said], "sns:Subscribe", arn, principal=service, keys=ours)
+            assert not allowed([policy], "sns:Publish", arn, principal=service, keys=own | {key: other})
+        assert not allowed([policy], "sns:Publish", arn, principal="events.amazonaws.com", keys=own)
+        assert not allowed([policy], "sns:Subscribe", arn, principal=service, keys=own)
 
 
 def sections_of(text):
-    """Fluent Bit's sections: name, and what is set in it."""
+    """Returns the settings of Fluent Bit's sections by name."""
     found = []
     for line in text.splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line.strip()):
@@ -196,27 +196,27 @@ def sections_of(text):
     return dict(found)
 
 
-def test_fluent_bit_takes_the_services_lines_once_and_as_they_are(run):
+def test_fluent_bit_forwards_the_services_lines_once_and_unchanged(run):
     configuration = json.loads(run.one("aws_eks_addon")["configuration_values"])
     files = configuration["containerLogs"]["fluentBit"]["config"]["extraFiles"]
-    said = sections_of(files["shoutback.conf"])
-    # As the kubelet names them: POD_NAMESPACE_CONTAINER-ID.log, and as the add-on's own input tags them.
-    ours = "/var/log/containers/shoutback-6d5f7c9b8-x2x4z_shoutback_shoutback-0123456789abcdef.log"
+    sections = sections_of(files["shoutback.conf"])
+    # The kubelet's names, POD_NAMESPACE_CONTAINER-ID.log, and the tags of the add-on's own input.
+    own = "/var/log/containers/shoutback-6d5f7c9b8-x2x4z_shoutback_shoutback-0123456789abcdef.log"
     others = [
         "/var/log/containers/shoutback-6d5f7c9b8-x2x4z_shoutback_filebeat-0123456789abcdef.log",
         "/var/log/containers/shoutback-6d5f7c9b8-x2x4z_default_shoutback-0123456789abcdef.log",
     ]
-    for file in [ours, *others]:
-        assert fnmatch.fnmatchcase(file, said["INPUT"]["Path"]) == (file == ours)
-        assert fnmatch.fnmatchcase("application" + file.replace("/", "."), said["FILTER"]["Match"]) == (file == ours)
-    assert said["FILTER"]["Name"] == "grep" and said["FILTER"]["Exclude"] == "log .*"
-    assert said["OUTPUT"]["log_key"] == "log" and said["OUTPUT"]["log_group_name"] == "/shoutback/shoutback-production/service"
-    assert said["OUTPUT"]["auto_create_group"] == "false" and said["OUTPUT"]["region"] == "${AWS_REGION}"
-    # The file comes last: what it leaves out has been tagged by then.
+    for file in [own, *others]:
+        assert fnmatch.fnmatchcase(file, sections["INPUT"]["Path"]) == (file == own)
+        assert fnmatch.fnmatchcase("application" + file.replace("/", "."), sections["FILTER"]["Match"]) == (file == own)
+    assert sections["FILTER"]["Name"] == "grep" and sections["FILTER"]["Exclude"] == "log .*"
+    assert sections["OUTPUT"]["log_key"] == "log" and sections["OUTPUT"]["log_group_name"] == "/shoutback/shoutback-production/service"
+    assert sections["OUTPUT"]["auto_create_group"] == "false" and sections["OUTPUT"]["region"] == "${AWS_REGION}"
+    # The file comes last: the lines that it excludes have their tags by then.
     assert sorted(["application-log.conf", *files])[-1] == "shoutback.conf"
     assert configuration["applicationSignals"] == {"enabled": False}
 
 
-def test_containers_and_namespace_are_named_as_fluent_bit_expects():
+def test_the_names_of_containers_and_namespace_match_fluent_bits():
     assert re.search(r"^ +- name: shoutback$", (ROOT / "helm/shoutback/templates/deployment.yaml").read_text(), re.MULTILINE)
     assert re.search(r"^ +name: shoutback$", (ROOT / "gitops/base/namespace/namespace.yaml").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Every policy of everything that any folder creates: nobody is trusted by a wildcard, and nothing is allowed without a bound."""
+"""Every policy of every folder: no principal is a wildcard, and every permission is limited."""
 
 import re
 
@@ -6,44 +6,44 @@ import pytest
 from folders import FOLDERS
 from iam import actions, conditions, policies, principals, statements, targets
 
-# Where a statement names no resource, and why it need not: type and attribute of the resource, and the statement's Sid.
+# Statements without a resource, and why: type and attribute of the resource, and the statement's Sid.
 UNNAMED = {
     ("aws_kms_key.policy", "AccountAdministers"): "in a key's policy, * is that key",
     ("aws_kms_key.policy", "AccountEncrypts"): "in a key's policy, * is that key",
     ("aws_kms_key.policy", "ServicesKeepGrants"): "in a key's policy, * is that key",
     ("aws_kms_key.policy", "ServiceEncrypts"): "in a key's policy, * is that key",
-    ("aws_iam_policy.policy", "ReadConfiguration"): "reads, most of which know no resource",
-    ("aws_iam_policy.policy", "BoundaryOfZones"): "a boundary allows nothing: it bounds what roles are allowed",
-    ("aws_iam_policy.policy", "CompositeAlarms"): "the API asks for it; others' alarms are denied, and it is limited to the region",
+    ("aws_iam_policy.policy", "ReadConfiguration"): "most read actions do not support resources",
+    ("aws_iam_policy.policy", "BoundaryOfZones"): "a boundary grants nothing: it limits the permissions of roles",
+    ("aws_iam_policy.policy", "CompositeAlarms"): "required by the API; other environments' alarms are denied, and it is limited to the region",
     ("aws_iam_policy.policy", "NamesOfEndpoints"): "the zones of endpoints are Amazon's",
-    ("aws_iam_policy.policy", "Subscriptions"): "subscriptions are no resources of IAM's; limited to the region",
-    ("aws_iam_policy.policy", "Boundary"): "a boundary allows nothing: it bounds what roles are allowed",
-    ("aws_iam_policy.policy", "MakeNetworks"): "what is made has no name yet; limited to the region and to what has no other environment's tag",
-    ("aws_iam_policy.policy", "DeleteOwnNetworks"): "ids are given by AWS; limited to the environment's tag",
-    ("aws_iam_policy.policy", "MakeKeys"): "ids are given by AWS; limited to the environment's tag",
-    ("aws_iam_policy.policy", "MakeUserPools"): "ids are given by AWS; limited to the environment's tag",
-    ("aws_iam_policy.policy", "RequestCertificates"): "ids are given by AWS; limited to the environment's tag",
-    ("aws_iam_policy.policy", "LogQueries"): "knows no resource; limited to the region",
-    ("aws_iam_role_policy.policy", "LogIn"): "ecr:GetAuthorizationToken knows no resource",
-    ("aws_iam_role_policy.policy", "SendSpans"): "X-Ray's writes know no resource; limited to the region",
-    ("aws_iam_role_policy.policy", "SendMetrics"): "knows no resource; limited to the region or to namespaces",
-    ("aws_iam_role_policy.policy", "DescribeNodes"): "EC2's descriptions know no resource; limited to the region",
-    ("aws_iam_role_policy.policy", "FindGroup"): "lists log groups, which knows no resource; limited to the region",
-    ("aws_iam_role_policy.policy", "FindZones"): "lists zones, which knows no resource",
-    ("aws_iam_role_policy.policy", "Look"): "descriptions know no resource; limited to the region",
-    ("aws_vpc_endpoint.policy", "OwnAccount"): "an endpoint's policy allows nothing: it limits what passes, to the account",
+    ("aws_iam_policy.policy", "Subscriptions"): "subscriptions are not IAM resources; limited to the region",
+    ("aws_iam_policy.policy", "Boundary"): "a boundary grants nothing: it limits the permissions of roles",
+    ("aws_iam_policy.policy", "MakeNetworks"): "new resources have no name yet; limited to the region and to resources without another environment's tag",
+    ("aws_iam_policy.policy", "DeleteOwnNetworks"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "MakeKeys"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "MakeUserPools"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "RequestCertificates"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "LogQueries"): "does not support resources; limited to the region",
+    ("aws_iam_role_policy.policy", "LogIn"): "ecr:GetAuthorizationToken does not support resources",
+    ("aws_iam_role_policy.policy", "SendSpans"): "X-Ray's write actions do not support resources; limited to the region",
+    ("aws_iam_role_policy.policy", "SendMetrics"): "does not support resources; limited to the region or to namespaces",
+    ("aws_iam_role_policy.policy", "DescribeNodes"): "EC2's describe actions do not support resources; limited to the region",
+    ("aws_iam_role_policy.policy", "FindGroup"): "listing log groups does not support resources; limited to the region",
+    ("aws_iam_role_policy.policy", "FindZones"): "listing zones does not support resources",
+    ("aws_iam_role_policy.policy", "Look"): "describe actions do not support resources; limited to the region",
+    ("aws_vpc_endpoint.policy", "OwnAccount"): "an endpoint's policy grants nothing: it limits requests to the account",
 }
 
-# Statements that trust anyone, and why: an endpoint's policy limits what passes and allows nothing by itself.
+# Statements that trust every principal, and why: an endpoint's policy limits requests and grants nothing by itself.
 ANYONE = {
     ("aws_vpc_endpoint.policy", "OwnAccount"): "limited to principals of the account",
     ("aws_vpc_endpoint.policy", "ReadNamedBuckets"): "limited to reading Amazon's public buckets of image layers, by addresses that another account signs",
 }
 
-# A whole action, or all reads of one kind.
+# A complete action, or all read actions of one kind.
 ACTION = re.compile(r"[a-z0-9-]+:([A-Z][A-Za-z0-9]+|(Describe|Get|List)[A-Za-z0-9]*\*)")
 
-# Reads that would read more than configuration: secrets, and what is stored.
+# Read actions on more than configuration: secrets and data.
 SECRETS = ("s3:Get", "secretsmanager:", "ssm:Get", "dynamodb:", "sts:")
 
 
@@ -51,20 +51,20 @@ def key(resource, attribute, statement):
     return f"{resource.type}.{attribute}", statement.get("Sid")
 
 
-# Attributes that hold a policy, but for those of S3's buckets and SNS' topics, which have resources of their own for it, and those
-# of ECR, whose lifecycle is another kind of policy.
+# Types whose attribute `policy` is not checked for absence: buckets and topics have separate policy resources, and ECR's lifecycle
+# policy is not an IAM policy.
 HOLDERS = {"policy", "assume_role_policy", "policy_document"}
-OTHERS = {"aws_s3_bucket", "aws_sns_topic", "aws_ecr_lifecycle_policy"}
+UNCHECKED = {"aws_s3_bucket", "aws_sns_topic", "aws_ecr_lifecycle_policy"}
 
 
 def unread(resource, read):
-    """A policy that is not there, so that AWS puts its own, or that could not be read here, would be no policy to complain about."""
-    if resource.type not in OTHERS:
+    """Yields attributes whose policy is missing, so that AWS uses its default, or unknown, so that it cannot be checked here."""
+    if resource.type not in UNCHECKED:
         yield from sorted((HOLDERS & resource.values.keys()) - read)
 
 
 def complaints(runs):
-    """What is wrong with the policies of a folder's runs."""
+    """Yields the faults of the policies in a folder's runs."""
     for name, run in runs.items():
         for resource in run.resources:
             for attribute in unread(resource, {attribute for _, attribute, _ in policies([resource])}):
@@ -77,32 +77,32 @@ def complaints(runs):
 
 def wrong(resource, attribute, statement):
     if not statement.get("Sid"):
-        yield "a statement without a name"
+        yield "a statement without a Sid"
     if statement["Effect"] != "Allow":
         return
     if {"NotAction", "NotResource", "NotPrincipal"} & statement.keys():
-        yield "allows what it does not name"
-    place = key(resource, attribute, statement)
-    if any("*" in name for _, name in principals(statement)) and place not in ANYONE:
-        yield "trusts anyone"
+        yield "uses NotAction, NotResource or NotPrincipal"
+    statement_key = key(resource, attribute, statement)
+    if any("*" in name for _, name in principals(statement)) and statement_key not in ANYONE:
+        yield "trusts every principal"
     for action in actions(statement):
         if not ACTION.fullmatch(action):
-            yield f"{action} has no bound"
+            yield f"{action} is not limited"
         if "*" in action and action.startswith(SECRETS):
             yield f"{action} reads more than configuration"
-    if any(target == "*" or re.fullmatch(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:\*", target) for target in targets(statement)) and place not in UNNAMED:
-        yield "names no resource"
+    if any(target == "*" or re.fullmatch(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:\*", target) for target in targets(statement)) and statement_key not in UNNAMED:
+        yield "its resource is a wildcard"
     if "*" in targets(statement) and attribute == "assume_role_policy":
-        yield "a trust has no resource"
-    there = {said for operator, said, values in conditions(statement) if operator == "Null" and values == ["false"]}
-    for operator, said, values in conditions(statement):
-        if operator.startswith("ForAllValues") and said not in there:
-            yield f"{said}: holds where the key is absent"
-        if said.endswith((":sub", ":aud", ":ref")) and (operator != "StringEquals" or any("*" in value or "?" in value for value in values)):
-            yield f"{said} is not compared as a whole"
+        yield "a trust policy must not have a resource"
+    there = {condition_key for operator, condition_key, values in conditions(statement) if operator == "Null" and values == ["false"]}
+    for operator, condition_key, values in conditions(statement):
+        if operator.startswith("ForAllValues") and condition_key not in there:
+            yield f"{condition_key}: is true if the key is absent"
+        if condition_key.endswith((":sub", ":aud", ":ref")) and (operator != "StringEquals" or any("*" in value or "?" in value for value in values)):
+            yield f"{condition_key} is not compared exactly"
     for kind, who in principals(statement):
-        if kind == "Federated" and not {":aud", ":sub"} <= {said[said.rfind(":") :] for _, said, _ in conditions(statement)}:
-            yield f"{who}: neither subject nor audience may be left open"
+        if kind == "Federated" and not {":aud", ":sub"} <= {condition_key[condition_key.rfind(":") :] for _, condition_key, _ in conditions(statement)}:
+            yield f"{who}: subject and audience are required"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

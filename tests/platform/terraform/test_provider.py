@@ -1,4 +1,4 @@
-"""The stand-in for hashicorp/aws: that Terraform finds it, what it rejects, and how it is built."""
+"""The fake of hashicorp/aws: that Terraform finds it, what it rejects, and how it is built."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ terraform {{
 }}
 """
 
-stand_in_only = pytest.mark.skipif(is_real(), reason="the real provider was asked for")
+stand_in_only = pytest.mark.skipif(is_real(), reason="the real provider is used")
 
 
 def terraform(folder, *arguments):
@@ -35,7 +35,7 @@ def terraform(folder, *arguments):
 
 @pytest.fixture
 def configured(tmp_path):
-    """Writes a configuration and initialises it: a function of what it has besides its provider."""
+    """Returns a function that writes a configuration with the given text and initialises it."""
 
     def configured(text):
         (tmp_path / "main.tf").write_text(CONFIGURATION + text)
@@ -46,7 +46,7 @@ def configured(tmp_path):
     return configured
 
 
-def test_terraform_pins_the_version_that_is_recorded():
+def test_terraform_pins_the_recorded_version():
     pinned = {file: re.findall(r'source += "hashicorp/aws"\n +version += "(.+)"', file.read_text()) for file in SHIPPED.rglob("versions.tf") if ".terraform" not in file.parts}
     assert len(pinned) > 10
     assert {file: versions for file, versions in pinned.items() if versions != [VERSION]} == {}
@@ -67,22 +67,22 @@ def test_its_schema_is_the_recorded_one(configured):
     assert served.keys() == recorded.keys()
     for kind in ("resource_schemas", "data_source_schemas"):
         assert served[kind].keys() == recorded[kind].keys()
-        # By name, for the difference of the whole is too long to read.
+        # By name, because the whole difference is too long to read.
         assert [name for name in recorded[kind] if without_descriptions(served[kind][name]) != without_descriptions(recorded[kind][name])] == []
     # Only the types have versions in the recording of 6.19.0, the provider itself has none.
     assert without_descriptions(served["provider"]["block"]) == without_descriptions(recorded["provider"]["block"])
 
 
 def without_descriptions(value):
-    """Leaves out attributes that are named `description`, which the recording of 6.19.0 lacks, and what is empty without them."""
+    """Removes attributes that are named `description`, which the recording of 6.19.0 lacks, and objects that are empty without them."""
     if not isinstance(value, dict):
         return value
-    left = {key: without_descriptions(inner) for key, inner in value.items() if key != "description"}
-    return {key: inner for key, inner in left.items() if inner != {}}
+    remaining = {key: without_descriptions(inner) for key, inner in value.items() if key != "description"}
+    return {key: inner for key, inner in remaining.items() if inner != {}}
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         ('resource "aws_s3_bucket" "a" { bukcet = "a" }', 'An argument named "bukcet" is not expected here'),
         ('resource "aws_iam_role" "a" {}', 'The argument "assume_role_policy" is required'),
@@ -92,26 +92,26 @@ def without_descriptions(value):
         ('provider "aws" { regoin = "eu-central-1" }\nresource "aws_s3_bucket" "a" {}', 'An argument named "regoin" is not expected here'),
     ],
 )
-def test_what_the_schema_lacks_is_an_error(configured, body, says):
+def test_violations_of_the_schema_are_errors(configured, body, message):
     done = terraform(configured(body), "validate", "-no-color")
     assert done.returncode == 1
-    assert says in re.sub(r"[\s│]+", " ", done.stderr)
+    assert message in re.sub(r"[\s│]+", " ", done.stderr)
 
 
-def test_what_the_schema_has_is_valid(configured):
+def test_a_configuration_of_the_schema_is_valid(configured):
     done = terraform(configured('resource "aws_s3_bucket" "a" { bucket = "a" }'), "validate", "-no-color")
     assert done.returncode == 0, done.stderr
 
 
 @stand_in_only
-def test_a_plan_without_mocks_says_what_to_do(configured):
+def test_a_plan_without_mocks_names_the_remedy(configured):
     done = terraform(configured('resource "aws_s3_bucket" "a" {}'), "plan", "-no-color")
     assert done.returncode == 1
     assert "This stand-in for hashicorp/aws cannot plan" in done.stderr and "mock_provider" in done.stderr
 
 
 class Building:
-    """Builds of the stand-in in a cache of their own. Each `go build` is counted, and may be made to fail."""
+    """Builds of the fake in a separate cache. Each `go build` is counted, and can fail on demand."""
 
     def __init__(self, directory):
         self.cache, self.calls = directory / "cache", directory / "calls"
@@ -129,12 +129,12 @@ class Building:
             "SHOUTBACK_TERRAFORM_PROVIDER": "",
         }
 
-    def begin(self, **variables):
+    def start(self, **variables):
         program = "from harness.terraform import stand_in; print(stand_in())"
         return subprocess.Popen([sys.executable, "-c", program], env=self.variables | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, **variables):
-        process = self.begin(**variables)
+        process = self.start(**variables)
         output, errors = process.communicate()
         return process.returncode, output.strip(), errors
 
@@ -143,7 +143,7 @@ class Building:
         return self.calls.read_text().splitlines() if self.calls.exists() else []
 
     @property
-    def left(self):
+    def remaining(self):
         return sorted(path.name for path in (self.cache / "shoutback/tools").iterdir() if not path.name.endswith(".lock"))
 
 
@@ -153,27 +153,27 @@ def building(tmp_path):
 
 
 def test_two_at_once_build_it_once(building):
-    processes = [building.begin(), building.begin()]
+    processes = [building.start(), building.start()]
     printed = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     [directory] = {Path(output.strip()) for output, _ in printed}
     assert (directory / "terraformrc").is_file() and directory.is_relative_to(building.cache)
-    assert building.builds == ["build"] and building.left == [directory.name]
+    assert building.builds == ["build"] and building.remaining == [directory.name]
 
 
-def test_what_an_aborted_build_left_is_replaced(building):
+def test_leftovers_of_an_aborted_build_are_replaced(building):
     code, _, errors = building.run(GO_FAILS="no space left on device")
     assert code != 0 and "no space left on device" in errors and "set GOPROXY" in errors
-    [partial] = building.left
+    [partial] = building.remaining
     assert partial.endswith(".partial")
     (building.cache / "shoutback/tools" / partial / "half").write_text("")
     code, output, errors = building.run()
     assert code == 0, errors
-    assert building.left == [Path(output).name] == [partial.removesuffix(".partial")]
+    assert building.remaining == [Path(output).name] == [partial.removesuffix(".partial")]
     assert sorted(path.name for path in Path(output).iterdir()) == ["mirror", "terraformrc"]
 
 
-def test_without_go_the_error_says_what_to_install(building, tmp_path):
+def test_without_go_the_error_names_the_remedy(building, tmp_path):
     code, _, errors = building.run(PATH=str(tmp_path / "nothing"))
     assert code != 0 and "install Go, and put `go` on PATH" in errors
 
@@ -188,7 +188,7 @@ def test_the_callers_configuration_of_terraform_is_ignored(tmp_path):
 
 
 @stand_in_only
-def test_without_a_provider_the_tests_fail_and_say_so(building):
+def test_without_a_provider_the_tests_fail_with_a_message(building):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__).parent / "test_kms.py")],
         env=building.variables | {"GO_FAILS": "dial tcp: no such host"},
@@ -196,4 +196,4 @@ def test_without_a_provider_the_tests_fail_and_say_so(building):
         text=True,
     )
     assert done.returncode == 1
-    assert "error: Terraform was not tested, for lack of its provider." in done.stdout + done.stderr
+    assert "error: Terraform was not tested, because its provider is missing." in done.stdout + done.stderr

@@ -1,11 +1,11 @@
-"""Everything that any folder creates: encrypted by a key of ours where it keeps anything, and closed to the world."""
+"""Every resource of every folder: encrypted by one of our keys if it stores data, and not open to the world."""
 
 import ipaddress
 
 import pytest
 from folders import FOLDERS
 
-# What keeps something, and how it says that it is encrypted.
+# Types that store data, and their configuration of encryption.
 ENCRYPTED = {
     "aws_cloudwatch_log_group": lambda values: values["kms_key_id"],
     "aws_ecr_repository": lambda values: values["encryption_configuration"][0]["encryption_type"] == "KMS" and values["encryption_configuration"][0]["kms_key"],
@@ -21,8 +21,8 @@ ENCRYPTED = {
     "aws_ebs_encryption_by_default": lambda values: values["enabled"] is not False,
 }
 
-# What keeps nothing, or what Amazon encrypts with keys of its own and leaves no choice. A type in neither table fails: somebody
-# has to decide.
+# Types that store nothing, or that Amazon always encrypts with its own keys. A type in neither table is a failure, so that each new
+# type is decided on.
 NOTHING_TO_ENCRYPT = {
     "aws_acm_certificate",
     "aws_acm_certificate_validation",
@@ -76,7 +76,7 @@ NOTHING_TO_ENCRYPT = {
     "aws_xray_group",
 }
 
-# A bucket, a network or a role is not whole without the others.
+# Resources that a bucket, a network or a role requires.
 COMPANIONS = {
     "aws_s3_bucket": ["aws_s3_bucket_server_side_encryption_configuration", "aws_s3_bucket_public_access_block", "aws_s3_bucket_policy", "aws_s3_bucket_versioning"],
     "aws_vpc": ["aws_flow_log", "aws_default_security_group"],
@@ -84,11 +84,11 @@ COMPANIONS = {
 
 
 def complaints(runs):
-    """What is wrong with the resources of a folder's runs."""
+    """Yields the faults of the resources in a folder's runs."""
     for name, run in runs.items():
         kinds = {resource.type for resource in run.resources}
         for resource in run.resources:
-            # What is refused is planned only as far as the refusal.
+            # Rejected configurations are planned only up to the rejection.
             missing = [] if name.partition("/")[2].startswith("refused") else unfinished(resource, kinds)
             for complaint in [*unencrypted(resource), *open_to_the_world(resource), *missing]:
                 yield f"{name}: {resource.address}: {complaint}"
@@ -103,7 +103,7 @@ def unencrypted(resource):
 
 
 class _default(dict):
-    """Blocks that are not there have nothing in them."""
+    """Missing blocks are empty."""
 
     def __getitem__(self, name):
         value = self.get(name)
@@ -122,19 +122,19 @@ def open_to_the_world(resource):
         if configuration["endpoint_public_access"] and any(map(wide, configuration["public_access_cidrs"] or ["0.0.0.0/0"])):
             yield "its API server is open to the world"
     if resource.type == "aws_vpc_security_group_ingress_rule" and (values["cidr_ipv6"] or (values["cidr_ipv4"] and wide(values["cidr_ipv4"]))):
-        yield "lets the world in"
+        yield "is open to the world"
     if resource.type in ("aws_security_group", "aws_default_security_group") and any(
         wide(cidr) for rule in values["ingress"] or [] for cidr in [*rule["cidr_blocks"], *rule["ipv6_cidr_blocks"]]
     ):
-        yield "lets the world in"
+        yield "is open to the world"
     if resource.type == "aws_subnet" and values["map_public_ip_on_launch"] is not False:
-        yield "gives public addresses to what starts in it"
+        yield "assigns public addresses to instances"
     if resource.type == "aws_launch_template" and any(interface["associate_public_ip_address"] == "true" for interface in values["network_interfaces"]):
-        yield "gives nodes public addresses"
+        yield "assigns public addresses to nodes"
     if resource.type == "aws_s3_bucket_public_access_block" and not all(
         values[name] for name in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
     ):
-        yield "a bucket may become public"
+        yield "the bucket could become public"
 
 
 def wide(cidr):
@@ -154,8 +154,8 @@ def test_are_encrypted_and_closed(folder, tested):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_roles_have_the_boundary_if_one_is_given(folder, tested):
-    """The pipeline may make no others. Those that the bootstrap makes are its own."""
+def test_roles_have_the_boundary(folder, tested):
+    """The pipeline cannot create other roles. Those of the bootstrap are an exception."""
     if folder in ("bootstrap", "modules/github-oidc"):
         assert all(role.values["permissions_boundary"] is None for run in tested.values() for role in run.all("aws_iam_role"))
         return

@@ -1,4 +1,4 @@
-"""What the controllers in the cluster may change of AWS: the host's records, its certificate's proof, their own load balancers."""
+"""Permissions of the cluster's controllers in AWS: the host's records, its ACME challenge, their own load balancers."""
 
 import json
 
@@ -26,30 +26,30 @@ def run(tested):
 
 
 @pytest.fixture
-def may(run):
+def is_allowed(run):
     policies = {policy.index: json.loads(policy.values["policy"]) for policy in run.all("aws_iam_role_policy")}
     return lambda name, action, resource, **keys: allowed([policies[name]], action, resource, keys=keys.get("keys", {}))
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_role_is_for_its_own_pods(run, name):
+def test_a_role_is_only_for_its_pods(run, name):
     namespace, account = PODS[name]
     [role] = [role.values for role in run.all("aws_iam_role") if role.index == name]
     [association] = [association.values for association in run.all("aws_eks_pod_identity_association") if association.index == name]
     assert (association["namespace"], association["service_account"], association["cluster_name"]) == (namespace, account, "shoutback-production")
     trust = json.loads(role["assume_role_policy"])
-    ours = {
+    own = {
         "aws:SourceAccount": ACCOUNT,
         "aws:SourceArn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/shoutback-production",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": account,
     }
-    assert allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=ours)
-    for key in ours:
-        assert not allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=ours | {key: "another"})
+    assert allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=own)
+    for key in own:
+        assert not allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=own | {key: "another"})
 
 
-def test_roles_from_elsewhere_are_handed_on(tested):
+def test_roles_of_other_modules_are_associated(tested):
     associations = {association.index: association.values for association in tested["workload/example"].all("aws_eks_pod_identity_association")}
     assert associations["collector"]["role_arn"] == "arn:aws:iam::111122223333:role/shoutback-staging-collector"
     assert (associations["collector"]["namespace"], associations["collector"]["service_account"]) == ("monitoring", "otel-collector")
@@ -76,9 +76,9 @@ CHANGE = "route53:ChangeResourceRecordSets"
         ({}, False),
     ],
 )
-def test_external_dns_changes_the_hosts_records_only(may, keys, passes):
-    assert may("records", CHANGE, ZONE, keys=keys) == passes
-    assert not may("records", CHANGE, ZONE.replace("PRODUCTION", "STAGING"), keys=keys)
+def test_external_dns_changes_only_the_hosts_records(is_allowed, keys, passes):
+    assert is_allowed("records", CHANGE, ZONE, keys=keys) == passes
+    assert not is_allowed("records", CHANGE, ZONE.replace("PRODUCTION", "STAGING"), keys=keys)
 
 
 @pytest.mark.parametrize(
@@ -91,67 +91,67 @@ def test_external_dns_changes_the_hosts_records_only(may, keys, passes):
         ({}, False),
     ],
 )
-def test_cert_manager_answers_the_hosts_question_only(may, keys, passes):
-    assert may("certificates", CHANGE, ZONE, keys=keys) == passes
-    assert may("certificates", "route53:GetChange", "arn:aws:route53:::change/C1")
-    # Hence its issuer names the zone.
-    assert not may("certificates", "route53:ListHostedZonesByName", "*")
+def test_cert_manager_changes_only_the_hosts_challenge(is_allowed, keys, passes):
+    assert is_allowed("certificates", CHANGE, ZONE, keys=keys) == passes
+    assert is_allowed("certificates", "route53:GetChange", "arn:aws:route53:::change/C1")
+    # So its issuer must name the zone.
+    assert not is_allowed("certificates", "route53:ListHostedZonesByName", "*")
 
 
-OURS = {f"aws:ResourceTag/{TAG}": "shoutback-production"}
-OTHERS = {f"aws:ResourceTag/{TAG}": "shoutback-staging"}
+OWN = {f"aws:ResourceTag/{TAG}": "shoutback-production"}
+OTHER = {f"aws:ResourceTag/{TAG}": "shoutback-staging"}
 NEW = {f"aws:RequestTag/{TAG}": "shoutback-production"}
 NEW_OTHER = {f"aws:RequestTag/{TAG}": "shoutback-staging"}
 BALANCER = f"{ELB}:loadbalancer/net/shoutback-production/1"
 
-MAY = [
+ALLOWED = [
     ("elasticloadbalancing:DescribeLoadBalancers", "*", {"aws:RequestedRegion": "eu-central-1"}),
     ("elasticloadbalancing:CreateLoadBalancer", BALANCER, NEW),
     ("elasticloadbalancing:CreateTargetGroup", f"{ELB}:targetgroup/k8s-1/1", NEW),
     ("elasticloadbalancing:CreateListener", f"{ELB}:listener/net/shoutback-production/1/1", NEW),
     ("elasticloadbalancing:AddTags", BALANCER, NEW | {"elasticloadbalancing:CreateAction": "CreateLoadBalancer"}),
-    ("elasticloadbalancing:AddTags", BALANCER, OURS),
-    ("elasticloadbalancing:RegisterTargets", f"{ELB}:targetgroup/k8s-1/1", OURS),
-    ("elasticloadbalancing:ModifyLoadBalancerAttributes", BALANCER, OURS),
+    ("elasticloadbalancing:AddTags", BALANCER, OWN),
+    ("elasticloadbalancing:RegisterTargets", f"{ELB}:targetgroup/k8s-1/1", OWN),
+    ("elasticloadbalancing:ModifyLoadBalancerAttributes", BALANCER, OWN),
     ("ec2:CreateSecurityGroup", f"{EC2}:security-group/sg-1", NEW),
     ("ec2:CreateSecurityGroup", f"{EC2}:vpc/vpc-0aaaaaaaaaaaaaaaa", {}),
     ("ec2:CreateTags", f"{EC2}:security-group/sg-1", NEW | {"ec2:CreateAction": "CreateSecurityGroup"}),
-    ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", OURS),
+    ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", OWN),
     ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-0aaaaaaaaaaaaaaaa", {}),
 ]
 
-MAY_NOT = [
+FORBIDDEN = [
     ("elasticloadbalancing:CreateLoadBalancer", BALANCER, {}),
     ("elasticloadbalancing:CreateLoadBalancer", BALANCER, NEW_OTHER),
     ("elasticloadbalancing:CreateLoadBalancer", f"{ELB}:loadbalancer/app/shoutback/1", NEW),
     ("elasticloadbalancing:DeleteLoadBalancer", BALANCER, {}),
-    ("elasticloadbalancing:DeleteLoadBalancer", BALANCER, OTHERS),
+    ("elasticloadbalancing:DeleteLoadBalancer", BALANCER, OTHER),
     ("elasticloadbalancing:AddTags", BALANCER, NEW),
-    ("elasticloadbalancing:AddTags", BALANCER, OTHERS | NEW),
-    ("elasticloadbalancing:AddTags", BALANCER, OURS | NEW_OTHER),
-    ("elasticloadbalancing:SetWebAcl", BALANCER, OURS),
+    ("elasticloadbalancing:AddTags", BALANCER, OTHER | NEW),
+    ("elasticloadbalancing:AddTags", BALANCER, OWN | NEW_OTHER),
+    ("elasticloadbalancing:SetWebAcl", BALANCER, OWN),
     ("ec2:CreateSecurityGroup", f"{EC2}:security-group/sg-1", {}),
     ("ec2:CreateSecurityGroup", f"{EC2}:vpc/vpc-1", NEW),
     ("ec2:CreateTags", f"{EC2}:security-group/sg-1", NEW),
     ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", {}),
-    ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", OTHERS),
+    ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", OTHER),
     ("ec2:DeleteSecurityGroup", f"{EC2}:security-group/sg-0aaaaaaaaaaaaaaaa", {}),
-    ("ec2:AuthorizeSecurityGroupEgress", f"{EC2}:security-group/sg-1", OURS),
+    ("ec2:AuthorizeSecurityGroupEgress", f"{EC2}:security-group/sg-1", OWN),
     ("iam:CreateServiceLinkedRole", "*", {}),
 ]
 
 
-@pytest.mark.parametrize(("action", "resource", "keys"), MAY)
-def test_the_load_balancer_controller_may(may, action, resource, keys):
-    assert may("load-balancers", action, resource, keys=keys)
+@pytest.mark.parametrize(("action", "resource", "keys"), ALLOWED)
+def test_the_load_balancer_controller_is_allowed(is_allowed, action, resource, keys):
+    assert is_allowed("load-balancers", action, resource, keys=keys)
 
 
-@pytest.mark.parametrize(("action", "resource", "keys"), MAY_NOT)
-def test_the_load_balancer_controller_may_not(may, action, resource, keys):
-    assert not may("load-balancers", action, resource, keys=keys)
+@pytest.mark.parametrize(("action", "resource", "keys"), FORBIDDEN)
+def test_the_load_balancer_controller_is_denied(is_allowed, action, resource, keys):
+    assert not is_allowed("load-balancers", action, resource, keys=keys)
 
 
-def test_terraform_keeps_what_it_is_told_to(tested):
+def test_terraform_has_deletion_protection(tested):
     run = tested["workload/by_terraform"]
     [host] = [record.values for record in run.all("aws_route53_record") if record.name == "host"]
     assert host["alias"][0]["name"].startswith("shoutback-") and not host["records"]

@@ -42,13 +42,13 @@ def actions_are_pinned(workflows):
 
 
 @rule
-def nothing_is_permitted_but_by_a_job(workflows):
+def permissions_are_granted_per_job(workflows):
     for workflow in workflows.values():
         if workflow.data.get("permissions") != {}:
             yield f"{workflow.name}: permissions at the top are not {{}}"
     for job in jobs(workflows):
         if not job.data.get("permissions"):
-            yield f"{job}: no permissions of its own"
+            yield f"{job}: no permissions"
         elif isinstance(job.data["permissions"], str):
             yield f"{job}: {job.data['permissions']}"
         elif (writes := set(permitted(job, "write"))) - MAY_WRITE.get((job.workflow, job.name), set()):
@@ -79,7 +79,7 @@ def permitted(job, what):
 
 
 @rule
-def permissions_say_what_for(workflows):
+def permissions_have_a_reason(workflows):
     for workflow in workflows.values():
         for line in workflow.text.splitlines():
             if re.match(r" {6}[a-z-]+: (read|write|none)\b", line) and not re.search(r" # \w", line):
@@ -97,7 +97,7 @@ def jobs_end(workflows):
 
 
 @rule
-def nothing_is_cancelled_but_pull_requests(workflows):
+def only_pull_requests_are_cancelled(workflows):
     for workflow in workflows.values():
         concurrency = workflow.data.get("concurrency")
         if "workflow_call" in workflow.triggers:
@@ -109,7 +109,7 @@ def nothing_is_cancelled_but_pull_requests(workflows):
 
 
 @rule
-def one_at_a_time_in_an_environment(workflows):
+def deployments_to_an_environment_are_serialized(workflows):
     for job in jobs(workflows):
         if not job.environment:
             continue
@@ -152,17 +152,17 @@ def steps_are_wiring(workflows):
 
 
 def runs(command, targets):
-    first, *others = command.split() or [""]
+    first, *rest = command.split() or [""]
     if first == "make":
-        if others[0] not in targets:
-            yield f"no make target {others[0]}"
+        if rest[0] not in targets:
+            yield f"no make target {rest[0]}"
     elif first == "xargs":
-        yield from runs(" ".join(word for word in others if not word.startswith("--")), targets)
+        yield from runs(" ".join(word for word in rest if not word.startswith("--")), targets)
     elif first.startswith("scripts/"):
         program = TOP / first
         if not (program.is_file() and program.stat().st_mode & 0o111):
             yield f"no program {first}"
-    elif (first, *others[:2]) != ("aws", "ecr", "describe-images") and first:
+    elif (first, *rest[:2]) != ("aws", "ecr", "describe-images") and first:
         yield f"neither a make target nor a script: {command}"
 
 
@@ -175,7 +175,7 @@ def checkouts_leave_no_credentials(workflows):
 
 
 @rule
-def secrets_are_known_and_where_they_belong(workflows):
+def secrets_are_known_and_in_their_environment(workflows):
     subscriptions = {f"{environment.upper()}_{kind}_SUBSCRIPTIONS" for environment in DEPLOYED_TO for kind in ("PAGE", "TICKET")}
     for job in jobs(workflows):
         used = expressions(job.data, "secrets")
@@ -184,14 +184,14 @@ def secrets_are_known_and_where_they_belong(workflows):
         if set(OF_ENVIRONMENTS) & used and (not job.environment or job.environment.endswith("-terraform")):
             yield f"{job}: a secret of an environment without it"
         if "secrets" in job.data and not isinstance(job.data["secrets"], dict):
-            yield f"{job}: hands on every secret"
+            yield f"{job}: inherits every secret"
     for workflow in workflows.values():
         if re.search(r"toJSON\(secrets\)|secrets\[", workflow.text):
-            yield f"{workflow.name}: secrets not by their names"
+            yield f"{workflow.name}: secrets without their names"
 
 
 @rule
-def aws_is_reached_by_oidc_and_the_right_role(workflows):
+def aws_is_accessed_by_oidc_and_the_right_role(workflows):
     trust = (TOP / "terraform/modules/github-oidc/main.tf").read_text()
     [template] = re.findall(r'"\$\{prefix\}:environment:([^"]+)"', trust)
     apply = template.replace("${environment}", "${{ matrix.environment }}")
@@ -209,7 +209,7 @@ def aws_is_reached_by_oidc_and_the_right_role(workflows):
             elif job.environment != environment[role]:
                 yield f"{job}: {role} trusts the environment {environment[role] or '(none)'}, not {job.environment or '(none)'}"
             if "PUSH" in role and not only_main(workflows[job.workflow], job):
-                yield f"{job}: {role} trusts main alone, and this job runs elsewhere, too"
+                yield f"{job}: {role} trusts only main, and this job also runs elsewhere"
         calls_plan = "plan.yml" in job.data.get("uses", "")
         if bool(roles or calls_plan) != ("id-token" in permitted(job, "write")):
             yield f"{job}: id-token: write without use, or missing"
@@ -225,7 +225,7 @@ def the_gate_waits_for_all(workflows):
     everything = {job.name: job for job in workflow.jobs}
     gate = everything.pop("gate").data
     if gate.get("if") != "always()":
-        yield "gate: not always"
+        yield "gate: not `if: always()`"
     if missing := set(everything) - set(gate["needs"]):
         yield f"gate: does not wait for {sorted(missing)}"
     skippable = {name for name, job in everything.items() if "if" in job.data}
@@ -253,33 +253,33 @@ NEEDED = {("main.yml", "staging"): "image", ("promote.yml", "production"): "imag
 
 
 @rule
-def releases_keep_to_the_order(workflows):
+def releases_follow_the_order(workflows):
     found = {(job.workflow, job.name): job for job in jobs(workflows)}
-    for place, expected in ORDER.items():
-        commands = [command for command in found[place].commands() if re.search(r"scripts/(release|github/passed)", command)]
+    for position, expected in ORDER.items():
+        commands = [command for command in found[position].commands() if re.search(r"scripts/(release|github/passed)", command)]
         if len(commands) != len(expected) or not all(part in command for part, command in zip(expected, commands, strict=True)):
-            yield f"{found[place]}: {commands}"
-    for place, needed in NEEDED.items():
-        if needed not in needs(found[place]):
-            yield f"{found[place]}: does not need {needed}"
+            yield f"{found[position]}: {commands}"
+    for position, needed in NEEDED.items():
+        if needed not in needs(found[position]):
+            yield f"{found[position]}: does not need {needed}"
 
 
 @rule
 def production_is_approved_verified_and_reverted(workflows):
     production = next(job for job in workflows["promote.yml"].jobs if job.name == "production")
     if production.environment != "production":
-        yield "promote: nobody is asked"
+        yield "promote: no approval"
     steps = [step for step in production.steps if "scripts/release" in step.get("run", "")]
     for step in steps[-2:]:
         if not step.get("if", "").startswith("${{ !success() && steps."):
             yield f"promote: goes back only if {step.get('if')}"
     for step in steps[:-2]:
         if "if" in step or "continue-on-error" in step:
-            yield f"promote: {step['run']} may be left out"
+            yield f"promote: {step['run']} may be skipped"
 
 
 @rule
-def tests_of_a_release_hold_no_token(workflows):
+def tests_of_a_release_have_no_token(workflows):
     for job in jobs(workflows):
         if job.data.get("env", {}).keys() & {"GITHUB_TOKEN", "GITOPS_TOKEN", "GH_TOKEN"}:
             yield f"{job}: a token for all its steps"

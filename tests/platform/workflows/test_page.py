@@ -1,4 +1,4 @@
-"""docs/release.md: its drawing names for each arrow the files that do it, its lists are what there is."""
+"""docs/release.md: each arrow of its diagram names existing files, and its lists are complete."""
 
 import re
 
@@ -14,22 +14,22 @@ def arrows():
 
 
 @pytest.mark.parametrize("arrow", arrows())
-def test_an_arrow_names_the_files_that_do_it(arrow):
+def test_an_arrow_names_its_files(arrow):
     labels = re.search(r'-->\|"([^"]+)"\|', arrow)
     assert labels, "an arrow without a file"
     for name in re.sub(r"^review: ", "", labels[1]).split(", "):
         assert (TOP / name).is_file(), name
 
 
-def test_the_drawing_is_one():
+def test_the_diagram_is_connected():
     assert len(arrows()) > 15
-    # Each thing that an arrow leads to is drawn, and led to or from by another.
+    # Each end of an arrow is a node, and belongs to another arrow, too.
     names = [name for arrow in arrows() for name in re.findall(r"(?:^|\| )(\w+)", arrow)]
     assert all(re.search(rf"\b{name}[\[({{]", DRAWING) for name in set(names))
     assert {name for name in names if names.count(name) == 1} == {"pr", "good", "back"}
 
 
-def test_each_program_is_on_the_page():
+def test_each_program_is_in_the_document():
     for folder in ("release", "github", "terraform"):
         for path in (TOP / "scripts" / folder).iterdir():
             if path.is_file() and path.stat().st_mode & 0o111:
@@ -44,13 +44,13 @@ def test_each_workflow_is_in_the_table():
 
 
 def table(head):
-    """The first cells' names of the table that begins so, and what they are of."""
+    """Returns the names in the first cells of the table that begins so, with their kinds."""
     rows = re.search(rf"^\| {head} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.M)[1]
     return {name: row.split("|")[2] for row in rows.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
 
 
 @pytest.mark.parametrize(("kind", "head"), [("vars", "variable"), ("secrets", "secret")])
-def test_what_is_set_up_is_what_is_used(kind, head):
+def test_the_documented_settings_are_the_used_ones(kind, head):
     used = {name for workflow in read().values() for name in re.findall(rf"\b{kind}\.([A-Z_]+)", workflow.text)}
     assert used == table(head).keys()
 
@@ -59,12 +59,12 @@ def test_each_environment_is_in_the_table():
     named = {job.environment for workflow in read().values() for job in workflow.jobs if job.environment}
     environments = table("environment").keys()
     assert {name for name in named if "$" not in name} <= environments
-    # By an expression: either of both.
+    # An expression can be either of both.
     assert {"${{ matrix.environment }}-terraform", "${{ inputs.environment }}"} == {name for name in named if "$" in name}
     assert environments == {"staging", "production", "staging-terraform", "production-terraform"}
 
 
-def test_a_variable_of_an_environment_is_used_by_its_jobs_only():
+def test_a_variable_of_an_environment_is_used_only_by_its_jobs():
     environments = table("environment").keys()
     for name, where in (table("variable") | table("secret")).items():
         of = set(re.findall(r"`([\w-]+)`", where))

@@ -1,4 +1,4 @@
-"""The programs that workflows call to speak to GitHub, and to see what Terraform would do."""
+"""The programs of workflows for GitHub's API and for Terraform's plans."""
 
 import http.server
 import json
@@ -20,7 +20,7 @@ COMMIT = "a" * 40
 
 
 class GitHub:
-    """Comments, issues and runs of workflows, by the REST API."""
+    """A fake of GitHub's REST API with comments, issues and runs of workflows."""
 
     def __init__(self):
         self.comments, self.issues, self.runs, self.changes = [], [], [], []
@@ -28,21 +28,21 @@ class GitHub:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                self.answer(None)
+                self.respond(None)
 
             def do_POST(self):
-                self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.respond(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
             do_PATCH = do_POST
 
-            def answer(self, body):
+            def respond(self, body):
                 path, _, query = self.path.partition("?")
                 if self.headers["authorization"] != f"Bearer {TOKEN}":
-                    status, told = 401, {"message": "Bad credentials"}
+                    status, document = 401, {"message": "Bad credentials"}
                 else:
                     found = github.handle(self.command, path.removeprefix(f"/repos/{REPOSITORY}/"), dict(urllib.parse.parse_qsl(query)), body)
-                    status, told = (404, {"message": "Not Found"}) if found is None else (200, found)
-                text = json.dumps(told).encode()
+                    status, document = (404, {"message": "Not Found"}) if found is None else (200, found)
+                text = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
@@ -92,13 +92,13 @@ def comment(number, text, kind="Bot"):
     return {"id": number, "body": text, "user": {"type": kind}}
 
 
-def test_a_comment_is_made_once_and_then_changed(github, tmp_path):
+def test_a_comment_is_created_once_and_then_updated(github, tmp_path):
     file = tmp_path / "plan.md"
     file.write_text("Nothing to do.\n")
     assert run("github/comment", 7, "plan", file, variables=github.variables).returncode == 0
     [(method, path, body)] = github.changes
     assert (method, path) == ("POST", "issues/7/comments") and "Nothing to do." in body["body"]
-    # The newest text takes its place, wherever in the list it is; nobody else's is touched.
+    # The newest text replaces it, at any position in the list; other comments are not changed.
     github.comments = [comment(number, "hello") for number in range(150)]
     github.comments += [comment(500, body["body"], kind="User"), comment(501, "<!-- other -->\nx"), comment(502, body["body"])]
     file.write_text("Two to add.\n")
@@ -107,7 +107,7 @@ def test_a_comment_is_made_once_and_then_changed(github, tmp_path):
     assert (method, path) == ("PATCH", "issues/comments/502") and "Two to add." in body["body"]
 
 
-def test_refused_it_says_by_whom_and_why(github, tmp_path):
+def test_errors_of_github_are_reported(github, tmp_path):
     file = tmp_path / "plan.md"
     file.write_text("x")
     done = run("github/comment", 7, "plan", file, variables=github.variables | {"GITHUB_TOKEN": "wrong"})
@@ -125,13 +125,13 @@ def needs(**results):
     return json.dumps({name: {"result": result} for name, result in results.items()})
 
 
-def test_an_issue_is_open_as_long_as_something_is(github):
+def test_an_issue_is_open_as_long_as_there_are_findings(github):
     bad = github.variables | {"NEEDS": needs(images="failure", secrets="success", dependencies="cancelled")}
     assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
     assert github.changes[-1][:2] == ("POST", "issues")
     text = github.changes[-1][2]["body"]
     assert "- images: failure" in text and "- dependencies: cancelled" in text and "secrets" not in text
-    # There already: its text is the newest, and there is no second one. A person's with that title is left alone.
+    # It exists already: its text is updated, and there is no second one. An issue of a user with that title is not changed.
     github.issues = [issue(3, "Audit", kind="User"), issue(4, "Audit"), issue(5, "Other")]
     assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
     assert github.changes[-1][:2] == ("PATCH", "issues/4") and "state" not in github.changes[-1][2]
@@ -178,12 +178,12 @@ def a_run(**other):
         ([], 1),
     ],
 )
-def test_only_what_main_has_seen_through_may_go_on(github, runs, code):
+def test_only_a_commit_that_passed_on_main_continues(github, runs, code):
     github.runs = runs
     assert run("github/passed", "main.yml", COMMIT, variables=github.variables).returncode == code
 
 
-def test_a_branch_is_no_commit(github):
+def test_a_branch_is_not_a_commit(github):
     assert run("github/passed", "main.yml", "main", variables=github.variables).returncode == 2
 
 
@@ -199,7 +199,7 @@ def test_an_output_is_one_line_of_a_command_that_succeeded(tmp_path):
     assert file.read_text() == "tag=abc\n"
 
 
-def test_images_that_run_are_named_once(tmp_path):
+def test_deployed_images_are_printed_once(tmp_path):
     for name, digit in (("staging", "1"), ("production", "1"), ("test", "2")):
         folder = tmp_path / "gitops" / name / "shoutback"
         folder.mkdir(parents=True)
@@ -209,7 +209,7 @@ def test_images_that_run_are_named_once(tmp_path):
     assert run("github/deployed", tmp_path / "nothing", "registry/shoutback").stdout == ""
 
 
-def test_coverage_is_a_row_for_each_part():
+def test_coverage_has_a_row_per_part():
     def file(name, covered, count, package="/x"):
         return {"filename": f"{package}/src/{name}", "summary": {"lines": {"covered": covered, "count": count}}}
 
@@ -221,7 +221,7 @@ def test_coverage_is_a_row_for_each_part():
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository with the programs, one environment that is set up and one that is not, and a git history."""
+    """Returns a repository with the programs, a git history, and one of two environments set up."""
     for path in ("scripts/terraform", "scripts/github"):
         subprocess.run(["cp", "--recursive", "--parents", path, tmp_path], cwd=TOP, check=True)
     for name in ("staging", "production"):
@@ -256,19 +256,19 @@ def inside(checkout, program, *arguments, variables=None):
         ("terraform/bootstrap/main.tf", "[]"),
     ],
 )
-def test_what_a_change_touches(checkout, file, environments):
+def test_environments_of_a_change(checkout, file, environments):
     base = commit(checkout, "Base")
     (checkout / file).parent.mkdir(parents=True, exist_ok=True)
     (checkout / file).write_text("# changed\n")
     commit(checkout, "Change")
     done = inside(checkout, "touched", base)
     assert done.stdout.strip() == environments, done.stderr
-    # Production has no backend yet, and that is said.
+    # Production has no backend yet, which is reported.
     if "production" in file or "modules" in file:
         assert "production is not set up" in done.stderr
 
 
-def test_all_and_what_cannot_be_compared_are_everything(checkout):
+def test_without_a_base_all_environments_are_changed(checkout):
     assert inside(checkout, "touched", "--all").stdout.strip() == '["staging"]'
     assert inside(checkout, "touched", "0" * 40).stdout.strip() == '["staging"]'
     (checkout / "terraform/environments/production/backend.hcl").write_text("")
@@ -286,7 +286,7 @@ resource "terraform_data" "one" { input = var.page_subscriptions }
 
 @pytest.fixture
 def planned(checkout, tmp_path_factory):
-    """With the real Terraform, which needs no provider for this: the checkout, and a folder with the plan of staging."""
+    """Returns the checkout and a folder with the plan of staging, by the real Terraform, which needs no provider for it."""
     (checkout / "terraform/environments/staging/main.tf").write_text(CONFIGURATION)
     folder = tmp_path_factory.mktemp("plans")
     done = inside(checkout, "plan", "staging", folder)
@@ -301,34 +301,34 @@ def state(checkout):
 
 @pytest.mark.usefixtures("terraform")
 class TestTerraform:
-    def test_a_plan_is_for_people_and_for_apply(self, planned):
+    def test_a_plan_has_a_text_and_a_fingerprint(self, planned):
         checkout, folder = planned
         assert sorted(path.name for path in folder.iterdir()) == ["staging.changes", "staging.fingerprint", "staging.md"]
         text = (folder / "staging.md").read_text()
         assert "Plan: 1 to add" in text and "terraform_data.one" in text
         assert inside(checkout, "changed", folder).stdout.strip() == '["staging"]'
-        # Nothing was changed, nor is anything left of the plan, which has every secret.
+        # Nothing was changed, and the plan file, which contains every secret, is removed.
         assert state(checkout) == [] and not list(checkout.rglob("*plan*.json"))
 
-    def test_what_was_approved_is_applied_and_nothing_else(self, planned):
+    def test_only_the_approved_plan_is_applied(self, planned):
         checkout, folder = planned
         done = inside(checkout, "apply", "staging", folder)
         assert done.returncode == 0, done.stderr
         [resource] = state(checkout)
         assert resource["instances"][0]["attributes"]["input"]["value"] == "none"
-        # The same plan once more: it would do something else now.
+        # The same plan a second time would have another effect.
         assert inside(checkout, "apply", "staging", folder).returncode == 1
         done = inside(checkout, "plan", "staging", folder)
         assert "No changes." in (folder / "staging.md").read_text() and inside(checkout, "changed", folder).stdout.strip() == "[]"
         assert inside(checkout, "apply", "staging", folder).returncode == 0
 
-    def test_what_has_changed_since_is_not_applied(self, planned):
+    def test_a_changed_plan_is_not_applied(self, planned):
         checkout, folder = planned
         done = inside(checkout, "apply", "staging", folder, variables={"STAGING_TF_VAR_page_subscriptions": "other"})
         assert done.returncode == 1 and "not the plan that was approved" in done.stderr
         assert state(checkout) == []
 
-    def test_an_environment_gets_its_own_variables(self, planned):
+    def test_an_environment_gets_only_its_variables(self, planned):
         checkout, folder = planned
         given = {"STAGING_TF_VAR_page_subscriptions": "mine", "PRODUCTION_TF_VAR_page_subscriptions": "theirs"}
         inside(checkout, "plan", "staging", folder, variables=given)
@@ -345,7 +345,7 @@ class TestTerraform:
         assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
         assert github.changes[-1][:2] == ("PATCH", "issues/9") and github.changes[-1][2]["state"] == "closed"
 
-    def test_what_is_wrong_is_said(self, checkout, tmp_path):
+    def test_errors_are_reported(self, checkout, tmp_path):
         assert "no environment is named" in inside(checkout, "plan", "moon", tmp_path).stderr
         done = inside(checkout, "plan", "production", tmp_path)
         assert done.returncode == 1 and "backend.hcl is not there" in done.stderr
@@ -361,11 +361,11 @@ def change(address, after, action="create"):
     return {"address": address, "change": {"actions": [action], "before": None, "after": after}}
 
 
-def test_a_fingerprint_is_of_what_would_change():
+def test_a_fingerprint_depends_on_the_changes():
     one, two = change("a.one", {"x": 1}), change("a.two", {"x": 2})
     same = fingerprint(one, two)
     assert fingerprint(two, one) == same and re.fullmatch(r"[0-9a-f]{64}\n", same)
     assert fingerprint(one, two, change("a.three", {}, action="no-op")) == same
-    others = [fingerprint(one), fingerprint(one, change("a.two", {"x": 3})), fingerprint(one, two | {"deposed": "abc"}), fingerprint(one, change("a.two", {"x": 2}, action="delete"))]
-    others.append(fingerprint(one, two, outputs={"y": {"actions": ["update"], "after": 1}}))
-    assert len({same, *others}) == 6
+    different = [fingerprint(one), fingerprint(one, change("a.two", {"x": 3})), fingerprint(one, two | {"deposed": "abc"}), fingerprint(one, change("a.two", {"x": 2}, action="delete"))]
+    different.append(fingerprint(one, two, outputs={"y": {"actions": ["update"], "after": 1}}))
+    assert len({same, *different}) == 6

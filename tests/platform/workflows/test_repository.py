@@ -1,4 +1,4 @@
-"""Who owns what, and who moves versions on."""
+"""Code owners, and updates of versions by Renovate."""
 
 import fnmatch
 import json
@@ -18,7 +18,7 @@ def owned():
     return dict(line.split(maxsplit=1) for line in OWNERS.splitlines() if line and not line.startswith("#"))
 
 
-def test_each_path_of_an_owner_is_there():
+def test_each_path_of_an_owner_exists():
     assert "*" in owned()
     for path in owned().keys() - {"*"}:
         assert path.startswith("/") and (TOP / path[1:]).exists(), path
@@ -31,7 +31,7 @@ def test_owners_are_teams():
 
 
 @pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts", "scripts/release"])
-def test_what_reaches_clusters_and_aws_is_sres(folder):
+def test_sre_owns_what_reaches_clusters_and_aws(folder):
     assert "/sre" in owned()[f"/{folder}/"]
 
 
@@ -40,7 +40,7 @@ def patterns(manager):
 
 
 def found(name):
-    """What Renovate's patterns of ours find in a file: names and versions."""
+    """Returns the names and versions that our custom patterns for Renovate find in a file."""
     text = (TOP / name).read_text()
     for manager in RENOVATE["customManagers"]:
         if any(pattern.search(name) for pattern in patterns(manager)):
@@ -49,7 +49,7 @@ def found(name):
                     yield match.groupdict().get("depName") or manager["depNameTemplate"], match["currentValue"]
 
 
-def test_each_chart_of_others_is_moved_on():
+def test_each_third_party_chart_is_updated():
     name = "gitops/applications/templates/platform.yaml"
     versions = re.findall(r'"version" "([^"]+)"', (TOP / name).read_text())
     assert len(versions) >= 9
@@ -60,11 +60,11 @@ TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())
 
 
 @pytest.mark.parametrize("name", [name for name, tool in TOOLS.items() if {"go", "cargo", "npm"} & tool.keys()])
-def test_each_tool_is_moved_on(name):
+def test_each_tool_is_updated(name):
     assert TOOLS[name]["version"] in [version for _, version in found("scripts/tools.toml")], name
 
 
-def test_each_module_of_go_is_moved_on():
+def test_each_go_module_is_updated():
     text = (TOP / "scripts/tools.toml").read_text()
     written = re.findall(r"@(v[\d.]+) ", text)
     assert len(written) > 10
@@ -72,15 +72,15 @@ def test_each_module_of_go_is_moved_on():
 
 
 @pytest.mark.parametrize("name", ["observability/otel-collector/builder.yaml", "rust-toolchain.toml"])
-def test_each_version_in_these_files_is_moved_on(name):
+def test_each_version_in_these_files_is_updated(name):
     text = (TOP / name).read_text()
     written = re.findall(r"(?<=[@ ])v\d+\.\d+\.\d+\b", text) if name != "rust-toolchain.toml" else re.findall(r"\d+\.\d+\.\d+", text)
     assert sorted(version for _, version in found(name)) == sorted(written) and written
 
 
-def test_each_lock_file_has_a_manager_that_knows_it():
+def test_each_lock_file_has_a_manager():
     managers = set(RENOVATE["enabledManagers"])
-    known = {
+    managers_by_pattern = {
         "Cargo.lock": "cargo",
         "package-lock.json": "npm",
         "requirements.txt": "pip_requirements",
@@ -89,8 +89,8 @@ def test_each_lock_file_has_a_manager_that_knows_it():
         "versions.tf": "terraform",
         ".github/workflows/*.yml": "github-actions",
     }
-    assert set(known.values()) <= managers
+    assert set(managers_by_pattern.values()) <= managers
     locks = [name for name in listed(TOP) if re.search(r"(\.lock|-lock\.\w+|\.sum|requirements[\w-]*\.(txt|in)|Pipfile|poetry\.toml)$", name)]
     assert len(locks) > 10
     for name in locks:
-        assert any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in known), f"nobody moves on what {name} pins"
+        assert any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in managers_by_pattern), f"no manager updates the versions in {name}"

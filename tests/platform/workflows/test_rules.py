@@ -1,4 +1,4 @@
-"""Each workflow keeps to each rule, and each rule finds the faults that it is for."""
+"""Each workflow conforms to each rule, and each rule finds its faults."""
 
 import pytest
 from faults import FAULTS
@@ -7,16 +7,16 @@ from workflows import Workflow, read
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_is_kept(rule):
+def test_holds(rule):
     assert list(rule(read())) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
-def test_is_broken_by_a_fault(fault):
+def test_finds_a_fault(fault):
     workflows = read()
     text = workflows[fault.workflow].text
-    assert fault.there in text, "the fault is not where it was"
-    workflows[fault.workflow] = Workflow(fault.workflow, text.replace(fault.there, fault.instead, 1))
+    assert fault.original in text, "the replaced text is missing"
+    workflows[fault.workflow] = Workflow(fault.workflow, text.replace(fault.original, fault.replacement, 1))
     [rule] = [rule for rule in RULES if rule.__name__ == fault.rule]
     assert list(rule(workflows))
 

@@ -1,4 +1,4 @@
-"""`make secrets`: nothing is in the history, and what would be there is found."""
+"""`make secrets`: the history has no secrets, and secrets are found."""
 
 import secrets
 import string
@@ -10,14 +10,14 @@ from workflows import TOP
 from harness.git import git, inherited
 
 
-def look(*directory):
+def scan(*directory):
     return subprocess.run([TOP / "scripts/secrets", *directory], cwd=TOP, env=inherited(), capture_output=True, text=True)
 
 
-def test_nothing_is_in_the_history():
-    done = look()
+def test_the_history_has_no_secrets():
+    done = scan()
     if done.returncode == 2:
-        pytest.skip("this clone has not the whole history")
+        pytest.skip("this clone lacks a part of the history")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -40,26 +40,26 @@ def repository(tmp_path):
 
 
 def key():
-    # Made up here, or it would be found in this file. Their alphabet is that of base 32.
+    # Generated, because a literal would be found in this file. Its alphabet is that of base32.
     return "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
 
 
 @pytest.mark.parametrize("file", ["terraform/main.tf", "docs/deploy.md", "tests/platform/pipeline/test_publish.py"])
-def test_a_key_that_was_removed_again_is_found(repository, file):
-    """In files, too, of which something is let through."""
+def test_a_removed_key_is_found(repository, file):
+    """Also in files with an allowlist entry."""
     found = key()
-    done = look(repository(file, f'access_key = "{found}"\n'))
+    done = scan(repository(file, f'access_key = "{found}"\n'))
     assert done.returncode == 1 and "aws-access-token" in done.stdout
     assert found not in done.stdout + done.stderr
 
 
 def test_a_password_on_a_command_line_is_found(repository):
     password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(24))
-    done = look(repository("docs/deploy.md", f'$ curl --user "elastic:{password}" https://example.com\n'))
+    done = scan(repository("docs/deploy.md", f'$ curl --user "elastic:{password}" https://example.com\n'))
     assert done.returncode == 1 and "curl-auth-user" in done.stdout
 
 
-def test_half_a_history_is_no_history(tmp_path):
+def test_a_shallow_clone_is_an_error(tmp_path):
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{TOP}", "clone")
-    done = look(tmp_path / "clone")
+    done = scan(tmp_path / "clone")
     assert done.returncode == 2 and "whole history" in done.stderr

@@ -1,14 +1,14 @@
-"""The prose of every file, and its words, by the rules of docs/style/Shoutback, which Vale reads too.
+"""Checks the terms in the prose of every file by the rules of docs/style/Shoutback, which Vale reads, too.
 
-    scripts/prose [FILE…]      prints what the rules find: path:line:column and what to write instead of which words
-    scripts/prose --counts     prints how much they find in each file
-    scripts/prose --shrink     removes files with no findings from the list of those that wait for rewriting
+    scripts/prose [FILE…]      prints the findings: path:line:column, the term to use, and the words to replace
+    scripts/prose --counts     prints the number of findings per file
+    scripts/prose --shrink     removes files without findings from the list of files that still have some
 
-Vale is the reference: the suite `prose` runs it on the same texts and compares. This program needs no Go, so that `make test` finds
-the same words. It reads what Vale does not: string literals, test names, annotations of alerts, descriptions in Terraform and JSON.
+Vale is the reference: the suite `prose` runs it on the same texts and compares. This program needs no Go, so that `make test` has
+the same findings. It also reads what Vale does not: string literals, test names, annotations of alerts, descriptions in Terraform and JSON.
 
-A text is its file with everything else blanked, so that lines and columns stay. Code in prose becomes underscores, since two words
-beside it are no phrase.
+A text is its file with everything else blanked, which preserves lines and columns. Code in prose becomes underscores, so that the
+words on its two sides are not a phrase.
 """
 
 import io
@@ -26,7 +26,7 @@ from harness.git import listed
 STYLE = TOP / "docs/style/Shoutback"
 WAITING = Path(__file__).resolve().parent / "waiting.txt"
 
-# Generated from sources that are checked, other people's words, or the words that the rules are about.
+# Generated from checked sources, third-party texts, or the words that the rules are about.
 EXCLUDED = re.compile(
     r"^(LICENSE|docs/style/|observability/grafana/dashboards/|observability/kibana/saved-objects|tests/([\w-]+/)?docs/(test_prose|waiting))|(^|/)package(-lock)?\.json$"
 )
@@ -50,8 +50,8 @@ def masked(text, spans):
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|\bhttps?://[^\s)>\"]+|\{[^{}\n]*\}|\$\w+|<[a-zA-Z/!][^<>\n]*>")
 
 
-# Attributes of HTML that are read by people.
-ATTRIBUTE = re.compile(r'\b(?:alt|title|placeholder|aria-label)="(?P<said>[^"<>]*)"')
+# Attributes of HTML that contain prose.
+ATTRIBUTE = re.compile(r'\b(?:alt|title|placeholder|aria-label)="(?P<prose>[^"<>]*)"')
 
 
 def without_code(text):
@@ -59,7 +59,7 @@ def without_code(text):
         code = found[0]
         hidden = re.sub(r"\S", "_", code)
         for attribute in ATTRIBUTE.finditer(code) if code.startswith("<") else []:
-            start, end = attribute.span("said")
+            start, end = attribute.span("prose")
             # With its quotes, which end a phrase.
             hidden = hidden[: start - 1] + code[start - 1 : end + 1] + hidden[end + 1 :]
         return hidden
@@ -68,12 +68,12 @@ def without_code(text):
 
 
 def is_sentence(text):
-    """Whether a string literal is for people: it has two words with a space between. Paths, headers, queries and markup have not."""
+    """Returns whether a string literal is prose: it has two adjacent words, unlike paths, headers, queries and markup."""
     return re.search(r"[A-Za-z'’]{2,},? [A-Za-z'’]{2,}", text) is not None and not re.search(r"[{}=<>]{2}|\w\(.*\)|^\s*(?:[<\[]|\{\W)|; *charset|\\[nr]\w+:", text)
 
 
 RUST = re.compile(
-    r"""(?P<comment>//[/!]?(?P<said>[^\n]*)) | (?P<block>/\*.*?\*/)
+    r"""(?P<comment>//[/!]?(?P<prose>[^\n]*)) | (?P<block>/\*.*?\*/)
       | b?r(?P<hashes>\#*)"(?P<raw>.*?)"(?P=hashes) | b?"(?P<string>(?:\\.|[^"\\])*)"
       | '(?:\\[^\n]+?|[^\\'\n])' | \bfn\ (?P<name>[a-z]+(?:_[a-z0-9]+){3,})\(""",
     re.S | re.X,
@@ -83,12 +83,12 @@ RUST = re.compile(
 def of_rust(text):
     spans, fence = [], False
     for found in RUST.finditer(text):
-        if found["said"] is not None:
+        if found["prose"] is not None:
             # Examples in doc comments are code.
-            if found["said"].strip().startswith("```"):
+            if found["prose"].strip().startswith("```"):
                 fence = not fence
             elif not fence:
-                spans.append((*found.span("said"), without_code(found["said"])))
+                spans.append((*found.span("prose"), without_code(found["prose"])))
         elif found["block"]:
             spans.append((*found.span("block"), without_code(found["block"])))
         elif found["name"]:
@@ -96,7 +96,7 @@ def of_rust(text):
         for kind in ("string", "raw"):
             if found[kind] and is_sentence(found[kind]):
                 start, end = found.span(kind)
-                # The quotes stay, so that two strings are no phrase.
+                # The quotes stay, so that two strings are not a phrase.
                 spans.append((start - 1, end + 1, f'"{without_code(found[kind])}"'))
     return masked(text, spans)
 
@@ -131,46 +131,46 @@ def of_markdown(text):
     return without_code(MARKDOWN_CODE.sub(without, text))
 
 
-COMMENT = re.compile(r"(?:^|(?<=\s))#+[ \t](?P<said>[^\n]*)", re.M)
-QUOTED = re.compile(r'"(?P<said>(?:\\.|[^"\\])*)"')
+COMMENT = re.compile(r"(?:^|(?<=\s))#+[ \t](?P<prose>[^\n]*)", re.M)
+QUOTED = re.compile(r'"(?P<prose>(?:\\.|[^"\\])*)"')
 
 
 def by(*expressions, sentences=()):
-    """Returns an extractor of the groups `said` of regular expressions; what `sentences` find has to be one."""
+    """Returns an extractor of the groups `prose` of regular expressions; matches of `sentences` must be prose, too."""
 
     def extract(text):
         spans = []
         for expression in (*expressions, *sentences):
             for found in expression.finditer(text):
-                if expression not in sentences or is_sentence(found["said"]):
-                    spans.append((*found.span("said"), without_code(found["said"])))
+                if expression not in sentences or is_sentence(found["prose"]):
+                    spans.append((*found.span("prose"), without_code(found["prose"])))
         return masked(text, spans)
 
     return extract
 
 
-# Values of these keys are read by people: annotations of alerts, alarms, inputs of workflows, schemas.
-YAML_TEXT = re.compile(r"^(?P<before> *(?:- )?)(?:summary|description|message|title|AlarmDescription): *(?P<said>[^\n]*)\n", re.M)
+# Values of these keys are prose: annotations of alerts, alarms, inputs of workflows, schemas.
+YAML_TEXT = re.compile(r"^(?P<before> *(?:- )?)(?:summary|description|message|title|AlarmDescription): *(?P<prose>[^\n]*)\n", re.M)
 TEMPLATE = re.compile(r"\{\{.*?\}\}|\$\{.*?\}")
 
 
 def of_yaml(text):
-    spans = [(*found.span("said"), without_code(found["said"])) for found in COMMENT.finditer(text)]
+    spans = [(*found.span("prose"), without_code(found["prose"])) for found in COMMENT.finditer(text)]
     for found in YAML_TEXT.finditer(text):
-        start, end = found.span("said")
-        if re.fullmatch(r"[>|][-+]?\d? *", found["said"]):
+        start, end = found.span("prose")
+        if re.fullmatch(r"[>|][-+]?\d? *", found["prose"]):
             start, column = found.end(), len(found["before"])
             end = start + len(re.match(rf"(?: {{{column + 1}}}[^\n]*\n|\n)*", text[start:])[0])
         spans.append((start, end, without_code(TEMPLATE.sub(lambda code: "_" * len(code[0]), text[start:end]))))
     return masked(text, spans)
 
 
-C_COMMENT = re.compile(r"(?:^|(?<=\s))//+[ \t](?P<said>[^\n]*)", re.M)
-BLOCK_COMMENT = re.compile(r"/\*(?P<said>.*?)\*/", re.S)
-SINGLE_QUOTED = re.compile(r"'(?P<said>[^'\n\\]*)'")
-TERRAFORM_TEXT = re.compile(r'\b(?:description|error_message)\s*=\s*"(?P<said>(?:\\.|[^"\\])*)"')
-JSON_TEXT = re.compile(r'"(?:description|title|summary|errorMessage|\$comment)": *"(?P<said>(?:\\.|[^"\\])*)"')
-HTML_TEXT = re.compile(r">(?P<said>[^<>]+)<")
+C_COMMENT = re.compile(r"(?:^|(?<=\s))//+[ \t](?P<prose>[^\n]*)", re.M)
+BLOCK_COMMENT = re.compile(r"/\*(?P<prose>.*?)\*/", re.S)
+SINGLE_QUOTED = re.compile(r"'(?P<prose>[^'\n\\]*)'")
+TERRAFORM_TEXT = re.compile(r'\b(?:description|error_message)\s*=\s*"(?P<prose>(?:\\.|[^"\\])*)"')
+JSON_TEXT = re.compile(r'"(?:description|title|summary|errorMessage|\$comment)": *"(?P<prose>(?:\\.|[^"\\])*)"')
+HTML_TEXT = re.compile(r">(?P<prose>[^<>]+)<")
 
 of_shell = by(COMMENT, sentences=(QUOTED, SINGLE_QUOTED))
 EXTRACTORS = {
@@ -199,7 +199,7 @@ NAMED = {"Makefile": by(COMMENT), "Dockerfile": by(COMMENT), "NOTES.txt": lambda
 
 
 def extractor(name, text):
-    """Returns how to read a file, or None if it holds no prose."""
+    """Returns the function that extracts the prose of a file, or None if it has no prose."""
     path = Path(name)
     if path.name in NAMED:
         return NAMED[path.name]
@@ -230,7 +230,7 @@ def texts():
 
 
 class Rule(NamedTuple):
-    """A rule file: what to write instead of each pattern, and one expression with a group per pattern."""
+    """A rule file: the replacement of each pattern, and one expression with a group per pattern."""
 
     name: str
     message: str
@@ -238,7 +238,7 @@ class Rule(NamedTuple):
     expression: re.Pattern
 
     def check(self, name, text):
-        """Yields what the rule finds in a text."""
+        """Yields the findings in a text."""
         for found in self.expression.finditer(text):
             start, words = found.start(), re.sub(r"\s+", " ", found[0])
             pattern = list(self.instead)[found.lastindex - 1]
@@ -288,18 +288,18 @@ def rules():
 
 
 def check(name, text, by_rules):
-    """Returns what the rules find in a text."""
+    """Returns the findings of the rules in a text."""
     return sorted(finding for rule in by_rules for finding in rule.check(name, text))
 
 
 def waiting():
-    """Returns the files that wait for rewriting, and the number of them that the list's first line states."""
+    """Returns the files that still have findings, and the number on the list's first line."""
     first, *lines = WAITING.read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")], int(re.search(r"\d+", first)[0])
 
 
 def shrink(found):
-    """Writes the list without files that are gone or have no findings."""
+    """Removes files that do not exist or have no findings from the list."""
     first, *lines = WAITING.read_text().splitlines()
     lines = [line for line in lines if not line or line.startswith("#") or line in found]
     number = sum(1 for line in lines if line and not line.startswith("#"))

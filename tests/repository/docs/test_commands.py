@@ -32,7 +32,7 @@ class Not:
 ACCOUNT = Not("needs an AWS account; tests/platform/terraform runs the configuration with a mocked provider")
 GRAFANA = Not("Grafana is in no package registry")
 CLUSTER = Not("needs a cluster that pulls images")
-ENDLESS = Not("runs until it is stopped, or is interactive; another row covers it")
+ENDLESS = Not("runs until it is interrupted, or is interactive; another row covers it")
 
 # By the text of a command. The suite `terraform` executes those of docs/deploy.md.
 EXECUTED = {
@@ -51,12 +51,12 @@ EXECUTED = {
     "make instructions": By("instructions", "tests/suites.toml", "scripts/instructions"),
     "cargo bench --manifest-path benches/parts/Cargo.toml --bench parts": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
     "cargo bench --manifest-path benches/parts/Cargo.toml --bench service 2>/dev/null": By("instructions", "tests/suites.toml", "cargo test --locked --benches"),
-    "make coverage": Not("takes a build of its own with probes; the pipeline does it for each pull request"),
+    "make coverage": Not("needs an instrumented build; the pipeline does it for each pull request"),
     "make prose": By("docs", "tests/repository/docs/test_prose.py", "scripts/prose"),
     "make mutants MODULES=quota": Not("takes minutes to hours"),
     "make secrets": By("workflows", "tests/platform/workflows", "secrets"),
-    "make audit": Not("its data base needs a network"),
-    "make fmt": Not("would change the source; the suite `service` checks what it would do"),
+    "make audit": Not("its database needs a network"),
+    "make fmt": Not("would change the source; the suite `service` checks the formatting"),
     "make soak": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
     "make soak SOAK_SECONDS=600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
     "make soak SOAK_SECONDS=3600": By("soak-smoke", "tests/suites.toml", "scripts/soak"),
@@ -133,7 +133,7 @@ def test_is_executed_somewhere(command):
         assert any(how.says in file.read_text() for file in files), how
 
 
-def test_nothing_is_listed_that_no_page_has():
+def test_each_row_is_in_the_documentation():
     texts = [command.text for command in all_commands()]
     assert not EXECUTED.keys() - set(texts)
     assert not [beginning for beginning in [*BEGINS, *HERE] if not any(text.startswith(beginning) for text in texts)]
@@ -164,7 +164,7 @@ def shell(command):
 
 
 @here("make dev")
-def test_make_dev_prints_lines_that_work(development):
+def test_make_dev_prints_working_commands(development):
     assert shell(pasted(development, "JSON")).strip() == '{"data":"!DLROW ,OLLEH"}'
     assert shell(pasted(development, "Text")).strip() == "!DLROW ,OLLEH"
     fresh = re.search(r'"access_token":"([^"]+)"', shell(pasted(development, "A new token")))[1]
@@ -172,13 +172,13 @@ def test_make_dev_prints_lines_that_work(development):
     assert shell(again).strip() == '{"data":"!DLROW ,OLLEH"}'
     # As the README shows it.
     shape = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ[^']*", "…", pasted(development, "JSON"))
-    said = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ…", "…", re.search(r"^JSON:\n(.*)\n", pages()["README.md"], re.M)[1])
-    assert shape == said
+    documented = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ…", "…", re.search(r"^JSON:\n(.*)\n", pages()["README.md"], re.M)[1])
+    assert shape == documented
 
 
 @here("curl -X PUT http://127.0.0.1:5001/_emulator/behaviour")
 @here("curl -X POST 'http://127.0.0.1:5002/_emulator/rotate")
-def test_the_emulators_do_as_they_are_told(development):
+def test_the_emulators_can_be_configured(development):
     shoutcloud, cognito = re.search(r"SHOUTCLOUD \(http://([\d.:]+)/.*Cognito \(http://([\d.:]+)/", development).groups()
     page = [command.text for command in all_commands() if command.page == "docs/development.md"]
     [behaviour] = [text for text in page if "_emulator/behaviour" in text]
@@ -191,7 +191,7 @@ def test_the_emulators_do_as_they_are_told(development):
 
 @here("AUTH_MODE=disabled cargo run --release")
 @here('curl --header "Content-Type: application/json" -X POST')
-def test_the_line_of_the_original_works(development, tmp_path):
+def test_the_command_of_the_original_works(development, tmp_path):
     shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
     [line] = [command.text for command in all_commands() if command.text.startswith("curl --header")]
     with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=shoutcloud) as service:
@@ -199,7 +199,7 @@ def test_the_line_of_the_original_works(development, tmp_path):
 
 
 @here("LOG_FORMAT=pretty AUTH_MODE=disabled shoutback")
-def test_the_log_for_people_looks_as_it_is_shown(development, tmp_path):
+def test_the_pretty_log_looks_as_documented(development, tmp_path):
     shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
     log = tmp_path / "log"
     variables = {"SHOUTCLOUD_URL": shoutcloud, "LOG_FORMAT": "pretty", "AUTH_MODE": "disabled", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"}
@@ -207,18 +207,18 @@ def test_the_log_for_people_looks_as_it_is_shown(development, tmp_path):
         address = process.until("it listens", lambda: re.search(r"shoutback\.http_addr=(\S+)", process.output()))[1]
         shell(f"curl -sS http://{address}/v1 -d hello -H 'content-type: text/plain'")
         line = process.until("it logs", lambda: re.search(r"^.* POST /v1 .*$", process.output(), re.M))[0]
-    said = re.search(r"^\d{4}-.* POST /v1 .*$", pages()["docs/logging.md"], re.M)[0]
-    assert shape(line) == shape(said)
+    documented = re.search(r"^\d{4}-.* POST /v1 .*$", pages()["docs/logging.md"], re.M)[0]
+    assert shape(line) == shape(documented)
 
 
 def shape(line):
-    """Its words, with what differs from request to request left out."""
+    """Returns a log line with the values that differ between requests replaced."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", re.sub(r"\d+\.\d+ ms", "N ms", re.sub(r"^\S+Z", "TIME", line)))
 
 
 @here("helm upgrade --install shoutback helm/shoutback")
 @pytest.mark.helm
-def test_the_chart_is_rendered_as_the_readme_installs_it():
+def test_the_chart_renders_with_the_documented_options():
     found = [command.text for command in all_commands() if command.text.startswith("helm upgrade --install shoutback")]
     assert len(found) == 2
     for text in found:
@@ -229,7 +229,7 @@ def test_the_chart_is_rendered_as_the_readme_installs_it():
         assert "kind: Deployment" in shell(f"cd {TOP} && {text}")
 
 
-def test_make_help_lists_what_there_is():
+def test_make_help_lists_each_target():
     done = subprocess.run(["make", "-C", TOP, "--no-print-directory", "help"], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     listed = set(re.findall(r"^  make ([a-z-]+) ", done.stdout, re.M))
     assert listed == set(re.findall(r"^([a-z-]+):.*## ", (TOP / "Makefile").read_text(), re.M)) and len(listed) > 10

@@ -1,4 +1,4 @@
-"""Links between pages, and into the source, lead to what is there."""
+"""Links between documents, and into the source, have existing targets."""
 
 import pytest
 from pages import TOP, anchors, links, pages
@@ -7,7 +7,7 @@ PAGES = pages()
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_links_lead_somewhere(name):
+def test_links_have_existing_targets(name):
     for link in links(PAGES[name]):
         if link.startswith(("https://", "http://", "mailto:")):
             continue
@@ -18,7 +18,7 @@ def test_links_lead_somewhere(name):
             assert anchor in anchors(target.read_text()), f"{name}: {link}"
 
 
-def test_each_page_is_found_from_the_readme():
+def test_each_document_is_reachable_from_the_readme():
     found, new = set(), {"README.md"}
     while new:
         found |= new
@@ -31,14 +31,14 @@ def test_each_page_is_found_from_the_readme():
                 target = target / "README.md" if target.is_dir() else target
                 reached.add(str(target.relative_to(TOP)))
         new = (reached & PAGES.keys()) - found
-    # GitHub shows these where they are wanted.
+    # GitHub shows these where they are needed.
     shown = {".github/pull_request_template.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
     # Decisions are read from their folder.
     left = {name for name in PAGES.keys() - found - shown if not name.startswith("docs/decisions/")}
     assert not left, left
 
 
-def test_a_link_that_leads_nowhere_is_noticed():
+def test_a_dangling_link_is_found():
     text = "# A\n\n## B c\n\n[x](gone.md) [y](#b-c) `[z](code.md)`\n```sh\n[w](block.md)\n```\n"
     assert links(text) == ["gone.md", "#b-c"]
     assert anchors(text) == {"a", "b-c"}

@@ -1,5 +1,5 @@
-"""What pages list is what there is, and the other way round. Variables and metrics have guards of their own in src/config/tests.rs and
-src/telemetry/metrics.rs; the chart's schema in tests/platform/chart; alerts in tests/platform/observability/rules."""
+"""The documentation lists what exists, and nothing else. Variables and metrics are checked in src/config/tests.rs and
+src/telemetry/metrics.rs, the chart's schema in tests/platform/chart, and alerts in tests/platform/observability/rules."""
 
 import json
 import re
@@ -23,11 +23,11 @@ def targets():
     return set(re.findall(r"^([a-z-]+):.*## ", (TOP / "Makefile").read_text(), re.M))
 
 
-def test_each_make_target_is_told_of():
-    told = {name for text in PAGES.values() for name in re.findall(r"`?\bmake ([a-z]+(?:-[a-z]+)*)\b", re.sub(r"\bmakes? (?:a|it|sure|the|up|no|for)\b", "", text))}
+def test_each_make_target_is_documented():
+    documented = {name for text in PAGES.values() for name in re.findall(r"`?\bmake ([a-z]+(?:-[a-z]+)*)\b", re.sub(r"\bmakes? (?:a|it|sure|the|up|no|for)\b", "", text))}
     code = {name for text in PAGES.values() for name in re.findall(r"(?:`|\$ )make ([a-z]+(?:-[a-z]+)*)", text)}
-    assert code - targets() == set(), "targets that there are not"
-    assert targets() - told == set(), "targets that no page tells of"
+    assert code - targets() == set(), "documented targets that do not exist"
+    assert targets() - documented == set(), "targets that are not documented"
 
 
 def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
@@ -39,12 +39,12 @@ def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
     assert status == 200
     assert kinds <= set(re.findall(r'id="([a-z-]+)"', page))
     document = json.loads(http_request("GET", f"http://{service.address}/openapi.json")[1])
-    named = {code: answer["description"].split(", ") for code, answer in document["paths"]["/v1"]["post"]["responses"].items() if code != "200"}
+    named = {code: response["description"].split(", ") for code, response in document["paths"]["/v1"]["post"]["responses"].items() if code != "200"}
     elsewhere = {"not-found", "method-not-allowed"}
     assert {(code, name) for code, names in named.items() for name in names} == {(code, name) for name, code in table.items() if name not in elsewhere}
 
 
-def test_each_path_is_told_of_and_answers(service):
+def test_each_path_is_documented_and_responds(service):
     routes = re.findall(r'(?:path: |file\()"([^"]+)"', (TOP / "src/http/routes.rs").read_text())
     assert "/v1" in routes
     for route in routes:
@@ -58,7 +58,7 @@ def test_each_path_is_told_of_and_answers(service):
 
 
 def test_each_suite_has_a_row():
-    """In the part of its tier, and with what it needs."""
+    """In the section of its tier, with its requirements."""
     section = PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0]
     quick, full = section.split("### `make test-all`")
     for tier, text in {"quick": quick, "full": full}.items():
@@ -69,26 +69,26 @@ def test_each_suite_has_a_row():
                 assert need in row, f"{name} needs {need}"
 
 
-def test_each_alert_leads_to_a_section():
+def test_each_alert_links_to_a_section():
     alerts = {name for file in (TOP / "observability/prometheus/rules").glob("*.yaml") for name in re.findall(r"- alert: (\w+)", file.read_text())}
     sections = set(re.findall(r"^### (Shoutback\w+)$", PAGES["docs/operations.md"], re.M))
     assert alerts == sections
 
 
-def test_each_decision_is_named_somewhere():
+def test_each_decision_is_mentioned():
     everything = "".join(text for name, text in PAGES.items() if not name.startswith("docs/decisions/"))
     for path in (TOP / "docs/decisions").glob("*.md"):
         assert f"decisions/{path.name}" in everything, path.name
 
 
-def test_the_readmes_table_names_suites_and_places_that_there_are():
+def test_the_readmes_table_names_existing_suites_and_paths():
     section = PAGES["README.md"].partition("## What the demo lacked")[2].partition("\n## ")[0]
     rows = [row.split("|")[1:4] for row in section.splitlines() if row.startswith("| ") and not row.startswith("| item")]
     assert len(rows) > 10
     for item, where, proof in rows:
         named = re.findall(r"`([^`]+)`", proof)
         assert named and set(named) <= suites().keys(), f"{item}: {set(named) - suites().keys()}"
-        places = re.findall(r"`([^`]+)`", where)
+        paths = re.findall(r"`([^`]+)`", where)
         # `a/b`, `c` is a/b and a/c.
-        folder = places[0].rpartition("/")[0] if places else ""
-        assert all((TOP / place).exists() or (TOP / folder / place).exists() for place in places), f"{item}: {where}"
+        folder = paths[0].rpartition("/")[0] if paths else ""
+        assert all((TOP / path).exists() or (TOP / folder / path).exists() for path in paths), f"{item}: {where}"

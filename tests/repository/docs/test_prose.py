@@ -1,4 +1,4 @@
-"""Every text uses the field's words, by the rules of docs/style; and the rules find what they are for, and leave ordinary English."""
+"""Every text uses the field's terms by the rules of docs/style; each rule finds its terms and accepts ordinary English."""
 
 import subprocess
 
@@ -25,6 +25,7 @@ EXAMPLES = {
             "The answer key of the drill.",
             "The wrong answer ends the drill.",
             "The DNS answer has two addresses.",
+            "The option --answer is for tests.",
         ],
     ),
     "Reject": (
@@ -172,7 +173,7 @@ def test_prose_is_found_in_each_kind_of_file(name):
     assert [finding.line for finding in prose.check(name, extracted, [RULES["InFlight"]])] == lines
 
 
-def test_what_is_no_prose_is_not_read():
+def test_other_files_are_not_read():
     assert prose.extractor("Cargo.lock", "") is None
     assert prose.extractor("a.png", "") is None
 
@@ -193,13 +194,13 @@ def found():
     return {name: found for name, found in findings.items() if found}
 
 
-def test_every_text_uses_the_fields_words(found):
+def test_every_text_uses_the_fields_terms(found):
     listed, _ = prose.waiting()
     assert [str(finding) for name, findings in found.items() if name not in listed for finding in findings] == []
 
 
 def test_the_list_of_files_that_wait_only_shrinks(found):
-    """Its number may only be lowered; a change that raises it adds private words."""
+    """Its number may only be lowered."""
     listed, number = prose.waiting()
     assert [name for name in listed if name not in found] == [], "these have no findings any more, or are gone: make prose ARGS=--shrink"
     assert len(set(listed)) == len(listed) == number, "the number on the first line"

@@ -1,4 +1,4 @@
-"""The rules in Vale, whose format they have: it finds the same, in the same places."""
+"""The rules in Vale, which defines their format: Vale finds the same words on the same lines."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def written(directory, texts):
     for name, text in texts.items():
         path = directory / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        # To Vale a text is one paragraph, blank lines or not.
+        # Vale treats a text as one paragraph, despite blank lines.
         path.write_text("\n".join(line if line.strip() else "|" for line in text.split("\n")))
 
 

@@ -36,6 +36,6 @@ def interpreter(name):
 def run(program, *arguments, directory=TOP):
     """Returns a linter's findings, or an empty string."""
     done = subprocess.run([program, *map(str, arguments)], cwd=directory, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0 or said, f"{program} ended with {done.returncode} and said nothing"
-    return said if done.returncode else ""
+    findings = done.stdout + done.stderr
+    assert done.returncode == 0 or findings, f"{program} exited with {done.returncode} without output"
+    return findings if done.returncode else ""

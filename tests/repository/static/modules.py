@@ -1,4 +1,4 @@
-"""The graph of imports between the Rust files of a crate, as `use` declarations and paths tell it. Test modules are left out."""
+"""The graph of imports between the Rust files of a crate, from `use` declarations and paths. Test modules are excluded."""
 
 import graphlib
 import re
@@ -10,7 +10,7 @@ PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
 
 
 def modules(src):
-    """Each module's path, such as ("http", "server"), with its file; the crate root is ()."""
+    """Returns the file of each module by the module's path, such as ("http", "server"); the crate root is ()."""
     found = {}
     for path in sorted(src.rglob("*.rs")):
         parts = path.relative_to(src).with_suffix("").parts
@@ -20,18 +20,18 @@ def modules(src):
 
 
 def code(text):
-    """The text of a file without comments and without its test module, which comes last."""
+    """Returns the text of a file without comments and without its test module, which comes last."""
     return COMMENT.sub("", TESTS.split(text)[0])
 
 
 def names(text):
-    """Every path that the code imports or writes out."""
+    """Returns every path that the code imports or contains."""
     imported = [path for tree in USE.findall(text) for path in expand(tree)]
     return imported + PATH.findall(USE.sub("", text))
 
 
 def expand(tree):
-    """The paths of a use tree: `a::{b, c::d}` gives `a::b` and `a::c::d`."""
+    """Returns the paths of a use tree: `a::b` and `a::c::d` for `a::{b, c::d}`."""
     prefix, brace, inner = tree.strip().partition("{")
     if not brace:
         return [prefix.split(" as ")[0].strip()]
@@ -47,7 +47,7 @@ def expand(tree):
 
 
 def imports(src):
-    """Which file imports which. A module's use of its own parents' items is not an import of another file's."""
+    """Returns the files that each file imports. A module's use of its parents' items does not count."""
     files = modules(src)
     graph = {}
     for module, path in files.items():
@@ -60,7 +60,7 @@ def imports(src):
 
 
 def resolve(parts, module, files):
-    """The module of the crate that a path leads to, or none if it leads out of the crate."""
+    """Returns the module that a path names, or None if it is in another crate."""
     if parts[0] == "crate":
         target = tuple(parts[1:])
     elif parts[0] in ("self", "super"):
@@ -79,7 +79,7 @@ def resolve(parts, module, files):
 
 
 def cycle(graph):
-    """A cycle of imports, if there is one."""
+    """Returns a cycle of imports, if there is one."""
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

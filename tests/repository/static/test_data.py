@@ -24,12 +24,12 @@ def test_yamllint_finds_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "finding"),
     [("a: 1\na: 2\n", "key-duplicates"), ("a: [1\n", "syntax"), ("a: yes\n", "truthy"), ("a:\n    b: 1\n  c: 2\n", "syntax"), ("a: 1 \n", "trailing-spaces")],
 )
-def test_yamllint_finds_faults(text, said, tmp_path):
+def test_yamllint_finds_faults(text, finding, tmp_path):
     (tmp_path / "file.yaml").write_text(text)
-    assert said in yamllint(tmp_path / "file.yaml")
+    assert finding in yamllint(tmp_path / "file.yaml")
 
 
 def unique(pairs):

@@ -25,8 +25,8 @@ def shellcheck(shell, *names, directory=TOP):
     # Variables that a sourced file sets are used by the files that source it.
     sourced = [name for name in names if str(name).endswith(".sh")]
     rest = [name for name in names if name not in sourced]
-    said = run("shellcheck", *options, *rest, directory=directory) if rest else ""
-    return said + (run("shellcheck", *options, "--exclude=SC2034", *sourced, directory=directory) if sourced else "")
+    finding = run("shellcheck", *options, *rest, directory=directory) if rest else ""
+    return finding + (run("shellcheck", *options, "--exclude=SC2034", *sourced, directory=directory) if sourced else "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
@@ -37,7 +37,7 @@ def test_shellcheck_finds_nothing(shell):
 
 
 @pytest.mark.parametrize(
-    ("shell", "text", "said"),
+    ("shell", "text", "finding"),
     [
         ("bash", "rm -r $1/x\n", "SC2086"),
         ("bash", "a=1\n", "SC2034"),
@@ -47,9 +47,9 @@ def test_shellcheck_finds_nothing(shell):
         ("sh", "if true; then\n", "SC1072"),
     ],
 )
-def test_shellcheck_finds_faults(shell, text, said, tmp_path):
+def test_shellcheck_finds_faults(shell, text, finding, tmp_path):
     (tmp_path / "script").write_text(text)
-    assert f"[{said}]" in shellcheck(shell, tmp_path / "script")
+    assert f"[{finding}]" in shellcheck(shell, tmp_path / "script")
 
 
 def steps(text):
@@ -63,9 +63,9 @@ def steps(text):
 
 def of_workflow(text, directory):
     """Returns shellcheck's findings in a workflow's steps."""
-    for place, script in steps(text):
+    for name, script in steps(text):
         # As GitHub's runners do.
-        (directory / place).write_text(f"set -eo pipefail\n{script}\n")
+        (directory / name).write_text(f"set -eo pipefail\n{script}\n")
     return shellcheck("bash", *sorted(directory.iterdir()), directory=directory)
 
 
@@ -75,8 +75,8 @@ def test_shellcheck_finds_nothing_in_steps(name, tmp_path):
 
 
 def test_shellcheck_finds_faults_in_steps(tmp_path):
-    said = of_workflow("jobs: {build: {steps: [{uses: a}, {run: 'echo $HOME/${{ inputs.x }}'}]}}", tmp_path)
-    assert "build-1:" in said and "[SC2086]" in said
+    finding = of_workflow("jobs: {build: {steps: [{uses: a}, {run: 'echo $HOME/${{ inputs.x }}'}]}}", tmp_path)
+    assert "build-1:" in finding and "[SC2086]" in finding
 
 
 def python_files():
@@ -93,7 +93,7 @@ def test_ruff_finds_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "finding"),
     [
         ("import os\n", "F401"),
         ("print(gone)\n", "F821"),
@@ -104,9 +104,9 @@ def test_ruff_finds_nothing():
         ("type A = int\n", "invalid-syntax"),
     ],
 )
-def test_ruff_finds_faults(text, said, tmp_path):
+def test_ruff_finds_faults(text, finding, tmp_path):
     (tmp_path / "file.py").write_text(text)
-    assert said in ruff(tmp_path / "file.py")
+    assert finding in ruff(tmp_path / "file.py")
 
 
 def hadolint(name):
@@ -118,8 +118,8 @@ def test_hadolint_finds_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("FROM debian\n", "DL3006"), ("FROM debian:12\nRUN cd /tmp\n", "DL3003"), ("FROM debian:12\nRUN\n", "missing whitespace")]
+    ("text", "finding"), [("FROM debian\n", "DL3006"), ("FROM debian:12\nRUN cd /tmp\n", "DL3003"), ("FROM debian:12\nRUN\n", "missing whitespace")]
 )
-def test_hadolint_finds_faults(text, said, tmp_path):
+def test_hadolint_finds_faults(text, finding, tmp_path):
     (tmp_path / "Dockerfile").write_text(text)
-    assert said in hadolint(tmp_path / "Dockerfile")
+    assert finding in hadolint(tmp_path / "Dockerfile")

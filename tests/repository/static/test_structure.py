@@ -1,4 +1,4 @@
-"""The structure of the source: dependencies point one way, and no file grows without bound."""
+"""The structure of the source: dependencies between modules have one direction, and files are short."""
 
 import re
 
@@ -11,7 +11,7 @@ CRATES = [TOP / "src", TOP / "emulators" / "src"]
 # Lines of a file without comments and tests.
 LONGEST = 350
 
-# From the top to the ground: a module imports from modules further down alone.
+# From top to bottom: a module imports only from modules below it.
 LAYERS = [
     ["app"],
     ["http"],
@@ -23,7 +23,7 @@ LAYERS = [
 ]
 
 
-def test_the_reader_of_imports_finds_a_cycle(tmp_path):
+def test_a_cycle_of_imports_is_found(tmp_path):
     for name, text in {
         "lib.rs": "mod a; mod b;",
         "a.rs": "mod c;\nuse crate::b::{self, X};",
@@ -40,7 +40,7 @@ def test_the_reader_of_imports_finds_a_cycle(tmp_path):
 
 
 @pytest.mark.parametrize("src", CRATES, ids=["service", "emulators"])
-def test_no_files_import_each_other(src):
+def test_there_is_no_cycle_of_imports(src):
     assert not cycle(imports(src))
 
 
@@ -55,14 +55,14 @@ def test_layers_import_downwards():
     assert not wrong
 
 
-def test_the_domain_knows_no_http_framework():
+def test_the_domain_does_not_import_an_http_framework():
     for module, path in modules(TOP / "src").items():
         if module[:1] in [("auth",), ("quota",), ("shout",), ("shoutcloud",)]:
             framework = [name for name in names(code(path.read_text())) if name.split("::")[0] in ("axum", "tower_http")]
             assert not framework, path
 
 
-def test_only_the_edge_reads_the_environment():
+def test_only_config_and_main_read_the_environment():
     readers = [
         path.relative_to(TOP / "src").as_posix()
         for path in modules(TOP / "src").values()

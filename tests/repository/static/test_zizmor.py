@@ -11,7 +11,7 @@ from harness.git import git
 
 
 def zizmor(directory):
-    # A token would enable online audits, whose results change.
+    # A token would enable online audits, with results that change over time.
     environment = {name: value for name, value in os.environ.items() if name not in ("GH_TOKEN", "GITHUB_TOKEN", "ZIZMOR_GITHUB_TOKEN")}
     command = ["zizmor", "--offline", "--persona=pedantic", "--quiet", "--no-progress", "."]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
@@ -23,20 +23,20 @@ def test_zizmor_finds_nothing():
 
 
 @pytest.mark.parametrize(
-    ("there", "instead", "said"),
+    ("original", "replacement", "finding"),
     [
         ("        with:\n          persist-credentials: false\n", "", "credential"),
         ('run: scripts/release/wait staging "$COMMIT"', "run: echo ${{ github.event.head_commit.message }}", "template-injection"),
     ],
 )
-def test_zizmor_finds_faults(there, instead, said, tmp_path):
+def test_zizmor_finds_faults(original, replacement, finding, tmp_path):
     shutil.copytree(TOP / ".github", tmp_path / ".github")
     # zizmor looks for workflows at the top of a repository.
     git(tmp_path, "init", "--quiet")
     workflow = tmp_path / ".github/workflows/main.yml"
     text = workflow.read_text()
-    assert there in text, "the fault is not where it was"
-    workflow.write_text(text.replace(there, instead, 1))
+    assert original in text, "the replaced text is missing"
+    workflow.write_text(text.replace(original, replacement, 1))
     done = zizmor(tmp_path)
     assert done.returncode != 0
-    assert said in done.stdout + done.stderr
+    assert finding in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""scripts/mutants: what it runs on which mutants, what it stores, and its table, by a stand-in for cargo-mutants."""
+"""scripts/mutants with a fake cargo-mutants: which tests run on which mutants, what is stored, and its table."""
 
 import importlib.machinery
 import importlib.util
@@ -17,7 +17,7 @@ NAMES = [f"src/a.rs:{line}:1: replace + with -" for line in range(1, 6)]
 
 
 class Cargo(mutants.Runner):
-    """Stands in for cargo-mutants: its outcomes, by target and mutant."""
+    """A fake cargo-mutants with outcomes by target and mutant."""
 
     def __init__(self, outcomes, tree):
         super().__init__("", tree, tree / "output")

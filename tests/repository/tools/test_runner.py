@@ -1,4 +1,4 @@
-"""scripts/test: which suites run, what skips them, and what the last line counts."""
+"""scripts/test: which suites run, what skips them, and the counts on the last line."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def test_without_the_quick_ones(run):
     assert "good runs" not in lines and "alone runs" in lines
 
 
-def test_a_skip_is_named_with_its_reason_and_no_failure(run):
+def test_a_skip_is_reported_with_its_reason_and_is_not_a_failure(run):
     code, lines, _ = run("all", "good", "lacking")
     assert code == 0 and lines[-1] == "1 passed, 0 failed, 1 skipped"
     assert any(re.fullmatch(r"lacking +\d+ s  skipped  needs a moon: wait for the night", line) for line in lines)
@@ -90,7 +90,7 @@ def test_a_missing_tool_skips_with_its_remedy(run):
     assert any("needs no-such-command: sudo apt-get install no-such-package" in line for line in lines)
 
 
-def test_what_a_suite_leaves_behind_is_ended(tmp_path):
+def test_leftover_processes_of_a_suite_are_ended(tmp_path):
     left = tmp_path / "left"
     (tmp_path / "suites.toml").write_text(f'[leaves]\ntier = "full"\nrun = "sleep 600 & echo $! >{left}"\n')
     environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml")}
@@ -115,7 +115,7 @@ TRAPPED = "trap 'echo ended >>$RECORD; kill $!; exit 1' INT; sleep 600 & echo re
 
 
 @pytest.mark.parametrize(("alone", "suites", "running"), [("true", 1, 1), ("false", 5, 3)])
-def test_an_interrupt_ends_what_runs_and_starts_nothing(tmp_path, alone, suites, running):
+def test_an_interrupt_ends_running_suites_and_starts_none(tmp_path, alone, suites, running):
     entry = f'tier = "full"\nalone = {alone}\nrun = "{TRAPPED}"\n'
     (tmp_path / "suites.toml").write_text("".join(f"[suite-{number}]\n{entry}" for number in range(suites)))
     record = tmp_path / "record"
@@ -129,7 +129,7 @@ def test_an_interrupt_ends_what_runs_and_starts_nothing(tmp_path, alone, suites,
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_what_a_suite_names_is_there(name):
+def test_paths_of_a_suite_exist(name):
     suite = SUITES[name]
     assert suite["tier"] in ("quick", "full") and suite["job"]
     assert set(suite.get("needs", [])) <= {"root", "terraform", "git", "curl", "descriptors"}
@@ -151,4 +151,4 @@ def test_every_tool_is_used():
     used |= {tool for entry in TOOLS.values() for tool in entry.get("tools", [])}
     scripts = "".join(path.read_text() for path in (TOP / "scripts").iterdir() if path.is_file() and path.name not in ("tools", "tools.toml"))
     for tool in TOOLS.keys() - used:
-        assert re.search(rf"scripts/tools path [^)]*\b{re.escape(tool)}\b", scripts), tool
+        assert re.search(rf"scripts/tools\W+path\b[^)\n]*\b{re.escape(tool)}\b", scripts), tool

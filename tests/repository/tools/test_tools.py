@@ -1,4 +1,4 @@
-"""scripts/tools: what it installs once, what it builds again, what it prints where the machine lacks something."""
+"""scripts/tools: what it installs once, what it rebuilds, and what it prints if a requirement is missing."""
 
 import hashlib
 import http.server
@@ -50,7 +50,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-# Stands for Go: counts its builds, and writes the program to install.
+# A fake Go, which counts its builds and writes the program to install.
 GO = '[ "$1" = env ] && echo go1.26.0 && exit; echo call >>"$HOME/calls"; {before} echo "#!/bin/sh" >"$GOBIN/tool"; chmod +x "$GOBIN/tool"'
 TABLE = '[tool]\ngo = ["example.test/tool"]\nversion = "1.2.3"\n'
 
@@ -97,7 +97,7 @@ def test_two_at_once_build_once(machine):
     assert results[0] == results[1] and calls(machine) == 1
 
 
-def test_what_an_aborted_build_left_is_replaced(machine):
+def test_leftovers_of_an_aborted_build_are_replaced(machine):
     machine.table.write_text(TABLE)
     machine.command("go", GO.format(before='touch "$GOBIN/rest"; exit 9;'))
     code, _, stderr = machine.run("dir", "tool")
@@ -115,7 +115,7 @@ def test_a_missing_command_is_a_skip_with_a_remedy(machine):
     assert stderr.splitlines()[-1] == "skipped: needs go: sudo apt-get install golang-go"
 
 
-def test_a_go_that_fetches_no_versions_is_a_skip(machine):
+def test_a_go_that_cannot_download_toolchains_is_a_skip(machine):
     machine.table.write_text(TABLE)
     machine.command("go", "echo go1.19.8")
     code, _, stderr = machine.run("path", "tool")
@@ -134,7 +134,7 @@ def test_an_installed_tool_still_needs_its_commands(machine):
     assert machine.run("debian", "tool")[1] == "engine-package"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root has what it needs")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root meets the requirement")
 def test_root_is_required_before_anything_is_done(machine):
     machine.table.write_text('[tool]\nrecipe = "none"\nversion = "1"\nroot = "it mounts"\n')
     assert machine.run("path", "tool")[::2] == (77, "skipped: needs root: it mounts\n")
@@ -142,7 +142,7 @@ def test_root_is_required_before_anything_is_done(machine):
 
 @pytest.fixture
 def release(machine):
-    """Serves an archive of the program as upstream publishes it; its URL and checksum."""
+    """Serves an archive of the program as upstream publishes it; yields its URL and checksum."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as packed:
         entry = tarfile.TarInfo("tool")
@@ -152,7 +152,7 @@ def release(machine):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
-            # A connection that breaks in the middle.
+            # The connection breaks in the middle.
             missing = 100 if "short" in self.path else 0
             self.send_header("content-length", str(len(archive.getvalue()) + missing))
             self.end_headers()
@@ -192,14 +192,14 @@ def test_a_wrong_checksum_is_an_error_and_nothing_is_installed(machine, release)
 
 # Nothing listens on port 9 of loopback.
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/tool.tar.gz", "short"])
-def test_a_binary_out_of_reach_is_built_from_source(machine, release, url):
+def test_an_unavailable_binary_is_built_from_source(machine, release, url):
     machine.table.write_text(with_binary(release[0].replace("tool.tar", "short.tar") if url == "short" else url, release[1]))
     machine.command("go", GO.format(before=""))
     code, directory, stderr = machine.run("dir", "tool")
     assert code == 0 and "building from source" in stderr and (Path(directory) / "bin/tool").exists()
 
 
-def test_an_unknown_tool_is_named_with_those_there_are(machine):
+def test_an_unknown_tool_is_an_error_that_lists_the_known_ones(machine):
     machine.table.write_text(TABLE)
     code, _, stderr = machine.run("path", "toll")
     assert code == 2 and "has no tool toll" in stderr and "tool" in stderr

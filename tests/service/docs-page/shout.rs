@@ -1,11 +1,11 @@
-//! The page's example in Rust, as an example of this package: for a page it is short, and so not as this package's code is.
+//! Compiles the Rust example of `/docs` as an example of this package. It is short, so it does not follow the package's lints.
 
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "the page's readers have other rules"
+    reason = "an example for readers of /docs, with other rules"
 )]
 
 include!("../../../src/http/docs/examples/shout.rs");

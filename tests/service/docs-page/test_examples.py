@@ -1,4 +1,4 @@
-"""The programs that /docs shows, run as they stand there."""
+"""Runs the programs that /docs shows, unchanged."""
 
 import html
 import os
@@ -35,14 +35,14 @@ def test_it_shouts(service, language):
 
 
 @pytest.mark.parametrize("language", COMMANDS)
-def test_it_says_why_it_is_refused(service, language):
+def test_it_prints_why_it_is_rejected(service, language):
     ended = run(language, service, "eyJ.not.one")
     assert ended.returncode != 0
     assert "Unauthenticated" in ended.stdout + ended.stderr
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Stands for what is on the way, and fails."""
+    """A gateway between client and service, which fails."""
 
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
@@ -66,13 +66,13 @@ def gateway():
 
 
 @pytest.mark.parametrize("language", COMMANDS)
-def test_it_names_the_status_of_an_answer_that_is_not_the_services(gateway, language):
+def test_it_prints_the_status_of_a_gateways_response(gateway, language):
     ended = run(language, gateway, "x")
     assert ended.returncode != 0
     assert "502" in ended.stderr
 
 
-def test_the_page_shows_these_and_no_others(service):
+def test_the_page_shows_exactly_these(service):
     _, page = http_request("GET", f"{service.public}/docs")
     shown = dict(re.findall(r'<code id="example-(\w+)">(.*?)</code>', page, re.S))
     assert {name: html.unescape(text) for name, text in shown.items()} == {

@@ -1,4 +1,4 @@
-"""What a reader does on /docs, and sees."""
+"""A reader's actions on /docs, and their results."""
 
 import json
 import os
@@ -17,7 +17,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 SCHEMES = ("light", "dark")
 
 
-def test_signed_in_a_reader_shouts_and_sees_the_answer(visit):
+def test_a_signed_in_reader_shouts_and_sees_the_response(visit):
     reader = visit()
     expect(reader.page.locator("#who")).to_contain_text("Not signed in")
     reader.page.get_by_label("Text to shout").fill("typed before the sign-in")
@@ -36,7 +36,7 @@ def test_signed_in_a_reader_shouts_and_sees_the_answer(visit):
     expect(reader.fact("cache-status")).to_contain_text("from the cache")
 
 
-def test_text_may_be_sent_the_other_form_asked_for_and_the_cache_passed_by(visit):
+def test_request_format_response_format_and_cache_bypass_can_be_chosen(visit):
     reader = visit()
     reader.sign_in("alan")
     reader.page.get_by_role("group", name="Request format").get_by_label("Text").check()
@@ -52,7 +52,7 @@ def test_text_may_be_sent_the_other_form_asked_for_and_the_cache_passed_by(visit
         expect(line).to_contain_text(part)
 
 
-def test_the_line_for_curl_does_the_same_when_pasted(visit):
+def test_the_curl_command_does_the_same_when_pasted(visit):
     reader = visit(permissions=["clipboard-read", "clipboard-write"])
     reader.sign_in("ada")
     text = "it's \"quoted\", $HOME `id` \\ and\nmore"
@@ -65,7 +65,7 @@ def test_the_line_for_curl_does_the_same_when_pasted(visit):
     assert '"authorization: Bearer $TOKEN"' in without
     reader.button("Copy with token").click()
     expect(reader.button("Copied")).to_have_count(1)
-    # The four examples' buttons are named by their headings.
+    # The buttons of the four examples are labelled by their headings.
     expect(reader.button("Copy")).to_have_count(1)
     line = reader.page.evaluate("navigator.clipboard.readText()")
     assert "$TOKEN" not in line
@@ -75,7 +75,7 @@ def test_the_line_for_curl_does_the_same_when_pasted(visit):
     assert json.loads(body) == {"data": expected}
 
 
-def test_without_a_token_and_with_a_bad_one_a_reader_is_told_what_to_do(visit):
+def test_a_missing_or_malformed_token_is_explained_with_a_remedy(visit):
     reader = visit()
     reader.button("Shout").click()
     expect(reader.trouble()).to_contain_text("Unauthenticated (401)")
@@ -92,7 +92,7 @@ def test_without_a_token_and_with_a_bad_one_a_reader_is_told_what_to_do(visit):
     expect(reader.page.locator("#who")).to_contain_text("This is not a token")
 
 
-def test_where_copying_is_forbidden_the_text_is_selected(visit):
+def test_the_text_is_selected_if_copying_is_forbidden(visit):
     reader = visit()
     reader.paste(reader.service.token())
     reader.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden')) }")
@@ -106,10 +106,10 @@ def test_where_copying_is_forbidden_the_text_is_selected(visit):
     expect(reader.page.locator("#copied")).not_to_contain_text("TOKEN")
 
 
-def test_who_signed_in_long_ago_signs_in_again(visit):
+def test_a_reader_with_an_expired_token_signs_in_again(visit):
     reader = visit()
     reader.sign_in("ada")
-    # An access token lasts an hour; this one is one no more.
+    # Stands for an expired access token.
     reader.page.route("**/v1", lambda route: route.continue_(headers=route.request.headers | {"authorization": "Bearer eyJ.not.one"}))
     reader.shout("typed meanwhile")
     expect(reader.trouble()).to_contain_text("Sign in above, or paste a token, then retry.")
@@ -122,7 +122,7 @@ def test_who_signed_in_long_ago_signs_in_again(visit):
     expect(reader.page.locator("#shouted")).to_have_text("ELIHWNAEM DEPYT")
 
 
-def test_who_turns_back_at_the_sign_in_leaves_nothing_behind(visit):
+def test_a_cancelled_sign_in_leaves_no_state_behind(visit):
     reader = visit()
     reader.page.get_by_label("Text to shout").fill("typed before")
     reader.button("Sign in").click()
@@ -132,24 +132,24 @@ def test_who_turns_back_at_the_sign_in_leaves_nothing_behind(visit):
     assert reader.page.get_by_label("Text to shout").input_value() == "typed before"
 
 
-def test_a_sign_in_that_cannot_begin_or_is_refused_says_what_to_do(visit):
+def test_a_failed_sign_in_is_explained_with_a_remedy(visit):
     reader = visit()
     reader.page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('blocked', 'SecurityError') } }")
     reader.button("Sign in").click()
     expect(reader.page.locator("#who")).to_contain_text("Allow it, or paste a token instead.")
     reader.page.reload()
 
-    def refuse(route):
-        asked = parse_qs(urlsplit(route.request.url).query)
-        back = urlencode({"error": "invalid_scope", "state": asked["state"][0]})
-        route.fulfill(status=302, headers={"location": f"{asked['redirect_uri'][0]}?{back}"})
+    def reject(route):
+        query = parse_qs(urlsplit(route.request.url).query)
+        back = urlencode({"error": "invalid_scope", "state": query["state"][0]})
+        route.fulfill(status=302, headers={"location": f"{query['redirect_uri'][0]}?{back}"})
 
-    reader.page.route("**/oauth2/authorize?**", refuse)
+    reader.page.route("**/oauth2/authorize?**", reject)
     reader.button("Sign in").click()
     expect(reader.page.locator("#who")).to_contain_text("Cognito did not sign you in (invalid_scope). Sign in again;")
 
 
-def test_a_pasted_token_is_taken(visit):
+def test_a_pasted_token_is_accepted(visit):
     reader = visit()
     reader.paste(f"authorization: Bearer {reader.service.token()}\n")
     expect(reader.page.locator("#who")).to_contain_text(f"Token of client {reader.service.client_id}")
@@ -157,7 +157,7 @@ def test_a_pasted_token_is_taken(visit):
     expect(reader.page.locator("#shouted")).to_have_text("DETSAP")
 
 
-def test_who_lacks_the_scope_is_told_so(visit):
+def test_a_missing_scope_is_explained(visit):
     reader = visit()
     reader.sign_in("grace")
     reader.button("Shout").click()
@@ -165,7 +165,7 @@ def test_who_lacks_the_scope_is_told_so(visit):
     expect(reader.trouble()).to_contain_text("Request the scope")
 
 
-def test_a_used_up_quota_says_when_to_come_back(visit, tmp_path):
+def test_a_used_up_quota_is_shown_with_the_time_to_retry(visit, tmp_path):
     with Emulators(tmp_path / "dev.log", RATE_LIMIT_PER_CLIENT="1/h", RATE_LIMIT_BURST="1") as service:
         reader = visit(at=service)
         reader.sign_in("ada")
@@ -177,7 +177,7 @@ def test_a_used_up_quota_says_when_to_come_back(visit, tmp_path):
         expect(reader.fact("retry-after")).to_contain_text("wait 60 s")
 
 
-def test_a_failing_upstream_and_a_service_that_is_gone_are_told_apart(visit, tmp_path):
+def test_a_failing_upstream_and_an_unreachable_service_are_told_apart(visit, tmp_path):
     with Emulators(tmp_path / "dev.log", SHOUTCLOUD_MAX_RETRIES="0") as service:
         reader = visit(at=service)
         reader.sign_in("ada")
@@ -202,21 +202,21 @@ def test_a_failing_upstream_and_a_service_that_is_gone_are_told_apart(visit, tmp
         (503, "application/problem+json", "null"),
     ],
 )
-def test_an_answer_of_something_between_is_not_taken_for_the_services(visit, status, form, body):
+def test_a_gateways_response_is_not_mistaken_for_the_services(visit, status, form, body):
     reader = visit()
     reader.page.route("**/v1", lambda route: route.fulfill(status=status, content_type=form, body=body))
     reader.button("Shout").click()
     expect(reader.trouble()).to_contain_text("is not from Shoutback")
 
 
-def test_a_problem_without_a_section_is_shown_as_it_came(visit):
+def test_a_problem_without_a_section_is_shown_unchanged(visit):
     reader = visit()
-    problem = json.dumps({"type": "about:blank", "title": "Too large", "status": 431, "detail": "the `head` is too long"})
+    problem = json.dumps({"type": "about:blank", "title": "Too large", "status": 431, "detail": "the `headers` are too long"})
     form = "application/problem+json"
     reader.page.route("**/v1", lambda route: route.fulfill(status=431, content_type=form, body=problem))
     reader.button("Shout").click()
     expect(reader.trouble()).to_contain_text("Too large (431)")
-    expect(reader.trouble()).to_contain_text("The head is too long.")
+    expect(reader.trouble()).to_contain_text("The headers are too long.")
 
 
 def test_everything_can_be_done_by_keyboard(visit):
@@ -230,7 +230,7 @@ def test_everything_can_be_done_by_keyboard(visit):
                 "name => [document.activeElement.textContent.trim(), document.activeElement.id].includes(name)", name
             ):
                 return
-        raise AssertionError(f"{name} is not to be reached")
+        raise AssertionError(f"{name} cannot be reached")
 
     keyboard.press("Tab")
     expect(focused).to_have_text("Skip to content")
@@ -256,7 +256,7 @@ def test_everything_can_be_done_by_keyboard(visit):
     tab_to("Copy with token")
 
 
-def test_a_token_is_kept_nowhere_and_gone_after_a_reload(visit):
+def test_a_token_is_not_stored_and_is_lost_by_a_reload(visit):
     reader = visit()
     reader.sign_in("ada")
     stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
@@ -271,14 +271,14 @@ def test_a_token_is_kept_nowhere_and_gone_after_a_reload(visit):
 
 
 @pytest.mark.parametrize("query", ["code=stolen&state=made-up", "code=stolen", "error=access_denied&state=made-up"])
-def test_a_sign_in_that_began_elsewhere_is_not_used(visit, query):
+def test_a_sign_in_that_started_elsewhere_is_ignored(visit, query):
     reader = visit(f"/docs?{query}")
     expect(reader.page.locator("#who")).to_contain_text("was not started on this page")
     assert reader.page.url == reader.service.public + "/docs"
     assert not any("/oauth2/token" in url for url in reader.requests)
 
 
-def test_a_code_that_is_refused_is_explained(visit):
+def test_a_rejected_code_is_explained(visit):
     reader = visit()
     reader.page.route("**/oauth2/token", lambda route: route.continue_(post_data=route.request.post_data + "x"))
     reader.button("Sign in").click()
@@ -286,7 +286,7 @@ def test_a_code_that_is_refused_is_explained(visit):
     expect(reader.page.locator("#who")).to_contain_text("Cognito did not issue a token")
 
 
-def test_a_problems_type_leads_to_its_section(visit):
+def test_a_problem_type_links_to_its_section(visit):
     status, text = http_request("POST", f"{visit().service.public}/v1")
     kind = json.loads(text)["type"]
     assert (status, kind) == (401, "/docs#unauthenticated")
@@ -295,7 +295,7 @@ def test_a_problems_type_leads_to_its_section(visit):
     expect(reader.page.locator("section:target")).to_be_in_viewport()
 
 
-def test_without_javascript_it_can_be_read(visit):
+def test_it_is_readable_without_javascript(visit):
     reader = visit(java_script_enabled=False)
     expect(reader.page.get_by_text("Trying the API on this page requires JavaScript")).to_be_visible()
     for part in ("#trial", "#send", "#token"):
@@ -304,7 +304,7 @@ def test_without_javascript_it_can_be_read(visit):
         expect(reader.page.locator(part)).to_be_visible()
 
 
-def test_where_everybody_may_call_nobody_is_asked_for_a_token(visit, tmp_path):
+def test_no_token_is_requested_if_authentication_is_disabled(visit, tmp_path):
     with Emulators(tmp_path / "dev.log", AUTH_MODE="disabled") as service:
         reader = visit(at=service)
         expect(reader.page.locator("#token-part")).to_be_hidden()
@@ -314,10 +314,10 @@ def test_where_everybody_may_call_nobody_is_asked_for_a_token(visit, tmp_path):
         assert "authorization" not in reader.page.locator("#curl").text_content()
 
 
-def test_the_policy_lets_the_page_call_nobody_else(visit):
+def test_the_policy_forbids_requests_to_other_hosts(visit):
     reader = visit()
     failed = "fetch('http://127.0.0.1:9/').then(() => 'called', (error) => error.name)"
-    with reader.page.expect_console_message(lambda said: said.text == "forbidden: connect-src http://127.0.0.1:9/"):
+    with reader.page.expect_console_message(lambda message: message.text == "forbidden: connect-src http://127.0.0.1:9/"):
         assert reader.page.evaluate(failed) == "TypeError"
     reader.errors.clear()
     reader.requests[:] = [url for url in reader.requests if ":9/" not in url]
@@ -339,7 +339,7 @@ def test_axe_finds_nothing(visit, scheme, device):
     assert reader.axe_violations() == []
 
 
-def test_axe_would_find_something(visit):
+def test_axe_finds_a_violation(visit):
     reader = visit()
     reader.page.evaluate("document.querySelector('label[for=text]').remove()")
     assert "label" in [rule for rule, _ in reader.axe_violations()]

@@ -101,7 +101,7 @@ def measure(directory, stack):
     emulators = stack.enter_context(Emulators(directory / "emulators.log"))
     good, batches = stack.enter_context(collector("good"))
     silent, _ = stack.enter_context(collector("silent"))
-    endpoints = {"none": None, "good": good, "refusing": stack.enter_context(refused()), "silent": silent}
+    endpoints = {"none": None, "good": good, "closed port": stack.enter_context(refused()), "silent": silent}
     instances = {}
     for name, port in endpoints.items():
         variables = {} if port is None else QUEUE | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
@@ -125,8 +125,8 @@ def check(instances, before):
     untraced = instances["none"].median()
     problems = []
 
-    def expect(holds, text):
-        if not holds:
+    def expect(condition, text):
+        if not condition:
             problems.append(text)
 
     for name, one in instances.items():
@@ -137,7 +137,7 @@ def check(instances, before):
         expect(growth <= GROWTH_KIB, f"{name}: memory has grown by {growth} KiB")
     for name in ("none", "good"):
         expect(instances[name].dropped("export_failed") == 0, f"{name}: a span was not delivered")
-    expect(instances["refusing"].dropped("export_failed") > 0, "refusing: no failed export was counted")
+    expect(instances["closed port"].dropped("export_failed") > 0, "closed port: no failed export was counted")
     expect(instances["silent"].dropped("queue_full") > 0, "silent: no span was counted as dropped by the full queue")
     expect(instances["silent"].dropped("export_failed") > 0, "silent: no failed export was counted")
     return problems

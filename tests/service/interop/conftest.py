@@ -35,12 +35,12 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def wait_until(holds, process, log, within=30.0):
-    """Returns as soon as `holds()`; fails with the log if the process ends first or time runs out."""
+def wait_until(condition, process, log, within=30.0):
+    """Returns as soon as `condition()`; fails with the log if the process ends first or time runs out."""
     deadline = time.monotonic() + within
     while True:
         with contextlib.suppress(OSError, httpx.TransportError):
-            if holds():
+            if condition():
                 return
         if process.poll() is not None:
             pytest.fail(f"{process.args[0]} ended with {process.returncode}:\n{log.read_text()}")
@@ -94,12 +94,12 @@ class Pool:
         for group in groups:
             self.cognito.create_group(UserPoolId=self.id, GroupName=group)
             self.cognito.admin_add_user_to_group(UserPoolId=self.id, Username=user, GroupName=group)
-        answer = self.cognito.initiate_auth(
+        response = self.cognito.initiate_auth(
             ClientId=self.client_id,
             AuthFlow="USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": user, "PASSWORD": PASSWORD},
         )
-        return answer["AuthenticationResult"]
+        return response["AuthenticationResult"]
 
 
 @pytest.fixture(scope="session")
@@ -168,14 +168,14 @@ class ShoutcloudHandler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.path != "/V1/SHOUT":
-            return self.answer(404, b"")
+            return self.respond(404, b"")
         if self.headers.get_all("content-type") != ["application/json"]:
-            return self.answer(400, b"")
+            return self.respond(400, b"")
         text = json.loads(body)["INPUT"]
         self.server.inputs.append(text)
-        self.answer(200, json.dumps({"INPUT": text, "OUTPUT": text.upper()}).encode())
+        self.respond(200, json.dumps({"INPUT": text, "OUTPUT": text.upper()}).encode())
 
-    def answer(self, status, body):
+    def respond(self, status, body):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))

@@ -1,7 +1,7 @@
-"""Access tokens that another implementation of Cognito has issued, at the door of the real binary.
+"""The real binary with access tokens from another implementation of Cognito.
 
-moto signs for every pool with one and the same key, `kid` "dummy". So where a token of one pool is refused by an instance
-that serves another, nothing but its issuer can have been the reason.
+moto signs for every pool with the same key, `kid` "dummy". So if an instance for one pool rejects a token of another pool, the
+issuer is the only possible reason.
 """
 
 import base64
@@ -13,7 +13,7 @@ import pytest
 
 
 def test_moto_issues_tokens_as_cognito_does(moto, pool, shouter):
-    """What the other tests take for granted, seen by a verifier that is not ours."""
+    """The assumptions of the other tests, checked by another verifier."""
     keys = httpx.get(f"{moto}/{pool.id}/.well-known/jwks.json", trust_env=False).json()
     key = jwt.PyJWKSet.from_dict(keys)["dummy"]
 
@@ -38,74 +38,74 @@ def test_moto_issues_tokens_as_cognito_does(moto, pool, shouter):
 
 
 def test_a_member_of_the_group_shouts(shoutback, shouter, shoutcloud):
-    answer = shoutback.shout(shouter["AccessToken"])
+    response = shoutback.shout(shouter["AccessToken"])
 
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == {"data": "!DLROW ,OLLEH"}
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {"data": "!DLROW ,OLLEH"}
     assert "!dlrow ,olleh" in shoutcloud.inputs
 
 
 def test_a_user_outside_the_group_is_forbidden(shoutback, whisperer, shoutcloud):
-    answer = refused(shoutback, whisperer["AccessToken"], shoutcloud)
+    response = rejected(shoutback, whisperer["AccessToken"], shoutcloud)
 
-    assert answer.status_code == 403, answer.text
-    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert response.status_code == 403, response.text
+    assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
 
 
-def test_a_token_of_another_pool_is_refused(start_shoutback, pool, other_pool, shouter, shoutcloud):
-    """The token's client is allowed there: its pool is all that is wrong."""
+def test_a_token_of_another_pool_is_rejected(start_shoutback, pool, other_pool, shouter, shoutcloud):
+    """The instance allows the token's client, so only the pool is wrong."""
     elsewhere = start_shoutback(other_pool, COGNITO_CLIENT_IDS=f"{other_pool.client_id},{pool.client_id}")
-    assert_invalid(refused(elsewhere, shouter["AccessToken"], shoutcloud))
+    assert_invalid(rejected(elsewhere, shouter["AccessToken"], shoutcloud))
 
     its_own = other_pool.sign_in("shouter", groups=["shouters"])
     assert elsewhere.shout(its_own["AccessToken"]).status_code == 200
 
 
-def test_a_token_of_another_client_is_refused(start_shoutback, pool, other_pool, shouter, shoutcloud):
-    """Its pool is right, its client unknown."""
+def test_a_token_of_another_client_is_rejected(start_shoutback, pool, other_pool, shouter, shoutcloud):
+    """The pool is right, and the client unknown."""
     elsewhere = start_shoutback(pool, COGNITO_CLIENT_IDS=other_pool.client_id)
-    assert_invalid(refused(elsewhere, shouter["AccessToken"], shoutcloud))
+    assert_invalid(rejected(elsewhere, shouter["AccessToken"], shoutcloud))
 
 
-def test_a_token_with_other_claims_is_refused(shoutback, whisperer, shoutcloud):
-    """A user makes himself a member of the group."""
-    assert_invalid(refused(shoutback, with_other_claims(whisperer["AccessToken"]), shoutcloud))
+def test_a_token_with_other_claims_is_rejected(shoutback, whisperer, shoutcloud):
+    """A user claims to be a member of the group."""
+    assert_invalid(rejected(shoutback, with_other_claims(whisperer["AccessToken"]), shoutcloud))
 
 
-def test_a_token_with_another_signature_is_refused(shoutback, shouter, shoutcloud):
-    assert_invalid(refused(shoutback, with_other_signature(shouter["AccessToken"]), shoutcloud))
+def test_a_token_with_another_signature_is_rejected(shoutback, shouter, shoutcloud):
+    assert_invalid(rejected(shoutback, with_other_signature(shouter["AccessToken"]), shoutcloud))
 
 
-def test_an_id_token_is_refused(shoutback, shouter, shoutcloud):
-    assert_invalid(refused(shoutback, shouter["IdToken"], shoutcloud))
+def test_an_id_token_is_rejected(shoutback, shouter, shoutcloud):
+    assert_invalid(rejected(shoutback, shouter["IdToken"], shoutcloud))
 
 
-def test_no_token_is_refused(shoutback, shoutcloud):
-    answer = refused(shoutback, None, shoutcloud)
+def test_no_token_is_rejected(shoutback, shoutcloud):
+    response = rejected(shoutback, None, shoutcloud)
 
-    assert answer.status_code == 401, answer.text
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert "error=" not in answer.headers["www-authenticate"]
+    assert response.status_code == 401, response.text
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert "error=" not in response.headers["www-authenticate"]
 
 
-def refused(shoutback, token, shoutcloud):
-    """The answer to a request that must not have cost a call upstream."""
+def rejected(shoutback, token, shoutcloud):
+    """Returns the response to a request that must not cause a call to the upstream."""
     calls = len(shoutcloud.inputs)
-    # A text that no other test sends, so that no cache can have answered.
-    answer = shoutback.shout(token, data=f"refused {calls}")
+    # A text that no other test sends, so that the response cannot come from the cache.
+    response = shoutback.shout(token, data=f"rejected {calls}")
     assert len(shoutcloud.inputs) == calls
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer
+    assert response.headers["content-type"] == "application/problem+json"
+    return response
 
 
-def assert_invalid(answer):
-    assert answer.status_code == 401, answer.text
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+def assert_invalid(response):
+    assert response.status_code == 401, response.text
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
 def with_other_claims(token):
-    """The same token, now of the group `shouters` and valid for longer, under the old signature."""
+    """Returns the token with the group `shouters` and a later expiry, under the old signature."""
     header, claims, signature = token.split(".")
     changed = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
     changed["cognito:groups"] = ["shouters"]
@@ -115,7 +115,7 @@ def with_other_claims(token):
 
 
 def with_other_signature(token):
-    """The same token with one character of its signature changed, in the middle: the last one may carry unused bits."""
+    """Returns the token with a changed character in the middle of its signature: the last one may hold unused bits."""
     header, claims, signature = token.split(".")
     middle = len(signature) // 2
     other = "A" if signature[middle] != "A" else "B"

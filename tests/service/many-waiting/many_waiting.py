@@ -74,17 +74,17 @@ VARIABLES = {
 }
 
 
-def raise_descriptors(wanted):
+def raise_descriptors(number):
     """Raises the soft limit of this process and its children. Exits if the hard limit is too low, because the bounds hold only for 10,000
     requests."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    if hard != resource.RLIM_INFINITY and hard < number:
         sys.exit(
-            f"error: {wanted:,} open files are needed, but the hard limit of this user is {hard:,}. "
+            f"error: {number:,} open files are needed, but the hard limit of this user is {hard:,}. "
             "As root, `ulimit -n 20000` raises it for a shell; for a login, `nofile` in /etc/security/limits.conf does"
         )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft != resource.RLIM_INFINITY and soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 class SingleRequest(asyncio.Protocol):

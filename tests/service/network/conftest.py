@@ -77,13 +77,13 @@ class Caller:
     def shout(self, shoutback, size=0):
         """Sends a text of about `size` characters. Returns the response after checking it."""
         text = f"text number {next(self.numbers)}" + "." * size
-        answer = self.http.post(shoutback.url, json={"data": text})
-        if answer.status_code == 200:
-            assert answer.json() == {"data": text[::-1].upper()}
+        response = self.http.post(shoutback.url, json={"data": text})
+        if response.status_code == 200:
+            assert response.json() == {"data": text[::-1].upper()}
         else:
-            assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.headers["x-request-id"]
-        return answer
+            assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["x-request-id"]
+        return response
 
     def shout_many(self, shoutback, count, workers):
         """Sends `count` requests, `workers` at a time. Returns the responses."""

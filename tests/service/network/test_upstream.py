@@ -1,4 +1,4 @@
-"""Faults between the service and SHOUTCLOUD: what its consumers see of them, and that nothing of them stays."""
+"""Faults between the service and SHOUTCLOUD: their effect on clients, and recovery."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,9 +8,9 @@ from conftest import ATTEMPTS
 from harness.process import wait_until
 
 
-def problem(answer):
-    """Its status, and its type by name."""
-    return answer.status_code, answer.json()["type"].removeprefix("/docs#")
+def problem(response):
+    """Returns the status and the name of the problem type."""
+    return response.status_code, response.json()["type"].removeprefix("/docs#")
 
 
 UNAVAILABLE = (503, "upstream-unavailable")
@@ -21,7 +21,7 @@ def attempts(shoutback):
     return shoutback.metric("http_client_request_duration_seconds_count")
 
 
-# What a network may do to a call without a consumer noticing anything but the time.
+# Faults that only delay a call.
 MILD = {
     "latency": {"latency": 100},
     "jitter": {"type": "latency", "latency": 100, "jitter": 100},
@@ -34,39 +34,39 @@ MILD = {
 @pytest.mark.parametrize("stream", ["upstream", "downstream"])
 @pytest.mark.parametrize("fault", MILD)
 def test_a_slow_network_costs_time_only(fault, stream, start, network, shoutcloud, caller):
-    """Each text is answered, by one attempt: on a fresh connection, and on one from the pool."""
+    """Each request succeeds with one attempt, on a fresh connection and on a pooled one."""
     shoutback = start(SHOUTCLOUD_ATTEMPT_TIMEOUT="4s", BREAKER_SLOW_CALL="4s")
     calls = shoutcloud.calls()
     with network.toxic(**{"type": fault, "stream": stream} | MILD[fault]):
-        answers = [caller.shout(shoutback) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200] * 3
+        responses = [caller.shout(shoutback) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200] * 3
     assert shoutcloud.calls() == calls + 3
 
 
-# What no attempt survives, and whether it arrives at SHOUTCLOUD.
-DEADLY = {
+# Faults that fail every attempt, and whether the attempt arrives at SHOUTCLOUD.
+SEVERE = {
     "latency beyond the attempt's timeout": ({"type": "latency", "latency": 60_000}, True),
-    "half-open: no answer comes": ({"type": "timeout", "timeout": 0}, True),
+    "half-open: no response arrives": ({"type": "timeout", "timeout": 0}, True),
     "half-open: no call arrives": ({"type": "timeout", "stream": "upstream", "timeout": 0}, False),
-    "the connection is closed before an answer": ({"type": "timeout", "timeout": 100}, True),
-    "reset at the answer": ({"type": "reset_peer"}, True),
+    "the connection is closed before a response": ({"type": "timeout", "timeout": 100}, True),
+    "reset at the response": ({"type": "reset_peer"}, True),
     "reset at the call": ({"type": "reset_peer", "stream": "upstream"}, False),
-    "the answer's head breaks off": ({"type": "limit_data", "bytes": 10}, True),
-    "the answer's body breaks off": ({"type": "limit_data", "bytes": 150}, True),
+    "the response breaks off in its headers": ({"type": "limit_data", "bytes": 10}, True),
+    "the response breaks off in its body": ({"type": "limit_data", "bytes": 150}, True),
 }
 
 
 @pytest.mark.parametrize("pooled", [False, True], ids=["fresh", "pooled"])
-@pytest.mark.parametrize("fault", DEADLY)
-def test_a_fault_is_retried_then_told_and_over_when_it_is_over(fault, pooled, shoutback, network, shoutcloud, caller):
-    toxic, arrives = DEADLY[fault]
+@pytest.mark.parametrize("fault", SEVERE)
+def test_a_fault_is_retried_then_reported_and_the_service_recovers(fault, pooled, shoutback, network, shoutcloud, caller):
+    toxic, arrives = SEVERE[fault]
     if pooled:
         assert caller.shout(shoutback).status_code == 200
     calls, attempted = shoutcloud.calls(), attempts(shoutback)
     with network.toxic(**toxic):
-        answer = caller.shout(shoutback)
-    assert problem(answer) == UNAVAILABLE
-    assert 1 <= int(answer.headers["retry-after"]) <= 60
+        response = caller.shout(shoutback)
+    assert problem(response) == UNAVAILABLE
+    assert 1 <= int(response.headers["retry-after"]) <= 60
     assert attempts(shoutback) == attempted + ATTEMPTS
     assert shoutcloud.calls() == calls + (ATTEMPTS if arrives else 0)
 
@@ -74,18 +74,18 @@ def test_a_fault_is_retried_then_told_and_over_when_it_is_over(fault, pooled, sh
     wait_until("no request is active", lambda: shoutback.active_requests() == 0)
 
 
-def test_a_refused_connection_is_retried_then_told_and_over_when_it_is_over(shoutback, network, shoutcloud, caller):
+def test_a_connection_refused_is_retried_then_reported_and_the_service_recovers(shoutback, network, shoutcloud, caller):
     calls = shoutcloud.calls()
     with network.down():
-        answer = caller.shout(shoutback)
-    assert problem(answer) == UNAVAILABLE
+        response = caller.shout(shoutback)
+    assert problem(response) == UNAVAILABLE
     assert attempts(shoutback) == ATTEMPTS
     assert shoutcloud.calls() == calls
     assert caller.shout(shoutback).status_code == 200
 
 
 def test_a_deadline_that_passes_in_an_attempt_is_a_timeout(start, network, shoutcloud, caller):
-    """With the same fault and a deadline that leaves time for one whole attempt and a part of the second."""
+    """The deadline leaves time for one whole attempt and a part of the second."""
     shoutback = start(SHOUTCLOUD_DEADLINE="950ms")
     calls = shoutcloud.calls()
     with network.toxic("timeout", timeout=0):
@@ -94,9 +94,9 @@ def test_a_deadline_that_passes_in_an_attempt_is_a_timeout(start, network, shout
     assert caller.shout(shoutback).status_code == 200
 
 
-def test_bandwidth_is_a_matter_of_size(shoutback, network, caller):
+def test_low_bandwidth_fails_only_large_texts(shoutback, network, caller):
     """The small text arrives in time, the large one does not, and the small one again afterwards."""
-    # Upstream: downstream, Toxiproxy never gets rid of what nobody reads any more, nor of the toxic.
+    # Upstream, because downstream Toxiproxy never drops unread data, nor the toxic.
     with network.toxic("bandwidth", stream="upstream", rate=20):
         assert caller.shout(shoutback).status_code == 200
         assert problem(caller.shout(shoutback, size=60_000)) == UNAVAILABLE
@@ -104,43 +104,43 @@ def test_bandwidth_is_a_matter_of_size(shoutback, network, caller):
     assert caller.shout(shoutback, size=60_000).status_code == 200
 
 
-def test_slow_closes_hold_nothing_back(start, network, shoutcloud, caller):
-    """Connections that SHOUTCLOUD closes, and which stay half-closed for long, neither fail a call nor delay a stop."""
+def test_slow_closes_delay_neither_calls_nor_shutdown(start, network, shoutcloud, caller):
+    """Connections that SHOUTCLOUD closes stay half-closed for long."""
     shoutback = start(SHUTDOWN_TIMEOUT="1m")
     with network.toxic("slow_close", delay=3_600_000):
-        assert all(answer.status_code == 200 for answer in caller.shout_many(shoutback, 20, workers=5))
+        assert all(response.status_code == 200 for response in caller.shout_many(shoutback, 20, workers=5))
         assert shoutback.stop() == 0
 
 
 def test_resets_of_one_connection_in_ten_are_hidden(start, network, shoutcloud, caller):
-    """600 calls on networks of which every tenth connection resets: four attempts leave one error in 10,000."""
+    """Of 600 calls every tenth connection is reset: four attempts leave one error in 10,000."""
     shoutback = start(SHOUTCLOUD_ATTEMPT_TIMEOUT="5s", BREAKER_SLOW_CALL="5s", SHOUTCLOUD_DEADLINE="20s")
-    answers = []
+    responses = []
     with network.toxic("reset_peer", toxicity=0.1) as toxic:
         for _ in range(30):
-            answers += caller.shout_many(shoutback, 20, workers=20)
-            # Connections that were spared would be in the pool for good.
+            responses += caller.shout_many(shoutback, 20, workers=20)
+            # Otherwise unaffected connections would stay in the pool.
             toxic.resample()
-    failed = [problem(answer) for answer in answers if answer.status_code != 200]
-    assert attempts(shoutback) > len(answers), "nothing was reset"
+    failed = [problem(response) for response in responses if response.status_code != 200]
+    assert attempts(shoutback) > len(responses), "nothing was reset"
     assert len(failed) <= 2 and set(failed) <= {UNAVAILABLE}
 
 
-def test_restarts_of_the_network_cost_consumers_nothing(start, network, shoutcloud, caller):
-    """Connections go away again and again, pooled ones and ones in use; every request is answered."""
+def test_restarts_of_the_network_are_hidden(start, network, shoutcloud, caller):
+    """Pooled and active connections are closed repeatedly; every request succeeds."""
     shoutback = start(SHOUTCLOUD_ATTEMPT_TIMEOUT="5s", BREAKER_SLOW_CALL="5s", SHOUTCLOUD_DEADLINE="20s")
     shoutcloud.behave(delay="20ms")
     with ThreadPoolExecutor(5) as pool:
         for _ in range(10):
-            # Retries have to be paid: five requests at most are under way at a restart, and 60 earn twelve retries.
+            # The retry budget suffices: at most five requests are in flight at a restart, and 60 deposit twelve retries.
             shouting = [pool.submit(caller.shout, shoutback) for _ in range(60)]
             shouting[30].result()
             network.restart()
-            assert {answer.result().status_code for answer in shouting} == {200}
-    assert attempts(shoutback) > 600, "no restart befell a request"
+            assert {response.result().status_code for response in shouting} == {200}
+    assert attempts(shoutback) > 600, "no restart affected a request"
 
 
-def test_a_breaker_that_a_network_has_opened_closes_by_itself(start, network, shoutcloud, caller):
+def test_a_breaker_opened_by_network_faults_closes_again(start, network, shoutcloud, caller):
     shoutback = start(BREAKER_MIN_CALLS="8", BREAKER_OPEN_FOR="3s", BREAKER_WINDOW="10s")
 
     def is_in(state):
@@ -151,20 +151,20 @@ def test_a_breaker_that_a_network_has_opened_closes_by_itself(start, network, sh
             assert problem(caller.shout(shoutback)) == UNAVAILABLE
         wait_until("the breaker is open", lambda: is_in("open"), within=5)
         calls = shoutcloud.calls()
-        answer = caller.shout(shoutback)
-        assert problem(answer) == UNAVAILABLE
-        assert 1 <= int(answer.headers["retry-after"]) <= 4
+        response = caller.shout(shoutback)
+        assert problem(response) == UNAVAILABLE
+        assert 1 <= int(response.headers["retry-after"]) <= 4
         assert shoutcloud.calls() == calls
     wait_until("shouts succeed again", lambda: caller.shout(shoutback).status_code == 200)
     wait_until("the breaker is closed", lambda: caller.shout(shoutback).status_code == 200 and is_in("closed"))
 
 
-def test_a_fault_gives_its_descriptors_back(shoutback, network, shoutcloud, caller):
-    """Connections that hang are not kept beside the ones that replace them."""
-    assert all(answer.status_code == 200 for answer in caller.shout_many(shoutback, 20, workers=10))
+def test_descriptors_are_released_after_a_fault(shoutback, network, shoutcloud, caller):
+    """Stalled connections are closed when others replace them."""
+    assert all(response.status_code == 200 for response in caller.shout_many(shoutback, 20, workers=10))
     before = shoutback.descriptors()
     with network.toxic("timeout", timeout=0):
-        assert {problem(answer) for answer in caller.shout_many(shoutback, 30, workers=30)} <= {UNAVAILABLE, TIMEOUT}
+        assert {problem(response) for response in caller.shout_many(shoutback, 30, workers=30)} <= {UNAVAILABLE, TIMEOUT}
     assert caller.shout(shoutback).status_code == 200
     caller.http.close()
-    wait_until("descriptors are given back", lambda: shoutback.descriptors() <= before)
+    wait_until("descriptors are released", lambda: shoutback.descriptors() <= before)

@@ -1,4 +1,4 @@
-"""The service against its own OpenAPI document, by schemathesis: whatever the document allows, and every answer it names."""
+"""Tests the service against its OpenAPI document with schemathesis: all requests it allows, and every response it documents."""
 
 import contextlib
 import http.client
@@ -17,11 +17,11 @@ from harness.process import ENVIRONMENT
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
 
-# The same cases every time: what a change breaks is not to depend on luck. More are tried by another seed.
+# A fixed seed, so that failures are reproducible. Another seed tries other cases.
 SEED = os.environ.get("SCHEMATHESIS_SEED", "20")
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "200")
 
-# A panic's answer, which no request may bring about. tests/it has one.
+# The response to a panic, which no request may cause. tests/it covers it.
 NOT_TO_BE_HAD = {"500"}
 
 
@@ -42,14 +42,14 @@ def start(emulators, tmp_path):
     with contextlib.ExitStack() as stack:
 
         def start(**variables):
-            told = {"SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT"} | emulators.authentication() | variables
-            return stack.enter_context(Shoutback(tmp_path / f"log-{len(list(tmp_path.iterdir()))}", **told))
+            environment = {"SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT"} | emulators.authentication() | variables
+            return stack.enter_context(Shoutback(tmp_path / f"log-{len(list(tmp_path.iterdir()))}", **environment))
 
         yield start
 
 
 def test_nothing_is_found(start, token):
-    """Requests by the document and against it: each is answered as it says."""
+    """Requests that conform to the document and requests that violate it get documented responses."""
     service = start()
     command = ["schemathesis", "run", f"http://{service.address}/openapi.json", f"--header=Authorization: Bearer {token}"]
     command += ["--checks=all", f"--max-examples={EXAMPLES}", f"--seed={SEED}", "--no-color", "--generation-database=none"]
@@ -59,7 +59,7 @@ def test_nothing_is_found(start, token):
 
 
 class Nonsense(http.server.BaseHTTPRequestHandler):
-    """A SHOUTCLOUD that answers with something else."""
+    """A SHOUTCLOUD with invalid responses."""
 
     def do_POST(self):
         self.send_response(200)
@@ -82,22 +82,22 @@ def nonsense():
 
 
 def slow(service, token):
-    """The answer to a request whose body never ends, as `requests` has it."""
+    """Returns the response to a request with an unfinished body, as a response of `requests`."""
     with socket.create_connection((service.address.rpartition(":")[0], service.port), timeout=30) as connection:
         head = f"POST /v1 HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\nhello"
         connection.sendall(head.encode())
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        body = answer.read()
+        received = http.client.HTTPResponse(connection)
+        received.begin()
+        body = received.read()
     response = requests.Response()
-    response.status_code, response._content = answer.status, body
-    response.headers.update(answer.getheaders())
-    response.raw = urllib3.HTTPResponse(headers=answer.getheaders())
+    response.status_code, response._content = received.status, body
+    response.headers.update(received.getheaders())
+    response.raw = urllib3.HTTPResponse(headers=received.getheaders())
     response.request = requests.Request("POST", service.url).prepare()
     return response
 
 
-def test_every_answer_that_it_names(start, token, emulators, nonsense):
+def test_every_documented_response(start, token, emulators, nonsense):
     service = start()
     document = schemathesis.openapi.from_url(f"http://{service.address}/openapi.json")
     seen = {"POST": set(), "OPTIONS": set()}

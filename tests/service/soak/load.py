@@ -53,7 +53,7 @@ class Load:
         self.http2, self.connecting = None, asyncio.Lock()
         self.running = asyncio.Event()
         self.pacing = asyncio.create_task(self._pace())
-        # Set when the process gets SIGTERM: connections may be refused only after that.
+        # Set when the process gets SIGTERM: only after that may it refuse connections.
         self.stopping = False
 
     async def _pace(self):
@@ -115,7 +115,7 @@ class Load:
         except (NotConnected, NotProcessed) as error:
             return "not taken", "", "" if self.stopping else f"the service accepted no request: {error!r}"
         except TimeoutError:
-            return "no answer", "", f"no response within {TIMEOUT_SECONDS} s"
+            return "no response", "", f"no response within {TIMEOUT_SECONDS} s"
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             return "lost", "", f"the connection ended without a response: {error!r} ({transport})"
         expected = json.dumps({"data": shout}) if as_json else shout
@@ -131,14 +131,14 @@ class Load:
             connection = await Http1.connect(self.host, self.port)
         keep = False
         try:
-            answer = await connection.post("/v1", headers, body)
+            response = await connection.post("/v1", headers, body)
             keep = transport == "keep-alive" and not connection.closing and len(self.idle) < MAX_IDLE
         finally:
             if keep:
                 self.idle.append(connection)
             else:
                 connection.close()
-        return answer
+        return response
 
     async def _http2_connection(self):
         async with self.connecting:

@@ -57,7 +57,7 @@ async fn handle(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Returns the length of the first request's head, and its body, once both are complete.
+/// Returns the length of the first request's line and headers, and its body, once all are complete.
 fn request(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;

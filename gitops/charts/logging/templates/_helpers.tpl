@@ -3,7 +3,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/part-of: logging
 {{- end }}
 
-{{/* A container that runs FOLDER/load. Argument: a list of the root, the folder, and the lines of its own environment. */}}
+{{/* A container that runs FOLDER/load. Argument: a list of the root, the folder, and the lines of its environment. */}}
 {{- define "logging.load" -}}
 {{- $root := index . 0 }}{{ $folder := index . 1 -}}
 - name: {{ $folder }}

@@ -9,7 +9,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: monitoring
 {{- end }}
 
-{{/* Later files add to those before them. */}}
+{{/* Later files are merged over earlier ones. */}}
 {{- define "collector.files" -}}
 {{- concat (list "config.yaml" "aws.yaml") (ternary (list "otlp.yaml") list (ne .Values.backend.endpoint "")) | toJson -}}
 {{- end }}

@@ -1,7 +1,7 @@
 mock_provider "aws" {
   source = "../../testing/aws"
 
-  # Here a mock is applied, which gives ids of its own.
+  # A mock is applied, with generated ids.
   override_data {
     target = module.workload.data.aws_route53_zone.this
     values = { name = "staging.example.com" }
@@ -39,12 +39,12 @@ variables {
 run "staging" {
   assert {
     condition     = output.cluster_name == "shoutback-staging"
-    error_message = "Names carry the environment's."
+    error_message = "Names contain the environment."
   }
 
   assert {
     condition     = output.placeholders.REPLACE_WITH_CLIENT_IDS == join(",", output.cognito_client_ids) && output.placeholders.REPLACE_WITH_REGION == "eu-central-1"
-    error_message = "The chart gets what the outputs say."
+    error_message = "The placeholders have the values of the outputs."
   }
 
   assert {

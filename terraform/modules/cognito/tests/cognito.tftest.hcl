@@ -40,17 +40,17 @@ run "everything_set" {
 
   assert {
     condition     = aws_cognito_user_pool.this.admin_create_user_config[0].allow_admin_create_user_only
-    error_message = "Nobody signs up alone."
+    error_message = "Users cannot sign themselves up."
   }
 
   assert {
     condition     = aws_cognito_user_pool.this.deletion_protection == "ACTIVE"
-    error_message = "The pool refuses to be deleted."
+    error_message = "The pool has deletion protection."
   }
 
   assert {
     condition     = aws_cognito_user_pool.this.mfa_configuration == "OPTIONAL" && aws_cognito_user_pool.this.software_token_mfa_configuration[0].enabled
-    error_message = "A second factor is as asked for."
+    error_message = "The second factor is as configured."
   }
 
   assert {
@@ -60,27 +60,27 @@ run "everything_set" {
 
   assert {
     condition     = aws_cognito_user_pool_client.machine.generate_secret && aws_cognito_user_pool_client.machine.allowed_oauth_flows == toset(["client_credentials"]) && aws_cognito_user_pool_client.machine.allowed_oauth_scopes == toset(["shoutback/shout"])
-    error_message = "Machines have a secret, and get the scope by client_credentials and nothing else."
+    error_message = "Machines have a secret, and get only the scope, by client_credentials."
   }
 
   assert {
     condition     = !aws_cognito_user_pool_client.people.generate_secret && aws_cognito_user_pool_client.people.allowed_oauth_flows == toset(["code"]) && aws_cognito_user_pool_client.people.callback_urls == var.callback_urls
-    error_message = "People have no secret, and sign in by code, back to the URLs given."
+    error_message = "People have no secret, and sign in by code, with the given callback URLs."
   }
 
   assert {
     condition     = alltrue([for client in [aws_cognito_user_pool_client.machine, aws_cognito_user_pool_client.people] : client.explicit_auth_flows == toset(["ALLOW_REFRESH_TOKEN_AUTH"]) && client.enable_token_revocation && client.prevent_user_existence_errors == "ENABLED"])
-    error_message = "No client takes passwords, tokens can be revoked, and nobody learns who exists."
+    error_message = "No client accepts passwords, tokens can be revoked, and errors do not reveal whether a user exists."
   }
 
   assert {
     condition     = { for name, group in aws_cognito_user_group.this : name => group.precedence } == { shouters = 10, whisperers = 20 }
-    error_message = "The groups given."
+    error_message = "The given groups exist."
   }
 
   assert {
     condition     = issensitive(output.machine_client_secret) && output.client_ids == [output.machine_client_id, output.public_client_id]
-    error_message = "The secret is marked as one; both clients are the service's."
+    error_message = "The secret is sensitive; both clients are in the output for the service."
   }
 }
 

@@ -27,7 +27,7 @@ run "kept_and_shared" {
 
   assert {
     condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE"
-    error_message = "A tag means one image for ever."
+    error_message = "Tags are immutable."
   }
 
   assert {
@@ -37,7 +37,7 @@ run "kept_and_shared" {
 
   assert {
     condition     = aws_ecr_repository.this.encryption_configuration[0].encryption_type == "KMS" && aws_ecr_repository.this.encryption_configuration[0].kms_key == var.kms_key_arn
-    error_message = "Images are encrypted by the key given."
+    error_message = "Images are encrypted with the given key."
   }
 
   assert {
@@ -50,7 +50,7 @@ run "kept_and_shared" {
       "arn:aws:iam::222233334444:root",
       "arn:aws:iam::444455556666:root",
     ])
-    error_message = "The accounts given may pull, and no others."
+    error_message = "Only the given accounts may pull."
   }
 }
 

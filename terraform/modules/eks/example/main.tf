@@ -6,7 +6,7 @@ module "eks" {
   kms_key_arn      = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   logs_kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-1111-1111-1111-111111111111"
 
-  # Versions of the example only: what `aws eks describe-addon-versions` lists belongs here.
+  # Versions of the example; use those that `aws eks describe-addon-versions` lists.
   addon_versions = {
     coredns                = "v1.0.0-eksbuild.1"
     eks_pod_identity_agent = "v1.0.0-eksbuild.1"

@@ -35,7 +35,7 @@ run "example" {
 
   assert {
     condition     = output.cluster_name == "shoutback-staging"
-    error_message = "The cluster has the name that it was given."
+    error_message = "The cluster has the given name."
   }
 }
 
@@ -46,22 +46,22 @@ run "everything_set" {
 
   assert {
     condition     = aws_eks_cluster.this.access_config[0].authentication_mode == "API" && aws_eks_cluster.this.access_config[0].bootstrap_cluster_creator_admin_permissions == false
-    error_message = "Access is by access entries alone, and who makes the cluster is not its administrator."
+    error_message = "Access is only by access entries, and the creator of the cluster is not its administrator."
   }
 
   assert {
     condition     = aws_eks_cluster.this.vpc_config[0].endpoint_private_access && aws_eks_cluster.this.vpc_config[0].public_access_cidrs == toset(["198.51.100.0/24"])
-    error_message = "The API server is reached from inside, and from outside by the ranges given."
+    error_message = "The API server is reachable from inside, and from outside for the given ranges."
   }
 
   assert {
     condition     = aws_eks_cluster.this.version == "1.36" && aws_eks_node_group.this.version == "1.36"
-    error_message = "Control plane and nodes have the same version, 1.36 unless told otherwise."
+    error_message = "Control plane and nodes have the same version, by default 1.36."
   }
 
   assert {
     condition     = aws_eks_cluster.this.enabled_cluster_log_types == toset(["api", "audit", "authenticator", "controllerManager", "scheduler"])
-    error_message = "All logs of the control plane."
+    error_message = "All logs of the control plane are enabled."
   }
 
   assert {
@@ -76,7 +76,7 @@ run "everything_set" {
 
   assert {
     condition     = jsondecode(aws_eks_addon.after_nodes["aws-ebs-csi-driver"].configuration_values).defaultStorageClass.enabled
-    error_message = "Claims find a storage class."
+    error_message = "There is a default storage class."
   }
 
   assert {
@@ -87,7 +87,7 @@ run "everything_set" {
       "kube-proxy"             = "v1.36.3-eksbuild.1"
       "vpc-cni"                = "v1.0.4-eksbuild.1"
     })
-    error_message = "Add-ons have the versions given."
+    error_message = "Add-ons have the given versions."
   }
 
   assert {
@@ -102,12 +102,12 @@ run "everything_set" {
 
   assert {
     condition     = alltrue([for entry in aws_eks_access_entry.team : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.bootstrap_admin_role_arns
-    error_message = "Nobody is administrator but for the first installation."
+    error_message = "There are administrators only for the first installation."
   }
 
   assert {
     condition     = aws_eks_cluster.this.deletion_protection
-    error_message = "The cluster refuses to be deleted."
+    error_message = "The cluster has deletion protection."
   }
 
   assert {

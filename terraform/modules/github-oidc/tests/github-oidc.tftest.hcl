@@ -17,7 +17,7 @@ run "example" {
     source = "./example"
   }
 
-  # The mock gives all policies one ARN, and the boundaries of two environments would be one.
+  # The mock gives all policies the same ARN, and the boundaries of two environments would be equal.
   override_resource {
     target          = module.github_oidc.aws_iam_policy.boundary["staging"]
     override_during = plan
@@ -32,7 +32,7 @@ run "example" {
 
   assert {
     condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"])
-    error_message = "A role an environment."
+    error_message = "One role per environment."
   }
 }
 
@@ -46,12 +46,12 @@ run "one_environment" {
 
   assert {
     condition     = keys(output.apply_role_arns) == ["staging"] && keys(output.permissions_boundary_arns) == ["staging"]
-    error_message = "Roles and boundaries of the environments given, and of no others."
+    error_message = "Roles and boundaries are those of the given environments."
   }
 
   assert {
     condition     = jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/shoutback:ref:refs/heads/trunk"]
-    error_message = "Images are pushed from the branch given."
+    error_message = "Images are pushed from the given branch."
   }
 
   assert {

@@ -17,7 +17,7 @@ run "example" {
 
   assert {
     condition     = toset(keys(output.key_arns)) == toset(["eks", "logs", "sns"])
-    error_message = "One key a purpose."
+    error_message = "One key per purpose."
   }
 }
 
@@ -26,17 +26,17 @@ run "every_purpose" {
 
   assert {
     condition     = toset(keys(aws_kms_key.this)) == var.purposes && toset(keys(output.key_arns)) == var.purposes
-    error_message = "One key a purpose."
+    error_message = "One key per purpose."
   }
 
   assert {
     condition     = alltrue([for key in aws_kms_key.this : key.enable_key_rotation && key.deletion_window_in_days == 30])
-    error_message = "Keys are rotated, and 30 days pass before one is gone."
+    error_message = "Keys are rotated, and deletion waits 30 days."
   }
 
   assert {
     condition     = aws_kms_alias.this["logs"].name == "alias/shoutback-staging-logs"
-    error_message = "Aliases carry the name and the purpose."
+    error_message = "Aliases consist of name and purpose."
   }
 }
 

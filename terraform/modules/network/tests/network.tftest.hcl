@@ -20,12 +20,12 @@ run "example" {
 
   assert {
     condition     = length(output.private_subnet_ids) == 3
-    error_message = "A private subnet a zone."
+    error_message = "One private subnet per zone."
   }
 
   assert {
     condition     = length(output.nat_public_ips) == 1
-    error_message = "One NAT gateway was asked for."
+    error_message = "There is one NAT gateway."
   }
 }
 
@@ -34,19 +34,19 @@ run "nat_per_zone" {
 
   assert {
     condition     = length(aws_nat_gateway.this) == 3 && length(output.nat_public_ips) == 3
-    error_message = "A NAT gateway a zone."
+    error_message = "One NAT gateway per zone."
   }
 
   assert {
     condition = alltrue([
       for az in var.azs : aws_route.by_nat[az].nat_gateway_id == aws_nat_gateway.this[az].id && aws_nat_gateway.this[az].subnet_id == aws_subnet.public[az].id
     ])
-    error_message = "Each zone goes out by the NAT gateway that is in it."
+    error_message = "Each zone routes to its own NAT gateway."
   }
 
   assert {
     condition     = alltrue([for subnet in concat(values(aws_subnet.public), values(aws_subnet.private)) : !subnet.map_public_ip_on_launch])
-    error_message = "Nothing gets a public address by being started."
+    error_message = "Instances get no public address."
   }
 
   assert {
@@ -56,17 +56,17 @@ run "nat_per_zone" {
 
   assert {
     condition     = toset([for endpoint in aws_vpc_endpoint.interface : endpoint.service_name]) == toset([for service in ["ecr.api", "ecr.dkr", "logs", "sts"] : "com.amazonaws.eu-central-1.${service}"])
-    error_message = "Endpoints for ECR, logs and STS."
+    error_message = "There are endpoints for ECR, logs and STS."
   }
 
   assert {
     condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.route_table_ids == toset([for table in aws_route_table.private : table.id])
-    error_message = "S3's endpoint is a route of the private subnets."
+    error_message = "The private subnets have a route to the S3 endpoint."
   }
 
   assert {
     condition     = aws_flow_log.this.traffic_type == "ALL" && aws_flow_log.this.vpc_id == aws_vpc.this.id
-    error_message = "Flow logs hold accepted and refused traffic of the whole network."
+    error_message = "Flow logs have accepted and rejected traffic of the whole network."
   }
 
   assert {

@@ -9,7 +9,7 @@ module "observability" {
   sns_kms_key_arn  = "arn:aws:kms:eu-central-1:111122223333:key/11111111-1111-1111-1111-111111111111"
   runbook_base_url = "https://docs.example.com/shoutback"
 
-  # A version of the example only: what `aws eks describe-addon-versions` lists belongs here.
+  # A version of the example; use one that `aws eks describe-addon-versions` lists.
   addon_version = "v1.0.0-eksbuild.1"
 
   page_subscriptions   = { on-call = { protocol = "https", endpoint = "https://pager.example.com/integration/key" } }

@@ -54,27 +54,27 @@ run "everything_set" {
 
   assert {
     condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.retention_in_days == 365 && group.kms_key_id == var.logs_kms_key_arn])
-    error_message = "Logs have the key and the retention given."
+    error_message = "Logs have the given key and retention."
   }
 
   assert {
     condition     = alltrue([for topic in aws_sns_topic.this : topic.kms_master_key_id == var.sns_kms_key_arn]) && toset(keys(output.topic_arns)) == toset(["page", "ticket"])
-    error_message = "Two topics, encrypted by the key given."
+    error_message = "Two topics, encrypted with the given key."
   }
 
   assert {
     condition     = toset(keys(aws_sns_topic_subscription.page)) == toset(["lead", "on-call"]) && toset(keys(aws_sns_topic_subscription.ticket)) == toset(["team"])
-    error_message = "Each subscription is made."
+    error_message = "Each subscription exists."
   }
 
   assert {
     condition     = aws_sns_topic_subscription.page["on-call"].endpoint_auto_confirms && !aws_sns_topic_subscription.page["lead"].endpoint_auto_confirms
-    error_message = "A person confirms by a click; a service does by itself, and Terraform waits for it."
+    error_message = "People confirm by a link; services confirm automatically, and Terraform waits for it."
   }
 
   assert {
     condition     = aws_eks_addon.cloudwatch.addon_name == "amazon-cloudwatch-observability" && aws_eks_addon.cloudwatch.addon_version == "v1.0.6-eksbuild.1"
-    error_message = "The add-on has the version given."
+    error_message = "The add-on has the given version."
   }
 
   assert {

@@ -25,7 +25,7 @@ run "indexed" {
 
   assert {
     condition     = jsondecode(aws_cloudformation_stack.transaction_search.template_body).Resources.TransactionSearch.Properties.IndexingPercentage == 10
-    error_message = "As many are indexed as were asked for."
+    error_message = "The given percentage is indexed."
   }
 }
 

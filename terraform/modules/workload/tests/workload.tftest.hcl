@@ -37,7 +37,7 @@ run "by_the_cluster" {
 
   assert {
     condition     = toset(keys(aws_eks_pod_identity_association.this)) == toset(["certificates", "load-balancers", "records"])
-    error_message = "Who keeps records and certificate gets a role for it."
+    error_message = "external-dns and cert-manager get their roles only if they are used."
   }
 
   assert {
@@ -47,7 +47,7 @@ run "by_the_cluster" {
 
   assert {
     condition     = output.certificate_arn == null && length(aws_route53_record.host) + length(aws_route53_record.validation) == 0
-    error_message = "Terraform keeps neither certificate nor records."
+    error_message = "Terraform creates neither certificate nor records."
   }
 }
 
@@ -62,22 +62,22 @@ run "by_terraform" {
 
   assert {
     condition     = toset(keys(aws_eks_pod_identity_association.this)) == toset(["load-balancers"])
-    error_message = "Nobody in the cluster may change records."
+    error_message = "No pod may change records."
   }
 
   assert {
     condition     = aws_route53_record.host[0].name == "api.example.com" && aws_route53_record.host[0].type == "A" && one(aws_route53_record.host[0].alias).evaluate_target_health
-    error_message = "The host leads to the load balancer."
+    error_message = "The host resolves to the load balancer."
   }
 
   assert {
     condition     = aws_acm_certificate.this[0].domain_name == "api.example.com" && aws_acm_certificate.this[0].validation_method == "DNS"
-    error_message = "The certificate is the host's, proved by DNS."
+    error_message = "The certificate is for the host, with DNS validation."
   }
 
   assert {
     condition     = [for record in aws_route53_record.validation : record.name] == ["_0.api.example.com."] && output.certificate_arn != null
-    error_message = "The proof is in the zone, and who asks for the certificate waits for it."
+    error_message = "The validation record is in the zone, and the output waits for the validation."
   }
 }
 

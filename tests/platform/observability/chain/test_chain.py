@@ -1,4 +1,4 @@
-"""From a consumer's request to the alert: everything that can be seen tells of the same, under one trace's id."""
+"""From a client's request to the alert: all telemetry reports the same failure, linked by the trace id."""
 
 import contextlib
 import json
@@ -55,7 +55,7 @@ def stage(tmp_path_factory):
             "ADMIN_ADDR": admin,
             "SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT",
             "SHOUTCLOUD_MAX_RETRIES": str(RETRIES),
-            # Not by the first request's attempts alone.
+            # The attempts of the first request alone must not open the breaker.
             "BREAKER_MIN_CALLS": str(2 * (RETRIES + 1)),
             "BREAKER_WINDOW": "5s",
             "BREAKER_OPEN_FOR": "1s",
@@ -76,10 +76,10 @@ def value(stage, expression):
 
 
 def line_of(stage, request_id):
-    """The log line of a request, once it is written."""
+    """Returns the log line of a request, once it is written."""
 
     def found():
-        # The last line may not be whole yet.
+        # The last line may be partial.
         lines = stage.service.output().splitlines(keepends=True)
         whole = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n"))
         return [line for line in whole if line.get("http.request.id") == request_id and line.get("event.action") == "request"]
@@ -93,7 +93,7 @@ def attributes_of(of):
 
 
 def spans_of(stage, trace_id):
-    """The spans of a trace as the collector wrote them, once the request's own is among them, in the order of their start."""
+    """Returns the spans of a trace as written by the collector, ordered by their start, once they include the request's span."""
 
     def found():
         if not stage.collector.written.exists():
@@ -114,7 +114,7 @@ def spans_of(stage, trace_id):
     return sorted(spans, key=lambda span: int(span["startTimeUnixNano"]))
 
 
-def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
+def test_a_failed_request_can_be_traced_from_the_client_to_the_alert(stage):
     stage.emulators.behave(failure_rate=1.0)
     trace_id, caller, request_id = secrets.token_hex(16), secrets.token_hex(8), f"chain-{secrets.token_hex(4)}"
     headers = {
@@ -124,21 +124,21 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
         "x-request-id": request_id,
     }
 
-    # The answer names the request,
-    status, text = http_request("POST", stage.service.url, {"data": "whom to ask"}, headers)
+    # The response has the id of the request,
+    status, text = http_request("POST", stage.service.url, {"data": "the text of a failure"}, headers)
     problem = json.loads(text)
     assert (status, problem["type"], problem["instance"]) == (503, "/docs#upstream-unavailable", request_id)
 
-    # by which its log line is found, which names the trace,
+    # which identifies its log line, which has the trace id,
     line = line_of(stage, request_id)
     assert line["trace.id"] == trace_id
     assert line["error.type"] == "upstream-unavailable"
     assert line["shoutback.upstream.attempts"] == RETRIES + 1
     assert line["client.user.id"] == stage.emulators.client_id
     assert line["service.environment"] == ENVIRONMENT
-    assert "whom to ask" not in stage.service.output()
+    assert "the text of a failure" not in stage.service.output()
 
-    # in which the request hangs below its caller's span, and every attempt below the request.
+    # in which the request's span is a child of the client's, and each attempt a child of the request's.
     request, *attempts = spans_of(stage, trace_id)
     assert (request["name"], request["kind"], request["parentSpanId"]) == ("POST /v1", SERVER, caller)
     assert (request["spanId"], request["status"]["code"]) == (line["span.id"], ERROR)
@@ -149,7 +149,7 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
         assert (attempt["kind"], attempt["parentSpanId"], attempt["status"]["code"]) == (CLIENT, request["spanId"], ERROR)
         assert attempt["attributes"]["error.type"] == "transient_status"
 
-    # The metrics have counted the same: one answer, each attempt, each retry.
+    # The metrics agree: one response, each attempt, each retry.
     for expression, counted in [
         ('http_server_request_duration_seconds_count{http_route="/v1",error_type="upstream-unavailable"}', 1),
         ('http_client_request_duration_seconds_count{error_type="transient_status"}', RETRIES + 1),
@@ -158,7 +158,7 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
     ]:
         stage.prometheus.until(f"{expression} is {counted}", lambda: value(stage, expression) == counted)
 
-    # One request wakes nobody; when it goes on, the alert that is for it fires, and falls silent when it is over.
+    # One failure raises no alert; if failures continue, their alert fires, and resolves when they end.
     firing = lambda: [alert for alert in stage.prometheus.alerts("firing") if alert["labels"]["alertname"] == ALERT]
     assert not firing()
     with Load() as load:
@@ -167,4 +167,4 @@ def test_a_failed_request_can_be_followed_from_its_caller_to_the_alert(stage):
         assert alert["labels"]["environment"] == ENVIRONMENT
         assert alert["annotations"]["runbook_url"].endswith(f"#{ALERT.lower()}")
         stage.emulators.behave()
-        stage.prometheus.until("the alert is quiet", lambda: not firing())
+        stage.prometheus.until("the alert is resolved", lambda: not firing())

@@ -22,13 +22,13 @@ AUTHORIZATION = re.compile(
 
 
 class Aws(contextlib.AbstractContextManager):
-    """Stores what it accepts, and in `refused` the reasons for rejections. `forward` gets the metrics unchanged.
+    """Stores what it accepts, and in `rejected` the reasons for rejections. `forward` gets the metrics unchanged.
 
     `failing` has the statuses, by service, of the responses to the next requests.
     """
 
     def __init__(self, forward=None):
-        self.forward, self.refused, self.requests, self.spans, self.metrics = forward, [], [], [], []
+        self.forward, self.rejected, self.requests, self.spans, self.metrics = forward, [], [], [], []
         self.failing = {}
         owner = self
 
@@ -70,7 +70,7 @@ class Aws(contextlib.AbstractContextManager):
         if not problem and (headers["content-type"], headers["content-encoding"]) != ("application/x-protobuf", "gzip"):
             problem = headers.items()
         if problem:
-            self.refused.append((path, problem))
+            self.rejected.append((path, problem))
             return 403
         if service in self.failing:
             return self.failing.pop(service)

@@ -32,7 +32,7 @@ def store(tmp_path_factory):
 def aws(store):
     with Aws(forward=store.otlp) as aws:
         yield aws
-        assert not aws.refused
+        assert not aws.rejected
 
 
 @pytest.fixture(scope="session")
@@ -88,12 +88,12 @@ def scraped(aws, collector, store, service, shout):
     assert shout("hello") == 200
     aws.failing |= {"monitoring": 400, "xray": 400}
     send(collector.endpoint, [span(new_trace(), status=ERROR)])
-    wanted = [
+    queries = [
         'histogram_count(increase(http_server_request_duration_seconds{http_response_status_code="200"}[1m]))',
         'count_over_time(up{pod!=""}[1m]) >= 3',
         "otelcol_exporter_send_failed_spans",
         "otelcol_exporter_send_failed_metric_points",
     ]
-    for query in wanted:
+    for query in queries:
         store.until(f"metrics have arrived: {query}", lambda: store.get("query", query=query)[0]["result"])
     return aws

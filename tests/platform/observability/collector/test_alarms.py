@@ -1,8 +1,8 @@
-"""Each alarm of CloudWatch goes off for the fault that the alert of the same name is for, and for nothing else.
+"""Each CloudWatch alarm fires for the fault of the alert with the same name, and for no other.
 
-The services, their load and their faults are those of the alerts' tests, all at once, each in an environment of its own. Their
-metrics go the way they go in a cluster: the collector scrapes them and signs what it sends; what arrives is kept by a
-Prometheus, and the alarms' queries are put to it as they are, but for windows that are shorter.
+Services, load and faults are those of the alerts' tests, all at the same time, each in its own environment. The metrics take the path
+that they take in a cluster: the collector scrapes them and signs its requests. A Prometheus stores them and evaluates the queries of
+the alarms, with shorter windows.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import yaml
 from aws import Aws
 from cloudwatch import VARIABLES, Store
 from conftest import FAST
-from environments import SEEN, SEEN_BEFORE, Builder
+from environments import MIN_REQUESTS, PRECONDITIONS, Builder
 from shipped import alerts
 
 from harness.collector import SHIPPED, Collector
@@ -23,7 +23,7 @@ from harness.rules import faster
 from harness.shoutback import Emulators
 from harness.toxiproxy import Toxiproxy, free_port
 
-# An hour in a minute. What is in an answer for three seconds is no accident of a busy machine.
+# An hour takes a minute. A result that lasts for three seconds is not an artefact of a busy machine.
 SCALE = 60
 SCRAPE = {"SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
 LASTING = 3
@@ -32,7 +32,7 @@ ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in alerts(
 
 
 class Sink(contextlib.AbstractContextManager):
-    """What the environment without a collector needs: an address that is there, and one that can be taken away."""
+    """The collector of the environment whose collector fails: an address that is always reachable, and one that can be disabled."""
 
     def __init__(self, toxiproxy, collector):
         self.always = f"http://{collector}"
@@ -44,7 +44,7 @@ class Sink(contextlib.AbstractContextManager):
 
 
 class Busier(Builder):
-    """With more answers where an alarm wants two hundred of them, so that nobody has to wait for those."""
+    """Sends more requests where an alarm requires two hundred, to save time."""
 
     def start(self, environment, *positional, **named):
         shoutback = super().start(environment, *positional, **named)
@@ -54,7 +54,7 @@ class Busier(Builder):
 
 
 def scraping(targets):
-    """The shipped way to scrape pods, but that they are found in a file, each with its environment."""
+    """Returns the shipped scrape configuration with the pods and their environments from a file."""
     scrape, = yaml.safe_load((SHIPPED / "config.yaml").read_text())["receivers"]["prometheus"]["config"]["scrape_configs"]
     assert scrape.pop("kubernetes_sd_configs")
     scrape["file_sd_configs"] = [{"files": [str(targets)]}]
@@ -65,7 +65,7 @@ def scraping(targets):
 
 
 def write(targets, environments):
-    """The replicas as pods, and two that are none of ours to scrape: a port of theirs that serves no metrics, and a dead pod."""
+    """Writes the replicas as pods, and two targets that must not be scraped: a port without metrics, and a pod that has ended."""
 
     def pod(address, environment, name, port="admin", phase="Running"):
         labels = {"namespace": "shoutback", "pod_name": name, "pod_container_port_name": port, "pod_phase": phase}
@@ -76,8 +76,8 @@ def write(targets, environments):
 
     replicas = [(one.name, target) for one in environments for target in one.targets]
     pods = [pod(target.address, name, f"{name}-{target.labels['instance']}") for name, target in replicas]
-    nobody = "127.0.0.1:9"
-    pods += [pod(nobody, "healthy", "healthy-a", port="http"), pod(nobody, "healthy", "healthy-gone", phase="Failed")]
+    closed_port = "127.0.0.1:9"
+    pods += [pod(closed_port, "healthy", "healthy-a", port="http"), pod(closed_port, "healthy", "healthy-ended", phase="Failed")]
     targets.write_text(json.dumps(pods))
 
 
@@ -87,7 +87,7 @@ def value(store, query):
 
 
 def alarm_of(alert, severity):
-    """The name of the alarm: that of the alert, unless that stands for two."""
+    """Returns the name of the alarm: that of the alert, with the severity if two alerts share it."""
     both = {severity for name, severity in ALERTS if name == alert}
     return f"{VARIABLES['name_prefix']}{alert}" + (f"-{severity}" if len(both) > 1 else "")
 
@@ -97,44 +97,44 @@ class Run:
         self.environments, self.store = environments, store
         self.alarms = {alarm["AlarmName"]: alarm for alarm in alarms}
         self.expected = {(one.name, alarm_of(*alert)) for one in environments for alert in one.expected}
-        self.went_off = set()
+        self.fired = set()
 
     def query(self, name, environment):
         text = self.alarms[name]["EvaluationCriteria"]["PromQLCriteria"]["Query"].replace(VARIABLES["environment"], environment)
         return faster(text, SCALE)
 
-    def answers(self, name, environment):
+    def contributors(self, name, environment):
         data, _ = self.store.get("query", query=self.query(name, environment))
         return data["result"]
 
-    def goes_off(self, name, environment):
-        """Whether some contributor has been in the answer for long."""
+    def has_fired_for_long(self, name, environment):
+        """Returns whether a contributor has been in the result for long."""
         now = time.time()
         times = {"start": now - LASTING, "end": now, "step": LASTING / 3}
         data, _ = self.store.get("query_range", query=self.query(name, environment), **times)
         return any(len(contributor["values"]) == 4 for contributor in data["result"])
 
-    def look(self):
-        self.went_off |= {(one, name) for one, name in self.expected - self.went_off if self.answers(name, one)}
+    def update_fired(self):
+        self.fired |= {(one, name) for one, name in self.expected - self.fired if self.contributors(name, one)}
 
     def go(self):
-        # Asked twice a second: more often would keep the machine from what is asked about.
-        entries = [(0.5, 0, self.look), *(entry for one in self.environments for entry in one.repeat)]
+        # Queries twice per second; more would slow the machine down.
+        entries = [(0.5, 0, self.update_fired), *(entry for one in self.environments for entry in one.repeat)]
         began = time.monotonic()
         repeated = [[every, began + offset - every, call] for every, offset, call in entries]
 
-        def all_went_off():
+        def all_fired():
             for entry in repeated:
                 if time.monotonic() - entry[1] >= entry[0]:
                     entry[1] = time.monotonic()
                     entry[2]()
-            return self.went_off == self.expected
+            return self.fired == self.expected
 
-        # What does not come in time is for the tests to say, of each alarm.
+        # The tests report each alarm that does not fire in time.
         with contextlib.suppress(AssertionError):
-            self.store.until("all alarms go off", all_went_off, within=45)
-        others = {(one.name, name) for one in self.environments for name in self.alarms} - self.expected
-        self.astray = {pair for pair in others if self.goes_off(pair[1], pair[0])}
+            self.store.until("all alarms fire", all_fired, within=45)
+        unaffected = {(one.name, name) for one in self.environments for name in self.alarms} - self.expected
+        self.unexpected = {pair for pair in unaffected if self.has_fired_for_long(pair[1], pair[0])}
 
 
 @pytest.fixture(scope="module")
@@ -151,16 +151,16 @@ def run(cloudwatch, tmp_path_factory):
         for environment in environments:
             for call in environment.before:
                 call()
-        # After the replicas: it looks for more of them every five seconds only.
+        # After the replicas, because it discovers new ones only every five seconds.
         write(directory / "targets.json", environments)
         overlay = aws.overlay()
         overlay["receivers"] = {"prometheus": {"config": {"scrape_configs": [scraping(directory / "targets.json")]}}}
         stack.enter_context(Collector(directory, ["config.yaml", "aws.yaml", "local.yaml"], overlay, http=http, **FAST | SCRAPE))
         run = Run(environments, store, cloudwatch["metric_alarms"])
         run.aws = aws
-        wanted = sum(len(one.targets) for one in environments)
-        store.until("all are scraped", lambda: value(store, 'count(up{pod!=""} == 1)') == wanted)
-        store.until("requests are seen", lambda: all(value(store, query) > SEEN for query in SEEN_BEFORE))
+        number = sum(len(one.targets) for one in environments)
+        store.until("all are scraped", lambda: value(store, 'count(up{pod!=""} == 1)') == number)
+        store.until("requests are counted", lambda: all(value(store, query) > MIN_REQUESTS for query in PRECONDITIONS))
         for environment in environments:
             for call in environment.begin:
                 call()
@@ -172,7 +172,7 @@ def run(cloudwatch, tmp_path_factory):
         yield run
 
 
-def test_there_is_an_alarm_for_each_alert_and_no_other(cloudwatch):
+def test_alarms_correspond_to_alerts(cloudwatch):
     severities = {alarm["AlarmName"]: tag(alarm, "severity") for alarm in cloudwatch["metric_alarms"]}
     assert severities == {alarm_of(*alert): alert[1] for alert in ALERTS}
 
@@ -182,20 +182,20 @@ def tag(alarm, key):
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
-def test_it_goes_off_for_its_fault(alert, run):
+def test_it_fires_for_its_fault(alert, run):
     environments = [one.name for one in run.environments if alert in one.expected]
-    assert environments, f"no fault is for {alert}"
-    assert {(name, alarm_of(*alert)) for name in environments} <= run.went_off
+    assert environments, f"no fault for {alert}"
+    assert {(name, alarm_of(*alert)) for name in environments} <= run.fired
 
 
-def test_nothing_else_goes_off(run):
-    assert run.astray == set()
+def test_no_other_alarm_fires(run):
+    assert run.unexpected == set()
 
 
-def test_it_is_as_patient_as_the_alert(cloudwatch):
-    patience = {alarm["AlarmName"]: criteria(alarm)["PendingPeriod"] for alarm in cloudwatch["metric_alarms"]}
+def test_it_has_the_pending_period_of_the_alert(cloudwatch):
+    periods = {alarm["AlarmName"]: criteria(alarm)["PendingPeriod"] for alarm in cloudwatch["metric_alarms"]}
     units = {"s": 1, "m": 60, "h": 3600}
-    assert patience == {
+    assert periods == {
         alarm_of(rule["alert"], rule["labels"]["severity"]): int(rule["for"][:-1]) * units[rule["for"][-1]] for rule in alerts()
     }
 
@@ -204,8 +204,8 @@ def criteria(alarm):
     return alarm["EvaluationCriteria"]["PromQLCriteria"]
 
 
-def test_points_are_sent_as_the_endpoint_takes_them(run):
-    """CloudWatch refuses more than 1,000 points or 1 MB at once; and there were more than that in a second."""
+def test_requests_are_within_the_limits_of_the_endpoint(run):
+    """CloudWatch rejects requests with more than 1,000 points or 1 MB; there were more than that per second."""
     sizes = [(count, size) for service, count, size in run.aws.requests if service == "monitoring"]
     assert sum(count for count, _ in sizes) > 1_000
     assert max(count for count, _ in sizes) <= 1_000 and max(size for _, size in sizes) <= 1_000_000

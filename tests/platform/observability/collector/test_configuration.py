@@ -1,4 +1,4 @@
-"""What is shipped starts as it is, says what is missing, and leads where it says."""
+"""The shipped configuration is valid, reports missing variables, and sends to the documented endpoints."""
 
 import contextlib
 import http.server
@@ -42,12 +42,12 @@ def test_a_missing_variable_is_named(name, tmp_path):
     assert validated.returncode != 0 and name in validated.stderr
 
 
-def test_a_back_end_without_an_address_is_no_back_end(tmp_path):
+def test_a_back_end_requires_an_address(tmp_path):
     validated = validate(CLUSTER, tmp_path, without=["OTLP_BACKEND_ENDPOINT"])
     assert validated.returncode != 0 and "otlp_http/backend: at least one endpoint must be specified" in validated.stderr
 
 
-def test_a_collector_that_sends_nowhere_does_not_start(tmp_path):
+def test_a_collector_without_an_exporter_does_not_start(tmp_path):
     assert validate(["config.yaml"], tmp_path).returncode != 0
 
 
@@ -55,14 +55,14 @@ def configurations():
     return [yaml.safe_load((SHIPPED / name).read_text()) for name in [*CLUSTER, "local.yaml"]]
 
 
-def test_memory_is_limited_before_anything_else():
+def test_the_memory_limiter_is_first():
     pipelines = [pipeline for one in configurations() for pipeline in one.get("service", {}).get("pipelines", {}).items()]
     entrances = [pipeline for _, pipeline in pipelines if not pipeline["receivers"][0].startswith("forward/")]
     assert entrances and all(pipeline["processors"][0] == "memory_limiter" for pipeline in entrances)
 
 
-def test_the_program_consists_of_what_is_configured():
-    """And of the two exporters that are for looking at it. What is configured and not built, `validate` finds."""
+def test_the_program_consists_of_the_configured_components():
+    """And of the two exporters for debugging. `validate` finds configured components that are not built."""
     kinds = ["receivers", "processors", "exporters", "connectors", "extensions"]
     named = [(kind, name) for one in configurations() for kind in kinds for name in one.get(kind, {})]
     configured = {(kind, name.partition("/")[0].replace("_", "")) for kind, name in named}
@@ -75,21 +75,21 @@ def test_the_program_consists_of_what_is_configured():
     assert built - {("exporters", "debug"), ("exporters", "file")} == configured
 
 
-def test_no_two_parts_are_of_different_versions():
+def test_all_components_have_the_same_version():
     manifest = yaml.safe_load((SHIPPED / "builder.yaml").read_text())
     parts = [part["gomod"].split() for kind, value in manifest.items() if kind not in ("dist", "providers") for part in value]
     assert {version for _, version in parts} == {f"v{manifest['dist']['version']}"}
 
 
 class Proxy(contextlib.AbstractContextManager):
-    """Whom its users want to speak to; it lets none of them through."""
+    """An HTTP proxy that records the requested hosts and rejects all requests."""
 
     def __init__(self):
-        self.asked = asked = set()
+        self.requested = requested = set()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_CONNECT(self):
-                asked.add(self.path)
+                requested.add(self.path)
                 self.send_error(503)
 
             def log_message(self, *_):
@@ -103,15 +103,15 @@ class Proxy(contextlib.AbstractContextManager):
         self.server.server_close()
 
 
-def test_it_speaks_to_the_endpoints_of_its_region(tmp_path):
+def test_it_sends_to_the_endpoints_of_its_region(tmp_path):
     with Proxy() as proxy:
         variables = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.server.server_port}", "AWS_REGION": "ap-south-1"}
         fast = {"SAMPLING_WAIT": "100ms", "FLUSH_TIMEOUT": "100ms", "SCRAPE_INTERVAL": "500ms", "SCRAPE_TIMEOUT": "500ms"}
         with Collector(tmp_path, ["config.yaml", "aws.yaml", "local.yaml"], {}, **variables, **fast) as collector:
             send(collector.endpoint, [span(new_trace(), status=ERROR)])
             expected = {"xray.ap-south-1.amazonaws.com:443", "monitoring.ap-south-1.amazonaws.com:443"}
-            wait_until("both are asked for", lambda: expected <= proxy.asked)
-            assert proxy.asked == expected
+            wait_until("it has connected to both", lambda: expected <= proxy.requested)
+            assert proxy.requested == expected
 
 
 def test_a_back_end_gets_the_same_traces_and_metrics(collector, backend):
@@ -121,13 +121,13 @@ def test_a_back_end_gets_the_same_traces_and_metrics(collector, backend):
     def paths(content):
         return {path for path, authorization, body in backend.requests if authorization == "Bearer me" and content in body}
 
-    collector.until("the span has come", lambda: paths(bytes.fromhex(trace_id)) == {"/v1/traces"})
-    collector.until("metrics have come", lambda: paths(b"otelcol_exporter_sent_spans") == {"/v1/metrics"})
+    collector.until("the span has arrived", lambda: paths(bytes.fromhex(trace_id)) == {"/v1/traces"})
+    collector.until("metrics have arrived", lambda: paths(b"otelcol_exporter_sent_spans") == {"/v1/metrics"})
 
 
-def test_grpc_is_taken_too(collector):
+def test_grpc_is_accepted(collector):
     host, _, port = collector.grpc.partition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
         settings = connection.recv(9)
-    assert settings[3] == 4, "that is no HTTP/2"
+    assert settings[3] == 4, "not HTTP/2"

@@ -1,4 +1,4 @@
-"""Queries for CloudWatch Logs Insights: as far as one can tell without it, they can be read, and ask for what there is."""
+"""Queries for CloudWatch Logs Insights: as far as can be tested without it, their syntax is valid and their fields exist."""
 
 import json
 import re
@@ -17,29 +17,29 @@ WORDS = {"and", "or", "as", "by", "asc", "desc", "count"}
 
 
 def commands(query):
-    """Its commands, without comments and what they do with them: pairs of a name and what follows."""
+    """Returns the commands of a query, without comments, as pairs of name and arguments."""
     text = " ".join(line for line in query.splitlines() if not line.startswith("#"))
     return [tuple(part.strip().split(" ", 1)) for part in re.split(r"\|(?=(?:[^\"]|\"[^\"]*\")*$)", text)]
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_asks_for_fields_that_there_are(name, cloudwatch):
+def test_its_fields_exist(name, cloudwatch):
     parts = commands(cloudwatch["insights"][name])
     assert {command for command, _ in parts} <= COMMANDS
-    made = set(re.findall(r" as (\w+)", cloudwatch["insights"][name].partition("\n")[2]))
+    defined = set(re.findall(r" as (\w+)", cloudwatch["insights"][name].partition("\n")[2]))
     for _, rest in parts:
         words = set(re.findall(r"[@a-z][\w.]*", re.sub(r'"[^"]*"', "", rest)))
-        assert words <= FIELDS | WORDS | made, words - FIELDS - WORDS - made
+        assert words <= FIELDS | WORDS | defined, words - FIELDS - WORDS - defined
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_ends(name, cloudwatch):
-    """And says what it is for, as it will be seen in a list of many."""
+def test_it_is_limited(name, cloudwatch):
+    """And describes its purpose, because it appears in a list of queries."""
     assert commands(cloudwatch["insights"][name])[-1][0] == "limit"
     assert cloudwatch["insights"][name].startswith("# ")
 
 
-def test_events_are_ones_that_there_are(cloudwatch):
+def test_its_events_exist(cloudwatch):
     named = {action for query in cloudwatch["insights"].values() for action in re.findall(r'event\.action = "([^"]+)"', query)}
     assert named and named <= ACTIONS
 

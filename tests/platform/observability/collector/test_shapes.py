@@ -1,4 +1,4 @@
-"""What AWS would be given has the shape that AWS asks for, and each alarm tells whom it should."""
+"""Alarms and dashboard conform to the models of AWS' APIs, and each alarm notifies the right topic."""
 
 import itertools
 import json
@@ -23,21 +23,21 @@ def validate():
     return validate
 
 
-def test_alarms_are_what_the_api_takes(cloudwatch, validate):
+def test_alarms_conform_to_the_api(cloudwatch, validate):
     for alarm in cloudwatch["metric_alarms"]:
         assert not validate("PutMetricAlarm", alarm)
     for alarm in cloudwatch["composite_alarms"]:
         assert not validate("PutCompositeAlarm", alarm)
 
 
-def test_the_stack_is_what_cloudformation_takes(cloudwatch, tmp_path):
+def test_the_stack_conforms_to_cloudformation(cloudwatch, tmp_path):
     stack = tmp_path / "stack.json"
     stack.write_text(cloudwatch["stack"])
     linted = subprocess.run(["cfn-lint", "--regions", VARIABLES["region"], "--", stack], capture_output=True, text=True)
     assert linted.returncode == 0, linted.stdout + linted.stderr
     resources = json.loads(cloudwatch["stack"])["Resources"]
     assert len(resources) == len(cloudwatch["metric_alarms"]) + len(cloudwatch["composite_alarms"])
-    # CloudFormation's own limit.
+    # CloudFormation's limit.
     assert len(cloudwatch["stack"]) < 1_000_000
 
 
@@ -45,7 +45,7 @@ def severity(alarm):
     return {tag["Key"]: tag["Value"] for tag in alarm["Tags"]}["severity"]
 
 
-def test_each_alarm_tells_by_itself_or_through_one_that_combines_it(cloudwatch):
+def test_each_alarm_notifies_directly_or_through_a_composite_alarm(cloudwatch):
     named = {alarm["AlarmName"]: alarm for alarm in cloudwatch["metric_alarms"] + cloudwatch["composite_alarms"]}
     combined = {}
     for alarm in cloudwatch["composite_alarms"]:
@@ -55,7 +55,7 @@ def test_each_alarm_tells_by_itself_or_through_one_that_combines_it(cloudwatch):
     for name, alarm in named.items():
         if "AlarmActions" in alarm:
             assert alarm["AlarmActions"] == alarm["OKActions"] == TOPICS[severity(alarm)]
-            assert name not in combined, "somebody would be told twice"
+            assert name not in combined, "it would notify twice"
         else:
             assert combined[name] == [severity(alarm)], name
 
@@ -64,7 +64,7 @@ def names_in(rule):
     return re.findall(r'"([^"]+)"', rule)
 
 
-def test_combined_ones_come_after_what_they_combine(cloudwatch):
+def test_composite_alarms_depend_on_their_parts(cloudwatch):
     resources = json.loads(cloudwatch["stack"])["Resources"]
     for resource in resources.values():
         if "AlarmRule" in resource["Properties"]:
@@ -72,7 +72,7 @@ def test_combined_ones_come_after_what_they_combine(cloudwatch):
             assert needed == set(names_in(resource["Properties"]["AlarmRule"]))
 
 
-def test_each_alarm_names_its_page_of_the_runbook(cloudwatch):
+def test_each_alarm_links_to_its_runbook(cloudwatch):
     alerts = [alarm["AlarmName"] for alarm in cloudwatch["metric_alarms"]]
     anchors = {re.sub(r"^prefix-|-(page|ticket)$", "", name).lower() for name in alerts}
     for alarm in cloudwatch["metric_alarms"] + cloudwatch["composite_alarms"]:
@@ -82,7 +82,7 @@ def test_each_alarm_names_its_page_of_the_runbook(cloudwatch):
             assert anchor in alarm["AlarmName"].lower()
 
 
-def test_the_dashboard_is_what_the_api_takes(cloudwatch, validate):
+def test_the_dashboard_conforms_to_the_api(cloudwatch, validate):
     assert not validate("PutDashboard", {"DashboardName": "Shoutback", "DashboardBody": cloudwatch["dashboard"]})
     body = json.loads(cloudwatch["dashboard"])
     assert set(body) <= {"start", "end", "widgets", "periodOverride", "variables"}
@@ -94,7 +94,7 @@ def test_the_dashboard_is_what_the_api_takes(cloudwatch, validate):
         assert widget["x"] >= 0 and 1 <= widget["width"] and widget["x"] + widget["width"] <= 24
 
 
-def test_no_two_widgets_lie_on_each_other(cloudwatch):
+def test_widgets_do_not_overlap(cloudwatch):
     def overlap(one, other):
         return all(
             one[start] < other[start] + other[size] and other[start] < one[start] + one[size]

@@ -41,9 +41,9 @@ def links(panel):
     overridden = [
         link
         for override in panel["fieldConfig"]["overrides"]
-        for wanted in override["properties"]
-        if wanted["id"] == "links"
-        for link in wanted["value"]
+        for property in override["properties"]
+        if property["id"] == "links"
+        for link in property["value"]
     ]
     return [*panel["fieldConfig"]["defaults"]["links"], *overridden]
 

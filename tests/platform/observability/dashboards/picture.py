@@ -9,7 +9,7 @@ COLOURS = ["#5794f2", "#ff780a", "#73bf69", "#f2495c", "#b877d9", "#fade2a", "#8
 SCALES = {"percentunit": (100, " %"), "s": (1000, " ms"), "reqps": (1, "/s")}
 
 
-def said(value, unit):
+def formatted(value, unit):
     factor, suffix = SCALES.get(unit, (1, ""))
     value *= factor
     return f"{value:.3g}{suffix}" if abs(value) < 1000 else f"{value:,.0f}{suffix}"
@@ -21,9 +21,9 @@ def draw(dashboard, until, series):
     for panel in dashboard["panels"]:
         if panel["type"] == "row" and panel["title"] == until:
             break
-        place = panel["gridPos"]
-        x, y = place["x"] * COLUMN + GAP, place["y"] * ROW + 40
-        width, tall = place["w"] * COLUMN - GAP, place["h"] * ROW - GAP
+        grid = panel["gridPos"]
+        x, y = grid["x"] * COLUMN + GAP, grid["y"] * ROW + 40
+        width, tall = grid["w"] * COLUMN - GAP, grid["h"] * ROW - GAP
         height = max(height, y + tall + GAP)
         if panel["type"] == "row":
             lines.append(f'<text x="{x}" y="{y + 17}" class="row">{escape(panel["title"])}</text>')
@@ -39,7 +39,7 @@ def draw(dashboard, until, series):
         found = [(legend, samples) for legend, samples in found if samples]
         unit = panel["fieldConfig"]["defaults"].get("unit")
         if panel["type"] == "stat":
-            text = said(found[0][1][-1][1], unit) if found else "no data"
+            text = formatted(found[0][1][-1][1], unit) if found else "no data"
             lines.append(f'<text x="{x + width / 2}" y="{y + tall / 2 + 20}" class="stat">{escape(text)}</text>')
         elif panel["type"] == "heatmap":
             lines += heatmap(found, x + 10, y + 28, width - 20, tall - 38)
@@ -68,7 +68,7 @@ def curves(found, unit, x, y, width, height):
     legend = 14 * ((len(found) + 2) // 3)
     height -= legend
     lines = [
-        f'<text x="{x}" y="{y + 8}" class="small">{escape(said(most, unit))}</text>',
+        f'<text x="{x}" y="{y + 8}" class="small">{escape(formatted(most, unit))}</text>',
         f'<line x1="{x}" y1="{y + height}" x2="{x + width}" y2="{y + height}" stroke="#2c3235"/>',
     ]
     for index, (name, samples) in enumerate(found):

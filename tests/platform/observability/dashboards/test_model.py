@@ -1,4 +1,4 @@
-"""The dashboards as Grafana will read them: it is not run here, but its types are."""
+"""Validates the dashboards by Grafana's types; Grafana itself is not run."""
 
 import itertools
 import json
@@ -24,14 +24,14 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 each = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 
 
-def test_the_files_are_what_the_code_writes(tmp_path):
+def test_the_files_are_up_to_date(tmp_path):
     subprocess.run([sys.executable, SOURCE, tmp_path], check=True)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_text() for path in DIRECTORY.iterdir()}, "run `make dashboards`"
 
 
-def test_they_have_grafanas_types(tmp_path):
-    """No member but those that Grafana knows, for this kind of panel, each of its type."""
+def test_they_conform_to_grafanas_types(tmp_path):
+    """Each member exists in Grafana's type of this panel, and has its type."""
     for name in ("model.ts", "tsconfig.json"):
         shutil.copy(SCHEMA / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(Path(shutil.which("tsc")).parents[1] / "node_modules")
@@ -43,11 +43,11 @@ def test_they_have_grafanas_types(tmp_path):
 
 
 @each
-def test_panels_lie_side_by_side(dashboard):
-    places = [panel["gridPos"] for panel in dashboard["panels"]]
-    for place in places:
-        assert place["x"] >= 0 and place["w"] > 0 and place["x"] + place["w"] <= 24, place
-    for one, other in itertools.combinations(places, 2):
+def test_panels_do_not_overlap(dashboard):
+    grids = [panel["gridPos"] for panel in dashboard["panels"]]
+    for grid in grids:
+        assert grid["x"] >= 0 and grid["w"] > 0 and grid["x"] + grid["w"] <= 24, grid
+    for one, other in itertools.combinations(grids, 2):
         apart = (
             one["x"] + one["w"] <= other["x"]
             or other["x"] + other["w"] <= one["x"]
@@ -72,7 +72,7 @@ def test_names_are_unique():
 
 
 @each
-def test_every_panel_says_what_is_normal(dashboard):
+def test_every_panel_describes_what_is_normal(dashboard):
     for panel in panels(dashboard):
         if panel["type"] != "text":
             assert "Normal:" in panel["description"] or panel["type"] == "table", panel["title"]
@@ -92,11 +92,11 @@ def test_the_data_source_is_the_variable(dashboard):
 
 @each
 def test_variables_exist_and_are_used(dashboard):
-    known = set(variables(dashboard))
+    defined = set(variables(dashboard))
     used = used_variables(json.dumps(dashboard))
-    assert used <= known | BUILT_IN
-    assert known <= used
-    # A query may not name another dashboard's variables, nor those that are for links.
+    assert used <= defined | BUILT_IN
+    assert defined <= used
+    # A query must not refer to variables of another dashboard, nor to those for links.
     for panel in panels(dashboard):
         for query in panel.get("targets", []):
             assert {"environment", "instance"} <= used_variables(query["expr"]) or "ALERTS" in query["expr"], query["expr"]
@@ -107,7 +107,7 @@ def test_units_are_grafanas(dashboard):
     for panel in panels(dashboard):
         if panel["type"] != "text":
             defaults, overrides = panel["fieldConfig"]["defaults"], panel["fieldConfig"]["overrides"]
-            overridden = [wanted["value"] for one in overrides for wanted in one["properties"] if wanted["id"] == "unit"]
+            overridden = [property["value"] for one in overrides for property in one["properties"] if property["id"] == "unit"]
             for unit in [defaults["unit"], *overridden]:
                 assert unit in UNITS, (panel["title"], unit)
             for steps in [defaults["thresholds"]["steps"]]:
@@ -128,10 +128,10 @@ def addresses():
 
 
 @pytest.mark.parametrize("url", [pytest.param(url, id=name) for name, url in addresses()])
-def test_links_lead_to_kibana_or_traces(url):
+def test_links_are_to_kibana_or_traces(url):
     where, _, rest = url.partition("/")
     assert where in ("${kibana}", "${traces}")
-    # Grafana would take a blank or a quotation mark for the end of the address.
+    # For Grafana a space or a quotation mark ends the URL.
     assert not re.search(r'[\s"<>]', url)
     assert "${__from" in url and "${__to" in url or "/trace/" in url
     if where == "${kibana}":
@@ -145,7 +145,7 @@ def test_links_lead_to_kibana_or_traces(url):
 
 
 def balanced(text):
-    """Whether brackets outside of quoted texts are."""
+    """Returns whether the brackets outside of quoted texts are balanced."""
     depth = 0
     for character in re.sub(r"'[^']*'|\"[^\"]*\"|\$\{[^}]*\}", "", text):
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -154,5 +154,5 @@ def balanced(text):
     return depth == 0
 
 
-def test_there_are_links_to_look_at():
+def test_there_are_links():
     assert len(list(addresses())) > 30

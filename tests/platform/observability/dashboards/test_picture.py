@@ -1,4 +1,4 @@
-"""The picture of the dashboard in README: PICTURES=1 draws it anew."""
+"""The picture of the dashboard in README; PICTURES=1 redraws it."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from test_queries import VALUES
 
 PICTURE = OBSERVABILITY.parent / "docs/images/dashboard.svg"
 DASHBOARD = DASHBOARDS["service"]
-#: What stands below is for whoever looks for a cause.
-UNTIL = "Is it us or SHOUTCLOUD?"
+#: The first row that is not drawn: the panels from here on are for diagnosis.
+UNTIL = "Shoutback or SHOUTCLOUD"
 
 
-def test_the_picture_shows_what_is_shipped(recorded):
-    answers = {
+def test_the_picture_shows_the_shipped_dashboard(recorded):
+    series = {
         (panel["title"], query["refId"]): recorded.over_time(filled_in(query["expr"], VALUES))
         for panel in panels(DASHBOARD)
         for query in panel.get("targets", [])
     }
-    drawn = draw(DASHBOARD, UNTIL, answers)
+    drawn = draw(DASHBOARD, UNTIL, series)
     if "PICTURES" in os.environ:
         PICTURE.write_text(drawn)
 

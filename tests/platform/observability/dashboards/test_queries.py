@@ -1,4 +1,4 @@
-"""Every query of every dashboard finds what it asks for in the real Prometheus, which scraped the real service under faults."""
+"""Every query of every dashboard has data in a real Prometheus, which scraped the real service under faults."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from conftest import INTERVAL
 from dashboards import DASHBOARDS, filled_in, links, queries, variables
 from traffic import PRODUCTION, STAGING
 
-# As Grafana has them: "All" is the variable's `allValue`. The rate's interval would be four scrapes; a busy machine misses some.
+# As in Grafana: "All" is the variable's `allValue`. The rate interval would be four scrapes, but a busy machine misses some.
 VALUES = {
     "environment": PRODUCTION,
     "instance": ".*",
@@ -17,19 +17,19 @@ VALUES = {
     "__range": "1m",
 }
 
-# These may stay at 0, for a reason.
+# Queries that may stay at 0, and why.
 STILL = {
-    "runtime: Processor: A": "the counter has whole seconds, and a run takes too few",
+    "runtime: CPU: A": "the counter has a resolution of a second, and a run uses less",
     "runtime: Address space: B": "a machine without a limit has 0",
-    "runtime: Tasks that wait for a worker: A": "seldom at the moment that is looked at",
+    "runtime: Tasks that wait for a worker: A": "rarely at the time of the scrape",
 }
 
 ALL = [pytest.param(name, panel, query, id=name) for name, panel, query in queries()]
 
 
 @pytest.fixture(scope="session")
-def answers(recorded):
-    """Series of every query, by its name."""
+def results(recorded):
+    """Returns the series of every query by its name."""
     return {name: recorded.over_time(filled_in(query["expr"], VALUES)) for name, _, query in queries()}
 
 
@@ -38,29 +38,29 @@ def numbers(series):
 
 
 @pytest.mark.parametrize("name, panel, query", ALL)
-def test_it_finds_something(name, panel, query, answers):
-    assert numbers(answers[name]), f"no data: {query['expr']}"
+def test_it_has_data(name, panel, query, results):
+    assert numbers(results[name]), f"no data: {query['expr']}"
 
 
 @pytest.mark.parametrize("name, panel, query", ALL)
-def test_what_happened_is_seen(name, panel, query, answers):
-    """A panel that shows 0 whatever happens would be as good as none."""
-    assert any(numbers(answers[name])) or name in STILL, query["expr"]
+def test_it_shows_the_faults(name, panel, query, results):
+    """A panel that always shows 0 is useless."""
+    assert any(numbers(results[name])) or name in STILL, query["expr"]
 
 
 @pytest.mark.parametrize("name, panel, query", [one for one in ALL if one.values[2]["instant"]])
-def test_it_finds_something_now(name, panel, query, recorded):
+def test_it_has_current_data(name, panel, query, recorded):
     values = [value for _, value in recorded.at_the_end(filled_in(query["expr"], VALUES))]
     assert any(math.isfinite(value) for value in values)
 
 
 @pytest.mark.parametrize("name, panel, query", ALL)
-def test_legends_name_labels(name, panel, query, answers):
-    """Each series has a legend of its own, made of labels that it has."""
+def test_legends_name_labels(name, panel, query, results):
+    """Each series has a unique legend of its own labels."""
     legends = []
-    for labels, _ in answers[name]:
-        wanted = re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])
-        assert all(labels.get(label) for label in wanted), labels
+    for labels, _ in results[name]:
+        used = re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])
+        assert all(labels.get(label) for label in used), labels
         legends.append(re.sub(r"\{\{(\w+)\}\}", lambda match: labels[match[1]], query["legendFormat"]))
     if panel["type"] != "table":
         assert len(set(legends)) == len(legends), legends
@@ -74,9 +74,9 @@ def linked():
 
 
 @pytest.mark.parametrize("panel, label", list(linked()))
-def test_links_name_labels(panel, label, answers):
-    """A link that hands on a label is on a panel whose series have it."""
-    series = [labels for name, found in answers.items() if name.rpartition(":")[0] == panel for labels, _ in found]
+def test_links_name_labels(panel, label, results):
+    """The series of a panel have each label that its links use."""
+    series = [labels for name, found in results.items() if name.rpartition(":")[0] == panel for labels, _ in found]
     assert any(labels.get(label) for labels in series)
 
 
@@ -85,8 +85,8 @@ def test_variables_find_values(dashboard, recorded):
     found = {}
     for variable in variables(dashboard).values():
         if variable["type"] == "query":
-            asked = filled_in(variable["query"]["query"], VALUES)
-            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", asked).groups()
+            query = filled_in(variable["query"]["query"], VALUES)
+            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", query).groups()
             found[variable["name"]] = recorded.prometheus.get(f"label/{label}/values", **{"match[]": selector})
     assert found["environment"] == [PRODUCTION, STAGING]
     assert found["instance"] == ["one", "two"]
@@ -94,7 +94,7 @@ def test_variables_find_values(dashboard, recorded):
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
-def test_alerts_are_marked(dashboard, recorded):
+def test_alerts_are_annotations(dashboard, recorded):
     annotation, = dashboard["annotations"]["list"]
     found = recorded.over_time(filled_in(annotation["expr"], VALUES))
     assert "ShoutbackAvailabilityBurnFast" in {labels["alertname"] for labels, _ in found}
@@ -104,9 +104,9 @@ def test_alerts_are_marked(dashboard, recorded):
             assert labels[label]
 
 
-def test_the_budget_is_what_was_not_lost(recorded):
-    """The figures that people act on, against the counters themselves."""
-    answers = {name: query["expr"] for name, _, query in queries()}
+def test_the_error_budget_is_correct(recorded):
+    """Compares the remaining budget with the counters."""
+    results = {name: query["expr"] for name, _, query in queries()}
     failed, counted = (
         sum(value for _, value in recorded.at_the_end(f"http_server_request_duration_seconds_count{{{which}}}"))
         for which in (
@@ -114,7 +114,7 @@ def test_the_budget_is_what_was_not_lost(recorded):
             'environment="production",http_route="/v1",error_type!~"cancelled|keys-unavailable"',
         )
     )
-    (_, left), = recorded.at_the_end(filled_in(answers["service: Error budget left: A"], VALUES))
+    (_, remaining), = recorded.at_the_end(filled_in(results["service: Error budget left: A"], VALUES))
     # `increase` extrapolates from the first and last scrape.
-    assert left == pytest.approx(1 - failed / counted / 0.001, rel=0.3)
-    assert left < 0
+    assert remaining == pytest.approx(1 - failed / counted / 0.001, rel=0.3)
+    assert remaining < 0

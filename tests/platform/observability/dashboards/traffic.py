@@ -14,7 +14,7 @@ from harness.toxiproxy import free_port
 
 PRODUCTION, STAGING = "production", "staging"
 HERE = f'environment="{PRODUCTION}"'
-ANSWERS = "http_server_request_duration_seconds"
+DURATIONS = "http_server_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
 
 # Faults last for a second or two; windows and timeouts of the service are in proportion.
@@ -61,18 +61,18 @@ class Traffic:
     def play(self, prometheus):
         """Injects each fault until Prometheus has seen its effect on both replicas. Requests continue afterwards."""
 
-        def seen(what, expression):
+        def until_recorded(what, expression):
             prometheus.until(what, lambda: len([value for _, value in prometheus.query(expression) if value > 0]) == 2)
 
         def is_now(gauge, *matchers):
-            seen(f"{gauge} {matchers}", f"sum by (instance) ({gauge}{{{','.join([HERE, *matchers])}}})")
+            until_recorded(f"{gauge} {matchers}", f"sum by (instance) ({gauge}{{{','.join([HERE, *matchers])}}})")
 
         def counted(counter, *matchers):
-            seen(f"{counter} {matchers}", f"sum by (instance) (increase({counter}{{{','.join([HERE, *matchers])}}}[1m]))")
+            until_recorded(f"{counter} {matchers}", f"sum by (instance) (increase({counter}{{{','.join([HERE, *matchers])}}}[1m]))")
 
         texts = [unique_text(self.token), cached_text(self.token), cached_text(self.token), unique_text(self.token), empty(self.token)]
-        refused = [cached_text(), cached_text("no.token.atall"), unreadable(self.token)]
-        self.streams = [self.load.start(replica.address, 25, *texts, *refused) for replica in self.replicas]
+        rejected = [cached_text(), cached_text("no.token.atall"), unreadable(self.token)]
+        self.streams = [self.load.start(replica.address, 25, *texts, *rejected) for replica in self.replicas]
         self.load.start(self.staging.address, 10, unique_text(), cached_text())
         counted(SHOUTS, 'source="cache"')
         # Their log file can be neither written nor created again.
@@ -92,7 +92,7 @@ class Traffic:
         # More requests than are permitted.
         self.emulators.behave(delay="400ms")
         self.hang_up()
-        self.look_around()
+        self.scrape_other_paths()
         with self.bursts():
             counted("shoutback_overloaded_total")
             is_now("shoutback_upstream_queued")
@@ -103,10 +103,10 @@ class Traffic:
         self.emulators.behave(delay="1200ms")
         counted("http_client_request_duration_seconds_count", 'error_type="timeout"')
         slow = (
-            f"sum by (instance) (increase({ANSWERS}_count{{{HERE}}}[1m]))"
-            f" - sum by (instance) (increase({ANSWERS}_bucket{{{HERE},le=~'1|1[.]0'}}[1m]))"
+            f"sum by (instance) (increase({DURATIONS}_count{{{HERE}}}[1m]))"
+            f" - sum by (instance) (increase({DURATIONS}_bucket{{{HERE},le=~'1|1[.]0'}}[1m]))"
         )
-        seen("answers after more than a second", slow)
+        until_recorded("responses after more than a second", slow)
         self.emulators.behave()
 
         # An unknown key, while the key set is unavailable.
@@ -118,7 +118,7 @@ class Traffic:
         with self.bursts(cached_text(self.token)):
             counted("shoutback_rate_limited_total")
         # The runtime is sampled every five seconds.
-        seen("what the workers did", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
+        until_recorded("activity of the workers", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
 
     @contextlib.contextmanager
     def bursts(self, *requests):
@@ -144,17 +144,17 @@ class Traffic:
 
     def hang_up(self):
         """Sends requests and disconnects before the response."""
-        headers, body = shout_request("for nobody", self.token)
+        headers, body = shout_request("for a disconnected client", self.token)
         for number in range(8):
             for replica in self.replicas:
                 head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
                 length = len(body) + number
                 head = f"POST /v1 HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{head}\r\n"
                 with socket.create_connection((replica.address.split(":")[0], replica.port)) as connection:
-                    connection.sendall(head.encode() + body.replace(b"nobody", b"nobody" + b"." * number))
+                    connection.sendall(head.encode() + body.replace(b"client", b"client" + b"." * number))
                     time.sleep(0.02)
 
-    def look_around(self):
+    def scrape_other_paths(self):
         for path in ("/docs", "/openapi.json", "/wp-login.php"):
             http_request("GET", f"http://{self.replicas[0].address}{path}")
 

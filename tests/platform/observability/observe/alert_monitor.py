@@ -29,11 +29,11 @@ class AlertMonitor:
         states = {state for (alert, *_), state in self.states.items() if alert == name}
         return "firing" if "firing" in states else "pending" if states else None
 
-    def _until(self, holds, within):
+    def _until(self, condition, within):
         deadline = time.monotonic() + within
         while True:
             self._update()
-            if holds():
+            if condition():
                 return True
             if time.monotonic() > deadline:
                 return False

@@ -1,4 +1,4 @@
-"""The solutions of the drill: each query of docs/drill.md finds its cause and no other."""
+"""The solutions of the drill: each query of docs/drill.md identifies its cause and no other."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def found(testbed):
     return {scenario.letter for scenario in SCENARIOS if testbed.prometheus.query(scenario.faster_query)}
 
 
-def test_every_row_of_the_page_is_read():
+def test_every_row_of_the_document_is_covered():
     assert len(SCENARIOS) == len(re.findall(r"^\| [a-z] \|", PAGE.read_text(), re.MULTILINE)) > 8
     sections = re.findall(r"^### (\w+)$", (PAGE.parent / "operations.md").read_text(), re.MULTILINE)
     for scenario in SCENARIOS:
@@ -32,22 +32,22 @@ def test_every_row_of_the_page_is_read():
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: f"{scenario.letter}: {scenario.cause}")
-def test_a_cause_is_told_from_all_others(testbed, scenario):
-    testbed.prometheus.until("all is well", lambda: not found(testbed))
+def test_a_query_identifies_only_its_cause(testbed, scenario):
+    testbed.prometheus.until("no query matches", lambda: not found(testbed))
     others = set()
     with testbed.inject(scenario.letter):
 
-        def seen():
+        def matches():
             now = found(testbed)
             others.update(now - {scenario.letter})
             return scenario.letter in now
 
-        testbed.prometheus.until("the query finds it", seen)
+        testbed.prometheus.until("the query finds it", matches)
     assert others == set()
 
 
-def test_the_answer_is_told_right_or_wrong():
-    for answer, code, says in [("j", 0, "Yes: j"), ("a", 1, "No: j")]:
-        done = subprocess.run([sys.executable, HERE / "drill.py", "--cause", "j", "--answer", answer], capture_output=True, text=True)
+def test_the_drill_checks_the_diagnosis():
+    for diagnosis, code, output in [("j", 0, "Yes: j"), ("a", 1, "No: j")]:
+        done = subprocess.run([sys.executable, HERE / "drill.py", "--cause", "j", "--answer", diagnosis], capture_output=True, text=True)
         assert done.returncode == code, done.stdout + done.stderr
-        assert says in done.stdout and "ShoutbackNoTraffic: docs/operations.md#" in done.stdout
+        assert output in done.stdout and "ShoutbackNoTraffic: docs/operations.md#" in done.stdout

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from environments import SEEN, SEEN_BEFORE, Builder
+from environments import MIN_REQUESTS, PRECONDITIONS, Builder
 from shipped import TESTS
 
 from harness.load import Load
@@ -54,7 +54,7 @@ class Run:
         self.environments, self.prometheus, self.tickets = environments, prometheus, tickets
         self.fired, self.annotations, self.returned = {}, {}, set()
 
-    def ever_fired(self, prometheus):
+    def fired_alerts(self, prometheus):
         """Returns the labels of every alert that has fired."""
         return [labels for labels, _ in prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1h])')]
 
@@ -69,10 +69,10 @@ class Run:
         expected = self.expected()
         slow = {alert for alert in expected if alert[1] in SLO_TICKETS}
         self.prometheus.until("all are scraped", self.prometheus.has_scraped)
-        self.prometheus.until("requests are seen", self._requests_are_seen)
+        self.prometheus.until("requests are counted", self._requests_are_counted)
         self._call("begin")
-        begun = time.monotonic()
-        due = {call: (begun + offset, every) for one in self.environments for every, offset, call in one.repeat}
+        start = time.monotonic()
+        due = {call: (start + offset, every) for one in self.environments for every, offset, call in one.repeat}
 
         def all_fire():
             for call, (when, every) in due.items():
@@ -80,7 +80,7 @@ class Run:
                     due[call] = when + every, every
                     call()
             self.annotations |= {identity(alert["labels"]): alert["annotations"] for alert in self.prometheus.alerts("firing")}
-            both = self.ever_fired(self.prometheus), self.ever_fired(self.tickets)
+            both = self.fired_alerts(self.prometheus), self.all_fired(self.tickets)
             fired, fired_slowly = ({identity(labels) for labels in labelled} for labelled in both)
             self.fired = {"prometheus": both[0], "tickets": both[1]}
             # One may have started between the two queries; the next ones have its text.
@@ -90,22 +90,22 @@ class Run:
             self.prometheus.until("all alerts fire", all_fire, within=120)
         self._call("end")
 
-        def all_returned():
+        def all_resolved():
             still = self.now(self.prometheus) - slow | self.now(self.tickets) & slow
             self.returned = expected - still
             return self.returned == expected
 
         with contextlib.suppress(AssertionError):
-            self.prometheus.until("all alerts return", all_returned, within=120)
+            self.prometheus.until("all alerts resolve", all_resolved, within=120)
         # Alerts caused by the end of the faults count as well.
-        self.fired["prometheus"] = self.ever_fired(self.prometheus)
+        self.fired["prometheus"] = self.fired_alerts(self.prometheus)
 
-    def answered_every_scrape(self, environment):
+    def responded_to_every_scrape(self, environment):
         worst, = self.prometheus.query(f'min(min_over_time(up{{environment="{environment}"}}[1h]))')
         return worst[1] == 1
 
-    def _requests_are_seen(self):
-        return all(seen and seen[0][1] > SEEN for seen in map(self.prometheus.query, SEEN_BEFORE))
+    def _requests_are_counted(self):
+        return all(samples and samples[0][1] > MIN_REQUESTS for samples in map(self.prometheus.query, PRECONDITIONS))
 
     def _call(self, what):
         for environment in self.environments:

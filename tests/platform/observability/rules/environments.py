@@ -22,10 +22,10 @@ VARIABLES = {"COGNITO_JWKS_REFRESH": "2s", "BREAKER_MIN_CALLS": "1000000", "SHOU
 
 # Requests before the faults start: two alerts fire when traffic stops after hours. Six hours at half a request per second are at most 180
 # here; the rest is a margin for rates over few scrapes.
-SEEN = 300
-SEEN_BEFORE = (
-    'sum(increase(shoutback_shouts_total{environment="nobody-calls"}[1m]))',
-    'sum(increase(shoutback_auth_total{environment="nobody-is-accepted",outcome="accepted"}[1m]))',
+MIN_REQUESTS = 300
+PRECONDITIONS = (
+    'sum(increase(shoutback_shouts_total{environment="no-traffic"}[1m]))',
+    'sum(increase(shoutback_auth_total{environment="all-rejected",outcome="accepted"}[1m]))',
 )
 
 
@@ -94,15 +94,15 @@ class Builder:
         self.calls_fail()
         self.breaker_opens()
         self.calls_are_slow()
-        self.refusals_are_slow()
+        self.rejections_are_slow()
         self.keys_are_stale()
         self.keys_have_expired()
-        self.nobody_is_accepted()
-        self.client_asks_too_much()
-        self.too_much_at_once()
+        self.all_rejected()
+        self.client_exceeds_its_quota()
+        self.overload()
         self.all_replicas_down()
-        self.nobody_calls()
-        self.collector_is_away()
+        self.no_traffic()
+        self.collector_unavailable()
         self.disk_is_full()
         return self.environments
 
@@ -153,15 +153,15 @@ class Builder:
     def calls_are_slow(self):
         environment = self.environment("calls-are-slow", LATENCY, slo="latency")
         proxy, variables = self.network(self.emulators.shoutcloud)
-        patience = {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "15s", "SHOUTCLOUD_DEADLINE": "20s"}
-        shoutback = self.start(environment, **variables, **patience)
+        timeouts = {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "15s", "SHOUTCLOUD_DEADLINE": "20s"}
+        shoutback = self.start(environment, **variables, **timeouts)
         self.load.start(shoutback.address, 5, unique_text())
         self.toxic(environment, proxy, "latency", latency=1200)
 
-    def refusals_are_slow(self):
+    def rejections_are_slow(self):
         """Tokens with an unknown key wait for a slow fetch of the key set. All are rejected at its end, and the next fetch starts 10 s later:
         two replicas in turn, so that the five-minute window stays slow for longer than the alert's `for`."""
-        environment = self.environment("refusals-are-slow", LATENCY, slo="latency-local")
+        environment = self.environment("rejections-are-slow", LATENCY, slo="latency-local")
         proxy, variables = self.key_server()
         unknown = with_unknown_kid(self.token)
         self.toxic(environment, proxy, "latency", latency=300)
@@ -186,17 +186,17 @@ class Builder:
         self.load.start(shoutback.address, 10, cached_text(self.token))
         self.down(environment, proxy, before=True)
 
-    def nobody_is_accepted(self):
+    def all_rejected(self):
         """All tokens are signed with a key that is in no key set, as after the pool was replaced."""
-        environment = self.environment("nobody-is-accepted", [("ShoutbackNobodyAccepted", "page")])
+        environment = self.environment("all-rejected", [("ShoutbackNobodyAccepted", "page")])
         shoutback = self.start(environment, **self.emulators.authentication())
         accepted = self.load.start(shoutback.address, 50, cached_text(self.token))
-        refused = self.load.start(shoutback.address, 10, cached_text(with_unknown_kid(self.token)))
-        refused.pause()
-        environment.begin += [accepted.pause, refused.resume]
-        environment.end += [refused.pause, accepted.resume]
+        rejected = self.load.start(shoutback.address, 10, cached_text(with_unknown_kid(self.token)))
+        rejected.pause()
+        environment.begin += [accepted.pause, rejected.resume]
+        environment.end += [rejected.pause, accepted.resume]
 
-    def client_asks_too_much(self):
+    def client_exceeds_its_quota(self):
         """A client exceeds its quota until it reduces its rate."""
         client = self.emulators.client_id
         environment = self.environment("quota-used-up", [("ShoutbackClientQuotaExhausted", "ticket")], client_id=client)
@@ -206,8 +206,8 @@ class Builder:
         more = self.load.start(shoutback.address, 20, cached_text(self.token))
         environment.end.append(more.pause)
 
-    def too_much_at_once(self):
-        environment = self.environment("too-much-at-once", AVAILABILITY | {("ShoutbackOverloaded", "ticket")})
+    def overload(self):
+        environment = self.environment("overload", AVAILABILITY | {("ShoutbackOverloaded", "ticket")})
         proxy, variables = self.network(self.emulators.shoutcloud)
         limits = {"SHOUTCLOUD_MAX_CONCURRENCY": "1", "SHOUTCLOUD_MAX_QUEUE": "1"}
         shoutback = self.start(environment, **variables, **limits)
@@ -220,17 +220,17 @@ class Builder:
         expected = [("ShoutbackReplicaDown", "ticket"), ("ShoutbackReplicaDown", "page")]
         self.dies(self.environment("all-replicas-down", expected), "only")
 
-    def nobody_calls(self):
-        environment = self.environment("nobody-calls", [("ShoutbackNoTraffic", "page")])
+    def no_traffic(self):
+        environment = self.environment("no-traffic", [("ShoutbackNoTraffic", "page")])
         shoutback = self.start(environment)
         stream = self.load.start(shoutback.address, 50, cached_text())
         environment.begin.append(stream.pause)
         environment.end.append(stream.resume)
 
-    def collector_is_away(self):
-        environment = self.environment("collector-is-away", [("ShoutbackSpansDropped", "ticket")], reason="export_failed")
-        patience = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
-        variables = patience | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.address}
+    def collector_unavailable(self):
+        environment = self.environment("collector-unavailable", [("ShoutbackSpansDropped", "ticket")], reason="export_failed")
+        timeouts = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
+        variables = timeouts | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.address}
         shoutback = self.start(environment, **variables)
         self.load.start(shoutback.address, 10, cached_text())
         self.down(environment, self.collector.proxy)

@@ -1,4 +1,4 @@
-"""The example of Alertmanager's configuration: who is told, and what is left out while something else fires."""
+"""The example configuration of Alertmanager: routing and inhibition."""
 
 import json
 import subprocess
@@ -13,14 +13,14 @@ CONFIGURATION = OBSERVABILITY / "alertmanager/alertmanager.yml"
 LABELS = {"team": "shoutback", "job": "shoutback", "environment": "production"}
 
 
-def test_amtool_finds_no_fault_with_it():
+def test_amtool_accepts_it():
     subprocess.run(["amtool", "check-config", CONFIGURATION], check=True)
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=identified)
 @pytest.mark.parametrize("environment", ["production", "", "staging", "dev"])
-def test_only_staging_wakes_nobody(rule, environment):
-    """Where the label is missing, a page is a page: better a call too many than an outage that nobody hears of."""
+def test_only_staging_does_not_page(rule, environment):
+    """An alert without the label pages: a superfluous page is better than a missed outage."""
     receiver = "ticket" if environment in ("staging", "dev") else rule["labels"]["severity"]
     labels = LABELS | rule["labels"] | {"alertname": rule["alert"], "environment": environment}
     command = ["amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", f"--verify.receivers={receiver}"]
@@ -57,7 +57,7 @@ FAST, SLOW, TICKET = ("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvail
 LOCAL = {"slo": "latency-local"}
 
 INHIBITIONS = {
-    # What fires, and what of it is left out.
+    # The firing alerts, and those of them that are inhibited.
     "burn": ([FAST, SLOW, TICKET], [SLOW, TICKET]),
     "slow burn": ([SLOW, TICKET], [TICKET]),
     "a replica": ([("ShoutbackReplicaDown", "ticket"), ("ShoutbackNoTraffic", "page")], []),
@@ -77,15 +77,15 @@ INHIBITIONS = {
 }
 
 
-def test_what_follows_from_another_alert_is_left_out(alertmanager):
-    """Each case in an environment of its own, so that none inhibits what belongs to another."""
+def test_consequences_of_another_alert_are_inhibited(alertmanager):
+    """Each case has its own environment, so that none inhibits alerts of another."""
     expected = {}
-    for case, (fires, left_out) in INHIBITIONS.items():
+    for case, (fires, inhibited) in INHIBITIONS.items():
         for name, severity in fires:
             slo = {"slo": "availability"} if "Availability" in name else {}
             alertmanager.raise_alerts(LABELS | slo | {"alertname": name, "severity": severity, "environment": case})
-            expected[case, name, severity] = (name, severity) in left_out
-    # One SLO's fast burn says nothing of the other's slow one.
+            expected[case, name, severity] = (name, severity) in inhibited
+    # The fast burn of one SLO does not inhibit the slow burn of another.
     for name, slo in [("ShoutbackLatencyBurnFast", "latency"), ("ShoutbackLatencyBurnSlow", "latency-local")]:
         alertmanager.raise_alerts(LABELS | {"alertname": name, "severity": "page", "environment": "two SLOs", "slo": slo})
         expected["two SLOs", name, "page"] = False
@@ -98,7 +98,7 @@ def test_what_follows_from_another_alert_is_left_out(alertmanager):
 
 
 def alertmanager_alerts(alertmanager):
-    """By case, name and severity, whether it is suppressed; None as long as that is not decided."""
+    """Returns whether each alert is suppressed, by case, name and severity; None while undecided."""
     _, text = http_request("GET", f"{alertmanager.api}/api/v2/alerts")
     states = {"active": False, "suppressed": True}
     return {

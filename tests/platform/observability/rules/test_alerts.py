@@ -1,4 +1,4 @@
-"""Each alert fires for its fault, for nothing else, and returns when the fault is over."""
+"""Each alert fires for its fault only, and resolves when the fault ends."""
 
 import re
 
@@ -7,21 +7,21 @@ from conftest import SLO_TICKETS, identity
 from shipped import alerts
 
 ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in alerts()})
-# Every environment by name, so that a missing one fails and is not just absent.
+# Every environment by name, so that a missing one is a failure.
 ENVIRONMENTS = [
     "healthy",
     "one-replica-down",
     "calls-fail",
     "breaker-opens",
     "calls-are-slow",
-    "refusals-are-slow",
+    "rejections-are-slow",
     "keys-are-stale",
     "keys-have-expired",
     "quota-used-up",
-    "too-much-at-once",
+    "overload",
     "all-replicas-down",
-    "nobody-calls",
-    "collector-is-away",
+    "no-traffic",
+    "collector-unavailable",
     "disk-is-full",
 ]
 
@@ -33,34 +33,34 @@ def having(run, alert):
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
 def test_it_fires_for_its_fault(alert, run):
     environments = having(run, alert)
-    assert environments, f"no fault is for {alert}"
-    seen = run.fired["tickets" if alert[0] in SLO_TICKETS else "prometheus"]
+    assert environments, f"no fault for {alert}"
+    recorded = run.fired["tickets" if alert[0] in SLO_TICKETS else "prometheus"]
     for environment in environments:
-        fired = [labels for labels in seen if identity(labels) == (environment.name, *alert)]
+        fired = [labels for labels in recorded if identity(labels) == (environment.name, *alert)]
         assert fired, f"{alert} did not fire for {environment.name}"
-        wanted = environment.labels.items()
-        assert any(wanted <= labels.items() for labels in fired), fired
+        expected = environment.labels.items()
+        assert any(expected <= labels.items() for labels in fired), fired
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_nothing_else_fires(name, run):
+def test_no_other_alert_fires(name, run):
     environment, = (one for one in run.environments if one.name == name)
     fired = {identity(labels)[1:] for labels in run.fired["prometheus"] if labels["environment"] == name}
-    # On a machine that is too busy to answer a scrape in time, these are right.
-    if not run.answered_every_scrape(name):
+    # On a machine that is too busy to respond to a scrape in time, these alerts are correct.
+    if not run.responded_to_every_scrape(name):
         fired -= {("ShoutbackReplicaDown", "ticket"), ("ShoutbackReplicaDown", "page")}
     assert fired <= environment.expected
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
-def test_it_returns_when_the_fault_is_over(alert, run):
+def test_it_resolves_when_the_fault_ends(alert, run):
     for environment in having(run, alert):
         assert (environment.name, *alert) in run.returned
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
-def test_what_it_says_makes_sense(alert, run):
-    """Templates that fail, or name a label that is not there, say so in the text."""
+def test_its_texts_are_rendered(alert, run):
+    """Templates that fail, or use a missing label, leave an error in the text."""
     for environment in having(run, alert):
         for text in run.annotations[(environment.name, *alert)].values():
             assert text and not re.search(r"<no value>|<error|NaN|Inf|  ", text), text

@@ -1,4 +1,4 @@
-"""The rule files as files: promtool's opinion of them, and that each alert has what belongs to it."""
+"""The rule files: promtool accepts them, and each alert has annotations, a runbook section and tests."""
 
 import re
 import subprocess
@@ -10,17 +10,17 @@ from shipped import DOCS, RULES, TESTS, alerts, identified, rules, selectors
 NAMES = sorted({rule["alert"] for rule in alerts()})
 
 
-def test_promtool_finds_no_fault_with_them():
+def test_promtool_accepts_them():
     subprocess.run(["promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES], check=True)
 
 
-def test_promtool_finds_them_to_fire_in_time(promtool_tests):
+def test_promtool_tests_pass(promtool_tests):
     promtool_tests.child.wait(timeout=900)
     assert promtool_tests.child.returncode == 0, promtool_tests.output()
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=identified)
-def test_it_says_whom_to_tell_what(rule):
+def test_it_has_severity_and_annotations(rule):
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["labels"]["team"] == "shoutback"
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
@@ -37,40 +37,40 @@ def test_it_has_a_section_in_the_runbook(name):
 
 
 def expectations():
-    """Of promtool's tests, what they expect to fire: pairs of expression and samples."""
+    """Returns the expectations of promtool's tests as pairs of expression and samples."""
     cases = [case for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
     return [(test["expr"], test["exp_samples"]) for case in cases for test in case["promql_expr_test"]]
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=identified)
-def test_promtool_makes_it_fire_and_keep_quiet(rule):
+def test_promtool_tests_it_firing_and_not_firing(rule):
     name, severity = rule["alert"], rule["labels"]["severity"]
     shared = sum(other["alert"] == name for other in alerts()) > 1
 
-    def is_meant(expression):
+    def selects_it(expression):
         return any(re.fullmatch(pattern, name) for pattern in re.findall(r'alertname=~?"([^"]+)"', expression))
 
-    meant = [(expression, samples) for expression, samples in expectations() if is_meant(expression)]
-    # Of alerts that share a name, a test in which one fires has to say which.
+    relevant = [(expression, samples) for expression, samples in expectations() if selects_it(expression)]
+    # If alerts share a name, the test in which one fires must name its severity.
     assert any(
         name in text and (not shared or f'severity="{severity}"' in text)
-        for text in (f"{expression} {samples}" for expression, samples in meant if samples)
+        for text in (f"{expression} {samples}" for expression, samples in relevant if samples)
     ), "there is no test in which it fires"
     assert any(
         "severity=" not in expression or f'severity="{severity}"' in expression
-        for expression, samples in meant
+        for expression, samples in relevant
         if not samples
     ), "there is no test in which it does not"
 
 
-def test_what_alerts_look_at_is_recorded():
+def test_recorded_series_of_alerts_exist():
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {name for rule in alerts() for name in re.findall(r"\w+:[\w:]+", rule["expr"])}
     assert used == recorded
 
 
 def alternatives(selector):
-    """The selector once for each value that a matcher lists."""
+    """Yields the selector once for each value that a matcher lists."""
     matcher = re.search(r'(?<!le)=~"([\w-]+(?:\|[\w-]+)+)"', selector)
     if not matcher:
         return [selector]

@@ -29,13 +29,13 @@ def flat(value, prefix=""):
 
 def processed(opensearch, document):
     """Returns a document after the ingest pipeline."""
-    [answer] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", {"docs": [{"_source": document}]})["docs"]
-    assert "error" not in answer, answer
-    return flat(answer["doc"]["_source"])
+    [response] = opensearch.call("POST", "/_ingest/pipeline/shoutback-log/_simulate", {"docs": [{"_source": document}]})["docs"]
+    assert "error" not in response, response
+    return flat(response["doc"]["_source"])
 
 
 def of_service(index):
-    return {number: event for number, event in index.sent.items() if not number.startswith("hand-made")}
+    return {number: event for number, event in index.sent.items() if not number.startswith("handwritten")}
 
 
 class Index:
@@ -57,9 +57,9 @@ class Index:
             self.streams.setdefault(stream, []).append(number)
             body += [{"create": {"_index": stream, "_id": number}}, event]
         assert body
-        answer = self.opensearch.call("POST", "/_bulk?refresh=true", body)
-        refused = [item for item in answer["items"] if item["create"]["status"] != 201]
-        assert not refused, refused[:3]
+        response = self.opensearch.call("POST", "/_bulk?refresh=true", body)
+        rejected = [item for item in response["items"] if item["create"]["status"] != 201]
+        assert not rejected, rejected[:3]
 
     def search(self, index="logs-shoutback.log-*", **body):
         return self.opensearch.call("POST", f"/{index}/_search", {"size": 10000, "track_total_hits": True} | body)
@@ -105,14 +105,14 @@ def ailing(written):
 
 
 @pytest.fixture(scope="session")
-def hand_made(healthy, tmp_path_factory):
-    return traffic.hand_made(tmp_path_factory.mktemp("hand-made"), healthy.lines()[-1])
+def handwritten(healthy, tmp_path_factory):
+    return traffic.handwritten(tmp_path_factory.mktemp("handwritten"), healthy.lines()[-1])
 
 
 @pytest.fixture(scope="session")
-def index(opensearch, healthy, ailing, hand_made):
+def index(opensearch, healthy, ailing, handwritten):
     index = Index(opensearch)
     index.send(healthy, "healthy")
-    for files in [*ailing, hand_made]:
+    for files in [*ailing, handwritten]:
         index.send(files, "ailing")
     return index

@@ -69,17 +69,17 @@ def expanded(values):
         if isinstance(value, dict):
             value = expanded(value)
         *path, last = name.split(".")
-        place = result
+        target = result
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
                 raise Conflict(f'cannot expand "{name}": found conflicting key')
-        if isinstance(place.get(last), dict) and isinstance(value, dict):
-            update(place[last], value)
-        elif last in place:
+        if isinstance(target.get(last), dict) and isinstance(value, dict):
+            update(target[last], value)
+        elif last in target:
             raise Conflict(f'cannot expand "{name}": found existing value')
         else:
-            place[last] = value
+            target[last] = value
     return result
 
 
@@ -93,7 +93,7 @@ class Filebeat:
         self.processors = [processor for each in configured.get("processors", []) for processor in each.items()]
         [parser] = self.input["parsers"]
         self.ndjson = parser["ndjson"]
-        # The emulation supports only these settings.
+        # Only these settings are emulated.
         assert self.ndjson["target"] == "" and self.ndjson["expand_keys"] and self.ndjson["overwrite_keys"]
 
     def files(self):
@@ -118,9 +118,9 @@ class Filebeat:
         return events
 
     def processed(self, event):
-        """Returns the event after the parser and the processors."""
+        """Returns the event after the parser and the configured `processors`."""
         for name, options in self.processors:
-            assert name == "add_fields", f"{name}: another processor would be another emulation"
+            assert name == "add_fields", f"the emulation does not support {name}"
             update(event, {options["target"]: options["fields"]})
         if not self.input.get("publisher_pipeline", {}).get("disable_host"):
             update(event, {"host": {"name": "host"}})

@@ -51,15 +51,15 @@ def aggregations(panel):
     return metric, buckets, body
 
 
-def table(answer, metric, buckets):
+def table(result, metric, buckets):
     """Returns the rows of the result: keys and value."""
     if not buckets:
         if metric["type"] == "count":
-            return {(): answer["doc_count"]}
-        [value] = answer[metric["id"]]["values"].values()
+            return {(): result["doc_count"]}
+        [value] = result[metric["id"]]["values"].values()
         return {(): value}
     rows = {}
-    for each in answer[buckets[0]["id"]]["buckets"]:
+    for each in result[buckets[0]["id"]]["buckets"]:
         for key, value in table(each, metric, buckets[1:]).items():
             rows[each["key"], *key] = value
     return rows

@@ -1,4 +1,4 @@
-"""Each saved search, panel and rule is asked of the real index, and finds what it is for and nothing else."""
+"""Runs each saved search, panel and rule on the real index; each finds exactly its events."""
 
 import collections
 import fnmatch
@@ -26,7 +26,7 @@ def generator():
     return module
 
 
-def test_what_is_shipped_is_what_the_script_writes():
+def test_the_files_are_up_to_date():
     written = dict(generator().files())
     assert {path.name for path in (kibana.SHIPPED / "rules").iterdir()} == {path.name for path in written if path.parent.name == "rules"}
     for path, text in written.items():
@@ -49,7 +49,7 @@ def has_secret(event):
     return any(secret in str(event) for secret in traffic.SECRETS)
 
 
-# What each search is to find, said a second time and in another language.
+# The expected events of each search, implemented a second time.
 FOUND_BY_SEARCH = {
     "failed-requests": lambda event: is_request(event) and status(event) >= 400,
     "one-request": lambda event: event.get("http.request.id") == "one-of-many",
@@ -69,13 +69,13 @@ PLACEHOLDERS = {
 }
 
 
-def test_every_search_and_panel_is_looked_at():
+def test_every_search_and_panel_is_tested():
     assert set(SEARCHES) == set(FOUND_BY_SEARCH)
     assert set(PANELS) == set(SHOWN_BY_PANEL)
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_search_finds_what_it_is_for(index, name):
+def test_a_search_finds_exactly_its_events(index, name):
     query = json.dumps(kibana.query(SEARCHES[name]))
     if name in PLACEHOLDERS:
         placeholder, value = PLACEHOLDERS[name]
@@ -86,7 +86,7 @@ def test_a_search_finds_what_it_is_for(index, name):
     assert index.ids(json.loads(query)) == expected
 
 
-def test_columns_and_aggregations_are_of_fields_that_can_be_had(index):
+def test_columns_and_aggregations_use_available_fields(index):
     fields = index.opensearch.call("GET", "/logs-shoutback.log-*/_field_caps?fields=*")["fields"]
     for saved in SEARCHES.values():
         assert set(saved["attributes"]["columns"]) <= set(fields), saved["id"]
@@ -97,7 +97,7 @@ def test_columns_and_aggregations_are_of_fields_that_can_be_had(index):
                 assert caps["aggregatable"], each
 
 
-def is_answered(event):
+def has_response(event):
     return is_request(event) and event.get("error.type") != "cancelled"
 
 
@@ -105,14 +105,14 @@ def has(field):
     return lambda event: field in event
 
 
-# Of each panel: which lines it is about, what it measures of them, and by what.
+# For each panel: its events, the aggregated field, and the fields of its buckets.
 SHOWN_BY_PANEL = {
     "requests": (is_request, None, []),
     "failures": (lambda event: is_request(event) and status(event) >= 500, None, []),
-    "duration-p95": (is_answered, "event.duration", []),
+    "duration-p95": (has_response, "event.duration", []),
     "outcome-over-time": (is_request, None, ["@timestamp", "event.outcome"]),
     "status-over-time": (is_request, None, ["@timestamp", "http.response.status_code"]),
-    "duration-over-time": (is_answered, "event.duration", ["@timestamp"]),
+    "duration-over-time": (has_response, "event.duration", ["@timestamp"]),
     "duration-by-source": (has("shoutback.source"), "event.duration", ["shoutback.source"]),
     "by-consumer": (is_request, None, ["client.user.id", "event.outcome"]),
     "by-route": (is_request, None, ["shoutback.route"]),
@@ -133,47 +133,47 @@ def key(event, bucket):
 
 
 @pytest.mark.parametrize("name", PANELS)
-def test_a_panel_shows_what_happened(index, name):
+def test_a_panel_shows_the_events(index, name):
     metric, buckets, body = kibana.aggregations(PANELS[name])
-    answer = index.search(query=kibana.query(PANELS[name]), size=0, **({"aggs": body} if body else {}))
-    shown = kibana.table({"doc_count": answer["hits"]["total"]["value"]} | answer.get("aggregations", {}), metric, buckets)
-    holds, measured, fields = SHOWN_BY_PANEL[name]
+    response = index.search(query=kibana.query(PANELS[name]), size=0, **({"aggs": body} if body else {}))
+    shown = kibana.table({"doc_count": response["hits"]["total"]["value"]} | response.get("aggregations", {}), metric, buckets)
+    selects, measured, fields = SHOWN_BY_PANEL[name]
     assert [bucket["params"]["field"] for bucket in buckets] == fields
     assert metric["params"].get("field") == measured
     expected = collections.defaultdict(list)
     for event in index.sent.values():
         keys = tuple(key(event, bucket) for bucket in buckets)
-        if holds(event) and None not in keys:
+        if selects(event) and None not in keys:
             expected[keys].append(event)
     assert expected and set(shown) == set(expected)
     if metric["type"] == "count" and name != "status-over-time":
-        # No line is left out because it lacks a field. A cancelled request has no status, and no answer to show.
-        assert sum(shown.values()) == sum(map(holds, index.sent.values()))
+        # No event is missing because it lacks a field. A cancelled request has no status.
+        assert sum(shown.values()) == sum(map(selects, index.sent.values()))
     for keys, events in expected.items():
         if metric["type"] == "count":
             assert shown[keys] == len(events), keys
         else:
-            # Interpolated between neighbours; how, is the index's business.
+            # Interpolated between neighbours; the method depends on the index.
             values = sorted(event[measured] for event in events)
-            place = 0.95 * (len(values) - 1)
-            assert values[max(0, int(place) - 1)] <= shown[keys] <= values[min(len(values) - 1, int(place) + 2)], keys
+            rank = 0.95 * (len(values) - 1)
+            assert values[max(0, int(rank) - 1)] <= shown[keys] <= values[min(len(values) - 1, int(rank) + 2)], keys
 
 
-def test_a_dashboard_has_every_panel_and_nothing_overlaps():
+def test_a_dashboard_has_every_panel_without_overlaps():
     [dashboard] = kibana.objects("dashboard").values()
     references = {each["name"]: each for each in dashboard["references"]}
     panels = json.loads(dashboard["attributes"]["panelsJSON"])
     shown = {references[f"{panel['panelIndex']}:{panel['panelRefName']}"]["id"].removeprefix("shoutback-") for panel in panels}
     assert set(PANELS) <= shown <= set(PANELS) | set(SEARCHES)
-    taken = set()
+    occupied = set()
     for panel in panels:
         grid = panel["gridData"]
         cells = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
-        assert grid["x"] + grid["w"] <= 48 and not cells & taken
-        taken |= cells
+        assert grid["x"] + grid["w"] <= 48 and not cells & occupied
+        occupied |= cells
 
 
-def test_everything_is_of_the_one_data_view():
+def test_everything_uses_the_same_data_view():
     [view] = kibana.objects("index-pattern").values()
     assert view["attributes"]["timeFieldName"] == "@timestamp"
     for saved in [*SEARCHES.values(), *PANELS.values()]:
@@ -182,7 +182,7 @@ def test_everything_is_of_the_one_data_view():
         assert reference == {"name": source["indexRefName"], "type": "index-pattern", "id": view["id"]}
 
 
-# Which rules fire for which replica's lines.
+# The rules that fire for the lines of each replica.
 FIRING = {
     "ailing": set(RULES) - {"ShoutbackLogSilent"},
     "healthy": set(),
@@ -190,7 +190,7 @@ FIRING = {
 
 
 def firing(index, stream, now):
-    """The rules that would fire if there were only this stream."""
+    """Returns the rules that would fire if there were only this stream."""
     result = set()
     for name, rule in RULES.items():
         [pattern] = rule["params"]["index"]
@@ -202,14 +202,14 @@ def firing(index, stream, now):
 
 
 @pytest.mark.parametrize("namespace", FIRING)
-def test_a_rule_fires_for_what_it_is_for(index, namespace):
+def test_a_rule_fires_for_its_events(index, namespace):
     stream = f"logs-shoutback.log-{namespace}"
     now = int(time.time() * 1000)
     assert firing(index, stream, now) == FIRING[namespace]
     assert firing(index, stream, now + 31 * MINUTE) == {"ShoutbackLogSilent"}
 
 
-def test_a_rule_counts_the_lines_it_is_for(index):
+def test_a_rule_counts_exactly_its_events(index):
     counted = {
         "ShoutbackLogServerErrors": lambda event: is_request(event) and status(event) >= 500,
         "ShoutbackLogBreakerOpened": lambda event: event.get("shoutback.breaker.to") == "open",
@@ -222,13 +222,13 @@ def test_a_rule_counts_the_lines_it_is_for(index):
     }
     assert set(RULES) == set(counted)
     now = int(time.time() * 1000) + MINUTE
-    for name, holds in counted.items():
-        expected = {number for number, event in index.sent.items() if holds(event)}
+    for name, selects in counted.items():
+        expected = {number for number, event in index.sent.items() if selects(event)}
         assert index.ids(kibana.rule_query(RULES[name], now)) == expected, name
 
 
-def test_keys_that_are_not_there_are_no_server_error(index):
-    """They have a rule of their own."""
+def test_missing_keys_are_not_server_errors(index):
+    """They have their own rule."""
     document = {"event": {"action": "request"}, "http": {"response": {"status_code": 503}}, "error": {"type": "keys-unavailable"}}
     stream = "logs-shoutback.log-keys"
     stamp = {"@timestamp": datetime.now().astimezone().isoformat()}

@@ -1,4 +1,4 @@
-"""observability/kibana/load against a stand-in that answers as Kibana's reference says."""
+"""observability/kibana/load with a fake that responds as documented in Kibana's reference."""
 
 import base64
 import http.server
@@ -15,23 +15,23 @@ CREATED_ONLY = {"consumer", "enabled", "rule_type_id"}
 
 class Kibana:
     def __init__(self):
-        self.rules, self.asked, self.imports = {}, [], True
+        self.rules, self.requests, self.imports = {}, [], True
 
     def __enter__(self):
-        stand_in = self
+        fake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(self):
+            def handle_request(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                stand_in.asked.append((self.command, self.path, dict(self.headers), body))
-                status, text = stand_in.answer(self.command, self.path, body)
+                fake.requests.append((self.command, self.path, dict(self.headers), body))
+                status, text = fake.respond(self.command, self.path, body)
                 text = json.dumps(text).replace(" ", "").encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_POST = do_PUT = answer
+            do_GET = do_POST = do_PUT = handle_request
 
             def log_message(self, *_):
                 pass
@@ -44,54 +44,54 @@ class Kibana:
         self.server.shutdown()
         self.server.server_close()
 
-    def answer(self, method, path, body):
+    def respond(self, method, path, body):
         if path == "/api/saved_objects/_import?overwrite=true":
             return 200, {"successCount": 1, "success": self.imports}
         rule = path.removeprefix("/api/alerting/rule/")
         if method == "GET":
             return (200, self.rules[rule]) if rule in self.rules else (404, {})
-        wanted = json.loads(body)
-        if method == "PUT" and (rule not in self.rules or CREATED_ONLY & set(wanted)):
+        attributes = json.loads(body)
+        if method == "PUT" and (rule not in self.rules or CREATED_ONLY & set(attributes)):
             return 400, {}
-        if method == "POST" and (rule in self.rules or not CREATED_ONLY <= set(wanted)):
+        if method == "POST" and (rule in self.rules or not CREATED_ONLY <= set(attributes)):
             return 409, {}
-        self.rules[rule] = self.rules.get(rule, {}) | wanted
+        self.rules[rule] = self.rules.get(rule, {}) | attributes
         return 200, {}
 
     def load(self, **variables):
-        """The exit code."""
+        """Runs the script and returns its exit code."""
         url = f"http://127.0.0.1:{self.server.server_port}"
         environment = {"PATH": os.environ["PATH"], "KIBANA_URL": url, "ELASTICSEARCH_API_KEY": "id:key"} | variables
         return subprocess.run([kibana.SHIPPED / "load"], env=environment, timeout=60).returncode
 
 
 @pytest.fixture
-def stand_in():
-    with Kibana() as stand_in:
-        yield stand_in
+def fake():
+    with Kibana() as fake:
+        yield fake
 
 
-def test_everything_is_loaded(stand_in):
-    assert stand_in.load() == 0
-    assert {rule["name"]: rule for rule in stand_in.rules.values()} == kibana.rules()
-    [(_, _, _, body)] = [asked for asked in stand_in.asked if "_import" in asked[1]]
+def test_everything_is_loaded(fake):
+    assert fake.load() == 0
+    assert {rule["name"]: rule for rule in fake.rules.values()} == kibana.rules()
+    [(_, _, _, body)] = [request for request in fake.requests if "_import" in request[1]]
     assert (kibana.SHIPPED / "saved-objects.ndjson").read_bytes() in body
-    for _, _, headers, _ in stand_in.asked:
+    for _, _, headers, _ in fake.requests:
         assert headers["kbn-xsrf"] == "true"
         assert headers["Authorization"] == "ApiKey " + base64.b64encode(b"id:key").decode()
 
 
-def test_a_rule_keeps_what_was_done_to_it(stand_in):
-    assert stand_in.load() == 0
-    for rule in stand_in.rules.values():
+def test_a_rule_preserves_changes_by_users(fake):
+    assert fake.load() == 0
+    for rule in fake.rules.values():
         rule["actions"] = ["somebody's"]
-    assert stand_in.load() == 0
-    assert all(rule["actions"] == ["somebody's"] for rule in stand_in.rules.values())
-    assert stand_in.load(RULES="overwrite") == 0
-    assert {rule["name"]: rule for rule in stand_in.rules.values()} == kibana.rules()
+    assert fake.load() == 0
+    assert all(rule["actions"] == ["somebody's"] for rule in fake.rules.values())
+    assert fake.load(RULES="overwrite") == 0
+    assert {rule["name"]: rule for rule in fake.rules.values()} == kibana.rules()
 
 
-def test_an_import_that_took_nothing_fails(stand_in):
-    stand_in.imports = False
-    assert stand_in.load() != 0
-    assert not stand_in.rules
+def test_an_unsuccessful_import_fails(fake):
+    fake.imports = False
+    assert fake.load() != 0
+    assert not fake.rules

@@ -1,4 +1,4 @@
-"""Each rule is asked in the hour of every fault, and fires in that of its own. Each says what to do."""
+"""Each rule fires in the hour of its fault and in no other, and names the remedy."""
 
 import json
 import re
@@ -14,7 +14,7 @@ STREAM = "logs-shoutback.log-faults"
 NOW = datetime.now().astimezone()
 
 REQUEST = {"event.action": "request", "http.response.status_code": 503, "error.type": "upstream-unavailable"}
-# By name, the lines of an hour in which nothing else happens; what may happen without a rule has no rule's name.
+# The lines of an hour with one fault, by the name of its rule; events without a rule have another name.
 FAULTS = {
     "ShoutbackLogServerErrors": [REQUEST] * 30,
     "ShoutbackLogBreakerOpened": [{"event.action": "breaker", "shoutback.breaker.to": "open"}],
@@ -25,7 +25,7 @@ FAULTS = {
     "ShoutbackLogUnreadable": [{"http": "a plain value"}],
     "ShoutbackLogSilent": [],
     "a few failures": [REQUEST] * 20 + [{"event.action": "key-refresh", "event.outcome": "failure"}] * 2,
-    "keys that are not there": [REQUEST | {"error.type": "keys-unavailable"}] * 30,
+    "missing keys": [REQUEST | {"error.type": "keys-unavailable"}] * 30,
     "a breaker that closes": [{"event.action": "breaker", "shoutback.breaker.to": "closed"}],
     "a stop": [{"event.action": "stop"}, {"event.action": "stop", "shoutback.stop.cut_off": 0}],
 }
@@ -40,29 +40,29 @@ def faults(opensearch, tmp_path_factory):
     filebeat = Filebeat(files.directory, "faults")
     assert filebeat.output["index"] == STREAM
     body = [part for event in filebeat.events() for part in ({"create": {"_index": STREAM}}, event)]
-    answer = opensearch.call("POST", "/_bulk?refresh=true", body)
-    assert len(answer["items"]) == len(lines) and not answer["errors"]
+    response = opensearch.call("POST", "/_bulk?refresh=true", body)
+    assert len(response["items"]) == len(lines) and not response["errors"]
     yield opensearch
     opensearch.call("DELETE", f"/_data_stream/{STREAM}")
 
 
-def test_every_rule_has_its_fault():
+def test_every_rule_has_a_fault():
     assert set(RULES) == {name for name in FAULTS if name.startswith("Shoutback")}
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_fires_in_the_hour_of_its_fault_and_in_no_other(faults, name):
+def test_a_rule_fires_only_for_its_fault(faults, name):
     fired = set()
     for hour, begin in HOURS.items():
         now = int((begin + timedelta(minutes=2)).timestamp() * 1000)
         query = kibana.rule_query(RULES[name], now)
-        answer = faults.call("POST", f"/{STREAM}/_search", {"size": 0, "track_total_hits": True, "query": query})
-        if kibana.fires(RULES[name], answer["hits"]["total"]["value"]):
+        response = faults.call("POST", f"/{STREAM}/_search", {"size": 0, "track_total_hits": True, "query": query})
+        if kibana.fires(RULES[name], response["hits"]["total"]["value"]):
             fired.add(hour)
     assert fired == {name}
 
 
-def test_every_rule_says_what_to_do():
+def test_every_rule_names_the_remedy():
     rows = re.findall(r"^\| `(ShoutbackLog\w+)` \|([^|]+)\|([^|]+)\|$", (kibana.SHIPPED / "README.md").read_text(), re.M)
     assert {name for name, _, _ in rows} == set(RULES) and len(rows) == len(RULES)
     assert all(len(what.split()) > 5 for _, _, what in rows)

@@ -126,7 +126,7 @@ def head(caller, length):
 
 def go_away(shoutback, caller, emulators):
     emulators.behave(delay="400ms")
-    body = b'{"data": "nobody waits for this"}'
+    body = b'{"data": "the client disconnects"}'
     with socket.create_connection(("127.0.0.1", shoutback.port)) as client:
         client.sendall(head(caller, len(body)) + body)
         shoutback.until("the request is there", lambda: shoutback.active_requests() == 1)
@@ -187,19 +187,19 @@ class Liar:
         self.server.server_close()
 
 
-def hand_made(root, like):
+def handwritten(root, like):
     """Returns lines that a healthy service does not write."""
-    files = Files(root, "hand-made")
+    files = Files(root, "handwritten")
     line = {name: like[name] for name in ("@timestamp", "event.dataset", "service.name", "service.version", "ecs.version")}
     line |= {"log.level": "warn", "log.logger": "shoutback", "service.node.name": "shoutback-0", "service.environment": "test"}
     texts = [
         json.dumps(line | {"message": "traced", "trace.id": TRACE, "span.id": "00f067aa0ba902b7"}),
         json.dumps(line | {"message": "traced too", "trace.id": TRACE, "span.id": "00f067aa0ba902b8"}),
         json.dumps(line | {"message": f"sent authorization: Bearer {SECRETS[1]}"}),
-        json.dumps(line | {"message": "hidden", "nobody.knows": {"this": [f"a field {SECRETS[0]}"]}}),
+        json.dumps(line | {"message": "hidden", "unknown.field": {"this": [f"a field {SECRETS[0]}"]}}),
         json.dumps(line | {"message": "a header", "http.request.headers.authorization": SECRETS[1]}),
         json.dumps(line | {"message": "a user", "user.name": SECRETS[1]}),
-        json.dumps(line | {"message": f"refused Basic {SECRETS[1]}"}),
+        json.dumps(line | {"message": f"rejected Basic {SECRETS[1]}"}),
         json.dumps(line | {"message": "wrong types", "event.duration": "long"}),
         f'{{"message": "torn {SECRETS[0]}',
         "not JSON at all",

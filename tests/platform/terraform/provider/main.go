@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 )
 
-// standIn answers what `validate` and mocked tests ask of a provider. The embedded interface is nil, so that any other call
-// panics; Terraform makes none before ConfigureProvider has succeeded, which it never does.
+// standIn implements the calls of `validate` and of mocked tests. The embedded interface is nil, so that any other call panics;
+// Terraform makes none before ConfigureProvider has succeeded, which it never does.
 type standIn struct {
 	tfprotov6.ProviderServer
 	schema *tfprotov6.GetProviderSchemaResponse
