@@ -1,4 +1,4 @@
-//! HTTP: one table of routes ([`routes`]), one ordered stack of layers, problems, listeners.
+//! HTTP: one table of routes (`routes`), one ordered stack of layers, problems, listeners.
 //!
 //! Contains adapters only: [`crate::auth`] decides about tokens and [`crate::shout`] makes shouts; this module maps them to headers,
 //! bodies and statuses.

@@ -1,6 +1,6 @@
 //! Problem details (RFC 9457): the error responses of the service, and the only mapping of domain errors to statuses.
 //!
-//! A problem becomes a response without a body. [`render`] adds the body once the request id is known.
+//! A problem becomes a response without a body. `render` adds the body once the request id is known.
 
 mod kind;
 
@@ -27,7 +27,7 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A response extension from which [`render`] creates the body.
+/// A response extension from which `render` creates the body.
 #[derive(Clone)]
 struct PendingProblem {
     kind: Kind,

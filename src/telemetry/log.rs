@@ -197,7 +197,7 @@ fn with_buffer(write: impl FnOnce(&mut String)) {
     _ = BUFFER.try_with(|buffer| buffer.set(line));
 }
 
-/// Flushes the queues on drop, for [`FLUSH_TIMEOUT`] at most.
+/// Flushes the queues on drop, for `FLUSH_TIMEOUT` at most.
 pub struct FlushGuard {
     queues: Vec<LineQueue>,
     dropped: DroppedLines,
