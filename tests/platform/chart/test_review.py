@@ -450,10 +450,10 @@ def a_variable_refers_to_an_undefined_one(r):
 def a_reference_is_dangling(r):
     given = [values for file in r.files for values in [yaml.safe_load(file.read_text())]]
     outside = set(re.findall(r"(?:[nN]ame|existingSecret): (\S+)", yaml.safe_dump(given)))
-    there = {(thing["kind"], thing["metadata"]["name"]) for thing in r.objects}
+    existing = {(thing["kind"], thing["metadata"]["name"]) for thing in r.objects}
 
     def refers(kind, name):
-        assert (kind, name) in there or name in outside, f"{kind} {name}"
+        assert (kind, name) in existing or name in outside, f"{kind} {name}"
 
     for pod in r.pods():
         for volume in pod["spec"].get("volumes", []):

@@ -10,7 +10,7 @@ from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, 
 LEAVES = dict(leaves())
 EVERYTHING_SET = merged(DEFAULTS, yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()))
 
-REFUSED = {
+REJECTED = {
     "HTTP_ADDR",
     "ADMIN_ADDR",
     "LOG_FILE",
@@ -105,7 +105,7 @@ def test_each_value_changes_the_rendering(path):
 
 def test_each_variable_reaches_the_service():
     current = EVERYTHING.variables()
-    schemas = {path[1]: schema for path, schema in LEAVES.items() if path[0] == "config" and path[1] not in REFUSED}
+    schemas = {path[1]: schema for path, schema in LEAVES.items() if path[0] == "config" and path[1] not in REJECTED}
     # In production it has no other value.
     schemas.pop("AUTH_MODE")
     changed = {name: other(f"config.{name}", schema, current.get(name)) for name, schema in schemas.items()}

@@ -67,8 +67,8 @@ def order(thing):
 def test_all_objects_are_admitted(cluster, released, name):
     applications = released.applications[name]
     install(cluster, applications)
-    there = {item["metadata"]["name"] for item in cluster.api.get("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications")["items"]}
-    assert there >= applications.keys() - {"root"}
+    existing = {item["metadata"]["name"] for item in cluster.api.get("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications")["items"]}
+    assert existing >= applications.keys() - {"root"}
     root = applications["root"].manifest
     root["metadata"]["namespace"] = "argocd"
     cluster.apply([root])

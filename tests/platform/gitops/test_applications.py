@@ -183,9 +183,9 @@ def test_dependencies_are_in_earlier_waves(applications):
 
 
 def test_each_values_file_is_read_by_an_application(released):
-    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/values.yaml") if path.parts[-3] != "charts"}
+    existing = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/values.yaml") if path.parts[-3] != "charts"}
     # Values of optional parts: test_switches.py.
-    assert there - released.read == {"gitops/base/argo-rollouts/values.yaml", "gitops/base/policy-controller/values.yaml"}
+    assert existing - released.read == {"gitops/base/argo-rollouts/values.yaml", "gitops/base/policy-controller/values.yaml"}
 
 
 def test_each_folder_is_in_the_readme(page):

@@ -39,9 +39,9 @@ class Resolver(Peer):
             if not query:
                 self.socket.close()
                 return
-            self.socket.sendto(self._answer(query), peer)
+            self.socket.sendto(self._response(query), peer)
 
-    def _answer(self, query):
+    def _response(self, query):
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1 : at + 1 + query[at]].decode())

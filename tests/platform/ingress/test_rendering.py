@@ -132,7 +132,7 @@ def test_the_redirect_of_an_http_route():
     assert spec["rules"] == [{"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}]
 
 
-REFUSED = [
+INVALID = [
     ({"ingress": INGRESS | {"host": ""}}, "ingress.host is empty: name the host"),
     ({"ingress": INGRESS | {"tls": {}}}, "set one of tls.certManager.issuer"),
     ({"ingress": merged(INGRESS, {"tls": {"acm": True}})}, "ingress.tls.secretName and ingress.tls.acm exclude each other"),
@@ -158,7 +158,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("values", "message"), REFUSED)
+@pytest.mark.parametrize(("values", "message"), INVALID)
 def test_invalid_values_are_explained(values, message):
     with pytest.raises(Failed, match=message.replace(".", r"\.")):
         render(**values)
@@ -166,7 +166,7 @@ def test_invalid_values_are_explained(values, message):
 
 def test_each_message_of_the_templates_is_provoked():
     provoked = []
-    for values, _ in REFUSED:
+    for values, _ in INVALID:
         with pytest.raises(Failed) as error:
             render(**values)
         provoked.append(str(error.value))

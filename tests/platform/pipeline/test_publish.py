@@ -115,8 +115,8 @@ class Guarded:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 guarded.requested.append(self.path)
-                let_in = self.headers["authorization"] == f"Basic {login}"
-                self.send_response(200 if let_in else 401)
+                authorized = self.headers["authorization"] == f"Basic {login}"
+                self.send_response(200 if authorized else 401)
                 self.send_header("content-type", "application/vnd.oci.image.manifest.v1+json")
                 if digest_header:
                     self.send_header("docker-content-digest", digest_header)

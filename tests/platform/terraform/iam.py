@@ -74,15 +74,15 @@ def _applies(statement, action, resource, principal, keys):
         any(matches(action.lower(), name.lower()) for name in actions(statement))
         and any(matches(resource, name) for name in targets(statement) or ["*"])
         and (principal is None or any(name in (principal, "*") for _, name in principals(statement)))
-        and all(_holds(operator, keys.get(key), values) for operator, key, values in conditions(statement))
+        and all(_is_true(operator, keys.get(key), values) for operator, key, values in conditions(statement))
     )
 
 
-def _holds(operator, actual, values):
+def _is_true(operator, actual, values):
     if operator == "Null":
         return (actual is None) == (values[0] == "true")
     if operator.startswith("ForAllValues:"):
-        return all(_holds(operator.removeprefix("ForAllValues:"), one, values) for one in _list(actual or []))
+        return all(_is_true(operator.removeprefix("ForAllValues:"), one, values) for one in _list(actual or []))
     operator, optional = re.fullmatch(r"(\w+?)(IfExists)?", operator).groups()
     positive = operator.replace("StringNot", "String")
     if actual is None:

@@ -49,12 +49,12 @@ def test_every_alarm_links_to_its_section(stack):
 
 
 def test_composite_alarms_refer_to_existing_alarms(stack):
-    there = {alarm["AlarmName"] for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]}
+    existing = {alarm["AlarmName"] for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]}
     composite = of_type(stack, "CompositeAlarm")
     assert composite
     for alarm in composite:
         named = re.findall(r'ALARM\("([^"]+)"\)', alarm["AlarmRule"])
-        assert named and set(named) <= there, alarm["AlarmName"]
+        assert named and set(named) <= existing, alarm["AlarmName"]
 
 
 def test_pages_and_tickets_go_to_their_topics(stack):

@@ -94,9 +94,9 @@ def wrong(resource, attribute, statement):
         yield "its resource is a wildcard"
     if "*" in targets(statement) and attribute == "assume_role_policy":
         yield "a trust policy must not have a resource"
-    there = {condition_key for operator, condition_key, values in conditions(statement) if operator == "Null" and values == ["false"]}
+    required = {condition_key for operator, condition_key, values in conditions(statement) if operator == "Null" and values == ["false"]}
     for operator, condition_key, values in conditions(statement):
-        if operator.startswith("ForAllValues") and condition_key not in there:
+        if operator.startswith("ForAllValues") and condition_key not in required:
             yield f"{condition_key}: is true if the key is absent"
         if condition_key.endswith((":sub", ":aud", ":ref")) and (operator != "StringEquals" or any("*" in value or "?" in value for value in values)):
             yield f"{condition_key} is not compared exactly"

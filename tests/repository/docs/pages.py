@@ -24,11 +24,11 @@ def suites():
 
 def anchors(text):
     """Returns the anchors of headings and `id`s, as GitHub generates them."""
-    seen, found = {}, set(re.findall(r'<a (?:name|id)="([^"]+)"', text))
+    numbers, found = {}, set(re.findall(r'<a (?:name|id)="([^"]+)"', text))
     for heading in re.findall(r"^#+ +(.*?) *#*$", FENCE.sub("", text), re.M):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
         anchor = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
-        number = seen[anchor] = seen.get(anchor, -1) + 1
+        number = numbers[anchor] = numbers.get(anchor, -1) + 1
         found.add(f"{anchor}-{number}" if number else anchor)
     return found
 

@@ -15,11 +15,11 @@ from harness.shoutback import Shoutback, binary
 
 @dataclass(frozen=True)
 class By:
-    """A command that a suite executes: `file` contains the text `says`."""
+    """A command that a suite executes: `file` contains `text`."""
 
     suite: str
     file: str
-    says: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def test_is_executed_somewhere(command):
         assert how.suite in suites(), how
         target = TOP / how.file
         files = [target] if target.is_file() else list(target.rglob("*.py"))
-        assert any(how.says in file.read_text() for file in files), how
+        assert any(how.text in file.read_text() for file in files), how
 
 
 def test_each_row_is_in_the_documentation():

@@ -82,9 +82,9 @@ def uncommon(alerts):
     for kind in ("labels", "annotations"):
         names = [frozenset(alert.get(kind, {})) for alert in alerts]
         [(usual, _)] = collections.Counter(names).most_common(1)
-        for alert, there in zip(alerts, names, strict=True):
+        for alert, present in zip(alerts, names, strict=True):
             # Additional labels, such as `slo`, are fine.
-            wrong = usual - there if kind == "labels" else usual ^ there
+            wrong = usual - present if kind == "labels" else usual ^ present
             if wrong:
                 yield f"{alert['alert']}: {kind} {sorted(wrong)}"
         yield from (f"{alert['alert']}: {kind} {name} is empty" for alert in alerts for name, text in alert.get(kind, {}).items() if not text)

@@ -48,8 +48,8 @@ def stage(tmp_path_factory):
     }
     with contextlib.ExitStack() as stack:
         emulators = stack.enter_context(Emulators(directory / "emulators.log"))
-        asked_for = {"ENVIRONMENT": ENVIRONMENT, "SHOUTBACK_ADMIN": admin, "SAMPLING_WAIT": "1s"}
-        collector = stack.enter_context(Collector(directory, ["config.yaml", "local.yaml"], to_a_file, **asked_for))
+        variables = {"ENVIRONMENT": ENVIRONMENT, "SHOUTBACK_ADMIN": admin, "SAMPLING_WAIT": "1s"}
+        collector = stack.enter_context(Collector(directory, ["config.yaml", "local.yaml"], to_a_file, **variables))
         collector.written = written
         variables = {
             "ADMIN_ADDR": admin,

@@ -102,5 +102,5 @@ class Store(Process):
         form = {"content-type": "application/x-www-form-urlencoded"}
         status, text = http_request("POST", f"{self.api}/api/v1/{path}", urlencode(parameters).encode(), form)
         assert status == 200, f"{path} {parameters}: {text}"
-        answer = json.loads(text)
-        return answer["data"], answer.get("warnings", []) + answer.get("infos", [])
+        response = json.loads(text)
+        return response["data"], response.get("warnings", []) + response.get("infos", [])

@@ -168,7 +168,7 @@ def run(cloudwatch, tmp_path_factory):
         for environment in environments:
             for call in environment.end:
                 call()
-        assert not aws.refused
+        assert not aws.rejected
         yield run
 
 
