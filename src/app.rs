@@ -21,7 +21,7 @@ use crate::http::{self, AppState, AppStateInner, Page, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::ShoutService;
-use crate::shoutcloud::Shoutcloud;
+use crate::shoutcloud::{self, Shoutcloud};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{ExporterBuildError, Tracing};
 
@@ -65,6 +65,11 @@ pub enum StartError {
     /// An HTTP client cannot be built: the certificate store is missing, for example.
     #[error("cannot build an HTTP client: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
     Client(#[from] reqwest::Error),
+    /// The client of SHOUTCLOUD cannot be built.
+    #[error(
+        "cannot build the client of SHOUTCLOUD: {0}; is ca-certificates installed, or SSL_CERT_FILE right?"
+    )]
+    Upstream(#[from] shoutcloud::BuildError),
     /// What spans would be sent by.
     #[error("cannot build an exporter of spans: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
     Exporter(#[from] ExporterBuildError),
@@ -112,9 +117,12 @@ impl Application {
             background.spawn("quota upkeep", Arc::clone(quotas).evict_idle());
         }
 
+        let shoutcloud = Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?;
+        background.spawn("connection sweep", shoutcloud.clone().sweep_connections());
+
         let public = http::public_routes(AppState::from(AppStateInner {
             shout_service: ShoutService::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?,
+                shoutcloud,
                 config.shoutcloud.deadline,
                 &config.shout,
                 metrics.cache.clone(),

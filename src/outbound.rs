@@ -1,9 +1,17 @@
 //! Defaults for every outgoing HTTP call: the client, reading a bounded body, and error texts.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{ClientBuilder, Response};
+
+/// `user-agent` of every request.
+pub const USER_AGENT: &str = concat!("shoutback/", env!("CARGO_PKG_VERSION"));
+
+/// Time limit to connect, which all addresses of a name share: without one, a first address that does not react uses up the
+/// whole timeout of the request.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Returns a builder for a client without proxy, redirects and retries.
 ///
@@ -11,10 +19,11 @@ use reqwest::{ClientBuilder, Response};
 /// configured host, and a hidden retry would bypass the retry budget.
 pub fn client() -> ClientBuilder {
     reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .user_agent(concat!("shoutback/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
 }
 
 /// Why the body could not be read.

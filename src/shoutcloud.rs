@@ -21,13 +21,13 @@ mod error;
 mod progress;
 mod retry;
 mod retry_after;
+mod transport;
 mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use http::{Extensions, HeaderValue, Method};
+use http::{Extensions, Method};
 use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::time::{Instant, timeout_at};
@@ -49,14 +49,16 @@ use self::budget::Budget;
 use self::bulkhead::Bulkhead;
 use self::call::{Deadline, RequestText, ValidatedText};
 use self::retry_after::RetryAfterMiddleware;
+use self::transport::Transport;
 
-/// Idle connections in the pool. Those beyond, after a burst, are closed: SHOUTCLOUD is a small server.
-const MAX_IDLE_CONNECTIONS: usize = 256;
+/// How often idle connections are checked.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A client of SHOUTCLOUD. Cheap to clone.
 #[derive(Clone)]
 pub struct Shoutcloud {
     http: ClientWithMiddleware,
+    transport: Arc<Transport>,
     url: Url,
     deadline: Duration,
     bulkhead: Arc<Bulkhead>,
@@ -66,14 +68,9 @@ pub struct Shoutcloud {
 
 impl Shoutcloud {
     /// Creates a client that follows `config` and records its calls in `metrics` and `tracing`.
-    pub fn new(
-        config: &config::Shoutcloud,
-        metrics: &Metrics,
-        tracing: Tracing,
-    ) -> Result<Self, reqwest::Error> {
-        let http = outbound::client()
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .build()?;
+    pub fn new(config: &config::Shoutcloud, metrics: &Metrics, tracing: Tracing) -> Result<Self, BuildError> {
+        // The middleware stack needs a client; the transport sends the requests.
+        let http = outbound::client().build()?;
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
         let metrics = metrics.upstream(server_address, &error::known_outcomes());
@@ -91,6 +88,8 @@ impl Shoutcloud {
             Arc::clone(&metrics),
         );
         let breaker = Arc::new(breaker);
+        let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
+        let transport = Arc::new(transport);
         Ok(Self {
             http: ClientBuilder::new(http)
                 .with(retry::middleware(
@@ -103,11 +102,13 @@ impl Shoutcloud {
                 })
                 .with(BreakerMiddleware(Arc::clone(&breaker)))
                 .with(Attempt {
+                    transport: Arc::clone(&transport),
                     timeout: config.attempt_timeout,
                     metrics,
                     spans: AttemptSpans::new(tracing, &config.url),
                 })
                 .build(),
+            transport,
             url,
             deadline: config.deadline,
             bulkhead: bulkhead.into(),
@@ -131,7 +132,7 @@ impl Shoutcloud {
         let _permit = self.bulkhead.acquire(deadline).await?;
         progress.record_dequeued();
         self.budget.deposit();
-        let request = self.request(&text);
+        let request = Request::new(Method::POST, self.url.clone());
         let mut extensions = Extensions::new();
         extensions.insert(Deadline(deadline));
         extensions.insert(RequestText(text.into()));
@@ -162,12 +163,22 @@ impl Shoutcloud {
         }
     }
 
-    fn request(&self, text: &str) -> Request {
-        let mut request = Request::new(Method::POST, self.url.clone());
-        // SHOUTCLOUD rejects `application/json; charset=utf-8`.
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
-        *request.body_mut() = Some(wire::request_body(text).into());
-        request
+    /// Closes idle connections that are too old or that the server has closed, until dropped.
+    pub async fn sweep_connections(self) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            self.transport.sweep();
+        }
     }
+}
+
+/// Reasons why a client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The client of the middleware stack.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] transport::BuildError),
 }

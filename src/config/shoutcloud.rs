@@ -13,6 +13,8 @@ use super::value_parser::{Ratio, count, duration, number, ratio};
 pub struct Shoutcloud {
     /// The URL to call.
     pub url: UpstreamUrl,
+    /// Time limit to open a connection, shared by all addresses of the host.
+    pub connect_timeout: Duration,
     /// Timeout of one attempt, including reading the response body.
     pub attempt_timeout: Duration,
     /// Deadline for all attempts and waits on behalf of one request.
@@ -39,6 +41,12 @@ impl Shoutcloud {
             upstream_url(),
             "URL of SHOUTCLOUD.",
         );
+        let connect_timeout = reader.value(
+            "SHOUTCLOUD_CONNECT_TIMEOUT",
+            "1s",
+            duration("1ms", "10m"),
+            "Time limit to open a connection, shared by all addresses of the host.",
+        );
         let attempt_timeout = reader.value(
             "SHOUTCLOUD_ATTEMPT_TIMEOUT",
             "2s",
@@ -47,6 +55,7 @@ impl Shoutcloud {
         );
         let shoutcloud = Self {
             url,
+            connect_timeout,
             attempt_timeout,
             deadline: reader.value(
                 "SHOUTCLOUD_DEADLINE",

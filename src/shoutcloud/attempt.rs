@@ -3,23 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response, ResponseBuilderExt as _};
 use reqwest_middleware::{Middleware, Next};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
-use super::call::{Deadline, RequestText, ValidatedText};
+use super::call::{Deadline, NeedsNewConnection, RequestText, ValidatedText};
 use super::error::{Error, InvalidResponse, SUCCESS, Transient};
 use super::progress::Progress;
 use super::retry_after::retry_after;
+use super::transport::{Transport, Usage};
 use super::wire;
-use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
 
-/// The innermost middleware.
+/// Fields that the transport and the tracer add.
+const HEADER_CAPACITY: usize = 12;
+
+/// The innermost middleware: sends the request by the transport instead of the client of the stack.
 pub(super) struct Attempt {
+    pub(super) transport: Arc<Transport>,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<UpstreamMetrics>,
     pub(super) spans: AttemptSpans,
@@ -41,48 +45,56 @@ impl Attempt {
 impl Middleware for Attempt {
     async fn handle(
         &self,
-        mut request: Request,
+        request: Request,
         extensions: &mut Extensions,
-        next: Next<'_>,
+        _: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let recorder = self.metrics.start_attempt();
         if let Some(progress) = extensions.get::<Progress>() {
             progress.record_attempt();
         }
-        let span = self.spans.start(&mut request, extensions);
+        let mut headers = HeaderMap::with_capacity(HEADER_CAPACITY);
+        let span = self.spans.start(&mut headers, extensions);
         let (time_limit, timeout_error) = self.time_limit(extensions);
-        let request_text = extensions.get::<RequestText>().cloned();
-        let url = request.url().clone();
-        let size_limit = wire::response_limit(
-            request
-                .body()
-                .and_then(reqwest::Body::as_bytes)
-                .map_or(0, <[u8]>::len),
-        );
-        // reqwest-middleware boxes this future, so the one below does not hold the request a second time.
-        let response = next.run(request, extensions);
+        let text = extensions
+            .get::<RequestText>()
+            .map(|RequestText(text)| Arc::clone(text));
+        let needs_new = extensions.remove::<NeedsNewConnection>().is_some();
+        let mut usage = Usage::default();
         let attempt = async {
-            let response = response.await.map_err(|error| AttemptError::from(error).error)?;
-            if response.status() != StatusCode::OK {
+            let text = text.ok_or(InvalidResponse::InputMismatch)?;
+            let body = wire::request_body(&text);
+            let limit = wire::response_limit(body.len());
+            let response = self
+                .transport
+                .send(body.into(), headers, limit, needs_new, &mut usage);
+            let response = response.await?;
+            if response.status != StatusCode::OK {
                 return Err(Error::from_status(
-                    response.status(),
-                    retry_after(response.headers()),
+                    response.status,
+                    retry_after(&response.headers),
                 ));
             }
-            let body = outbound::read(response, size_limit).await?;
-            let RequestText(text) = request_text.ok_or(InvalidResponse::InputMismatch)?;
-            Ok(wire::parse_response(&text, &body)?)
+            Ok(wire::parse_response(&text, &response.body)?)
         };
-        let result = timeout_at(time_limit, attempt)
-            .await
-            .unwrap_or(Err(timeout_error));
+        let result = match timeout_at(time_limit, attempt).await {
+            Ok(result) => result,
+            Err(_) => {
+                if usage.is_reused {
+                    // The server or the network may have lost every connection of that age.
+                    self.transport.close_idle();
+                    extensions.insert(NeedsNewConnection);
+                }
+                Err(timeout_error)
+            }
+        };
         let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
         attempt_span::end(span, labels);
         recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;
         // With the URL, since reqwest would otherwise parse a placeholder URL for each response.
         let response = http::Response::builder()
-            .url(url)
+            .url(request.url().clone())
             .extension(ValidatedText(text))
             .body("");
         Ok(response.expect("no header that could be invalid").into())

@@ -29,7 +29,8 @@ impl From<AttemptError> for reqwest_middleware::Error {
 impl From<reqwest_middleware::Error> for AttemptError {
     fn from(error: reqwest_middleware::Error) -> Self {
         let error = match error {
-            reqwest_middleware::Error::Reqwest(error) => return Error::from_transport(&error).into(),
+            // The transport sends the requests, so the client of the stack never fails.
+            reqwest_middleware::Error::Reqwest(_) => return Error::from(InvalidResponse::Unreadable).into(),
             reqwest_middleware::Error::Middleware(error) => error,
         };
         let error = match error.downcast() {

@@ -1,9 +1,8 @@
 //! The client span of an attempt.
 
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use opentelemetry::Context;
 use opentelemetry::trace::SpanKind;
-use reqwest::Request;
 
 use crate::config::UpstreamUrl;
 use crate::telemetry::metrics::{AttemptLabels, LabelValue as _};
@@ -32,8 +31,8 @@ impl AttemptSpans {
         }
     }
 
-    /// Starts a child of the current span and adds its trace context to the headers of `request`.
-    pub(super) fn start(&self, request: &mut Request, extensions: &mut Extensions) -> Span {
+    /// Starts a child of the current span and adds its trace context to `headers`.
+    pub(super) fn start(&self, headers: &mut HeaderMap, extensions: &mut Extensions) -> Span {
         let span = Context::map_current(|parent| self.tracing.start_span("POST", SpanKind::Client, parent));
         let ResendCount(count) = extensions.get().copied().unwrap_or_default();
         extensions.insert(ResendCount(count + 1));
@@ -48,7 +47,7 @@ impl AttemptSpans {
         if count > 0 {
             span.set_attributes(|| [("http.request.resend_count", count.into())]);
         }
-        self.tracing.inject(&span, request.headers_mut());
+        self.tracing.inject(&span, headers);
         span
     }
 }

@@ -15,3 +15,7 @@ pub(super) struct RequestText(pub(super) Arc<str>);
 /// The text in upper case, validated, in the response's extensions.
 #[derive(Clone)]
 pub(super) struct ValidatedText(pub(super) String);
+
+/// The next attempt must not reuse a connection, in the request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct NeedsNewConnection;

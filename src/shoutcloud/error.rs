@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::outbound::{ReadError, innermost};
 use crate::telemetry::metrics::{AttemptFailure, AttemptLabels, RetryReason};
 
 /// Why a call failed.
@@ -65,7 +64,9 @@ pub enum Transient {
     /// The connection could not be established, broke, or closed before the end of the response.
     #[error("connection failed: {cause}")]
     Connection {
-        /// For the log only, never for the client.
+        /// Which failure.
+        kind: ConnectionError,
+        /// For the log; never sent to clients.
         cause: String,
     },
     /// No complete response within the attempt's timeout.
@@ -76,11 +77,56 @@ pub enum Transient {
     Status(StatusCode),
 }
 
+/// Ways in which a connection fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionError {
+    /// The name could not be resolved.
+    Dns,
+    /// No process listens at the address.
+    Refused,
+    /// No address accepted the connection in time.
+    ConnectTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer closed the connection before the response was complete.
+    Closed,
+    /// Another error of the network.
+    Other,
+}
+
+impl ConnectionError {
+    pub(super) fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Self::Reset
+            }
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            io::ErrorKind::TimedOut => Self::ConnectTimeout,
+            _ => Self::Other,
+        }
+    }
+
+    fn retry_reason(self) -> RetryReason {
+        match self {
+            Self::Dns => RetryReason::Dns,
+            Self::Refused => RetryReason::Refused,
+            Self::ConnectTimeout => RetryReason::ConnectTimeout,
+            Self::Tls => RetryReason::Tls,
+            Self::Reset => RetryReason::Reset,
+            Self::Closed => RetryReason::Closed,
+            Self::Other => RetryReason::Connection,
+        }
+    }
+}
+
 impl Transient {
     /// Returns why a retry after this failure is made.
     pub(super) fn retry_reason(&self) -> RetryReason {
         match self {
-            Self::Connection { .. } => RetryReason::Connection,
+            Self::Connection { kind, .. } => kind.retry_reason(),
             Self::Timeout => RetryReason::Timeout,
             Self::Status(_) => RetryReason::TransientStatus,
         }
@@ -96,38 +142,33 @@ impl From<Transient> for Error {
     }
 }
 
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::TooLong { limit } => Self::InvalidResponse(InvalidResponse::TooLong { limit }),
-            ReadError::Transport(error) => Self::from_transport(&error),
-        }
-    }
-}
-
 impl Error {
-    /// Converts an error of reqwest. A peer that does not speak HTTP is not retried.
-    pub(super) fn from_transport(error: &reqwest::Error) -> Self {
+    /// Converts an error of the HTTP connection.
+    pub(super) fn from_hyper(error: &hyper::Error) -> Self {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        let mut kind = ConnectionError::Closed;
+        let mut text = error.to_string();
         while let Some(cause) = source {
             let not_http = cause
                 .downcast_ref::<hyper::Error>()
                 .is_some_and(hyper::Error::is_parse);
-            // hyper's error for malformed chunks; an incomplete body is `UnexpectedEof` instead.
-            let malformed_chunks = cause.downcast_ref::<io::Error>().is_some_and(|error| {
-                matches!(
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                // hyper's error for malformed chunks; an incomplete body is `UnexpectedEof` instead.
+                if matches!(
                     error.kind(),
                     io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-                )
-            });
-            if not_http || malformed_chunks {
+                ) {
+                    return Self::InvalidResponse(InvalidResponse::Unreadable);
+                }
+                kind = ConnectionError::from_io(error);
+            }
+            if not_http {
                 return Self::InvalidResponse(InvalidResponse::Unreadable);
             }
+            text = cause.to_string();
             source = cause.source();
         }
-        Self::from(Transient::Connection {
-            cause: innermost(error),
-        })
+        Self::from(Transient::Connection { kind, cause: text })
     }
 
     /// Returns the labels of an attempt that ended with this error.
@@ -181,6 +222,12 @@ pub(super) const SUCCESS: AttemptLabels = AttemptLabels {
 pub(super) fn known_outcomes() -> Vec<AttemptLabels> {
     let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), AttemptFailure::TransientStatus));
     let others = [
+        AttemptFailure::Dns,
+        AttemptFailure::Refused,
+        AttemptFailure::ConnectTimeout,
+        AttemptFailure::Tls,
+        AttemptFailure::Reset,
+        AttemptFailure::Closed,
         AttemptFailure::Connection,
         AttemptFailure::Timeout,
         AttemptFailure::Deadline,

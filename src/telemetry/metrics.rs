@@ -26,8 +26,8 @@ pub use self::auth::{AuthMetrics, KeyMetrics};
 pub use self::dropped_spans::SpanMetrics;
 pub use self::http::{HttpLabels, HttpMetrics};
 pub use self::labels::{
-    AttemptFailure, AuthRejection, BreakerState, BreakerTransition, CANCELLED, FailedCall, LabelValue,
-    MethodLabel, RetryReason, ShoutFailure, ShoutSource,
+    AttemptFailure, AuthRejection, BreakerState, BreakerTransition, CANCELLED, ConnectionEvent, FailedCall,
+    LabelValue, MethodLabel, RetryReason, ShoutFailure, ShoutSource,
 };
 pub use self::log_lines::{DroppedLines, LogMetrics};
 pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};

@@ -197,7 +197,19 @@ impl LabelValue for ShoutFailure {
 /// Kinds of failure of an attempt to call the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
 pub enum AttemptFailure {
-    /// The connection could not be established or broke.
+    /// The host could not be resolved.
+    Dns,
+    /// No process listens at the address.
+    Refused,
+    /// No address accepted the connection in time.
+    ConnectTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer closed the connection before the response was complete.
+    Closed,
+    /// Another error of the network.
     Connection,
     /// The attempt timeout expired.
     Timeout,
@@ -220,6 +232,12 @@ pub enum AttemptFailure {
 impl LabelValue for AttemptFailure {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
             Self::Connection => "connection",
             Self::Timeout => "timeout",
             Self::TransientStatus => "transient_status",
@@ -237,6 +255,12 @@ impl LabelValue for AttemptFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
 #[expect(missing_docs, reason = "each corresponds to a variant of `AttemptFailure`")]
 pub enum RetryReason {
+    Dns,
+    Refused,
+    ConnectTimeout,
+    Tls,
+    Reset,
+    Closed,
     Connection,
     Timeout,
     TransientStatus,
@@ -245,6 +269,12 @@ pub enum RetryReason {
 impl From<RetryReason> for AttemptFailure {
     fn from(reason: RetryReason) -> Self {
         match reason {
+            RetryReason::Dns => Self::Dns,
+            RetryReason::Refused => Self::Refused,
+            RetryReason::ConnectTimeout => Self::ConnectTimeout,
+            RetryReason::Tls => Self::Tls,
+            RetryReason::Reset => Self::Reset,
+            RetryReason::Closed => Self::Closed,
             RetryReason::Connection => Self::Connection,
             RetryReason::Timeout => Self::Timeout,
             RetryReason::TransientStatus => Self::TransientStatus,
@@ -255,6 +285,27 @@ impl From<RetryReason> for AttemptFailure {
 impl LabelValue for RetryReason {
     fn as_str(self) -> &'static str {
         AttemptFailure::from(self).as_str()
+    }
+}
+
+/// What an attempt did with connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+pub enum ConnectionEvent {
+    /// It opened one.
+    Opened,
+    /// It used an idle one.
+    Reused,
+    /// The idle one was closed by the server; the request was repeated on a new one.
+    Stale,
+}
+
+impl LabelValue for ConnectionEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Reused => "reused",
+            Self::Stale => "stale",
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use enum_map::EnumMap;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::labels::{AttemptFailure, BreakerState, BreakerTransition, LabelValue as _, RetryReason};
+use super::labels::{
+    AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, LabelValue as _, RetryReason,
+};
 use super::{HistogramCache, METADATA, Registry};
 
 const CLIENT_DURATION: &str = "http_client_request_duration_seconds";
@@ -27,6 +29,7 @@ pub struct UpstreamMetrics {
     durations: HistogramCache<AttemptLabels>,
     server_address: String,
     retries: EnumMap<RetryReason, Counter>,
+    connections: EnumMap<ConnectionEvent, Counter>,
     /// Retries that the budget allows now.
     pub budget: Gauge,
     state: EnumMap<BreakerState, Gauge>,
@@ -76,6 +79,13 @@ impl UpstreamMetrics {
             durations: HistogramCache::default(),
             server_address: server_address.to_owned(),
             retries: EnumMap::from_fn(retries),
+            connections: EnumMap::from_fn(|event: ConnectionEvent| {
+                registry.counter(
+                    "shoutback_upstream_connections_total",
+                    "Connections to SHOUTCLOUD: opened, reused, and reused ones that the server had closed (stale).",
+                    &[("event", event.as_str())],
+                )
+            }),
             budget: registry.gauge(
                 "shoutback_retry_budget_remaining",
                 "Retries that the retry budget allows now; each call adds a fraction of one.",
@@ -116,6 +126,11 @@ impl UpstreamMetrics {
     /// Counts a retry; `reason` is the failure of the previous attempt.
     pub fn record_retry(&self, reason: RetryReason) {
         self.retries[reason].increment(1);
+    }
+
+    /// Counts the use of a connection.
+    pub fn record_connection(&self, event: ConnectionEvent) {
+        self.connections[event].increment(1);
     }
 
     /// Counts a transition of the circuit breaker and updates its state.

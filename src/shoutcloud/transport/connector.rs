@@ -1,0 +1,193 @@
+//! Opens connections: resolves the name, connects to one of its addresses, runs the TLS handshake.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use rustls_platform_verifier::ConfigVerifierExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tower::Service;
+
+use super::super::error::{ConnectionError, Error, Transient};
+use super::connection::Connection;
+
+/// The part of the time limit in which all addresses are tried; the rest is for the name and the TLS handshake.
+const SHARE_OF_ADDRESSES: f64 = 0.8;
+
+/// As reqwest has it: a peer that acknowledges nothing is noticed after this time.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens connections to one server.
+pub(super) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    server: Uri,
+    time_limit: Duration,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up: {0}")]
+pub struct BuildError(#[from] tokio_rustls::rustls::Error);
+
+impl Connector {
+    pub(super) fn new(server: Uri, time_limit: Duration) -> Result<Self, BuildError> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver);
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+        // hyper-util divides it by the number of addresses. Without it, the first address may use up the attempt.
+        tcp.set_connect_timeout(Some(time_limit.mul_f64(SHARE_OF_ADDRESSES)));
+        let tls = match server.scheme_str() {
+            Some("https") => {
+                let config = ClientConfig::with_platform_verifier()?;
+                let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+                let name =
+                    ServerName::try_from(host.to_owned()).expect("a URL's host is a name or an address");
+                Some((TlsConnector::from(Arc::new(config)), name))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            tcp,
+            tls,
+            server,
+            time_limit,
+        })
+    }
+
+    /// Opens a connection, within the time limit.
+    pub(super) async fn connect(&self) -> Result<Connection, Error> {
+        let connected = timeout(self.time_limit, self.open()).await;
+        connected.unwrap_or_else(|_| {
+            Err(failed(
+                ConnectionError::ConnectTimeout,
+                "the connect timeout expired",
+            ))
+        })
+    }
+
+    async fn open(&self) -> Result<Connection, Error> {
+        let mut tcp = self.tcp.clone();
+        let stream = tcp
+            .call(self.server.clone())
+            .await
+            .map_err(|error| tcp_failed(&error))?;
+        let tcp = stream.into_inner();
+        let stream = match &self.tls {
+            None => Stream::Plain(tcp),
+            Some((tls, name)) => {
+                let stream = tls.connect(name.clone(), tcp).await;
+                let stream = stream.map_err(|error| failed(ConnectionError::Tls, &error.to_string()))?;
+                Stream::Tls(Box::new(stream))
+            }
+        };
+        Connection::handshake(stream)
+            .await
+            .map_err(|error| Error::from_hyper(&error))
+    }
+}
+
+fn tcp_failed(error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut cause = error;
+    loop {
+        if cause.is::<ResolveError>() {
+            return failed(ConnectionError::Dns, &cause.to_string());
+        }
+        if let Some(error) = cause.downcast_ref::<io::Error>()
+            && cause.source().is_none()
+        {
+            return failed(ConnectionError::from_io(error), &error.to_string());
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => return failed(ConnectionError::Other, &cause.to_string()),
+        }
+    }
+}
+
+fn failed(kind: ConnectionError, cause: &str) -> Error {
+    Error::from(Transient::Connection {
+        kind,
+        cause: cause.to_owned(),
+    })
+}
+
+/// Resolves names with the system's resolver, and marks its errors.
+#[derive(Clone)]
+struct Resolver;
+
+/// The name could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot resolve the host: {0}")]
+struct ResolveError(io::Error);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(async move {
+            // The connector sets the port.
+            let addresses = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(ResolveError)?;
+            Ok(addresses.collect::<Vec<_>>().into_iter())
+        })
+    }
+}
+
+/// A connected stream.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
