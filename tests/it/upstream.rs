@@ -2,6 +2,7 @@
 
 mod breaker;
 mod bulkhead;
+mod connections;
 mod failures;
 mod faults;
 mod metrics;

@@ -110,7 +110,7 @@ async fn an_attempt_without_a_response_has_an_error_type() {
     let attempt = collector.expect("POST", 1).await.remove(0);
     assert_eq!(
         (attempt.attribute("error.type"), attempt.failed),
-        (Some("connection"), true)
+        (Some("refused"), true)
     );
     let server = collector.expect("POST /v1", 1).await.remove(0);
     assert_eq!(

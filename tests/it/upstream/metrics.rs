@@ -40,7 +40,7 @@ async fn each_attempt_is_one_observation_and_each_retry_has_a_reason() {
     assert_eq!(status(&app).await, 200);
     for (status, error_type) in [
         ("503", "transient_status"),
-        ("", "connection"),
+        ("", "reset"),
         ("", "timeout"),
         ("200", ""),
     ] {
@@ -50,7 +50,7 @@ async fn each_attempt_is_one_observation_and_each_retry_has_a_reason() {
         ];
         assert_eq!(app.metric(ATTEMPTS, &labels).await, 1.0, "{labels:?}");
     }
-    for reason in ["transient_status", "connection", "timeout"] {
+    for reason in ["transient_status", "reset", "timeout"] {
         let labels = [&*format!("reason=\"{reason}\"")];
         assert_eq!(
             app.metric("shoutback_upstream_retries_total", &labels).await,
