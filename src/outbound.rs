@@ -70,3 +70,48 @@ pub fn innermost(error: &reqwest::Error) -> String {
         cause.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    use super::client;
+
+    #[tokio::test]
+    async fn a_silent_first_address_leaves_time_for_the_next() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        let silent = socket.listen(0).expect("listens");
+        let first = silent.local_addr().expect("bound");
+        // Once the backlog is full, the kernel drops further SYN packets.
+        let mut connected = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(first)).await {
+            connected.push(stream.expect("connects"));
+        }
+        let listener = TcpListener::bind(("127.0.0.2", first.port()))
+            .await
+            .expect("a free port");
+        let second = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                _ = stream.read(&mut [0; 1024]).await;
+                _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            }
+        });
+        let client = client()
+            .resolve_to_addrs("keys.test", &[first, second])
+            .build()
+            .expect("a client");
+        // The time limit of a fetch of keys.
+        let url = format!("http://keys.test:{}/", first.port());
+        let response = timeout(Duration::from_secs(3), client.get(url).send()).await;
+        let response = response.expect("in time").expect("a response");
+        assert_eq!(response.status(), 204);
+    }
+}

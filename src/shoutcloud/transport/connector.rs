@@ -44,7 +44,11 @@ pub struct BuildError(#[from] tokio_rustls::rustls::Error);
 
 impl Connector {
     pub(super) fn new(server: Uri, time_limit: Duration) -> Result<Self, BuildError> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver);
+        Self::with_resolver(server, time_limit, Resolver::default())
+    }
+
+    fn with_resolver(server: Uri, time_limit: Duration, resolver: Resolver) -> Result<Self, BuildError> {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
@@ -126,8 +130,12 @@ fn failed(kind: ConnectionError, cause: &str) -> Error {
 }
 
 /// Resolves names with the system's resolver, and marks its errors.
-#[derive(Clone)]
-struct Resolver;
+#[derive(Clone, Default)]
+struct Resolver {
+    /// Addresses of every name, in tests.
+    #[cfg(test)]
+    fixed: Option<Vec<SocketAddr>>,
+}
 
 /// The name could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +152,10 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        #[cfg(test)]
+        if let Some(addresses) = self.fixed.clone() {
+            return Box::pin(async move { Ok(addresses.into_iter()) });
+        }
         Box::pin(async move {
             // The connector sets the port.
             let addresses = tokio::net::lookup_host((name.as_str(), 0))
@@ -189,5 +201,123 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::super::error::{ConnectionError, Error, Transient};
+    use super::{Connector, Resolver};
+
+    /// A listener whose backlog is full: the kernel drops further SYN packets, so that connecting neither succeeds nor fails.
+    struct SilentListener {
+        address: SocketAddr,
+        _listener: TcpListener,
+        _connected: Vec<TcpStream>,
+    }
+
+    impl SilentListener {
+        async fn start(address: &str) -> Self {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket
+                .bind(address.parse().expect("an address"))
+                .expect("a free port");
+            let listener = socket.listen(0).expect("listens");
+            let address = listener.local_addr().expect("bound");
+            let mut connected = Vec::new();
+            while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+                connected.push(stream.expect("connects"));
+            }
+            Self {
+                address,
+                _listener: listener,
+                _connected: connected,
+            }
+        }
+    }
+
+    /// The error of a connection to a name with these addresses, all at `port`; `None` if it is established.
+    async fn connect(
+        scheme: &str,
+        addresses: &[&str],
+        port: u16,
+        time_limit: Duration,
+    ) -> Option<ConnectionError> {
+        let server = format!("{scheme}://shoutcloud.test:{port}/")
+            .parse()
+            .expect("a URI");
+        let addresses = addresses
+            .iter()
+            .map(|address| format!("{address}:0").parse().expect("an address"));
+        let resolver = Resolver {
+            fixed: Some(addresses.collect()),
+        };
+        let connector = Connector::with_resolver(server, time_limit, resolver).expect("a connector");
+        error(connector.connect().await.err()?)
+    }
+
+    fn error(error: Error) -> Option<ConnectionError> {
+        match error {
+            Error::Unavailable {
+                cause: Transient::Connection { kind, .. },
+                ..
+            } => Some(kind),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_first_address_leaves_time_for_the_next() {
+        let silent = SilentListener::start("127.0.0.1:0").await;
+        let port = silent.address.port();
+        let _listener = TcpListener::bind(("127.0.0.2", port)).await.expect("a free port");
+        let addresses = ["127.0.0.1", "127.0.0.2"];
+        assert_eq!(
+            connect("http", &addresses, port, Duration::from_secs(2)).await,
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn a_first_address_that_refuses_costs_nothing() {
+        let listener = TcpListener::bind("127.0.0.2:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let addresses = ["127.0.0.1", "127.0.0.2"];
+        assert_eq!(
+            connect("http", &addresses, port, Duration::from_secs(60)).await,
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn errors_tell_the_stage_that_failed() {
+        let second = Duration::from_secs(1);
+        let silent = SilentListener::start("127.0.0.1:0").await;
+        let kind = connect("http", &["127.0.0.1"], silent.address.port(), second / 4).await;
+        assert_eq!(kind, Some(ConnectionError::ConnectTimeout));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let kind = connect("http", &["127.0.0.1"], port, 60 * second).await;
+        assert_eq!(kind, Some(ConnectionError::Refused));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
+        let kind = connect("https", &["127.0.0.1"], port, 60 * second).await;
+        assert_eq!(kind, Some(ConnectionError::Tls));
+        accepting.await.expect("no panic").expect("a connection");
+
+        let server = "http://shoutcloud.invalid/".parse().expect("a URI");
+        let connector = Connector::new(server, 60 * second).expect("a connector");
+        let kind = connector.connect().await.err().and_then(error);
+        assert_eq!(kind, Some(ConnectionError::Dns));
     }
 }
