@@ -137,6 +137,16 @@ RETRYING = [
         width=8,
     ),
     series(
+        "Connections",
+        "Normal: almost all reused. Many opened: SHOUTCLOUD closes connections early, or calls time out. Stale: it closed a "
+        "connection while idle; the request was repeated at once and cost no retry.",
+        [(total(rate("shoutback_upstream_connections_total"), "event"), "{{event}}")],
+        "reqps",
+        {"reused": "green", "opened": "blue", "stale": "orange"},
+        stacked=True,
+        width=8,
+    ),
+    series(
         "Retry budget",
         "Remaining retries of each replica: every call deposits a fifth, every retry withdraws one. Normal: 10. At 0: "
         "no retries; wait, or set SHOUTCLOUD_FALLBACK=local if local conversion suffices.",

@@ -230,7 +230,7 @@ fn empty(status: StatusCode, headers: HeaderMap) -> Response<Bytes> {
 /// Builds the exporter's gRPC transport, which uses no proxy.
 fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.to_string())?
-        .connect_timeout(config.timeout)
+        .connect_timeout(outbound::CONNECT_TIMEOUT.min(config.timeout))
         .timeout(config.timeout);
     if config.endpoint.scheme() == "https" {
         endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
