@@ -1,11 +1,16 @@
 //! SHOUTCLOUD is left alone while too much fails, and called again by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::app_with;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Barrier;
+
 use super::script::{Part, Script};
+use super::{answer, app_with};
 use crate::support::clock::Paced;
-use crate::support::{App, assert_problem, until};
+use crate::support::{App, assert_problem, raw, until};
 
 /// A single attempt a call, so that attempts can be counted.
 const RULES: [(&str, &str); 5] = [
@@ -164,27 +169,105 @@ async fn slowness_opens_it_too_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_one_request_neither_opens_nor_closes_it() {
-    let script = Script::start([Part::status("413 s3cret")]).await;
-    let app = app_with(&script.server, &RULES).await;
-    let _clock = Paced::start();
-    for _ in 0..50 {
-        assert_eq!(status(&app).await, 502);
-    }
-    script.then([Part::status("500 s3cret")]);
-    while app.metric("shoutback_breaker_state", &["state=\"open\""]).await < 1.0 {
+async fn a_success_or_a_permanent_4xx_never_opens_it() {
+    for (part, expected) in [(Part::Shout, 200), (Part::status("413 s3cret"), 502)] {
+        let script = Script::start([Part::status("500 s3cret")]).await;
+        let app = app_with(&script.server, &RULES).await;
+        let _clock = Paced::start();
+        // One failure fewer than the breaker needs to judge.
+        for _ in 0..9 {
+            assert_eq!(status(&app).await, 503);
+        }
+        script.then([part]);
+        for _ in 0..8 {
+            assert_eq!(status(&app).await, expected);
+        }
+        // The tenth failure of 18 attempts.
+        script.then([Part::status("500 s3cret")]);
         assert_eq!(status(&app).await, 503);
+        let attempts = script.attempts().len();
+        assert!(refused(&app).await >= 9, "{expected}: a failure opens it");
+        assert_eq!(script.attempts().len(), attempts);
     }
-    script.then([Part::status("413 s3cret")]);
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    for _ in 0..10 {
-        assert_eq!(status(&app).await, 502);
-        assert_eq!(
-            app.metric("shoutback_breaker_state", &["state=\"half_open\""])
-                .await,
-            1.0
-        );
+}
+
+#[tokio::test]
+async fn permanent_4xx_responses_to_the_probes_close_it() {
+    for statuses in [["404 s3cret", "404 s3cret"], ["403 s3cret", "410 s3cret"]] {
+        let script = Script::start([Part::Shout]).await;
+        let app = app_with(&script.server, &RULES).await;
+        let _clock = Paced::start();
+        open(&app, &script).await;
+        script.then(statuses.map(Part::status));
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        for expected in ["half_open", "closed"] {
+            assert_eq!(status(&app).await, 502);
+            let label = [&*format!("state=\"{expected}\"")];
+            assert_eq!(app.metric("shoutback_breaker_state", &label).await, 1.0);
+        }
+        // Every caller gets the permanent error now, and none a `retry-after`.
+        for _ in 0..20 {
+            let response = app.shout("hi").send().await.expect("an answer");
+            assert_problem(response, 502, "upstream-invalid").await;
+        }
     }
+}
+
+#[tokio::test]
+async fn a_retry_that_the_breaker_rejects_is_neither_counted_nor_paid_for() {
+    const CALLS: usize = 40;
+    // All first attempts fail at the same time, so every call decides to retry before the breaker opens.
+    let first_attempts = Arc::new(Barrier::new(CALLS));
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&attempts);
+    let upstream = raw::Server::start(move |_, mut stream| {
+        let first_attempts = Arc::clone(&first_attempts);
+        let attempt = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if attempt < CALLS {
+                first_attempts.wait().await;
+            }
+            _ = stream.write_all(&answer("500 s3cret", b"s3cret")).await;
+        }
+    })
+    .await;
+    let variables = [
+        ("BREAKER_MIN_CALLS", "45"),
+        ("SHOUTCLOUD_MAX_RETRIES", "3"),
+        ("SHOUTCLOUD_RETRY_RESERVE", "200"),
+        ("SHOUTCLOUD_RETRY_BUDGET", "0%"),
+    ];
+    let app = app_with(&upstream, &variables).await;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|call| tokio::spawn(app.shout(&format!("text {call}")).send()))
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.expect("no panic").expect("a response").status(), 503);
+    }
+    let sent = attempts.load(Ordering::SeqCst) - CALLS;
+    assert!(sent >= 5, "the breaker opens at the fifth: {sent}");
+    let counted = app.metric("shoutback_upstream_retries_total", &[]).await;
+    let paid = 200.0 - app.metric("shoutback_retry_budget_remaining", &[]).await;
+    assert_eq!((counted, paid), (sent as f64, sent as f64));
+}
+
+#[tokio::test]
+async fn a_retry_whose_client_leaves_before_it_is_sent_is_not_paid_for() {
+    let asks_to_wait =
+        b"HTTP/1.1 503 s3cret\r\nretry-after: 3\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let script = Script::start([Part::Bytes(asks_to_wait.to_vec())]).await;
+    let app = app_with(&script.server, &[("SHOUTCLOUD_MAX_RETRIES", "3")]).await;
+    let left = async || app.metric("shoutback_retry_budget_remaining", &[]).await;
+    let leaving = tokio::spawn(app.shout("hi").send());
+    until("the retry is paid for and waits", async || left().await == 9.0).await;
+    leaving.abort();
+    until("the client is gone", async || {
+        app.metric("shoutback_upstream_in_flight", &[]).await == 0.0
+    })
+    .await;
+    assert_eq!(left().await, 10.0);
+    assert_eq!(app.metric("shoutback_upstream_retries_total", &[]).await, 0.0);
+    assert_eq!(script.attempts().len(), 1);
 }
 
 #[tokio::test]
