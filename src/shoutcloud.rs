@@ -3,8 +3,9 @@
 //! A call is bounded by its deadline and by the bulkhead, which limits concurrent calls. Below them is a stack on
 //! reqwest-middleware, whose layers, outermost first, see each attempt as one result:
 //!
-//! 1. `retry` retries transient errors while the `budget` lasts;
-//! 2. `retry_after` waits as long as the previous response's `retry-after` asks;
+//! 1. `retry`'s loop sends retries after a backoff;
+//! 2. `retry`'s gate decides whether a failed attempt is retried, while the `budget` lasts, and waits as long as the
+//!    response's `retry-after` asks;
 //! 3. `breaker` counts attempts and rejects them while too many fail;
 //! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit.
 //!
@@ -21,6 +22,8 @@ mod error;
 mod progress;
 mod retry;
 mod retry_after;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;
@@ -29,11 +32,11 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderValue, Method};
 use reqwest::Request;
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, UpstreamMetrics};
 use crate::telemetry::trace::Tracing;
 use crate::{config, outbound};
 
@@ -48,7 +51,7 @@ use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
 use self::call::{Deadline, RequestText, ValidatedText};
-use self::retry_after::RetryAfterMiddleware;
+use self::retry::RetryGate;
 
 /// Idle connections in the pool. Those beyond, after a burst, are closed: SHOUTCLOUD is a small server.
 const MAX_IDLE_CONNECTIONS: usize = 256;
@@ -78,6 +81,21 @@ impl Shoutcloud {
         let server_address = url.host_str().unwrap_or_default();
         let metrics = metrics.upstream(server_address, &error::known_outcomes());
         let metrics = Arc::new(metrics);
+        let attempt = Attempt {
+            timeout: config.attempt_timeout,
+            metrics: Arc::clone(&metrics),
+            spans: AttemptSpans::new(tracing, &config.url),
+        };
+        Ok(Self::with_attempt(config, metrics, http, attempt))
+    }
+
+    /// Creates a client whose innermost middleware is `attempt`.
+    fn with_attempt(
+        config: &config::Shoutcloud,
+        metrics: Arc<UpstreamMetrics>,
+        http: reqwest::Client,
+        attempt: impl Middleware,
+    ) -> Self {
         let bulkhead = Bulkhead::new(
             config.max_concurrency.get(),
             config.max_queue,
@@ -85,35 +103,25 @@ impl Shoutcloud {
         );
         let budget = Budget::new(config.retry_reserve, config.retry_budget, metrics.budget.clone());
         let budget = Arc::new(budget);
-        let breaker = Breaker::new(
-            config.breaker.clone(),
-            config.attempt_timeout,
-            Arc::clone(&metrics),
-        );
+        let breaker = Breaker::new(config.breaker.clone(), config.attempt_timeout, metrics);
         let breaker = Arc::new(breaker);
-        Ok(Self {
+        Self {
             http: ClientBuilder::new(http)
-                .with(retry::middleware(
-                    config.max_retries,
-                    Arc::clone(&budget),
-                    Arc::clone(&breaker),
-                ))
-                .with(RetryAfterMiddleware {
-                    metrics: Arc::clone(&metrics),
+                .with(retry::middleware(config.max_retries))
+                .with(RetryGate {
+                    max_retries: config.max_retries,
+                    budget: Arc::clone(&budget),
+                    breaker: Arc::clone(&breaker),
                 })
                 .with(BreakerMiddleware(Arc::clone(&breaker)))
-                .with(Attempt {
-                    timeout: config.attempt_timeout,
-                    metrics,
-                    spans: AttemptSpans::new(tracing, &config.url),
-                })
+                .with(attempt)
                 .build(),
-            url,
+            url: config.url.to_url(),
             deadline: config.deadline,
             bulkhead: bulkhead.into(),
             budget,
             breaker,
-        })
+        }
     }
 
     /// Has SHOUTCLOUD upper-case `text`. Fails at the configured deadline or at `deadline`, whichever is first.

@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
 use super::call::{Deadline, RequestText, ValidatedText};
-use super::error::{Error, InvalidResponse, SUCCESS, Transient};
+use super::error::{self, Error, InvalidResponse, Transient};
 use super::progress::Progress;
 use super::retry_after::retry_after;
-use super::wire;
+use super::{retry, wire};
 use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -46,6 +46,7 @@ impl Middleware for Attempt {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let recorder = self.metrics.start_attempt();
+        retry::record_sent(&self.metrics, extensions);
         if let Some(progress) = extensions.get::<Progress>() {
             progress.record_attempt();
         }
@@ -53,30 +54,30 @@ impl Middleware for Attempt {
         let (time_limit, timeout_error) = self.time_limit(extensions);
         let request_text = extensions.get::<RequestText>().cloned();
         let url = request.url().clone();
-        let size_limit = wire::response_limit(
-            request
-                .body()
-                .and_then(reqwest::Body::as_bytes)
-                .map_or(0, <[u8]>::len),
-        );
         // reqwest-middleware boxes this future, so the one below does not hold the request a second time.
         let response = next.run(request, extensions);
+        let mut status = None;
         let attempt = async {
             let response = response.await.map_err(|error| AttemptError::from(error).error)?;
+            status = Some(response.status());
             if response.status() != StatusCode::OK {
                 return Err(Error::from_status(
                     response.status(),
                     retry_after(response.headers()),
                 ));
             }
-            let body = outbound::read(response, size_limit).await?;
             let RequestText(text) = request_text.ok_or(InvalidResponse::InputMismatch)?;
-            Ok(wire::parse_response(&text, &body)?)
+            let may_be_truncated = wire::is_close_delimited(response.version(), response.headers());
+            let body = outbound::read(response, wire::response_limit(&text)).await?;
+            match wire::parse_response(&text, &body) {
+                Err(InvalidResponse::Incomplete) if may_be_truncated => Err(Transient::truncated().into()),
+                result => Ok(result?),
+            }
         };
         let result = timeout_at(time_limit, attempt)
             .await
             .unwrap_or(Err(timeout_error));
-        let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
+        let labels = error::labels(status, result.as_ref().err());
         attempt_span::end(span, labels);
         recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;

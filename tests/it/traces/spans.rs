@@ -2,7 +2,7 @@
 
 use crate::support::collector::{Collector, Span};
 use crate::support::held::Held;
-use crate::support::until;
+use crate::support::{raw, until};
 
 use super::{Upstream, app_with, open_app_with};
 
@@ -114,6 +114,22 @@ async fn an_attempt_without_an_answer_says_why() {
         (Some("upstream-unavailable"), true)
     );
     assert_eq!(server.attribute("http.response.status_code"), Some("503"));
+}
+
+#[tokio::test]
+async fn an_attempt_whose_200_is_unusable_has_its_status() {
+    let collector = Collector::start().await;
+    let html = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\n<html>";
+    let upstream = raw::Server::answering(html).await;
+    let url = format!("http://{}/V1/SHOUT", upstream.address);
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &url)]).await;
+    assert_eq!(app.shout("hi").send().await.expect("an answer").status(), 502);
+    let attempt = collector.expect("POST", 1).await.remove(0);
+    assert_eq!(attempt.attribute("http.response.status_code"), Some("200"));
+    assert_eq!(
+        (attempt.attribute("error.type"), attempt.failed),
+        (Some("unreadable"), true)
+    );
 }
 
 #[tokio::test]

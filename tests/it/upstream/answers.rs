@@ -64,10 +64,54 @@ async fn chunks_that_are_none_are_no_answer() {
 }
 
 #[tokio::test]
-async fn a_shout_may_be_padded_but_not_beyond_four_times_the_request_and_4_kib() {
+async fn json_that_ends_early_in_a_complete_body_is_502() {
     let puppet = Puppet::start().await;
     let app = app_with(&puppet.server, &[]).await;
-    let limit = 4 * r#"{"INPUT":"ih"}"#.len() + 4096;
+    let cut = r#"{"INPUT":"ih","OUTP"#;
+    puppet
+        .assert(&app, &answer("200 OK", cut.as_bytes()), 502, "upstream-invalid")
+        .await;
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{cut}\r\n0\r\n\r\n",
+        cut.len()
+    );
+    puppet
+        .assert(&app, chunked.as_bytes(), 502, "upstream-invalid")
+        .await;
+    // Without length and chunks, but wrong before its end.
+    for body in ["<html>s3cret", r#"{"INPUT":"ih",,"#, r#"["ih""#] {
+        let body = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+        puppet
+            .assert(&app, body.as_bytes(), 502, "upstream-invalid")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_shout_may_have_every_character_escaped() {
+    let puppet = Puppet::start().await;
+    let app = app_with(&puppet.server, &[]).await;
+    for text in ["a", "\u{c}", "é", "\u{1f600}", "<"] {
+        let text = text.repeat(2_000);
+        let escape =
+            |text: &str| -> String { text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect() };
+        let body = format!(
+            r#"{{"INPUT":"{}","OUTPUT":"{}"}}"#,
+            escape(&text),
+            escape(&text.to_uppercase())
+        );
+        *puppet.answer.lock().expect("not poisoned") = answer("200 OK", body.as_bytes());
+        let response = app.shout(&text).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{:?}", text.chars().next());
+        assert!(response.text().await.expect("UTF-8") == text.to_uppercase());
+    }
+}
+
+#[tokio::test]
+async fn a_shout_may_be_padded_but_not_beyond_twelve_times_the_text_and_4_kib() {
+    let puppet = Puppet::start().await;
+    let app = app_with(&puppet.server, &[]).await;
+    let limit = 12 * "ih".len() + 4096;
     let padded = |length: usize| format!("{:length$}", r#"{"INPUT":"ih","more":[],"OUTPUT":"Ih"}"#);
     *puppet.answer.lock().expect("not poisoned") = answer("200 OK", padded(limit).as_bytes());
     let response = app.shout("hi").send().await.expect("an answer");

@@ -73,6 +73,19 @@ fn asking(status: &str, retry_after: &str) -> Part {
     )
 }
 
+/// Asks for `wait` seconds as a date, by a clock that is `offset` seconds ahead.
+fn asking_by_date(status: &str, offset: u64, wait: u64) -> Part {
+    let date = httpdate(Duration::from_secs(offset));
+    let until = httpdate(Duration::from_secs(offset + wait));
+    Part::Bytes(
+        format!(
+            "HTTP/1.1 {status}\r\ndate: {date}\r\nretry-after: {until}\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        )
+        .into_bytes(),
+    )
+}
+
 fn endless(head: &'static str, piece: &str, pause: u64) -> Part {
     Part::Endless {
         head,
@@ -134,6 +147,26 @@ fn faults() -> Vec<Fault> {
             retry_after: Some("60"),
             ..transient("asks for tomorrow", asking("429 s3cret", &a_day))
         },
+        Fault {
+            takes: (3_000, 3_000 + BACKOFF),
+            ..transient(
+                "asks for a second by a clock that is an hour ahead",
+                asking_by_date("503 s3cret", 3_600, 1),
+            )
+        },
+        Fault {
+            attempts: 1,
+            takes: (0, 0),
+            retry_after: Some("60"),
+            ..transient(
+                "asks for an hour by a clock that is an hour ahead",
+                asking_by_date("503 s3cret", 3_600, 3_600),
+            )
+        },
+        transient(
+            "closes in the middle of its JSON, without length and chunks",
+            Part::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"s3cret".to_vec()),
+        ),
         transient("asks for nothing readable", asking("503 s3cret", "s3cret")),
         permanent("HTML", Part::body("<html>s3cret</html>")),
         permanent("broken JSON", Part::body(r#"{"INPUT":"ih","OUTPUT":"s3cret"#)),
