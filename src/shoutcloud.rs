@@ -124,11 +124,13 @@ impl Shoutcloud {
         }
     }
 
-    /// Has SHOUTCLOUD upper-case `text`. Fails at the configured deadline or at `deadline`, whichever is first.
+    /// Has SHOUTCLOUD upper-case `text` for `client`. Fails at the configured deadline or at `deadline`, whichever is
+    /// first.
     ///
     /// Records in `progress` when the call leaves the queue, and each attempt. The caller can read them from a clone.
     pub async fn uppercase(
         &self,
+        client: &Arc<str>,
         text: String,
         deadline: Instant,
         progress: &Progress,
@@ -136,7 +138,7 @@ impl Shoutcloud {
         let deadline = deadline.min(Instant::now() + self.deadline);
         // Before the queue: while the breaker is open, queued calls may still wait for attempts to time out.
         self.breaker.check()?;
-        let _permit = self.bulkhead.acquire(deadline).await?;
+        let _permit = self.bulkhead.acquire(client, deadline).await?;
         progress.record_dequeued();
         self.budget.deposit();
         let request = self.request(&text);

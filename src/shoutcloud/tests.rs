@@ -120,7 +120,7 @@ impl Middleware for FakeAttempt {
 }
 
 /// A call of one of three clients.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Caller {
     client: usize,
     starts_at: u64,
@@ -176,8 +176,9 @@ impl Fixture {
         async move {
             sleep(Duration::from_millis(caller.starts_at)).await;
             let progress = Progress::default();
+            let client = caller.client.to_string().into();
             let deadline = Instant::now() + Duration::from_secs(60);
-            let call = shoutcloud.uppercase("hi".to_owned(), deadline, &progress);
+            let call = shoutcloud.uppercase(&client, "hi".to_owned(), deadline, &progress);
             match caller.leaves_after {
                 Some(milliseconds) => _ = timeout(Duration::from_millis(milliseconds), call).await,
                 None => _ = call.await,
