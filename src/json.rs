@@ -74,6 +74,25 @@ pub fn members<const N: usize>(text: &[u8], wanted: [&str; N]) -> Result<[Option
     }
 }
 
+/// Returns whether `text` is the beginning of an object and ends before the object does.
+pub fn is_truncated(text: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(text) {
+        Ok(text) => text,
+        // Cut inside a character.
+        Err(error) if error.error_len().is_none() => {
+            let whole_characters = text.get(..error.valid_up_to()).unwrap_or_default();
+            std::str::from_utf8(whole_characters).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let is_object = valid
+        .trim_ascii_start()
+        .chars()
+        .next()
+        .is_none_or(|first| first == '{');
+    is_object && serde_json::from_str::<IgnoredAny>(valid).is_err_and(|error| error.is_eof())
+}
+
 struct Members<'a, const N: usize> {
     wanted: [&'a str; N],
     found_duplicate: &'a Cell<bool>,
@@ -147,7 +166,7 @@ fn code_unit(escape: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ParseError, has_lone_surrogate, members};
+    use super::{ParseError, has_lone_surrogate, is_truncated, members};
 
     fn data(text: &str) -> Result<Option<serde_json::Value>, ParseError> {
         members(text.as_bytes(), ["data"]).map(|[data]| data)
@@ -216,6 +235,18 @@ mod tests {
         assert_eq!(data(&deep), Ok(Some("x".into())));
         let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
         assert!(data(&deep).is_err());
+    }
+
+    #[test]
+    fn an_object_that_ends_early_is_truncated() {
+        for text in ["", " ", "{", r#"{"data":"x""#, r#"{"data":"x\"#, r#"{"data":[tr"#] {
+            assert!(is_truncated(text.as_bytes()), "{text}");
+        }
+        assert!(is_truncated(b"{\"data\":\"\xc3"), "cut inside a character");
+        for text in ["{}", "{} ", "[", "\"x", "<", "{,", "{\"data\":nope"] {
+            assert!(!is_truncated(text.as_bytes()), "{text}");
+        }
+        assert!(!is_truncated(b"{\"data\":\"\xff"), "not UTF-8");
     }
 
     #[test]

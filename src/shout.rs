@@ -54,6 +54,7 @@ trait Upstream: Send + Sync {
     /// See [`Shoutcloud::uppercase`].
     async fn uppercase(
         &self,
+        client: &Arc<str>,
         text: String,
         deadline: Instant,
         progress: &Progress,
@@ -64,11 +65,12 @@ trait Upstream: Send + Sync {
 impl Upstream for Shoutcloud {
     async fn uppercase(
         &self,
+        client: &Arc<str>,
         text: String,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<String, shoutcloud::Error> {
-        self.uppercase(text, deadline, progress).await
+        self.uppercase(client, text, deadline, progress).await
     }
 }
 
@@ -272,7 +274,7 @@ impl ShoutService {
         let shout = self
             .0
             .upstream
-            .uppercase(reverse(&key.text), deadline, progress)
+            .uppercase(&key.client, reverse(&key.text), deadline, progress)
             .await?;
         Ok(shout.into())
     }

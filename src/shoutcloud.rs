@@ -3,8 +3,9 @@
 //! A call is bounded by its deadline and by the bulkhead, which limits concurrent calls. Below them is a stack on
 //! reqwest-middleware, whose layers, outermost first, see each attempt as one result:
 //!
-//! 1. `retry` retries transient errors while the `budget` lasts;
-//! 2. `retry_after` waits as long as the previous response's `retry-after` asks;
+//! 1. `retry`'s loop sends retries after a backoff;
+//! 2. `retry`'s gate decides whether a failed attempt is retried, while the `budget` lasts, and waits as long as the
+//!    response's `retry-after` asks;
 //! 3. `breaker` counts attempts and rejects them while too many fail;
 //! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit.
 //!
@@ -21,6 +22,8 @@ mod error;
 mod progress;
 mod retry;
 mod retry_after;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod wire;
 
@@ -29,11 +32,11 @@ use std::time::Duration;
 
 use http::{Extensions, Method};
 use reqwest::Request;
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, UpstreamMetrics};
 use crate::telemetry::trace::Tracing;
 use crate::{config, outbound};
 
@@ -48,7 +51,7 @@ use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
 use self::call::{Deadline, RequestText, ValidatedText};
-use self::retry_after::RetryAfterMiddleware;
+use self::retry::RetryGate;
 use self::transport::Transport;
 
 /// How often idle connections are checked.
@@ -69,12 +72,30 @@ pub struct Shoutcloud {
 impl Shoutcloud {
     /// Creates a client that follows `config` and records its calls in `metrics` and `tracing`.
     pub fn new(config: &config::Shoutcloud, metrics: &Metrics, tracing: Tracing) -> Result<Self, BuildError> {
-        // The middleware stack needs a client; the transport sends the requests.
-        let http = outbound::client().build()?;
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
         let metrics = metrics.upstream(server_address, &error::known_outcomes());
         let metrics = Arc::new(metrics);
+        let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
+        let transport = Arc::new(transport);
+        let attempt = Attempt {
+            transport: Arc::clone(&transport),
+            timeout: config.attempt_timeout,
+            metrics: Arc::clone(&metrics),
+            spans: AttemptSpans::new(tracing, &config.url),
+        };
+        Self::with_attempt(config, metrics, transport, attempt)
+    }
+
+    /// Creates a client whose innermost middleware is `attempt`, which sends by `transport`.
+    fn with_attempt(
+        config: &config::Shoutcloud,
+        metrics: Arc<UpstreamMetrics>,
+        transport: Arc<Transport>,
+        attempt: impl Middleware,
+    ) -> Result<Self, BuildError> {
+        // The middleware stack needs a client; the transport sends the requests.
+        let http = outbound::client().build()?;
         let bulkhead = Bulkhead::new(
             config.max_concurrency.get(),
             config.max_queue,
@@ -82,34 +103,21 @@ impl Shoutcloud {
         );
         let budget = Budget::new(config.retry_reserve, config.retry_budget, metrics.budget.clone());
         let budget = Arc::new(budget);
-        let breaker = Breaker::new(
-            config.breaker.clone(),
-            config.attempt_timeout,
-            Arc::clone(&metrics),
-        );
+        let breaker = Breaker::new(config.breaker.clone(), config.attempt_timeout, metrics);
         let breaker = Arc::new(breaker);
-        let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
-        let transport = Arc::new(transport);
         Ok(Self {
             http: ClientBuilder::new(http)
-                .with(retry::middleware(
-                    config.max_retries,
-                    Arc::clone(&budget),
-                    Arc::clone(&breaker),
-                ))
-                .with(RetryAfterMiddleware {
-                    metrics: Arc::clone(&metrics),
+                .with(retry::middleware(config.max_retries))
+                .with(RetryGate {
+                    max_retries: config.max_retries,
+                    budget: Arc::clone(&budget),
+                    breaker: Arc::clone(&breaker),
                 })
                 .with(BreakerMiddleware(Arc::clone(&breaker)))
-                .with(Attempt {
-                    transport: Arc::clone(&transport),
-                    timeout: config.attempt_timeout,
-                    metrics,
-                    spans: AttemptSpans::new(tracing, &config.url),
-                })
+                .with(attempt)
                 .build(),
             transport,
-            url,
+            url: config.url.to_url(),
             deadline: config.deadline,
             bulkhead: bulkhead.into(),
             budget,
@@ -117,11 +125,13 @@ impl Shoutcloud {
         })
     }
 
-    /// Has SHOUTCLOUD upper-case `text`. Fails at the configured deadline or at `deadline`, whichever is first.
+    /// Has SHOUTCLOUD upper-case `text` for `client`. Fails at the configured deadline or at `deadline`, whichever is
+    /// first.
     ///
     /// Records in `progress` when the call leaves the queue, and each attempt. The caller can read them from a clone.
     pub async fn uppercase(
         &self,
+        client: &Arc<str>,
         text: String,
         deadline: Instant,
         progress: &Progress,
@@ -129,7 +139,7 @@ impl Shoutcloud {
         let deadline = deadline.min(Instant::now() + self.deadline);
         // Before the queue: while the breaker is open, queued calls may still wait for attempts to time out.
         self.breaker.check()?;
-        let _permit = self.bulkhead.acquire(deadline).await?;
+        let _permit = self.bulkhead.acquire(client, deadline).await?;
         progress.record_dequeued();
         self.budget.deposit();
         let request = Request::new(Method::POST, self.url.clone());

@@ -21,7 +21,7 @@ pub struct Breaker {
     pub slow_rate: Ratio,
     /// How long the breaker stays open, plus or minus 10 %.
     pub open_for: Duration,
-    /// Maximum number of concurrent probes while half-open, and the number of successes that closes the breaker.
+    /// Maximum number of concurrent probes while half-open, and the number that must end without a failure to close the breaker.
     pub probes: NonZeroU32,
 }
 
@@ -77,7 +77,7 @@ impl Breaker {
                 "BREAKER_PROBES",
                 "5",
                 count(1_000_000),
-                "Maximum number of concurrent probes while the breaker is half-open, and the number of successes that closes it.",
+                "Maximum number of concurrent probes while the breaker is half-open, and the number that must end without a failure to close it.",
             ),
         };
         reader.conflict(

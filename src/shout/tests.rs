@@ -61,6 +61,7 @@ impl ScriptedUpstream {
 impl Upstream for ScriptedUpstream {
     async fn uppercase(
         &self,
+        _: &Arc<str>,
         text: String,
         deadline: Instant,
         _: &Progress,

@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
 use super::call::{Deadline, NeedsNewConnection, RequestText, ValidatedText};
-use super::error::{Error, InvalidResponse, SUCCESS, Transient};
+use super::error::{self, Error, InvalidResponse, Transient};
 use super::progress::Progress;
 use super::retry_after::retry_after;
 use super::transport::{Transport, Usage};
-use super::wire;
+use super::{retry, wire};
 use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Fields that the transport and the tracer add.
@@ -50,6 +50,7 @@ impl Middleware for Attempt {
         _: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let recorder = self.metrics.start_attempt();
+        retry::record_sent(&self.metrics, extensions);
         if let Some(progress) = extensions.get::<Progress>() {
             progress.record_attempt();
         }
@@ -64,7 +65,7 @@ impl Middleware for Attempt {
         let attempt = async {
             let text = text.ok_or(InvalidResponse::InputMismatch)?;
             let body = wire::request_body(&text);
-            let limit = wire::response_limit(body.len());
+            let limit = wire::response_limit(&text);
             let response = self
                 .transport
                 .send(body.into(), headers, limit, needs_new, &mut usage);
@@ -75,7 +76,14 @@ impl Middleware for Attempt {
                     retry_after(&response.headers),
                 ));
             }
-            Ok(wire::parse_response(&text, &response.body)?)
+            match wire::parse_response(&text, &response.body) {
+                Err(InvalidResponse::Incomplete)
+                    if wire::is_close_delimited(response.version, &response.headers) =>
+                {
+                    Err(Transient::truncated().into())
+                }
+                result => Ok(result?),
+            }
         };
         let result = match timeout_at(time_limit, attempt).await {
             Ok(result) => result,
@@ -88,7 +96,7 @@ impl Middleware for Attempt {
                 Err(timeout_error)
             }
         };
-        let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
+        let labels = error::labels(usage.status, result.as_ref().err());
         attempt_span::end(span, labels);
         recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;

@@ -2,8 +2,9 @@
 //! few probes, which close it or open it again.
 //!
 //! It sits below the retries, so that it counts each attempt, and above the attempt, so that reading the body counts.
-//! The lock is held while counting, never during an attempt. Every invalid response is a failure except a non-retryable
-//! 4xx: that concerns one request, and a client whose text is rejected must not open the breaker for all others.
+//! The lock is held while counting, never during an attempt. Every invalid response is a failure except a permanent 4xx:
+//! it concerns one request and shows that the upstream works, so it counts as a success. A client whose text is rejected
+//! must not open the breaker for all others, and an upstream that rejects every text must not keep it half open.
 
 mod circuit;
 mod window;
@@ -89,7 +90,7 @@ impl Breaker {
         match result {
             Ok(()) => Outcome::Succeeded,
             Err(Error::InvalidResponse(InvalidResponse::Status(status))) if status.is_client_error() => {
-                Outcome::Ignored
+                Outcome::Succeeded
             }
             // The deadline ended the attempt: a failure if it had at least 90% of the attempt timeout.
             Err(Error::DeadlinePassed) if duration < self.attempt_timeout.mul_f64(0.9) => Outcome::Cancelled,
@@ -159,7 +160,9 @@ impl Middleware for BreakerMiddleware {
 mod tests {
     use std::time::Duration;
 
-    use super::{Breaker, Error};
+    use http::StatusCode;
+
+    use super::{Breaker, Error, InvalidResponse};
     use crate::config::{self, Environment};
     use crate::shoutcloud::error::Transient;
     use crate::telemetry::metrics::Metrics;
@@ -196,6 +199,22 @@ mod tests {
         // The probability that 1,000 samples leave a tenth of the range empty is 0.9^1000.
         assert!(open_times.iter().any(|time| *time < 9.2));
         assert!(open_times.iter().any(|time| *time > 10.8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permanent_4xx_counts_as_a_success_and_any_other_invalid_response_as_a_failure() {
+        let permanent_4xx = InvalidResponse::Status(StatusCode::NOT_FOUND);
+        for (invalid, opens) in [
+            (permanent_4xx, false),
+            (InvalidResponse::Status(StatusCode::NOT_IMPLEMENTED), true),
+            (InvalidResponse::Status(StatusCode::FOUND), true),
+            (InvalidResponse::Unreadable, true),
+        ] {
+            let breaker = breaker();
+            let attempt = breaker.try_acquire().expect("closed");
+            attempt.end(Err(&Error::from(invalid.clone())));
+            assert_eq!(rejected_for(&breaker).is_some(), opens, "{invalid:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

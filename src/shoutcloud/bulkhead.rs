@@ -1,123 +1,165 @@
 //! The bulkhead: limits concurrent calls, and how many more may queue for one to end.
+//!
+//! Permits and queue capacity are shared fairly between clients (`fair_queue`), so that one client whose calls are
+//! slow does not keep all others from calling. The lock is held while counting, never during a call.
 
-use std::sync::Arc;
+mod fair_queue;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use self::fair_queue::{FairQueue, Full, Ticket};
 use super::Error;
 use crate::telemetry::metrics::{GaugeGuard, UpstreamMetrics};
 
-/// Limits for calls in flight and for a first-come, first-served queue.
+/// Limits for calls in flight and in the queue.
 pub(super) struct Bulkhead {
-    /// In flight and in the queue together.
-    capacity: Semaphore,
-    in_flight: Semaphore,
+    queue: Arc<SharedQueue>,
     metrics: Arc<UpstreamMetrics>,
 }
 
 /// Permission to make a call, released on drop.
-pub(super) struct Permit<'a> {
-    // Dropped in this order: a caller that gets the released capacity finds the in-flight permit released, too.
-    _in_flight: SemaphorePermit<'a>,
-    _capacity: SemaphorePermit<'a>,
+pub(super) struct Permit {
+    // Dropped in this order: the gauge never exceeds the limit.
     _counted: GaugeGuard,
+    _bare: BarePermit,
 }
 
 impl Bulkhead {
     pub(super) fn new(max_concurrency: u32, max_queue: u32, metrics: Arc<UpstreamMetrics>) -> Self {
+        let queue = FairQueue::new(max_concurrency as usize, max_queue as usize);
         Self {
-            capacity: Semaphore::new(max_concurrency as usize + max_queue as usize),
-            in_flight: Semaphore::new(max_concurrency as usize),
+            queue: Arc::new(SharedQueue(Mutex::new(queue))),
             metrics,
         }
     }
 
-    /// Waits in the queue for a permit until `deadline`; fails at once if the queue is full.
-    pub(super) async fn acquire(&self, deadline: Instant) -> Result<Permit<'_>, Error> {
-        let capacity = self.capacity.try_acquire().map_err(|_| Error::Overloaded)?;
-        let queued = GaugeGuard::increment(&self.metrics.queued);
-        let acquired = timeout_at(deadline, self.in_flight.acquire()).await;
-        drop(queued);
-        match acquired {
-            Ok(Ok(in_flight)) => Ok(Permit {
-                _in_flight: in_flight,
-                _capacity: capacity,
-                _counted: GaugeGuard::increment(&self.metrics.in_flight),
-            }),
-            _ => Err(Error::Overloaded),
+    /// Waits in the queue for a permit until `deadline`. Fails at once if the queue is full, and while waiting if it is
+    /// full and this client has the most calls.
+    pub(super) async fn acquire(&self, client: &Arc<str>, deadline: Instant) -> Result<Permit, Error> {
+        let permit = match self.queue.enter(client)? {
+            Entered::InFlight(permit) => permit,
+            Entered::Queued(waiting) => {
+                let _queued = GaugeGuard::increment(&self.metrics.queued);
+                waiting.permit(deadline).await?
+            }
+        };
+        Ok(Permit {
+            _counted: GaugeGuard::increment(&self.metrics.in_flight),
+            _bare: permit,
+        })
+    }
+}
+
+/// Hands a waiting call its permit. Dropped unused if the call is displaced from the queue.
+type Waker = oneshot::Sender<BarePermit>;
+
+struct SharedQueue(Mutex<FairQueue<Waker>>);
+
+enum Entered {
+    InFlight(BarePermit),
+    Queued(Waiting),
+}
+
+impl SharedQueue {
+    fn enter(self: &Arc<Self>, client: &Arc<str>) -> Result<Entered, Error> {
+        let mut queue = self.lock();
+        if queue.try_start(client) {
+            drop(queue);
+            return Ok(Entered::InFlight(self.permit(Arc::clone(client))));
         }
+        let (waker, permit) = oneshot::channel();
+        let entered = queue.push(client, waker);
+        drop(queue);
+        let (ticket, displaced) = entered.map_err(|Full| Error::Overloaded)?;
+        // Wakes the displaced call.
+        drop(displaced);
+        Ok(Entered::Queued(Waiting {
+            permit,
+            entry: QueueEntry {
+                queue: Arc::clone(self),
+                client: Arc::clone(client),
+                ticket,
+            },
+        }))
+    }
+
+    fn permit(self: &Arc<Self>, client: Arc<str>) -> BarePermit {
+        BarePermit(Some((Arc::clone(self), client)))
+    }
+
+    /// Releases a permit of `client` and hands free permits to waiting calls.
+    fn release(self: &Arc<Self>, client: &Arc<str>) {
+        let mut queue = self.lock();
+        queue.finish(client);
+        while let Some((client, waker)) = queue.start_next() {
+            // Fails if the call was cancelled and has not left the queue yet.
+            if let Err(permit) = waker.send(self.permit(Arc::clone(&client))) {
+                permit.forget();
+                queue.finish(&client);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FairQueue<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit, not counted by the gauge yet. Released on drop, also by a call that is cancelled while the permit is on its
+/// way to it.
+struct BarePermit(Option<(Arc<SharedQueue>, Arc<str>)>);
+
+impl BarePermit {
+    /// Drops the permit without releasing it.
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for BarePermit {
+    fn drop(&mut self) {
+        if let Some((queue, client)) = self.0.take() {
+            queue.release(&client);
+        }
+    }
+}
+
+/// A call in the queue.
+struct Waiting {
+    // Dropped in this order: a permit that is handed over after the receiver's end is given to the next call.
+    permit: oneshot::Receiver<BarePermit>,
+    entry: QueueEntry,
+}
+
+impl Waiting {
+    async fn permit(self, deadline: Instant) -> Result<BarePermit, Error> {
+        let Self { permit, entry } = self;
+        let permit = timeout_at(deadline, permit).await;
+        drop(entry);
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            // The deadline, or displaced.
+            Err(_) | Ok(Err(_)) => Err(Error::Overloaded),
+        }
+    }
+}
+
+/// A waiting call's entry in the queue, removed on drop.
+struct QueueEntry {
+    queue: Arc<SharedQueue>,
+    client: Arc<str>,
+    ticket: Ticket,
+}
+
+impl Drop for QueueEntry {
+    fn drop(&mut self) {
+        // Dropped outside the lock.
+        let _waker = self.queue.lock().remove(&self.client, self.ticket);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::{Bulkhead, Error, UpstreamMetrics};
-    use crate::telemetry::metrics::Metrics;
-
-    fn bulkhead(max_concurrency: u32, max_queue: u32) -> Bulkhead {
-        let metrics: UpstreamMetrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
-        Bulkhead::new(max_concurrency, max_queue, metrics.into())
-    }
-
-    fn deadline() -> Instant {
-        Instant::now() + Duration::from_secs(5)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_call_is_in_flight_one_queued_and_the_third_rejected_at_once() {
-        let bulkhead = bulkhead(1, 1);
-        let first = bulkhead.acquire(deadline()).await.expect("a free permit");
-        let started = Instant::now();
-        let (second, third) = tokio::join!(
-            async {
-                let acquired = bulkhead.acquire(deadline()).await;
-                (acquired.is_ok(), started.elapsed())
-            },
-            async {
-                assert_eq!(bulkhead.acquire(deadline()).await.err(), Some(Error::Overloaded));
-                let rejected_after = started.elapsed();
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                drop(first);
-                rejected_after
-            }
-        );
-        assert_eq!(second, (true, Duration::from_secs(1)));
-        assert_eq!(third, Duration::ZERO);
-        assert!(
-            bulkhead.acquire(deadline()).await.is_ok(),
-            "all permits were released"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn timeout_and_cancellation_in_the_queue_release_the_permit() {
-        let bulkhead = bulkhead(1, 1);
-        let _first = bulkhead.acquire(deadline()).await.expect("a free permit");
-        for _ in 0..3 {
-            let started = Instant::now();
-            assert_eq!(bulkhead.acquire(deadline()).await.err(), Some(Error::Overloaded));
-            assert_eq!(
-                started.elapsed(),
-                Duration::from_secs(5),
-                "waited until the deadline"
-            );
-            let cancelled = tokio::time::timeout(Duration::from_secs(1), bulkhead.acquire(deadline()));
-            assert!(cancelled.await.is_err());
-        }
-    }
-
-    #[tokio::test]
-    async fn without_a_queue_no_call_waits() {
-        let bulkhead = bulkhead(2, 0);
-        let _two = (
-            bulkhead.acquire(deadline()).await,
-            bulkhead.acquire(deadline()).await,
-        );
-        assert_eq!(bulkhead.acquire(deadline()).await.err(), Some(Error::Overloaded));
-    }
-}
+mod tests;

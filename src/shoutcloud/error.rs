@@ -44,10 +44,13 @@ pub enum InvalidResponse {
     /// Not HTTP, or a body that is not the expected JSON object.
     #[error("unreadable")]
     Unreadable,
+    /// JSON that ends early in a body that is complete.
+    #[error("incomplete JSON")]
+    Incomplete,
     /// More bytes than a valid response to this text can have.
     #[error("longer than {limit} bytes")]
     TooLong {
-        /// 4 × the request + 4 KiB.
+        /// 12 × the text + 4 KiB.
         limit: usize,
     },
     /// A response to another text.
@@ -123,6 +126,14 @@ impl ConnectionError {
 }
 
 impl Transient {
+    /// Returns the error for a body that ended with the connection, in the middle of its JSON.
+    pub(super) fn truncated() -> Self {
+        Self::Connection {
+            kind: ConnectionError::Closed,
+            cause: "the connection was closed in the middle of the response".to_owned(),
+        }
+    }
+
     /// Returns why a retry after this failure is made.
     pub(super) fn retry_reason(&self) -> RetryReason {
         match self {
@@ -171,33 +182,19 @@ impl Error {
         Self::from(Transient::Connection { kind, cause: text })
     }
 
-    /// Returns the labels of an attempt that ended with this error.
-    pub(super) fn labels(&self) -> AttemptLabels {
-        let (status, error) = match self {
-            Self::InvalidResponse(InvalidResponse::Status(status)) => {
-                (Some(*status), Some(AttemptFailure::UnexpectedStatus))
-            }
-            Self::InvalidResponse(InvalidResponse::Unreadable) => (None, Some(AttemptFailure::Unreadable)),
-            Self::InvalidResponse(InvalidResponse::TooLong { .. }) => (None, Some(AttemptFailure::TooLong)),
-            Self::InvalidResponse(InvalidResponse::InputMismatch | InvalidResponse::OutputMismatch) => {
-                (None, Some(AttemptFailure::NotAShout))
-            }
-            Self::Unavailable { cause, .. } => {
-                let status = match cause {
-                    Transient::Status(status) => Some(*status),
-                    Transient::Connection { .. } | Transient::Timeout => None,
-                };
-                (status, Some(cause.retry_reason().into()))
-            }
-            Self::DeadlinePassed => (None, Some(AttemptFailure::Deadline)),
+    /// Returns the kind of failure of an attempt that ended with this error, as a metric label.
+    fn failure(&self) -> Option<AttemptFailure> {
+        match self {
+            Self::InvalidResponse(invalid) => Some(match invalid {
+                InvalidResponse::Status(_) => AttemptFailure::UnexpectedStatus,
+                InvalidResponse::Unreadable | InvalidResponse::Incomplete => AttemptFailure::Unreadable,
+                InvalidResponse::TooLong { .. } => AttemptFailure::TooLong,
+                InvalidResponse::InputMismatch | InvalidResponse::OutputMismatch => AttemptFailure::NotAShout,
+            }),
+            Self::Unavailable { cause, .. } => Some(cause.retry_reason().into()),
+            Self::DeadlinePassed => Some(AttemptFailure::Deadline),
             // Rejected before an attempt, so never recorded.
-            Self::BreakerOpen { .. } | Self::Overloaded => (None, None),
-        };
-        // Bounds the cardinality: some 60 statuses are registered, but a server may send any of hundreds.
-        let registered = status.filter(|status| status.canonical_reason().is_some());
-        AttemptLabels {
-            status: registered.map(|status| status.as_u16()),
-            error,
+            Self::BreakerOpen { .. } | Self::Overloaded => None,
         }
     }
 
@@ -212,16 +209,21 @@ impl Error {
     }
 }
 
-/// The labels of a successful attempt.
-pub(super) const SUCCESS: AttemptLabels = AttemptLabels {
-    status: Some(200),
-    error: None,
-};
+/// Returns the labels of an attempt that received `status`, if there was a response, and ended with `error`.
+pub(super) fn labels(status: Option<StatusCode>, error: Option<&Error>) -> AttemptLabels {
+    // Bounds the cardinality: some 60 statuses are registered, but a server may send any of hundreds.
+    let registered = status.filter(|status| status.canonical_reason().is_some());
+    AttemptLabels {
+        status: registered.map(|status| status.as_u16()),
+        error: error.and_then(Error::failure),
+    }
+}
 
 /// Returns the labels that have a series from the start: success, and every failure that is known in advance.
 pub(super) fn known_outcomes() -> Vec<AttemptLabels> {
-    let statuses = TRANSIENT_STATUSES.map(|status| (Some(status), AttemptFailure::TransientStatus));
-    let others = [
+    let success = (Some(200), None);
+    let transient = TRANSIENT_STATUSES.map(|status| (Some(status), Some(AttemptFailure::TransientStatus)));
+    let without_status = [
         AttemptFailure::Dns,
         AttemptFailure::Refused,
         AttemptFailure::ConnectTimeout,
@@ -232,17 +234,27 @@ pub(super) fn known_outcomes() -> Vec<AttemptLabels> {
         AttemptFailure::Timeout,
         AttemptFailure::Deadline,
         AttemptFailure::Unreadable,
-        AttemptFailure::TooLong,
-        AttemptFailure::NotAShout,
         AttemptFailure::Cancelled,
     ];
-    let others = others.map(|error| (None, error));
-    let failures = statuses.into_iter().chain(others);
-    let failures = failures.map(|(status, error)| AttemptLabels {
-        status,
-        error: Some(error),
-    });
-    failures.chain([SUCCESS]).collect()
+    // Failures while the body is read, or because of what it contains.
+    let after_200 = [
+        AttemptFailure::Reset,
+        AttemptFailure::Closed,
+        AttemptFailure::Connection,
+        AttemptFailure::Timeout,
+        AttemptFailure::Deadline,
+        AttemptFailure::Unreadable,
+        AttemptFailure::TooLong,
+        AttemptFailure::NotAShout,
+    ];
+    let outcomes = [success]
+        .into_iter()
+        .chain(transient)
+        .chain(without_status.map(|error| (None, Some(error))))
+        .chain(after_200.map(|error| (Some(200), Some(error))));
+    outcomes
+        .map(|(status, error)| AttemptLabels { status, error })
+        .collect()
 }
 
 /// Statuses that are retried.

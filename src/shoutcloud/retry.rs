@@ -1,18 +1,23 @@
-//! Retries: which errors are retried, when, and how retries are counted.
+//! Retries: which failed attempts are retried, when, and how retries are paid for and counted.
+//!
+//! reqwest-retry's middleware has the loop and the backoff, but its policy sees neither the error nor the request's
+//! extensions. So [`RetryGate`], below it, decides: a retry is paid for before its waits, and refunded unless an attempt
+//! records that it was sent. The breaker may have rejected it in the meantime, or the call may have been cancelled.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::Extensions;
-use reqwest::Response;
+use reqwest::{Request, Response};
+use reqwest_middleware::{Middleware, Next};
 use reqwest_retry::policies::ExponentialBackoff;
-use reqwest_retry::{
-    Jitter, RetryDecision, RetryPolicy, RetryTransientMiddleware, Retryable, RetryableStrategy,
-};
+use reqwest_retry::{Jitter, RetryTransientMiddleware, Retryable, RetryableStrategy};
+use tokio::time::{Instant, sleep_until};
 
-use super::attempt_error;
+use super::attempt_error::{self, AttemptError};
 use super::breaker::Breaker;
-use super::budget::Budget;
+use super::budget::{Budget, Reservation};
+use super::call::Deadline;
 use super::error::Error;
 use crate::telemetry::metrics::{RetryReason, UpstreamMetrics};
 
@@ -20,74 +25,117 @@ use crate::telemetry::metrics::{RetryReason, UpstreamMetrics};
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Returns the middleware that retries transient errors with full jitter while the budget lasts.
-pub(super) fn middleware(
-    max_retries: u32,
-    budget: Arc<Budget>,
-    breaker: Arc<Breaker>,
-) -> RetryTransientMiddleware<BudgetedBackoff, TransientErrors> {
-    let policy = BudgetedBackoff::new(max_retries, budget);
-    RetryTransientMiddleware::new_with_policy_and_strategy(policy, TransientErrors { breaker })
+/// Returns the middleware that sends the retries that [`RetryGate`] allows, with full jitter.
+pub(super) fn middleware(max_retries: u32) -> RetryTransientMiddleware<ExponentialBackoff, Allowed> {
+    RetryTransientMiddleware::new_with_policy_and_strategy(backoff(max_retries), Allowed)
 }
 
-/// A backoff that withdraws each retry from the budget.
-pub(super) struct BudgetedBackoff {
-    backoff: ExponentialBackoff,
-    budget: Arc<Budget>,
+fn backoff(max_retries: u32) -> ExponentialBackoff {
+    ExponentialBackoff::builder()
+        .retry_bounds(INITIAL_BACKOFF, MAX_BACKOFF)
+        .base(2)
+        .jitter(Jitter::Full)
+        .build_with_max_retries(max_retries)
 }
 
-impl BudgetedBackoff {
-    fn new(max_retries: u32, budget: Arc<Budget>) -> Self {
-        let backoff = ExponentialBackoff::builder()
-            .retry_bounds(INITIAL_BACKOFF, MAX_BACKOFF)
-            .base(2)
-            .jitter(Jitter::Full)
-            .build_with_max_retries(max_retries);
-        Self { backoff, budget }
-    }
-}
+/// Retries the errors that [`RetryGate`] marks as retryable.
+pub(super) struct Allowed;
 
-impl RetryPolicy for BudgetedBackoff {
-    fn should_retry(&self, started: SystemTime, retries: u32) -> RetryDecision {
-        match self.backoff.should_retry(started, retries) {
-            // After the backoff's decision, so that only retries that are made are withdrawn.
-            RetryDecision::Retry { execute_after } if self.budget.withdraw() => {
-                RetryDecision::Retry { execute_after }
-            }
-            _ => RetryDecision::DoNotRetry,
-        }
-    }
-}
-
-/// Retries transient errors, and only while the breaker accepts attempts: a retry that it would reject needs neither
-/// backoff nor budget.
-pub(super) struct TransientErrors {
-    breaker: Arc<Breaker>,
-}
-
-impl RetryableStrategy for TransientErrors {
+impl RetryableStrategy for Allowed {
     fn handle(&self, outcome: &reqwest_middleware::Result<Response>) -> Option<Retryable> {
         let error = attempt_error::peek(outcome.as_ref().err()?)?;
-        let is_retryable = error.is_retryable && self.breaker.check().is_ok();
-        is_retryable.then_some(Retryable::Transient)
+        error.is_retryable.then_some(Retryable::Transient)
     }
 }
 
-/// The failure of the previous attempt, in the request's extensions.
-#[derive(Clone, Copy)]
-struct PreviousError(RetryReason);
+/// Decides after each attempt whether it is retried, and delays the retry by the response's `retry-after`.
+pub(super) struct RetryGate {
+    pub(super) max_retries: u32,
+    pub(super) budget: Arc<Budget>,
+    pub(super) breaker: Arc<Breaker>,
+}
 
-/// Counts an attempt that starts now as a retry, if an earlier one of the same call failed.
-pub(super) fn count_retry(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
-    if let Some(PreviousError(reason)) = extensions.remove() {
+/// A retry that is paid for and not sent yet, in the request's extensions.
+#[derive(Clone)]
+struct PendingRetry {
+    reservation: Arc<Reservation>,
+    /// The failure of the previous attempt.
+    reason: RetryReason,
+    /// The end of the response's `retry-after`.
+    not_before: Option<Instant>,
+}
+
+/// The number of retries so far, in the request's extensions.
+#[derive(Clone, Copy, Default)]
+struct RetryCount(u32);
+
+impl RetryGate {
+    /// Pays for a retry after `error`. Returns `None` if there are no retries left, `retry-after` exceeds the deadline,
+    /// the breaker would reject the retry, or the budget is exhausted.
+    fn reserve(&self, error: &Error, extensions: &mut Extensions) -> Option<PendingRetry> {
+        let Error::Unavailable { cause, retry_after } = error else {
+            return None;
+        };
+        let RetryCount(count) = extensions.get().copied().unwrap_or_default();
+        if count >= self.max_retries {
+            return None;
+        }
+        let not_before = match retry_after {
+            Some(wait) => {
+                let deadline = extensions.get().map(|Deadline(instant)| *instant);
+                let end = Instant::now().checked_add(*wait);
+                Some(end.filter(|instant| Some(*instant) < deadline)?)
+            }
+            None => None,
+        };
+        self.breaker.check().ok()?;
+        // Last, so that only a retry that is then made is paid for.
+        let reservation = self.budget.reserve()?;
+        extensions.insert(RetryCount(count + 1));
+        Some(PendingRetry {
+            reservation: reservation.into(),
+            reason: cause.retry_reason(),
+            not_before,
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl Middleware for RetryGate {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        let pending: Option<&PendingRetry> = extensions.get();
+        if let Some(instant) = pending.and_then(|retry| retry.not_before) {
+            sleep_until(instant).await;
+        }
+        let result = next.run(request, extensions).await;
+        // Still there if the breaker rejected the retry: refunds it.
+        drop(extensions.remove::<PendingRetry>());
+        let mut error = match result {
+            Ok(response) => return Ok(response),
+            Err(error) => AttemptError::from(error),
+        };
+        let retry = self.reserve(&error.error, extensions);
+        error.is_retryable = retry.is_some();
+        if let Some(retry) = retry {
+            extensions.insert(retry);
+        }
+        Err(error.into())
+    }
+}
+
+/// If the attempt that starts now is a retry, counts it and keeps it from being refunded.
+pub(super) fn record_sent(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
+    if let Some(PendingRetry {
+        reservation, reason, ..
+    }) = extensions.remove()
+    {
+        reservation.record_sent();
         metrics.record_retry(reason);
-    }
-}
-
-/// Stores the error of a failed attempt as the reason of the next one.
-pub(super) fn record_error(error: &Error, extensions: &mut Extensions) {
-    if let Error::Unavailable { cause, .. } = error {
-        extensions.insert(PreviousError(cause.retry_reason()));
     }
 }
 
@@ -97,32 +145,21 @@ mod tests {
 
     use reqwest_retry::{RetryDecision, RetryPolicy as _};
 
-    use super::{Budget, BudgetedBackoff};
-    use crate::config::Ratio;
-
-    fn policy(max_retries: u32, reserve: u32) -> BudgetedBackoff {
-        let budget = Budget::new(reserve, Ratio::from_millionths(0), metrics::Gauge::noop());
-        BudgetedBackoff::new(max_retries, budget.into())
-    }
-
-    fn backoff(policy: &BudgetedBackoff, retries: u32) -> Option<Duration> {
-        let now = SystemTime::now();
-        match policy.should_retry(now, retries) {
-            RetryDecision::Retry { execute_after } => {
-                Some(execute_after.duration_since(now).unwrap_or_default())
-            }
-            RetryDecision::DoNotRetry => None,
-        }
-    }
-
     #[test]
     fn the_backoff_has_full_jitter_below_a_bound_that_doubles_up_to_a_second() {
-        let policy = policy(100, 1_000_000);
+        let policy = super::backoff(100);
+        let backoff = |retries: u32| {
+            let now = SystemTime::now();
+            match policy.should_retry(now, retries) {
+                RetryDecision::Retry { execute_after } => {
+                    execute_after.duration_since(now).unwrap_or_default()
+                }
+                RetryDecision::DoNotRetry => panic!("no retry"),
+            }
+        };
         for (retries, bound) in [(0, 50), (1, 100), (2, 200), (4, 800), (5, 1_000), (99, 1_000)] {
             let bound = Duration::from_millis(bound);
-            let backoffs: Vec<_> = (0..1_000)
-                .map(|_| backoff(&policy, retries).expect("a retry"))
-                .collect();
+            let backoffs: Vec<_> = (0..1_000).map(|_| backoff(retries)).collect();
             // Time passes between the two readings of the clock.
             let slack = Duration::from_millis(20);
             assert!(
@@ -139,17 +176,5 @@ mod tests {
                 "{retries}"
             );
         }
-    }
-
-    #[test]
-    fn retries_are_limited_per_call_and_by_the_budget() {
-        let policy = policy(2, 3);
-        assert!(backoff(&policy, 0).is_some() && backoff(&policy, 1).is_some());
-        assert_eq!(backoff(&policy, 2), None, "a third retry");
-        assert!(
-            backoff(&policy, 0).is_some(),
-            "the rejected retry was not withdrawn"
-        );
-        assert_eq!(backoff(&policy, 0), None, "the budget is exhausted");
     }
 }

@@ -1,71 +1,26 @@
-//! The `retry-after` header (RFC 9110 section 10.2.3): a retry waits for it, unless it exceeds the deadline.
+//! The `retry-after` header (RFC 9110 section 10.2.3).
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Extensions, HeaderMap, header};
-use reqwest::{Request, Response};
-use reqwest_middleware::{Middleware, Next};
-use tokio::time::{Instant, sleep_until};
-
-use super::attempt_error::AttemptError;
-use super::call::Deadline;
-use super::error::Error;
-use super::retry;
-use crate::telemetry::metrics::UpstreamMetrics;
-
-/// The earliest start of the next attempt, in the request's extensions.
-#[derive(Clone, Copy)]
-struct NotBefore(Instant);
-
-/// Delays a retry by the previous response's `retry-after`. If that exceeds the deadline, the error is not retried.
-pub(super) struct RetryAfterMiddleware {
-    pub(super) metrics: Arc<UpstreamMetrics>,
-}
-
-#[async_trait::async_trait]
-impl Middleware for RetryAfterMiddleware {
-    async fn handle(
-        &self,
-        request: Request,
-        extensions: &mut Extensions,
-        next: Next<'_>,
-    ) -> reqwest_middleware::Result<Response> {
-        if let Some(NotBefore(instant)) = extensions.remove() {
-            sleep_until(instant).await;
-        }
-        retry::count_retry(&self.metrics, extensions);
-        let mut error = match next.run(request, extensions).await {
-            Ok(response) => return Ok(response),
-            Err(error) => AttemptError::from(error),
-        };
-        retry::record_error(&error.error, extensions);
-        if let Error::Unavailable {
-            retry_after: Some(wait),
-            ..
-        } = error.error
-        {
-            let deadline = extensions.get().map(|Deadline(instant)| *instant);
-            let not_before = Instant::now().checked_add(wait);
-            if let Some(instant) = not_before.filter(|instant| Some(*instant) < deadline) {
-                extensions.insert(NotBefore(instant));
-            } else {
-                error.is_retryable = false;
-            }
-        }
-        Err(error.into())
-    }
-}
+use http::{HeaderMap, header};
 
 /// Returns the delay that `headers` ask for, as a number of seconds or a date. Ignores any other value.
+///
+/// A date is relative to the response's own `date`, so that the server's clock need not agree with this one.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that overflows is a long time, too.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    let retry_at = httpdate::parse_http_date(value).ok()?;
+    let now = sent_at(headers).unwrap_or_else(SystemTime::now);
+    Some(retry_at.duration_since(now).unwrap_or_default())
+}
+
+fn sent_at(headers: &HeaderMap) -> Option<SystemTime> {
+    let value = headers.get(header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(value.trim()).ok()
 }
 
 #[cfg(test)]
@@ -92,6 +47,35 @@ mod tests {
         // The date has no fractions of a second, and some time has passed since.
         assert!(wait > Duration::from_secs(3_500) && wait <= Duration::from_secs(3_600));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_date_is_relative_to_the_date_of_the_response() {
+        let now = SystemTime::now();
+        let at = |seconds: u64| httpdate::fmt_http_date(now + Duration::from_secs(seconds));
+        let wait = |date: &str, retry_at: &str| {
+            let headers = [(header::DATE, date), (header::RETRY_AFTER, retry_at)];
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_str(value).expect("ASCII")));
+            retry_after(&headers.into_iter().collect())
+        };
+        let day = 86_400;
+        assert_eq!(wait(&at(day), &at(day + 7)), Some(Duration::from_secs(7)));
+        assert_eq!(
+            wait(&at(day), &at(7)),
+            Some(Duration::ZERO),
+            "it was over when it was sent"
+        );
+        assert_eq!(
+            wait("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:40 1994"),
+            Some(Duration::from_secs(3)),
+            "the obsolete forms"
+        );
+        assert_eq!(wait(&at(day), "9"), Some(Duration::from_secs(9)));
+        let wait = wait("today", &at(day)).expect("a date");
+        assert!(
+            wait > Duration::from_secs(day - 100),
+            "without a date, by our clock"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 
 use self::connection::{Connection, Failure};
@@ -40,11 +40,13 @@ pub(super) struct Transport {
     metrics: Arc<UpstreamMetrics>,
 }
 
-/// The connection of an attempt, as far as the attempt got.
+/// How far an attempt got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// The request was sent on a connection that an earlier request had used.
     pub(super) is_reused: bool,
+    /// The status of the response, which is known before its body.
+    pub(super) status: Option<StatusCode>,
 }
 
 impl Transport {
@@ -66,8 +68,8 @@ impl Transport {
         })
     }
 
-    /// Sends `body` with `headers` and reads a response of at most `limit` bytes. Records in `usage` which connection is used, also for
-    /// a caller that drops the future at a timeout.
+    /// Sends `body` with `headers` and reads a response of at most `limit` bytes. Records its progress in `usage`, also for a caller
+    /// that drops the future at a timeout.
     ///
     /// If a reused connection breaks before a byte of the response has arrived, the server has most probably closed it while it was
     /// idle: the request is repeated once, at once, on a new connection. SHOUTCLOUD may receive a text twice.
@@ -83,7 +85,8 @@ impl Transport {
         if !needs_new && let Some(connection) = self.idle.take() {
             usage.is_reused = true;
             self.metrics.record_connection(ConnectionEvent::Reused);
-            match self.exchange(connection, request.clone(), limit).await {
+            let exchange = self.exchange(connection, request.clone(), limit, &mut usage.status);
+            match exchange.await {
                 Err(Failure { is_stale: true, .. }) => {
                     usage.is_reused = false;
                     self.metrics.record_connection(ConnectionEvent::Stale);
@@ -93,7 +96,7 @@ impl Transport {
         }
         let connection = self.connector.connect().await?;
         self.metrics.record_connection(ConnectionEvent::Opened);
-        let result = self.exchange(connection, request, limit).await;
+        let result = self.exchange(connection, request, limit, &mut usage.status).await;
         result.map_err(|failure| failure.error)
     }
 
@@ -112,8 +115,9 @@ impl Transport {
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         limit: usize,
+        status: &mut Option<StatusCode>,
     ) -> Result<Response, Failure> {
-        let response = connection.send(request, limit).await?;
+        let response = connection.send(request, limit, status).await?;
         self.idle.put(connection);
         Ok(response)
     }

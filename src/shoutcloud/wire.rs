@@ -1,5 +1,7 @@
 //! The JSON of requests and responses, and the validation of responses.
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,30 +15,42 @@ struct Request<'a> {
 }
 
 /// Returns the body of a request for `text`.
-///
-/// Escapes `<`, `>` and `&` because SHOUTCLOUD escapes them, in INPUT and in OUTPUT: the limit on the response is a
-/// multiple of the request's length, and the response to a text of `<` only would otherwise exceed it.
 pub(super) fn request_body(text: &str) -> Vec<u8> {
-    let mut body = serde_json::to_string(&Request { input: text }).expect("a string is valid JSON");
-    for (character, escape) in [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")] {
-        if body.contains(character) {
-            body = body.replace(character, escape);
-        }
-    }
-    body.into_bytes()
+    serde_json::to_vec(&Request { input: text }).expect("a string is valid JSON")
 }
 
-/// Returns the size limit of a response, given the length of the request's body.
-pub(super) fn response_limit(request: usize) -> usize {
-    request.saturating_mul(4).saturating_add(4096)
+/// Returns the size limit of a response to `text`: INPUT and OUTPUT with up to six bytes for each byte, as an encoder
+/// may escape every character, and 4 KiB for all else.
+pub(super) fn response_limit(text: &str) -> usize {
+    text.len().saturating_mul(12).saturating_add(4096)
+}
+
+/// Returns whether the body of a response ends where the connection does (RFC 9112 section 6.3), so that a truncated
+/// body looks complete.
+pub(super) fn is_close_delimited(version: Version, headers: &HeaderMap) -> bool {
+    if version >= Version::HTTP_2 {
+        return false;
+    }
+    match headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        Some(codings) => {
+            let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
+            !last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        }
+        None => !headers.contains_key(CONTENT_LENGTH),
+    }
 }
 
 /// Returns OUTPUT of a response to `sent`.
 ///
 /// Plain HTTP does not authenticate the server, so INPUT must equal `sent` and OUTPUT may differ from it only in case.
 pub fn parse_response(sent: &str, body: &[u8]) -> Result<String, InvalidResponse> {
-    let [input, output] =
-        json::members(body, ["INPUT", "OUTPUT"]).map_err(|_| InvalidResponse::Unreadable)?;
+    let [input, output] = json::members(body, ["INPUT", "OUTPUT"]).map_err(|_| {
+        if json::is_truncated(body) {
+            InvalidResponse::Incomplete
+        } else {
+            InvalidResponse::Unreadable
+        }
+    })?;
     let (Some(Value::String(input)), Some(Value::String(output))) = (input, output) else {
         return Err(InvalidResponse::Unreadable);
     };
@@ -52,7 +66,9 @@ pub fn parse_response(sent: &str, body: &[u8]) -> Result<String, InvalidResponse
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidResponse, parse_response, request_body, response_limit};
+    use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+    use super::{InvalidResponse, is_close_delimited, parse_response, request_body, response_limit};
 
     #[test]
     fn the_request_is_an_object_with_the_text() {
@@ -95,7 +111,6 @@ mod tests {
     #[test]
     fn malformed_responses_are_unreadable() {
         for body in [
-            "",
             "<html>",
             "null",
             r#"["abc","ABC"]"#,
@@ -117,24 +132,48 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_valid_response_is_within_the_limit() {
-        // Bytes per character as Go's encoder escapes it, in INPUT and in OUTPUT.
-        for (text, escaped) in [
-            ("<", 6),
-            ("&", 6),
-            (">", 6),
-            ("\u{2028}", 6),
-            ("\u{1}", 6),
-            ("\"", 2),
-            ("\\", 2),
-            ("a", 1),
-            ("é", 2),
-        ] {
-            let longest = 2 * 10_000 * escaped + r#"{"INPUT":"","OUTPUT":""}"#.len();
-            assert!(
-                longest <= response_limit(request_body(&text.repeat(10_000)).len()),
-                "{text:?}"
+    fn json_that_ends_early_is_incomplete() {
+        let whole =
+            r#"{"INPUT":"é\u00e9","more":[tru\u0065],"OUTPUT":"É\u00c9"}"#.replace("tru\\u0065", "true");
+        assert!(parse_response("éé", whole.as_bytes()).is_ok());
+        for end in 0..whole.len() {
+            assert_eq!(
+                parse_response("éé", &whole.as_bytes()[..end]),
+                Err(InvalidResponse::Incomplete),
+                "{end}"
             );
+        }
+    }
+
+    #[test]
+    fn a_body_without_length_and_chunks_ends_with_the_connection() {
+        let is_close_delimited = |version, headers: &[(&'static str, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            is_close_delimited(version, &headers.collect::<HeaderMap>())
+        };
+        let chunked = ("transfer-encoding", "Chunked");
+        let gzip = ("transfer-encoding", "gzip");
+        assert!(is_close_delimited(Version::HTTP_11, &[]));
+        assert!(is_close_delimited(Version::HTTP_10, &[]));
+        assert!(is_close_delimited(Version::HTTP_11, &[chunked, gzip]));
+        assert!(!is_close_delimited(Version::HTTP_11, &[("content-length", "1")]));
+        assert!(!is_close_delimited(Version::HTTP_11, &[gzip, chunked]));
+        assert!(!is_close_delimited(
+            Version::HTTP_11,
+            &[("transfer-encoding", "gzip, chunked")]
+        ));
+        assert!(!is_close_delimited(Version::HTTP_2, &[]));
+    }
+
+    #[test]
+    fn the_longest_valid_response_is_within_the_limit() {
+        // Every UTF-16 code unit as an escape of six bytes, in INPUT and in OUTPUT.
+        for text in ["a", "\u{c}", "é", "\u{2028}", "\u{1f600}"] {
+            let text = text.repeat(10_000);
+            let longest = 2 * 6 * text.encode_utf16().count() + r#"{"INPUT":"","OUTPUT":""}"#.len();
+            assert!(longest <= response_limit(&text), "{:?}", text.chars().next());
         }
     }
 }

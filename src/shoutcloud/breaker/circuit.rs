@@ -19,10 +19,9 @@ pub(super) struct Generation(u64);
 /// How an attempt counts, apart from its duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
+    /// The upstream works: a shout, or a permanent 4xx.
     Succeeded,
     Failed,
-    /// Neither success nor failure: a non-retryable 4xx.
-    Ignored,
     /// Cancelled by the deadline.
     Cancelled,
 }
@@ -108,27 +107,29 @@ impl Circuit {
             self.release(generation);
             return None;
         }
+        let failed = outcome == Outcome::Failed;
         match &mut self.state {
             State::Closed(window) => {
                 let counts = window.record(
                     now,
                     Counts {
                         calls: 1,
-                        failed: (outcome == Outcome::Failed).into(),
+                        failed: failed.into(),
                         slow: slow.into(),
                     },
                 );
-                self.exceeds_threshold(counts)
+                // Only on evidence against the upstream: it may have recovered since the failures in the window.
+                ((failed || slow) && self.exceeds_threshold(counts))
                     .then(|| self.open(BreakerTransition::Opened, now, jitter))
             }
             State::Open { .. } => None,
             // A slow probe counts as a failure: once closed, slowness alone would open the circuit again.
-            State::HalfOpen { .. } if slow || outcome == Outcome::Failed => {
+            State::HalfOpen { .. } if failed || slow => {
                 Some(self.open(BreakerTransition::Reopened, now, jitter))
             }
             State::HalfOpen { in_flight, succeeded } => {
                 *in_flight -= 1;
-                *succeeded += u32::from(outcome == Outcome::Succeeded);
+                *succeeded += 1;
                 (*succeeded >= self.config.probes.get()).then(|| {
                     let closed = State::Closed(Window::new(self.config.window, now));
                     self.transition(BreakerTransition::Closed, closed)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -30,6 +30,7 @@ pub(super) struct Connection {
 /// A response with its body. The body of another status than 200 is not read.
 pub(in super::super) struct Response {
     pub(in super::super) status: StatusCode,
+    pub(in super::super) version: Version,
     pub(in super::super) headers: HeaderMap,
     pub(in super::super) body: Bytes,
 }
@@ -69,27 +70,34 @@ impl Connection {
         self.is_open && self.sender.is_ready()
     }
 
-    /// Sends `request` and reads the response. A body of more than `limit` bytes is an error.
+    /// Sends `request` and reads the response. A body of more than `limit` bytes is an error. Sets `status` before it reads the body.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
         limit: usize,
+        status: &mut Option<StatusCode>,
     ) -> Result<Response, Failure> {
         self.has_received.store(false, Ordering::Relaxed);
         let was_reused = std::mem::replace(&mut self.is_reused, true);
-        let result = self.exchange(request, limit).await;
+        let result = self.exchange(request, limit, status).await;
         result.map_err(|error| Failure {
             is_stale: was_reused && !self.has_received.load(Ordering::Relaxed),
             error,
         })
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, Error> {
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+        status: &mut Option<StatusCode>,
+    ) -> Result<Response, Error> {
         let response = self
             .head(request)
             .await
             .map_err(|error| Error::from_hyper(&error))?;
         let (parts, body) = response.into_parts();
+        *status = Some(parts.status);
         let body = if parts.status == StatusCode::OK {
             self.body(body, limit).await?
         } else {
@@ -98,6 +106,7 @@ impl Connection {
         };
         Ok(Response {
             status: parts.status,
+            version: parts.version,
             headers: parts.headers,
             body,
         })

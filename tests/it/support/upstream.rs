@@ -97,10 +97,16 @@ fn response(status: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn shout_of(request: &str) -> Vec<u8> {
+/// Returns the text of a request.
+pub fn text_of(request: &str) -> String {
     let (_, body) = request.split_once("\r\n\r\n").expect("a head");
     let body: Value = serde_json::from_str(body).expect("JSON");
-    let text = body["INPUT"].as_str().expect("a text");
+    body["INPUT"].as_str().expect("a text").to_owned()
+}
+
+/// Returns the response to a request with its text in upper case.
+pub fn shout_of(request: &str) -> Vec<u8> {
+    let text = text_of(request);
     let shout = json!({"INPUT": text, "OUTPUT": text.to_uppercase()});
     response("200 OK", shout.to_string().as_bytes())
 }

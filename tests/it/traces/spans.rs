@@ -121,6 +121,20 @@ async fn an_attempt_without_a_response_has_an_error_type() {
 }
 
 #[tokio::test]
+async fn an_attempt_whose_200_is_unusable_has_its_status() {
+    let collector = Collector::start().await;
+    let upstream = FakeUpstream::start([Reply::body("<html>")]).await;
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
+    assert_eq!(send(app.shout("hi")).await.status(), 502);
+    let attempt = collector.expect("POST", 1).await.remove(0);
+    assert_eq!(attempt.attribute("http.response.status_code"), Some("200"));
+    assert_eq!(
+        (attempt.attribute("error.type"), attempt.failed),
+        (Some("unreadable"), true)
+    );
+}
+
+#[tokio::test]
 async fn an_error_of_the_client_does_not_fail_the_span() {
     let collector = Collector::start().await;
     let app = app_with(&collector, &[]).await;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{app_with, status};
 use crate::support::clock::PacedClock;
+use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::upstream::{FakeUpstream, Reply};
-use crate::support::{App, assert_problem, send};
+use crate::support::{App, assert_problem, send, until};
 
 const SETTINGS: [(&str, &str); 4] = [
     ("BREAKER_MIN_CALLS", "10"),
@@ -156,27 +157,98 @@ async fn slow_calls_open_it_if_that_is_configured() {
 }
 
 #[tokio::test]
-async fn permanent_client_errors_neither_open_nor_close_it() {
-    let upstream = FakeUpstream::start([Reply::Status(413)]).await;
-    let app = app_with(&upstream, &SETTINGS).await;
-    let _clock = PacedClock::start();
-    for _ in 0..50 {
-        assert_eq!(status(&app).await, 502);
-    }
-    upstream.set([Reply::Status(500)]);
-    while app.metric("shoutback_breaker_state", &["state=\"open\""]).await < 1.0 {
+async fn a_success_or_a_permanent_4xx_never_opens_it() {
+    for (reply, expected) in [(Reply::Shout, 200), (Reply::Status(413), 502)] {
+        let upstream = FakeUpstream::start([Reply::Status(500)]).await;
+        let app = app_with(&upstream, &SETTINGS).await;
+        let _clock = PacedClock::start();
+        // One failure fewer than the minimum of calls.
+        for _ in 0..9 {
+            assert_eq!(status(&app).await, 503);
+        }
+        upstream.set([reply]);
+        for _ in 0..8 {
+            assert_eq!(status(&app).await, expected);
+        }
+        // The tenth failure of 18 attempts.
+        upstream.set([Reply::Status(500)]);
         assert_eq!(status(&app).await, 503);
+        let calls = upstream.calls();
+        assert!(rejected(&app).await >= 9, "{expected}: a failure opens it");
+        assert_eq!(upstream.calls(), calls);
     }
-    upstream.set([Reply::Status(413)]);
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    for _ in 0..10 {
-        assert_eq!(status(&app).await, 502);
-        assert_eq!(
-            app.metric("shoutback_breaker_state", &["state=\"half_open\""])
-                .await,
-            1.0
-        );
+}
+
+#[tokio::test]
+async fn permanent_4xx_responses_to_the_probes_close_it() {
+    for statuses in [[404, 404], [403, 410]] {
+        let upstream = FakeUpstream::shouting().await;
+        let app = app_with(&upstream, &SETTINGS).await;
+        let _clock = PacedClock::start();
+        open(&app, &upstream).await;
+        upstream.set(statuses.map(Reply::Status));
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        for expected in ["half_open", "closed"] {
+            assert_eq!(status(&app).await, 502);
+            let label = [&*format!("state=\"{expected}\"")];
+            assert_eq!(app.metric("shoutback_breaker_state", &label).await, 1.0);
+        }
+        // Every caller gets the permanent error now, and none a `retry-after`.
+        for _ in 0..20 {
+            let response = send(app.shout("hi")).await;
+            assert!(!response.headers().contains_key("retry-after"));
+            assert_problem(response, 502, "upstream-invalid").await;
+        }
     }
+}
+
+#[tokio::test]
+async fn a_retry_that_the_breaker_rejects_is_neither_counted_nor_paid_for() {
+    const CALLS: usize = 40;
+    // All first attempts fail at the same time, so every call decides to retry before the breaker opens.
+    let first_attempts = std::iter::repeat_n(Reply::Held, CALLS);
+    let upstream = FakeUpstream::start(first_attempts.chain([Reply::Status(500)])).await;
+    let settings = [
+        ("BREAKER_MIN_CALLS", "45"),
+        ("SHOUTCLOUD_MAX_RETRIES", "3"),
+        ("SHOUTCLOUD_RETRY_RESERVE", "200"),
+        ("SHOUTCLOUD_RETRY_BUDGET", "0%"),
+    ];
+    let app = app_with(&upstream, &[&settings[..], &LONG_TIMEOUTS].concat()).await;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|call| tokio::spawn(app.shout(&format!("text {call}")).send()))
+        .collect();
+    upstream.wait_in_flight(CALLS).await;
+    upstream.release_with(Reply::Status(500));
+    for call in calls {
+        assert_eq!(call.await.expect("no panic").expect("a response").status(), 503);
+    }
+    let sent = upstream.calls() - CALLS;
+    assert!(sent >= 5, "the breaker opens at the fifth: {sent}");
+    let counted = app.metric("shoutback_upstream_retries_total", &[]).await;
+    let paid = 200.0 - app.metric("shoutback_retry_budget_remaining", &[]).await;
+    assert_eq!((counted, paid), (sent as f64, sent as f64));
+}
+
+#[tokio::test]
+async fn a_retry_whose_client_leaves_before_it_is_sent_is_not_paid_for() {
+    let wait = b"HTTP/1.1 503 s3cret\r\nretry-after: 3\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let upstream = FakeUpstream::start([Reply::Bytes(wait.to_vec())]).await;
+    let app = app_with(&upstream, &[("SHOUTCLOUD_MAX_RETRIES", "3")]).await;
+    let remaining = async || app.metric("shoutback_retry_budget_remaining", &[]).await;
+    let request = tokio::spawn(app.shout("hi").send());
+    until("the retry is paid for and waits", async || {
+        remaining().await == 9.0
+    })
+    .await;
+    request.abort();
+    until("the call has ended", async || {
+        app.metric("shoutback_upstream_in_flight", &[]).await == 0.0
+    })
+    .await;
+    assert_eq!(remaining().await, 10.0);
+    assert_eq!(app.metric("shoutback_upstream_retries_total", &[]).await, 0.0);
+    assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! The bulkhead limits concurrent and queued calls.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{app_with, status};
 use crate::support::clock::PacedClock;
-use crate::support::upstream::{FakeUpstream, Reply};
+use crate::support::settings::LONG_TIMEOUTS;
+use crate::support::tcp_server::TcpServer;
+use crate::support::upstream::{FakeUpstream, Reply, shout_of, text_of};
 use crate::support::{App, assert_problem, send, until};
 
 const TWO_AND_THREE: [(&str, &str); 2] = [("SHOUTCLOUD_MAX_CONCURRENCY", "2"), ("SHOUTCLOUD_MAX_QUEUE", "3")];
@@ -131,4 +137,96 @@ async fn an_open_breaker_rejects_although_the_queue_is_full() {
     );
     let response = send(app.shout("hi")).await;
     assert_problem(response, 503, "upstream-unavailable").await;
+}
+
+/// An upstream that holds all calls until the test releases them, a number at a time.
+struct HoldingUpstream {
+    server: TcpServer,
+    texts: Arc<Mutex<Vec<String>>>,
+    releases: Arc<Semaphore>,
+}
+
+impl HoldingUpstream {
+    async fn start() -> Self {
+        let texts = Arc::<Mutex<Vec<String>>>::default();
+        let releases = Arc::new(Semaphore::new(0));
+        let server = TcpServer::start({
+            let (texts, releases) = (Arc::clone(&texts), Arc::clone(&releases));
+            move |request, mut stream| {
+                texts.lock().expect("not poisoned").push(text_of(&request));
+                let releases = Arc::clone(&releases);
+                async move {
+                    releases.acquire().await.expect("open").forget();
+                    _ = stream.write_all(&shout_of(&request)).await;
+                }
+            }
+        })
+        .await;
+        Self {
+            server,
+            texts,
+            releases,
+        }
+    }
+
+    /// Returns the number of calls for `client` so far. Its texts begin with its name, so they are sent with it at the end.
+    fn calls_of(&self, client: &str) -> usize {
+        let name: String = client.chars().rev().collect();
+        let texts = self.texts.lock().expect("not poisoned");
+        texts.iter().filter(|text| text.ends_with(&name)).count()
+    }
+
+    fn release(&self, calls: usize) {
+        self.releases.add_permits(calls);
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_calls_are_slow_leaves_half_of_the_permits_to_others() {
+    let upstream = HoldingUpstream::start().await;
+    let url = format!("http://{}/V1/SHOUT", upstream.server.address);
+    let settings = [
+        ("SHOUTCLOUD_URL", url.as_str()),
+        ("COGNITO_CLIENT_IDS", "alice,bob"),
+        ("SHOUTCLOUD_MAX_CONCURRENCY", "4"),
+        ("SHOUTCLOUD_MAX_QUEUE", "8"),
+    ];
+    let app = App::start(&[&settings[..], &LONG_TIMEOUTS].concat()).await;
+    let start = |client: &str, number: usize| -> Vec<Request> {
+        let token = app.token_with(&[("client_id", json!(client))]);
+        (0..number)
+            .map(|call| tokio::spawn(app.shout_with(&token, &format!("{client} {call}")).send()))
+            .collect()
+    };
+    let queued = async || app.metric("shoutback_upstream_queued", &[]).await;
+    // Alone, one client may take all permits and the whole queue.
+    let alice = start("alice", 12);
+    until("the bulkhead is full", async || {
+        upstream.calls_of("alice") == 4 && queued().await == 8.0
+    })
+    .await;
+    // Calls of another client displace queued ones of the client that fills the queue.
+    let bob = start("bob", 3);
+    until("three calls are displaced", async || {
+        alice.iter().filter(|request| request.is_finished()).count() == 3
+    })
+    .await;
+    assert_eq!(queued().await, 8.0);
+    // The next two permits that are released are the other client's: each has half.
+    upstream.release(2);
+    until("two calls have started", async || upstream.calls_of("bob") == 2).await;
+    assert_eq!(upstream.calls_of("alice"), 4);
+    upstream.release(100);
+    for request in bob {
+        assert_eq!(finish(request).await.status(), 200);
+    }
+    let mut displaced = 0;
+    for request in alice {
+        let response = finish(request).await;
+        if response.status() != 200 {
+            assert_problem(response, 503, "overloaded").await;
+            displaced += 1;
+        }
+    }
+    assert_eq!(displaced, 3);
 }

@@ -21,6 +21,12 @@ async fn an_incomplete_response_is_503() {
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"INPUT\":\"ih\"",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1c\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\"}\r\n",
+        // Without length and chunks only the JSON tells.
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n{",
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"INPUT\":\"ih\",\"OUTP",
+        "HTTP/1.0 200 OK\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"IH\"",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"\\u00",
     ] {
         assert_failure(
             &upstream,

@@ -73,6 +73,19 @@ fn with_retry_after(status: &str, retry_after: &str) -> Reply {
     )
 }
 
+/// Asks for `wait` seconds with a date, by a clock that is `ahead` seconds ahead.
+fn with_retry_date(status: &str, ahead: u64, wait: u64) -> Reply {
+    let date = httpdate(Duration::from_secs(ahead));
+    let retry_at = httpdate(Duration::from_secs(ahead + wait));
+    Reply::Bytes(
+        format!(
+            "HTTP/1.1 {status}\r\ndate: {date}\r\nretry-after: {retry_at}\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        )
+        .into_bytes(),
+    )
+}
+
 fn endless(head: &'static str, piece: &str, pause: u64) -> Reply {
     Reply::Endless {
         head,
@@ -135,6 +148,26 @@ fn faults() -> Vec<Fault> {
             retry_after: Some("60"),
             ..transient("retry-after with tomorrow's date", with_retry_after("429 s3cret", &a_day))
         },
+        Fault {
+            duration: (3_000, 3_000 + MAX_BACKOFF),
+            ..transient(
+                "retry-after with a date in a second, by a clock that is an hour ahead",
+                with_retry_date("503 s3cret", 3_600, 1),
+            )
+        },
+        Fault {
+            attempts: 1,
+            duration: (0, 0),
+            retry_after: Some("60"),
+            ..transient(
+                "retry-after with a date in an hour, by a clock that is an hour ahead",
+                with_retry_date("503 s3cret", 3_600, 3_600),
+            )
+        },
+        transient(
+            "truncates without length and chunks",
+            Reply::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{\"INPUT\":\"ih\",\"OUTPUT\":\"s3cret".to_vec()),
+        ),
         transient("invalid retry-after", with_retry_after("503 s3cret", "s3cret")),
         permanent("HTML", Reply::body("<html>s3cret</html>")),
         permanent("broken JSON", Reply::body(r#"{"INPUT":"ih","OUTPUT":"s3cret"#)),

@@ -69,8 +69,58 @@ async fn each_attempt_is_one_observation_and_each_retry_has_a_reason() {
     assert_eq!(app.metric(ATTEMPTS, &labels).await, 1.0);
     upstream.set([Reply::body("<html>")]);
     assert_eq!(status(&app).await, 502);
-    assert_eq!(app.metric(ATTEMPTS, &["error_type=\"unreadable\""]).await, 1.0);
+    let labels = ["http_response_status_code=\"200\"", "error_type=\"unreadable\""];
+    assert_eq!(app.metric(ATTEMPTS, &labels).await, 1.0);
     assert_eq!(app.metric(ATTEMPTS, &[]).await, 6.0);
+}
+
+#[tokio::test]
+async fn an_unusable_200_has_its_status() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
+    let _clock = PacedClock::start();
+    let long = " ".repeat(10_000);
+    for (reply, status_code, error_type) in [
+        (Reply::body("<html>"), "200", "unreadable"),
+        (Reply::body(&long), "200", "too_long"),
+        (Reply::body(r#"{"INPUT":"x","OUTPUT":"X"}"#), "200", "not_a_shout"),
+        (
+            Reply::Reset("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"),
+            "200",
+            "reset",
+        ),
+        (
+            Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{".to_vec()),
+            "200",
+            "closed",
+        ),
+        (
+            Reply::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{".to_vec()),
+            "200",
+            "closed",
+        ),
+        (
+            Reply::Endless {
+                head: "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+                piece: String::new(),
+                pause: Duration::from_secs(60),
+            },
+            "200",
+            "timeout",
+        ),
+        (Reply::Bytes(b"s3cret s3cret\r\n\r\n".to_vec()), "", "unreadable"),
+        (Reply::Reset(""), "", "reset"),
+        (Reply::Stall, "", "timeout"),
+    ] {
+        upstream.set([reply]);
+        let labels = [
+            &*format!("http_response_status_code=\"{status_code}\""),
+            &*format!("error_type=\"{error_type}\""),
+        ];
+        let before = app.metric(ATTEMPTS, &labels).await;
+        status(&app).await;
+        assert_eq!(app.metric(ATTEMPTS, &labels).await, before + 1.0, "{labels:?}");
+    }
 }
 
 #[tokio::test]

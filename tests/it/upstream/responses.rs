@@ -68,10 +68,46 @@ async fn invalid_chunks_are_502() {
 }
 
 #[tokio::test]
-async fn a_response_may_have_four_times_the_size_of_the_request_and_4_kib() {
+async fn json_that_ends_early_in_a_complete_body_is_502() {
     let upstream = FakeUpstream::start([Reply::Stall]).await;
     let app = app_with(&upstream, &[]).await;
-    let limit = 4 * r#"{"INPUT":"ih"}"#.len() + 4096;
+    let cut = r#"{"INPUT":"ih","OUTP"#;
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{cut}\r\n0\r\n\r\n",
+        cut.len()
+    );
+    let mut replies = vec![Reply::body(cut), Reply::Bytes(chunked.into())];
+    // Without length and chunks, but invalid before its end.
+    for body in ["<html>s3cret", r#"{"INPUT":"ih",,"#, r#"["ih""#] {
+        replies.push(Reply::Bytes(format!("HTTP/1.1 200 OK\r\n\r\n{body}").into()));
+    }
+    for reply in replies {
+        assert_failure(&upstream, &app, reply, 502, "upstream-invalid").await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_may_have_every_character_escaped() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
+    let escape =
+        |text: &str| -> String { text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect() };
+    for character in ["a", "\u{c}", "é", "\u{1f600}", "<"] {
+        let text = character.repeat(2_000);
+        let shout = text.to_uppercase();
+        let body = format!(r#"{{"INPUT":"{}","OUTPUT":"{}"}}"#, escape(&text), escape(&shout));
+        upstream.set([Reply::body(body)]);
+        let response = send(app.shout(&text)).await;
+        assert_eq!(response.status(), 200, "{character:?}");
+        assert!(response.text().await.expect("UTF-8") == shout, "{character:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_may_have_twelve_times_the_size_of_the_text_and_4_kib() {
+    let upstream = FakeUpstream::start([Reply::Stall]).await;
+    let app = app_with(&upstream, &[]).await;
+    let limit = 12 * "ih".len() + 4096;
     let padded = |length: usize| format!("{:length$}", r#"{"INPUT":"ih","more":[],"OUTPUT":"Ih"}"#);
     upstream.set([Reply::body(padded(limit))]);
     let response = send(app.shout("hi")).await;
