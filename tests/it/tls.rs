@@ -1,4 +1,6 @@
-//! Keys over TLS: the process trusts the certificate authorities of its environment and no others.
+//! Keys and shouts over TLS: the process trusts the certificate authorities of its environment and no others.
+
+mod shoutcloud;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use rcgen::{
 use serde_json::{Value, json};
 use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -23,8 +25,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::key_server::KeyResponse;
-use crate::support::rsa::{ADA, MALLORY};
-use crate::support::{POOL_ID, client, loopback, until};
+use crate::support::rsa::{ADA, MALLORY, PrivateKey};
+use crate::support::tcp_server::read_request;
+use crate::support::{POOL_ID, client, loopback, send, until};
 
 const CLIENT_ID: &str = "client";
 
@@ -85,8 +88,8 @@ fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).expect("a name")
 }
 
-/// A key server that speaks TLS and publishes one key.
-struct TlsKeyServer {
+/// A server that speaks TLS and responds to one request per connection.
+struct TlsServer {
     port: u16,
     acceptor: Arc<Mutex<TlsAcceptor>>,
     connections: Arc<AtomicUsize>,
@@ -94,8 +97,19 @@ struct TlsKeyServer {
     _accepting: AbortOnDropHandle<()>,
 }
 
-impl TlsKeyServer {
-    async fn start(identity: &Identity) -> Self {
+impl TlsServer {
+    /// Starts a server that publishes one key.
+    async fn publishing_key(identity: &Identity) -> Self {
+        let response = match KeyResponse::keys([ADA.jwk("ada")]) {
+            KeyResponse::Bytes(bytes) => bytes.to_vec(),
+            KeyResponse::Endless | KeyResponse::Stall => unreachable!("a set of keys"),
+        };
+        Self::start(identity, move |_| response.clone()).await
+    }
+
+    /// Starts a server that responds with the bytes that `respond` returns for a request.
+    async fn start(identity: &Identity, respond: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let respond = Arc::new(respond);
         let listener = loopback().await;
         let port = listener.local_addr().expect("bound").port();
         let acceptor = Arc::new(Mutex::new(identity.acceptor()));
@@ -106,22 +120,17 @@ impl TlsKeyServer {
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::SeqCst);
                     let acceptor = acceptor.lock().expect("not poisoned").clone();
-                    let requests = requests.clone();
+                    let (requests, respond) = (requests.clone(), respond.clone());
                     tokio::spawn(async move {
                         let Ok(mut stream) = acceptor.accept(stream).await else {
                             return;
                         };
-                        let mut request = Vec::new();
-                        while !request.ends_with(b"\r\n\r\n") {
-                            if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                                return;
-                            }
-                        }
+                        let Some(request) = read_request(&mut stream).await else {
+                            return;
+                        };
                         requests.fetch_add(1, Ordering::SeqCst);
-                        if let KeyResponse::Bytes(bytes) = KeyResponse::keys([ADA.jwk("ada")]) {
-                            _ = stream.write_all(&bytes).await;
-                            _ = stream.shutdown().await;
-                        }
+                        _ = stream.write_all(&respond(&request)).await;
+                        _ = stream.shutdown().await;
                     });
                 }
             }
@@ -215,10 +224,15 @@ impl Process {
     }
 
     async fn fetches(&self, outcome: &str) -> f64 {
-        let text = self.admin("/metrics").await.text().await.expect("UTF-8");
         let outcome = format!("outcome=\"{outcome}\"");
+        self.metric("shoutback_jwks_refresh_total{", &outcome).await
+    }
+
+    /// Returns the sum of the series that start with `name` and have `label`.
+    async fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = self.admin("/metrics").await.text().await.expect("UTF-8");
         text.lines()
-            .filter(|line| line.starts_with("shoutback_jwks_refresh_total{") && line.contains(&outcome))
+            .filter(|line| line.starts_with(name) && line.contains(label))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
@@ -228,6 +242,21 @@ impl Process {
         until(case, async || self.fetches("failure").await >= 1.0).await;
         assert_eq!(self.admin("/readyz").await.status(), 503, "{case}");
         assert_eq!(self.fetches("success").await, 0.0, "{case}");
+    }
+
+    /// Sends a request for a shout of `hi` with a token that `key` has signed.
+    async fn shout(&self, key: &PrivateKey) -> reqwest::Response {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let claims = json!({
+            "iss": format!("https://cognito-idp.us-east-2.amazonaws.com/{POOL_ID}"), "token_use": "access",
+            "client_id": CLIENT_ID, "sub": CLIENT_ID, "scope": "shoutback/shout", "exp": now.as_secs() + 3600,
+        });
+        let request = client()
+            .post(format!("http://{}/v1", self.public))
+            .bearer_auth(key.token("ada", claims.as_object().expect("an object")))
+            .header("content-type", "text/plain")
+            .body("hi");
+        send(request).await
     }
 }
 
@@ -241,7 +270,7 @@ impl Drop for Process {
 #[tokio::test]
 async fn keys_are_fetched_from_a_server_with_a_trusted_certificate() {
     let authority = Authority::new();
-    let server = TlsKeyServer::start(&authority.issue(&params("localhost"))).await;
+    let server = TlsServer::publishing_key(&authority.issue(&params("localhost"))).await;
     let shoutcloud = Emulator::start(loopback().await, Behaviour::default()).expect("an emulator");
     let endpoint = format!("https://localhost:{}", server.port);
     let process = Process::start(
@@ -253,21 +282,8 @@ async fn keys_are_fetched_from_a_server_with_a_trusted_certificate() {
     until("the process is ready", async || process.is_ready().await).await;
     assert_eq!((server.connections(), server.requests()), (1, 1));
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    let claims = json!({
-        "iss": format!("https://cognito-idp.us-east-2.amazonaws.com/{POOL_ID}"), "token_use": "access",
-        "client_id": CLIENT_ID, "sub": CLIENT_ID, "scope": "shoutback/shout", "exp": now.as_secs() + 3600,
-    });
     for (key, status) in [(&ADA, 200), (&MALLORY, 401)] {
-        let response = client()
-            .post(format!("http://{}/v1", process.public))
-            .bearer_auth(key.token("ada", claims.as_object().expect("an object")))
-            .header("content-type", "text/plain")
-            .body("hi")
-            .send()
-            .await
-            .expect("a response");
-        assert_eq!(response.status(), status);
+        assert_eq!(process.shout(key).await.status(), status);
     }
 }
 
@@ -341,7 +357,7 @@ async fn no_keys_are_fetched_from_a_server_without_a_valid_certificate() {
         ),
     ];
     for (case, identity) in cases {
-        let server = TlsKeyServer::start(&identity).await;
+        let server = TlsServer::publishing_key(&identity).await;
         let endpoint = format!("https://localhost:{}", server.port);
         let process = Process::start(&[&authority], &endpoint, &[]).await;
         process.assert_fetch_fails(case).await;
@@ -355,7 +371,7 @@ async fn a_renewed_certificate_is_accepted_without_a_restart() {
     let authority = Authority::new();
     let mut expired = params("localhost");
     expired.not_after = date_time_ymd(2020, 1, 1);
-    let server = TlsKeyServer::start(&authority.issue(&expired)).await;
+    let server = TlsServer::publishing_key(&authority.issue(&expired)).await;
     let endpoint = format!("https://localhost:{}", server.port);
     let process = Process::start(&[&authority], &endpoint, &[]).await;
     process.assert_fetch_fails("expired").await;
@@ -372,7 +388,7 @@ async fn plain_http_and_a_certificate_for_another_name_are_rejected() {
     process.assert_fetch_fails("plain HTTP").await;
     assert_eq!(plain.requests_for_all(), 0);
 
-    let server = TlsKeyServer::start(&authority.issue(&params("localhost"))).await;
+    let server = TlsServer::publishing_key(&authority.issue(&params("localhost"))).await;
     let endpoint = format!("https://127.0.0.1:{}", server.port);
     let process = Process::start(&[&authority], &endpoint, &[]).await;
     process
