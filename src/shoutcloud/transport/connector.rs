@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_first_address_that_refuses_costs_nothing() {
+    async fn a_first_address_without_a_listener_costs_no_time() {
         let listener = TcpListener::bind("127.0.0.2:0").await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let addresses = ["127.0.0.1", "127.0.0.2"];

@@ -18,6 +18,8 @@ async fn every_series_exists_before_the_first_call() {
         "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"200\",error_type=\"\"} 0",
         "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"503\",error_type=\"transient_status\"} 0",
         "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"\",error_type=\"timeout\"} 0",
+        "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"\",error_type=\"tls\"} 0",
+        "http_client_request_duration_seconds_count{server_address=\"127.0.0.1\",http_response_status_code=\"200\",error_type=\"closed\"} 0",
         "shoutback_upstream_retries_total{reason=\"timeout\"} 0",
         "shoutback_retry_budget_remaining 10",
         "shoutback_breaker_state{state=\"closed\"} 1",
