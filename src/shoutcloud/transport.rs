@@ -4,13 +4,15 @@
 //! connection was reused and whether a byte of the response has arrived, closes the connection by being dropped, and hands nothing
 //! over to another task.
 //!
-//! - `connector` resolves, connects and runs the TLS handshake, all within one time limit that the addresses share.
+//! - `connector` resolves, connects and runs the TLS handshake, all within one time limit that the addresses share. Its result is a
+//!   `stream`.
 //! - `connection` sends a request and reads its response.
 //! - `idle` stores connections between calls.
 
 mod connection;
 mod connector;
 mod idle;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;

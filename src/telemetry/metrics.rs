@@ -25,9 +25,11 @@ use crate::version;
 pub use self::auth::{AuthMetrics, KeyMetrics};
 pub use self::dropped_spans::SpanMetrics;
 pub use self::http::{HttpLabels, HttpMetrics};
+pub use self::labels::upstream::{
+    AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, RetryReason,
+};
 pub use self::labels::{
-    AttemptFailure, AuthRejection, BreakerState, BreakerTransition, CANCELLED, ConnectionEvent, FailedCall,
-    LabelValue, MethodLabel, RetryReason, ShoutFailure, ShoutSource,
+    AuthRejection, CANCELLED, FailedCall, LabelValue, MethodLabel, ShoutFailure, ShoutSource,
 };
 pub use self::log_lines::{DroppedLines, LogMetrics};
 pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::error::{Error, InvalidResponse};
-use super::connector::Stream;
+use super::stream::Stream;
 
 /// An HTTP/1.1 connection.
 pub(super) struct Connection {

@@ -7,8 +7,9 @@ use enum_map::EnumMap;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::labels::{
-    AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, LabelValue as _, RetryReason,
+use super::labels::LabelValue as _;
+use super::labels::upstream::{
+    AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, RetryReason,
 };
 use super::{HistogramCache, METADATA, Registry};
 
