@@ -26,7 +26,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// One user pool and its keys.
 pub(super) struct KeySource {
+    /// The first issuer, which names the pool in logs and readiness reasons.
     pub(super) issuer: String,
+    other_issuers: Vec<String>,
     endpoint: Endpoint,
     max_stale: Duration,
     /// The last key set that was fetched; it has at least one key.
@@ -71,6 +73,7 @@ impl KeySource {
     ) -> Arc<Self> {
         Arc::new(Self {
             issuer: config.issuer.clone(),
+            other_issuers: config.other_issuers.clone(),
             endpoint: Endpoint {
                 jwks_url: config.jwks_url.clone(),
                 http,
@@ -80,6 +83,11 @@ impl KeySource {
             fetch_state: Mutex::default(),
             telemetry,
         })
+    }
+
+    /// Returns whether `issuer` issues tokens of this pool.
+    pub(super) fn is_of(&self, issuer: &str) -> bool {
+        self.issuer == issuer || self.other_issuers.iter().any(|other| other == issuer)
     }
 
     /// Returns the key if the last key set has it and is not stale.

@@ -7,6 +7,9 @@ use std::fmt;
 use super::environment::Environment;
 use super::value_parser::ValueParser;
 
+/// The documented default of a variable that has no value by default.
+pub(super) const UNSET: &str = "unset";
+
 /// A problem with one variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -111,6 +111,55 @@ fn conflicting_values_are_problems() {
 }
 
 #[test]
+fn a_region_of_no_known_partition_needs_an_endpoint() {
+    let pool = (
+        "COGNITO_USER_POOL_IDS",
+        "us-east-2_AbCdEfGhI,xx-north-1_AbCdEfGhI",
+    );
+    let problems = load(&[pool]).expect_err("an unknown region");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].starts_with("COGNITO_USER_POOL_IDS"), "{problems:#?}");
+    assert!(problems[0].contains("COGNITO_ENDPOINT"), "{problems:#?}");
+
+    let keys = ("COGNITO_JWKS_ENDPOINT", "https://keys.example.com");
+    assert_eq!(
+        load(&[pool, keys]).expect_err("the issuer is still unknown"),
+        problems
+    );
+
+    let loaded = load(&[pool, ("COGNITO_ENDPOINT", "https://idp.example.com")]);
+    let super::Auth::Cognito(cognito) = loaded.expect("the issuer is known").config.auth else {
+        panic!("Cognito is the default")
+    };
+    assert_eq!(
+        cognito.pools[1].issuer,
+        "https://idp.example.com/xx-north-1_AbCdEfGhI"
+    );
+    assert!(cognito.pools.iter().all(|pool| pool.other_issuers.is_empty()));
+}
+
+#[test]
+fn additional_regions_belong_to_the_partition_of_a_pool_in_aws() {
+    assert!(load(&[("COGNITO_ADDITIONAL_REGIONS", "us-west-2")]).is_ok());
+    assert!(load(&[("COGNITO_ADDITIONAL_REGIONS", "")]).is_ok());
+    for variables in [
+        &[("COGNITO_ADDITIONAL_REGIONS", "xx-north-1")][..],
+        &[("COGNITO_ADDITIONAL_REGIONS", "us-west-2,cn-north-1")],
+        &[
+            ("COGNITO_ADDITIONAL_REGIONS", "us-west-2"),
+            ("COGNITO_ENDPOINT", "https://idp.example.com"),
+        ],
+    ] {
+        let problems = load(variables).expect_err("not a region of the pool");
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(
+            problems[0].starts_with("COGNITO_ADDITIONAL_REGIONS"),
+            "{problems:#?}"
+        );
+    }
+}
+
+#[test]
 fn the_slow_call_rule_is_off_at_the_attempt_timeout_and_its_default_never_conflicts() {
     for (variables, slow_call) in [
         (&[][..], None),

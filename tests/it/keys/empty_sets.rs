@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    FREQUENT_REFRESH, app_with, assert_unavailable, refreshes, token, unready_app_with, until_a_fetch_has_failed,
+    FREQUENT_REFRESH, app_with, assert_unavailable, refreshes, token, unready_app_with,
+    until_a_fetch_has_failed,
 };
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, MALLORY, PrivateKey};
