@@ -102,7 +102,7 @@ impl Pool {
             id: id.to_owned(),
             issuer: issuers.next()?,
             other_issuers: issuers.collect(),
-            // AWS serves the same keys at the second issuer, but answers 403 there until the pool has switched to it.
+            // AWS serves the same keys at the second issuer, but responds with 403 there until the pool has switched to it.
             jwks_url: jwks_url(keys.unwrap_or(&original), id),
         })
     }
