@@ -358,7 +358,7 @@ fn variables_of_other_programs_cause_no_warnings() {
         ("OTEL_ATTRIBUTE_COUNT_LIMIT", "x"),
         ("OTEL_CONFIG_FILE", "x"),
     ])
-    .expect("nothing of ours");
+    .expect("valid");
     assert_eq!(loaded.warnings, [""; 0]);
 }
 
