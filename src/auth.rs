@@ -69,6 +69,11 @@ pub enum AuthError {
     /// A client that is not in `COGNITO_CLIENT_IDS`.
     #[error("the token was issued to an app client that is not accepted")]
     UnknownClient,
+    /// `aud` is present and has none of `AUTH_AUDIENCES`.
+    #[error(
+        "the token is restricted to another API by its `aud`: request it without a resource, or for this API"
+    )]
+    WrongAudience,
     /// `exp` has passed or is not a number.
     #[error("the token has expired: get a new one")]
     Expired,
@@ -102,6 +107,7 @@ impl AuthError {
             Self::BadSignature => AuthRejection::BadSignature,
             Self::NotAnAccessToken => AuthRejection::NotAnAccessToken,
             Self::UnknownClient => AuthRejection::UnknownClient,
+            Self::WrongAudience => AuthRejection::WrongAudience,
             Self::Expired => AuthRejection::Expired,
             Self::NotYetValid => AuthRejection::NotYetValid,
             Self::MissingScope(_) => AuthRejection::MissingScope,

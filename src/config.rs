@@ -2,8 +2,8 @@
 //!
 //! One struct per area, each in its own file. Reading an area declares its variables: name, default, accepted values and
 //! description. `shoutback --help` prints these declarations, so documentation and code cannot differ. All problems are
-//! collected and reported together. A message names the variable and what it accepts, but never contains the value, which
-//! may be a secret.
+//! collected and reported together. A message names the variable, what it accepts and what was read, except values that may be
+//! secret.
 
 mod auth;
 mod breaker;

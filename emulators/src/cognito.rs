@@ -17,6 +17,8 @@
 //!
 //! - Everything is on one loopback origin and plain HTTP. Cognito has the issuer on one host and the token endpoint on
 //!   the pool's own domain.
+//! - The pool has one issuer. Cognito has a second one, `https://issuer-cognito-idp…`, with the same keys; [`Emulator::sign`] signs
+//!   claims with any `iss`.
 //! - Keys are rotated on demand ([`Emulator::rotate`] or `POST /_emulator/rotate`, with `?keep=false` to revoke the old
 //!   key), and one key is published until then. Cognito publishes a second one for ID tokens.
 //! - [`Emulator::sign`] signs any claims, so that tests can make every kind of invalid token.

@@ -1,4 +1,5 @@
-//! Fuzzes the configuration. The input is lines of `NAME=value`; a secret is appended to the value of a line that starts with `!`.
+//! Fuzzes the configuration. The input is lines of `NAME=value`; a secret is appended to the value of a line that starts with
+//! `!`, if the variable may be secret.
 #![no_main]
 
 use std::ffi::OsStr;
@@ -11,16 +12,23 @@ use shoutback::config::{Config, Environment};
 const SECRET: &str = "s3cret";
 
 fuzz_target!(|data: &[u8]| {
+    let documentation = Config::documentation();
+    let may_be_secret = |name: &str| {
+        documentation
+            .iter()
+            .any(|variable| variable.may_be_secret && variable.name == name)
+    };
     let mut environment = Environment::default();
     for line in data.split(|byte| *byte == b'\n') {
-        let (secret, line) = match line.strip_prefix(b"!") {
-            Some(line) => (SECRET, line),
-            None => ("", line),
+        let (marked, line) = match line.strip_prefix(b"!") {
+            Some(line) => (true, line),
+            None => (false, line),
         };
         let mut parts = line.splitn(2, |byte| *byte == b'=');
         if let (Some(name), Some(value)) = (parts.next(), parts.next())
             && let Ok(name) = str::from_utf8(name)
         {
+            let secret = if marked && may_be_secret(name) { SECRET } else { "" };
             environment.set(name, OsStr::from_bytes(&[value, secret.as_bytes()].concat()));
         }
     }
@@ -34,7 +42,6 @@ fuzz_target!(|data: &[u8]| {
         }
         Err(problems) => {
             assert!(!problems.0.is_empty());
-            let documentation = Config::documentation();
             for problem in &problems.0 {
                 assert!(
                     documentation

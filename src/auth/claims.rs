@@ -11,6 +11,7 @@ pub struct Claims {
     pub(super) iss: Option<Value>,
     token_use: Option<Value>,
     client_id: Option<Value>,
+    aud: Option<Value>,
     exp: Option<Value>,
     nbf: Option<Value>,
     scope: Option<Value>,
@@ -20,21 +21,23 @@ pub struct Claims {
 
 impl Claims {
     pub(super) fn parse(text: &[u8]) -> Result<Self, ParseError> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "iss",
             "token_use",
             "client_id",
+            "aud",
             "exp",
             "nbf",
             "scope",
             "cognito:groups",
             "sub",
         ];
-        let [iss, token_use, client_id, exp, nbf, scope, groups, sub] = json::members(text, NAMES)?;
+        let [iss, token_use, client_id, aud, exp, nbf, scope, groups, sub] = json::members(text, NAMES)?;
         Ok(Self {
             iss,
             token_use,
             client_id,
+            aud,
             exp,
             nbf,
             scope,
@@ -48,6 +51,8 @@ impl Claims {
 #[derive(Debug, Clone)]
 pub(super) struct ClaimsPolicy {
     pub(super) client_ids: Vec<String>,
+    /// If empty, tokens with `aud` are rejected.
+    pub(super) audiences: Vec<String>,
     pub(super) required_scopes: Vec<String>,
     /// Empty if no group is required.
     pub(super) allowed_groups: Vec<String>,
@@ -72,6 +77,9 @@ impl ClaimsPolicy {
         let client_id = text(&claims.client_id)
             .filter(|id| self.client_ids.iter().any(|allowed| allowed == id))
             .ok_or(AuthError::UnknownClient)?;
+        if claims.aud.as_ref().is_some_and(|aud| !self.is_for_us(aud)) {
+            return Err(AuthError::WrongAudience);
+        }
         let exp = claims
             .exp
             .as_ref()
@@ -102,6 +110,19 @@ impl ClaimsPolicy {
             },
             exp,
         })
+    }
+
+    /// Returns whether `aud` is, or as a list contains, one of the audiences.
+    fn is_for_us(&self, aud: &Value) -> bool {
+        let is_ours = |value: &Value| {
+            self.audiences
+                .iter()
+                .any(|audience| value.as_str() == Some(audience))
+        };
+        match aud {
+            Value::Array(values) => values.iter().any(is_ours),
+            value => is_ours(value),
+        }
     }
 
     fn check_scopes(&self, granted: &str) -> Result<(), AuthError> {
@@ -147,6 +168,7 @@ mod tests {
     fn check(name: &str, value: impl serde::Serialize) -> Result<VerifiedClaims, AuthError> {
         let policy = ClaimsPolicy {
             client_ids: vec!["app".into()],
+            audiences: vec![],
             required_scopes: vec![],
             allowed_groups: vec![],
             leeway: 30.0,

@@ -32,15 +32,26 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// The text is not a JSON object with a list of keys.
+/// Why a response is not a key set that can verify tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a key set")]
-pub(super) struct InvalidKeySet;
+pub(super) enum KeySetError {
+    /// The text is not a JSON object with a list of keys.
+    #[error("the response is not a key set")]
+    Malformed,
+    /// The list is empty, or every key of it is unusable.
+    #[error("the key set has no usable key ({skipped} skipped)")]
+    NoUsableKey {
+        /// Number of entries.
+        skipped: usize,
+    },
+}
 
 impl KeySet {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, InvalidKeySet> {
+    /// Parses a key set with at least one usable key. A set without one is an error, because it would make every token invalid:
+    /// Cognito never revokes all keys of a pool, so the server that sent it is at fault.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, KeySetError> {
         let Ok([Some(Value::Array(entries))]) = json::members(text, ["keys"]) else {
-            return Err(InvalidKeySet);
+            return Err(KeySetError::Malformed);
         };
         let mut set = Self::default();
         for entry in &entries {
@@ -49,6 +60,9 @@ impl KeySet {
                 Some((kid, key)) if !set.keys.contains_key(&kid) => _ = set.keys.insert(kid, Arc::new(key)),
                 _ => set.skipped += 1,
             }
+        }
+        if set.keys.is_empty() {
+            return Err(KeySetError::NoUsableKey { skipped: set.skipped });
         }
         Ok(set)
     }
@@ -110,13 +124,13 @@ impl Key {
 #[cfg(test)]
 mod tests {
     //! `tests/it/tokens` has the unusable keys and `tests/it/keys` the invalid key sets. These are the sizes, because
-    //! generating a key of each takes too long.
+    //! generating a key of each takes too long, and the error that the log shows.
 
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
-    use super::KeySet;
+    use super::{KeySet, KeySetError};
 
     #[test]
     fn keys_of_2048_to_8192_bits_are_usable() {
@@ -131,6 +145,15 @@ mod tests {
         assert_eq!((set.len(), set.skipped), (usable.len(), unusable.len()));
         for bits in usable {
             assert!(set.find(&bits.to_string()).is_some(), "{bits}");
+        }
+    }
+
+    #[test]
+    fn a_key_set_without_a_usable_key_is_an_error() {
+        for (keys, skipped) in [(json!([]), 0), (json!([{"kty": "EC", "kid": "k"}, null]), 2)] {
+            let text = json!({ "keys": keys }).to_string();
+            let error = KeySet::parse(text.as_bytes()).err();
+            assert_eq!(error, Some(KeySetError::NoUsableKey { skipped }), "{text}");
         }
     }
 }

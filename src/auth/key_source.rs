@@ -6,7 +6,6 @@
 mod endpoint;
 mod fetch_state;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,12 +26,13 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// One user pool and its keys.
 pub(super) struct KeySource {
+    /// The first issuer, which names the pool in logs and readiness reasons.
     pub(super) issuer: String,
+    other_issuers: Vec<String>,
     endpoint: Endpoint,
     max_stale: Duration,
+    /// The last key set that was fetched; it has at least one key.
     snapshot: ArcSwapOption<KeySnapshot>,
-    /// Whether a usable key was ever loaded.
-    had_keys: AtomicBool,
     fetch_state: Mutex<FetchState>,
     telemetry: Telemetry,
 }
@@ -73,16 +73,21 @@ impl KeySource {
     ) -> Arc<Self> {
         Arc::new(Self {
             issuer: config.issuer.clone(),
+            other_issuers: config.other_issuers.clone(),
             endpoint: Endpoint {
                 jwks_url: config.jwks_url.clone(),
                 http,
             },
             max_stale,
             snapshot: ArcSwapOption::empty(),
-            had_keys: AtomicBool::new(false),
             fetch_state: Mutex::default(),
             telemetry,
         })
+    }
+
+    /// Returns whether `issuer` issues tokens of this pool.
+    pub(super) fn is_of(&self, issuer: &str) -> bool {
+        self.issuer == issuer || self.other_issuers.iter().any(|other| other == issuer)
     }
 
     /// Returns the key if the last key set has it and is not stale.
@@ -100,9 +105,9 @@ impl KeySource {
             .is_none_or(|snapshot| snapshot.fetched_at.elapsed() > self.max_stale)
     }
 
-    /// Returns whether a key set with a usable key was ever loaded.
+    /// Returns whether a key set was ever loaded.
     pub(super) fn had_keys(&self) -> bool {
-        self.had_keys.load(Ordering::Acquire)
+        self.snapshot.load().is_some()
     }
 
     /// Returns the key; fetches the key set again if it is stale or does not have the key.
@@ -143,7 +148,7 @@ impl KeySource {
             if let Some(span) = span {
                 end_span(span, succeeded);
             }
-            sleep(schedule.delay(succeeded && self.had_keys())).await;
+            sleep(schedule.delay(succeeded)).await;
         }
     }
 
@@ -206,23 +211,20 @@ impl KeySource {
             Ok(keys) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.telemetry.metrics.record_refresh(keys.len(), now);
-                if keys.skipped > 0 || keys.len() == 0 {
+                if keys.skipped > 0 {
                     tracing::warn!(
                         event.action = "key-refresh",
                         event.kind = "event",
                         shoutback.keys.issuer = self.issuer,
                         shoutback.keys.usable = keys.len(),
                         shoutback.keys.skipped = keys.skipped,
-                        "the pool's key set has unusable keys or no usable key"
+                        "the pool's key set has unusable keys"
                     );
                 }
-                let usable = keys.len() > 0;
                 self.snapshot.store(Some(Arc::new(KeySnapshot {
                     keys,
                     fetched_at: Instant::now(),
                 })));
-                // After the keys, because it makes the replica ready and a client may then send a token at once.
-                self.had_keys.fetch_or(usable, Ordering::Release);
                 true
             }
             Err(error) => {

@@ -47,6 +47,7 @@ impl Verifier {
             key_sources,
             policy: ClaimsPolicy {
                 client_ids: config.client_ids.clone(),
+                audiences: config.audiences.clone(),
                 required_scopes: config.required_scopes.clone(),
                 allowed_groups: config.allowed_groups.clone(),
                 leeway: config.leeway.as_secs_f64(),
@@ -73,7 +74,7 @@ impl Verifier {
         }
     }
 
-    /// Returns the issuers of the pools whose keys were never loaded.
+    /// Returns the first issuers of the pools whose keys were never loaded.
     pub fn pools_without_keys(&self) -> impl Iterator<Item = &str> {
         self.key_sources
             .iter()
@@ -108,7 +109,7 @@ impl Verifier {
             .key_sources
             .iter()
             .enumerate()
-            .find(|(_, source)| Some(source.issuer.as_str()) == issuer)
+            .find(|(_, source)| issuer.is_some_and(|issuer| source.is_of(issuer)))
             .ok_or(AuthError::UnknownIssuer)?;
         let key = source
             .key_or_fetch(&token.kid)

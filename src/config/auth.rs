@@ -1,10 +1,15 @@
 //! Authentication and rate limiting of clients.
 
+mod pools;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::reader::Reader;
-use super::url::endpoint;
+pub use self::pools::Pool;
+
+use self::pools::{Partition, is_pool_id, region};
+use super::reader::{Reader, UNSET};
+use super::url::{Endpoint, endpoint};
 use super::value_parser::{count, duration, list, one_of, rate_or_off};
 
 /// How requests are authenticated.
@@ -31,19 +36,10 @@ pub struct Cognito {
     pub required_scopes: Vec<String>,
     /// Groups of which a token must have at least one; if empty, no group is required.
     pub allowed_groups: Vec<String>,
+    /// Values of which `aud` must contain one, if a token has it; if empty, tokens with `aud` are rejected.
+    pub audiences: Vec<String>,
     /// Tolerated clock difference between Cognito and this host.
     pub leeway: Duration,
-}
-
-/// One Cognito user pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pool {
-    /// The pool id, such as `us-east-2_AbCdEfGhI`.
-    pub id: String,
-    /// The `iss` of its tokens.
-    pub issuer: String,
-    /// The URL of its key set.
-    pub jwks_url: String,
 }
 
 #[derive(Clone, Copy)]
@@ -84,11 +80,11 @@ impl Cognito {
             list(false, "app client ids", is_client_id),
             "App clients whose access tokens are accepted.",
         );
-        let issuers = reader.optional(
+        let endpoint_of_all = reader.optional(
             "COGNITO_ENDPOINT",
-            "AWS's",
+            UNSET,
             endpoint(),
-            "Base URL of Cognito, if not AWS's: the issuer of a pool is {this}/{pool id}.",
+            "Base URL of Cognito, if not AWS's: the only issuer of a pool is {this}/{pool id}.",
         );
         let keys = reader.optional(
             "COGNITO_JWKS_ENDPOINT",
@@ -96,19 +92,30 @@ impl Cognito {
             endpoint(),
             "Base URL of the key server, if not the issuer: key sets are fetched from {this}/{pool id}/.well-known/jwks.json.",
         );
+        let additional_regions = reader.optional(
+            "COGNITO_ADDITIONAL_REGIONS",
+            UNSET,
+            list(true, "AWS regions such as eu-west-1", |region| {
+                Partition::of(region).is_some()
+            }),
+            "Other regions of replicated user pools, whose issuers are accepted too.",
+        );
+        let pool_ids = pool_ids.unwrap_or_default();
+        let additional_regions = additional_regions.unwrap_or_default();
+        if endpoint_of_all.is_none() {
+            check_regions(reader, &pool_ids, &additional_regions);
+        }
+        reader.conflict(
+            ["COGNITO_ADDITIONAL_REGIONS", "COGNITO_ENDPOINT"],
+            endpoint_of_all.is_some() && !additional_regions.is_empty(),
+            "must not be set together with COGNITO_ENDPOINT, which is then the only issuer",
+        );
+        let keys = keys.as_ref().map(Endpoint::as_str);
         let pools = pool_ids
-            .unwrap_or_default()
-            .into_iter()
-            .map(|id| {
-                let issuers = issuers
-                    .as_ref()
-                    .map_or_else(|| aws_endpoint(&id), |at| at.as_str().to_owned());
-                let keys = keys.as_ref().map_or(issuers.as_str(), |at| at.as_str());
-                Pool {
-                    issuer: format!("{issuers}/{id}"),
-                    jwks_url: format!("{keys}/{id}/.well-known/jwks.json"),
-                    id,
-                }
+            .iter()
+            .filter_map(|id| match endpoint_of_all.as_ref().map(Endpoint::as_str) {
+                Some(endpoint) => Some(Pool::at(id, endpoint, keys.unwrap_or(endpoint))),
+                None => Pool::in_aws(id, keys, &additional_regions),
             })
             .collect();
         let cognito = Self {
@@ -135,9 +142,17 @@ impl Cognito {
             allowed_groups: reader
                 .optional(
                     "AUTH_ALLOWED_GROUPS",
-                    "none",
+                    UNSET,
                     list(true, "group names", |group| (1..=128).contains(&group.len())),
                     "Groups of which a token must have at least one in `cognito:groups`; if empty, no group is required.",
+                )
+                .unwrap_or_default(),
+            audiences: reader
+                .optional(
+                    "AUTH_AUDIENCES",
+                    UNSET,
+                    list(true, "audiences such as https://api.example.com", is_audience),
+                    "Names of this API in the `aud` of tokens that are bound to a resource; if empty, a token with `aud` is rejected.",
                 )
                 .unwrap_or_default(),
             leeway: reader.value(
@@ -156,27 +171,23 @@ impl Cognito {
     }
 }
 
-/// Returns AWS's endpoint in the region of `pool_id`. China is a partition with its own domain.
-fn aws_endpoint(pool_id: &str) -> String {
-    let region = pool_id.split_once('_').map_or(pool_id, |(region, _)| region);
-    let suffix = if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
-    format!("https://cognito-idp.{region}.{suffix}")
-}
-
-/// Returns whether `id` can be a pool id. AWS's pattern is `[\w-]+_[0-9a-zA-Z]+`, at most 55 characters.
-fn is_pool_id(id: &str) -> bool {
-    let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    id.len() <= 55
-        && id.split_once('_').is_some_and(|(region, name)| {
-            !region.is_empty()
-                && region.chars().all(is_region)
-                && !name.is_empty()
-                && name.chars().all(|c| c.is_ascii_alphanumeric())
-        })
+/// Reports pools and additional regions whose issuers in AWS are unknown.
+fn check_regions(reader: &mut Reader<'_>, pool_ids: &[String], additional_regions: &[String]) {
+    let partition_of_pool = |id: &String| Partition::of(region(id));
+    reader.conflict(
+        ["COGNITO_USER_POOL_IDS", "COGNITO_ENDPOINT"],
+        pool_ids.iter().any(|id| partition_of_pool(id).is_none()),
+        "must be pools in regions of known AWS partitions, or COGNITO_ENDPOINT must be set to their issuer",
+    );
+    reader.conflict(
+        ["COGNITO_ADDITIONAL_REGIONS", "COGNITO_USER_POOL_IDS"],
+        !pool_ids.is_empty()
+            && additional_regions.iter().any(|additional| {
+                let partition = Partition::of(additional);
+                !pool_ids.iter().any(|id| partition_of_pool(id) == partition)
+            }),
+        "must be in the AWS partition of a pool of COGNITO_USER_POOL_IDS",
+    );
 }
 
 pub(super) fn is_client_id(id: &str) -> bool {
@@ -194,6 +205,11 @@ fn is_scope(scope: &str) -> bool {
         && scope
             .bytes()
             .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+/// Returns whether `audience` can be a `StringOrURI` (RFC 7519 section 2) that is written in a list.
+fn is_audience(audience: &str) -> bool {
+    (1..=256).contains(&audience.len()) && !audience.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// A token bucket per client.
@@ -223,39 +239,5 @@ impl RateLimit {
             replenish_one: rate.every / rate.number.get(),
             burst,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{aws_endpoint, is_pool_id};
-
-    #[test]
-    fn the_region_is_read_from_the_pool_id() {
-        assert_eq!(
-            aws_endpoint("eu-west-1_a"),
-            "https://cognito-idp.eu-west-1.amazonaws.com"
-        );
-        assert_eq!(
-            aws_endpoint("cn-north-1_a"),
-            "https://cognito-idp.cn-north-1.amazonaws.com.cn"
-        );
-    }
-
-    #[test]
-    fn pool_ids() {
-        assert!(is_pool_id("us-east-2_AbCdEfGhI"));
-        for id in [
-            "",
-            "us-east-2",
-            "_a",
-            "us-east-2_",
-            "us-east-2_a/b",
-            "us-east-2_a_b",
-            "us.east_a",
-            "US-EAST-2_a",
-        ] {
-            assert!(!is_pool_id(id), "{id}");
-        }
     }
 }

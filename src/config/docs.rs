@@ -1,9 +1,9 @@
 //! The page `/docs`: sign-in by Cognito.
 
 use super::auth::{Auth, is_client_id};
-use super::reader::Reader;
+use super::reader::{Reader, UNSET};
 use super::url::{is_loopback, parse_url};
-use super::value_parser::ValueParser;
+use super::value_parser::{ValueParser, is_none};
 
 /// The Cognito domain and app client with which users sign in on `/docs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +19,16 @@ impl SignIn {
     pub(super) fn read(reader: &mut Reader<'_>, auth: &Auth) -> Option<Self> {
         let origin = reader.optional(
             "DOCS_COGNITO_DOMAIN",
-            "none",
+            UNSET,
             cognito_domain(),
             "Domain of the user pool, for sign-in on /docs. If it is not set, users can only paste a token.",
         );
         let client_id = reader.optional(
             "DOCS_CLIENT_ID",
-            "none",
-            ValueParser::new("an app client id", |id| is_client_id(id).then(|| id.to_owned())),
+            UNSET,
+            ValueParser::new("an app client id", |id| {
+                (is_client_id(id) && !is_none(id)).then(|| id.to_owned())
+            }),
             "App client for sign-in on /docs: a public client with PKCE and the callback URL https://HOST/docs, one of COGNITO_CLIENT_IDS.",
         );
         reader.conflict(

@@ -3,7 +3,40 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use strsim::normalized_damerau_levenshtein;
+
 use super::Documentation;
+
+/// How the names of the service's variables start.
+const PREFIXES: [&str; 18] = [
+    "ADMIN_",
+    "AUTH_",
+    "BREAKER_",
+    "CACHE_",
+    "COGNITO_",
+    "DOCS_",
+    "HEADER_",
+    "HTTP_",
+    "IDLE_",
+    "LOG_",
+    "MAX_",
+    "OTEL_BSP_",
+    "OTEL_EXPORTER_OTLP_",
+    "OTEL_TRACES_",
+    "RATE_LIMIT_",
+    "REQUEST_",
+    "SHOUTCLOUD_",
+    "SHUTDOWN_",
+];
+/// Variables of other programs that may be set for every process of a host. The service ignores proxies, and does not export
+/// logs, metrics or profiles over OTLP.
+const IGNORED_PREFIXES: [&str; 5] = [
+    "HTTP_PROXY",
+    "OTEL_BLRP_",
+    "OTEL_EXPORTER_OTLP_LOGS_",
+    "OTEL_EXPORTER_OTLP_METRICS_",
+    "OTEL_EXPORTER_OTLP_PROFILES_",
+];
 
 /// A set of environment variables: those of the process, or those of a test.
 #[derive(Debug, Clone, Default)]
@@ -39,45 +72,41 @@ impl Environment {
 
     /// Returns a warning for each variable that starts like one of the service's but is not declared.
     pub(super) fn unknown_variables(&self, documentation: &[Documentation]) -> Vec<String> {
-        /// How the names of the service's variables start.
-        const PREFIXES: [&str; 18] = [
-            "ADMIN_",
-            "AUTH_",
-            "BREAKER_",
-            "CACHE_",
-            "COGNITO_",
-            "DOCS_",
-            "HEADER_",
-            "HTTP_",
-            "IDLE_",
-            "LOG_",
-            "MAX_",
-            "OTEL_BSP_",
-            "OTEL_EXPORTER_OTLP_",
-            "OTEL_TRACES_",
-            "RATE_LIMIT_",
-            "REQUEST_",
-            "SHOUTCLOUD_",
-            "SHUTDOWN_",
-        ];
-        /// Variables of other programs that may be set for every process of a host. The service ignores proxies, and does
-        /// not export logs, metrics or profiles over OTLP.
-        const IGNORED_PREFIXES: [&str; 4] = [
-            "HTTP_PROXY",
-            "OTEL_EXPORTER_OTLP_LOGS_",
-            "OTEL_EXPORTER_OTLP_METRICS_",
-            "OTEL_EXPORTER_OTLP_PROFILES_",
-        ];
+        let names: Vec<_> = documentation.iter().map(|variable| variable.name).collect();
         self.0
             .keys()
-            .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|name| !names.contains(&name.as_str()))
             .filter(|name| !IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-            .filter(|name| !documentation.iter().any(|known| known.name == *name))
-            .map(|name| {
-                format!("{name} is set, but shoutback has no variable of that name: see shoutback --help")
+            .filter_map(|name| {
+                let prefix = PREFIXES.iter().find(|prefix| name.starts_with(*prefix));
+                let advice = match (closest(name, &names, prefix.copied()), prefix) {
+                    (Some(known), _) => format!("did you mean {known}?"),
+                    (None, Some(_)) => "see shoutback --help".to_owned(),
+                    (None, None) => return None,
+                };
+                Some(format!(
+                    "{name} is set, but shoutback has no variable of that name: {advice}"
+                ))
             })
             .collect()
     }
+}
+
+/// Returns the variable that `name` is probably a misspelling of: the one with the same prefix whose rest is most similar.
+fn closest<'a>(name: &str, names: &[&'a str], prefix: Option<&str>) -> Option<&'a str> {
+    let (prefix, min_similarity) = match prefix {
+        Some(prefix) => (prefix, 0.55),
+        // OpenTelemetry has many variables that the service does not read.
+        None => ("OTEL_", 0.85),
+    };
+    let rest = name.strip_prefix(prefix)?;
+    names
+        .iter()
+        .filter_map(|known| Some((*known, known.strip_prefix(prefix)?)))
+        .map(|(known, known_rest)| (known, normalized_damerau_levenshtein(rest, known_rest)))
+        .filter(|(_, similarity)| *similarity >= min_similarity)
+        .max_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(known, _)| known)
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {

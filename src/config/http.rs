@@ -45,7 +45,7 @@ impl Http {
             max_body_bytes: reader.value(
                 "MAX_BODY_BYTES",
                 "64KiB",
-                size("1B", "16MiB"),
+                size("1B", "1MiB"),
                 "Maximum size of a request body; larger ones are rejected with 413.",
             ),
             max_connections: limit(

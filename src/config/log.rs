@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::reader::Reader;
+use super::reader::{Reader, UNSET};
 use super::value_parser::{ValueParser, one_of, size};
 
 /// Settings of the log.
@@ -46,7 +46,7 @@ impl Log {
             ),
             file: reader.optional(
                 "LOG_FILE",
-                "none",
+                UNSET,
                 absolute_path(),
                 "A file to which every line is written as well, as JSON; rotated files end in .1 to .3.",
             ),

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 pub use self::exporter::{Exporter, Protocol};
 
-use super::reader::Reader;
+use super::reader::{Reader, UNSET};
 use super::value_parser::{ValueParser, one_of};
 
 const SERVICE_NAME: &str = "service.name";
@@ -84,7 +84,7 @@ fn read_resource(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     );
     let resource = reader.optional(
         "OTEL_RESOURCE_ATTRIBUTES",
-        "none",
+        UNSET,
         attributes(),
         "Resource attributes of every span, such as deployment.environment.name.",
     );
@@ -166,7 +166,7 @@ fn service_name() -> ValueParser<String> {
 
 fn attributes() -> ValueParser<BTreeMap<String, String>> {
     ValueParser::new(
-        "a comma-separated list of name=value without duplicate names, values percent-encoded",
+        "a comma-separated list of name=value without duplicate names, both percent-encoded",
         parse_pairs,
     )
 }
@@ -181,10 +181,28 @@ fn parse_pairs(text: &str) -> Option<BTreeMap<String, String>> {
         if name.is_empty() || !name.bytes().all(is_allowed) {
             return None;
         }
-        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-        if read.insert(name.to_owned(), value.into_owned()).is_some() {
+        if read
+            .insert(percent_decode(name)?, percent_decode(value.trim())?)
+            .is_some()
+        {
             return None;
         }
     }
     Some(read)
+}
+
+/// Decodes `text`, unless a `%` is not followed by two hexadecimal digits. `percent_decode_str` would leave it as it is.
+fn percent_decode(text: &str) -> Option<String> {
+    let starts_with_digits = |bytes: &[u8]| {
+        bytes
+            .get(..2)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let is_valid = text
+        .as_bytes()
+        .split(|byte| *byte == b'%')
+        .skip(1)
+        .all(starts_with_digits);
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    is_valid.then(|| decoded.into_owned())
 }

@@ -2,17 +2,23 @@
 //!
 //! An invalid value does not stop the pass: its default takes its place until all problems are reported.
 
+use std::ffi::OsStr;
 use std::fmt;
 
 use super::environment::Environment;
-use super::value_parser::ValueParser;
+use super::value_parser::{ValueParser, is_none};
+
+/// The documented default of a variable that has no value by default.
+pub(super) const UNSET: &str = "unset";
+/// The documented default of a variable that must be set.
+const REQUIRED: &str = "required";
 
 /// A problem with one variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The variable to change.
     pub variable: &'static str,
-    /// What the variable accepts, or which other variable it conflicts with.
+    /// What the variable accepts, or which other variable it conflicts with, and what was read unless it may be secret.
     pub message: String,
 }
 
@@ -33,6 +39,8 @@ pub struct Documentation {
     pub accepts: String,
     /// What it does, for the operator.
     pub description: &'static str,
+    /// Whether its value may be a secret, which no message contains.
+    pub may_be_secret: bool,
 }
 
 /// One pass over the variables.
@@ -88,7 +96,7 @@ impl<'a> Reader<'a> {
         description: &'static str,
     ) -> Option<T> {
         let accepts = parser.accepts.clone();
-        let value = self.declare(name, "required", parser, description);
+        let value = self.declare(name, REQUIRED, parser, description);
         if needed && self.environment.get(name).is_none() {
             self.problem(name, format!("is required: set it to {accepts}"));
         }
@@ -103,7 +111,22 @@ impl<'a> Reader<'a> {
     /// Reports that `names[0]` conflicts with `names[1]` if `conflicts`, unless one of them is invalid itself.
     pub(super) fn conflict(&mut self, names: [&'static str; 2], conflicts: bool, message: &str) {
         if conflicts && names.into_iter().all(|name| self.is_valid(name)) {
-            self.problem(names[0], message.to_owned());
+            let [first, second] = names.map(|name| format!("{name} is {}", self.in_effect(name)));
+            self.problem(names[0], format!("{message} ({first}, {second})"));
+        }
+    }
+
+    /// Returns the value of a declared variable, or its default, for a message.
+    fn in_effect(&self, name: &str) -> String {
+        let declared = self.documentation.iter().find(|variable| variable.name == name);
+        let (default, may_be_secret) = declared.map_or((UNSET, true), |variable| {
+            (variable.default, variable.may_be_secret)
+        });
+        match self.environment.get(name).and_then(OsStr::to_str) {
+            Some(text) if may_be_secret || has_credentials(text) => "not shown".to_owned(),
+            Some(text) => quoted(text),
+            None if default == UNSET || default == REQUIRED => UNSET.to_owned(),
+            None => quoted(default),
         }
     }
 
@@ -114,31 +137,59 @@ impl<'a> Reader<'a> {
         parser: ValueParser<T>,
         description: &'static str,
     ) -> Option<T> {
-        let value = self
+        let set = self
             .environment
             .get(name)
+            .map(OsStr::to_str)
             // OpenTelemetry's specification: an empty value counts as unset.
-            .filter(|value| !(name.starts_with("OTEL_") && value.to_str().is_some_and(is_blank)))
-            .map(|value| value.to_str().and_then(|text| (parser.parse)(text.trim())));
-        let read = match value {
-            None => None,
-            Some(Some(value)) => Some(value),
-            Some(None) => {
-                self.problem(name, format!("must be {}", parser.accepts));
-                None
+            .filter(|text| !(name.starts_with("OTEL_") && text.is_some_and(is_blank)));
+        let read = set.and_then(|text| {
+            let read = text.and_then(|text| (parser.parse)(text.trim()));
+            if read.is_none() {
+                let found = match text {
+                    None => ", but is not valid Unicode".to_owned(),
+                    Some(text) if parser.may_be_secret || has_credentials(text) => String::new(),
+                    Some(text) => format!(", but is {}{}", quoted(text), advice(text, default)),
+                };
+                self.problem(name, format!("must be {}{found}", parser.accepts));
             }
-        };
+            read
+        });
         self.documentation.push(Documentation {
             name,
             default,
             accepts: parser.accepts,
             description,
+            may_be_secret: parser.may_be_secret,
         });
         read
     }
 
     fn problem(&mut self, variable: &'static str, message: String) {
         self.problems.push(Problem { variable, message });
+    }
+}
+
+/// Returns whether `text` looks like a URL with a user name and password, or with a query, which may contain a key.
+fn has_credentials(text: &str) -> bool {
+    text.contains('@') || (text.contains("://") && text.contains('?'))
+}
+
+/// Quotes a value for a message of one line.
+fn quoted(text: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{:?}…", text.split_at(end).0),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Returns what to do instead of setting a variable to `none`, which looks like the documented default of some variables.
+fn advice(text: &str, default: &str) -> &'static str {
+    if is_none(text) && default == UNSET {
+        "; leave it unset for none"
+    } else {
+        ""
     }
 }
 

@@ -48,7 +48,7 @@ impl Shout {
                     "CACHE_CAPACITY",
                     "32MiB",
                     size("0B", "64GiB"),
-                    "Size of the response cache, which is separate per client; 0 disables caching and coalescing.",
+                    "Size of the response cache, which is separate per client; 0 disables caching and coalescing. In less than 4MiB a few large texts evict all others.",
                 ),
                 ttl: reader.value(
                     "CACHE_TTL",

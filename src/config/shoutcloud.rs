@@ -85,7 +85,7 @@ impl Shoutcloud {
                 "SHOUTCLOUD_MAX_CONCURRENCY",
                 "256",
                 count(1_000_000),
-                "Maximum number of concurrent calls, including their waits between attempts.",
+                "Maximum number of concurrent calls, including their waits between attempts. Each may wait for a name look-up in one of 512 threads: keep it below that.",
             ),
             max_queue: reader.value(
                 "SHOUTCLOUD_MAX_QUEUE",

@@ -67,6 +67,7 @@ pub(super) fn upstream_url() -> ValueParser<UpstreamUrl> {
                 .map(UpstreamUrl)
         },
     )
+    .secret()
 }
 
 /// Parses a URL that has a host, and neither user information nor a fragment.

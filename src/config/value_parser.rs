@@ -14,6 +14,8 @@ pub(super) struct ValueParser<T> {
     /// Completes the sentence "must be …".
     pub(super) accepts: String,
     pub(super) parse: Box<Parse<T>>,
+    /// Whether no message may contain the value.
+    pub(super) may_be_secret: bool,
 }
 
 impl<T> ValueParser<T> {
@@ -21,7 +23,14 @@ impl<T> ValueParser<T> {
         Self {
             accepts: accepts.into(),
             parse: Box::new(parse),
+            may_be_secret: false,
         }
+    }
+
+    /// Excludes the value from messages.
+    pub(super) fn secret(mut self) -> Self {
+        self.may_be_secret = true;
+        self
     }
 }
 
@@ -61,7 +70,7 @@ pub(super) fn size(at_least: &'static str, at_most: &'static str) -> ValueParser
     let bound = |text| parse_size(text).expect("a bound is a size");
     let range = bound(at_least)..=bound(at_most);
     ValueParser::new(
-        format!("a size from {at_least} to {at_most}, such as 512B, 64KiB or 32MiB"),
+        format!("a size from {at_least} to {at_most}, such as 64KiB or 1MiB"),
         move |text| parse_size(text).filter(|size| range.contains(size)),
     )
 }
@@ -86,11 +95,8 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 
 /// Accepts a whole number of at least 1.
 pub(super) fn count(at_most: u32) -> ValueParser<NonZeroU32> {
-    let ValueParser { accepts, parse } = number(1, at_most);
-    ValueParser {
-        accepts,
-        parse: Box::new(move |text| parse(text).and_then(NonZeroU32::new)),
-    }
+    let ValueParser { accepts, parse, .. } = number(1, at_most);
+    ValueParser::new(accepts, move |text| parse(text).and_then(NonZeroU32::new))
 }
 
 /// Accepts a whole number within bounds.
@@ -193,7 +199,8 @@ pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> 
     })
 }
 
-/// Accepts a comma-separated list without duplicates whose items all satisfy `is_valid`.
+/// Accepts a comma-separated list without duplicates whose items all satisfy `is_valid`. An item `none` is rejected, because it
+/// usually means an empty list.
 pub(super) fn list(may_be_empty: bool, items: &str, is_valid: fn(&str) -> bool) -> ValueParser<Vec<String>> {
     let empty = if may_be_empty { ", or empty" } else { "" };
     ValueParser::new(
@@ -204,7 +211,7 @@ pub(super) fn list(may_be_empty: bool, items: &str, is_valid: fn(&str) -> bool) 
             }
             let mut read: Vec<String> = Vec::new();
             for part in text.split(',').map(str::trim) {
-                if !is_valid(part) || read.iter().any(|earlier| earlier == part) {
+                if !is_valid(part) || is_none(part) || read.iter().any(|earlier| earlier == part) {
                     return None;
                 }
                 read.push(part.to_owned());
@@ -212,4 +219,9 @@ pub(super) fn list(may_be_empty: bool, items: &str, is_valid: fn(&str) -> bool) 
             Some(read)
         },
     )
+}
+
+/// Returns whether `text` is the word `none`, which is never the name of a group, an audience or a client.
+pub(super) fn is_none(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case("none")
 }

@@ -1,5 +1,6 @@
 //! Key sets: rotation, revocation and outages; and the cache of the tokens that they verified.
 
+mod empty_sets;
 mod lifecycle;
 mod metrics;
 mod pools;

@@ -9,8 +9,7 @@ use tokio::net::TcpStream;
 
 use shoutback::app::ShutdownError;
 
-use crate::support::http1::Connection;
-use crate::support::http1::shout;
+use crate::support::http1::{Connection, shout, shout_with_long_response};
 use crate::support::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, PING, block, frame, shout_fields};
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
@@ -289,16 +288,16 @@ async fn a_complete_request_that_waits_for_its_key_is_served() {
 
 #[tokio::test]
 async fn a_slow_http_1_client_gets_its_complete_response() {
-    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("MAX_BODY_BYTES", "16MiB")]].concat()).await;
-    let text = "a".repeat(12 * 1024 * 1024);
+    let app = App::start(&[&LONG_TIMEOUTS[..], &LONG, &[("MAX_BODY_BYTES", "1MiB")]].concat()).await;
+    let (request, length) = shout_with_long_response(&app.cognito.token());
     let mut slow = Connection::open(app.public).await;
-    slow.send(shout(&app.cognito.token(), &text)).await;
+    slow.send(request).await;
     slow.readable().await;
     app.begin_stop();
     until_closed(&app).await;
     // Longer than the second for incomplete requests.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(slow.response().await.body.len(), text.len());
+    assert_eq!(slow.response().await.body.len(), length);
     assert_clean_end(app).await;
 }
 

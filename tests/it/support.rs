@@ -11,6 +11,7 @@ pub mod settings;
 pub mod tcp_server;
 pub mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::{Map, Value};
@@ -24,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The user pool of the Cognito emulator.
 pub const POOL_ID: &str = "us-east-2_TestPool1";
+
+/// The value that removes one of the variables that every [`App`] has.
+pub const UNSET: &str = "\0unset";
 
 /// The application under test and its two emulators. Dropping it ends them all.
 pub struct App {
@@ -49,20 +53,20 @@ impl App {
         let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
         let shoutcloud = shoutcloud::Emulator::start(loopback().await, Behaviour::default())
             .expect("a SHOUTCLOUD emulator");
-        let mut environment = Environment::default();
-        for (name, value) in [
+        let (cognito_url, shoutcloud_url) = (cognito.endpoint(), shoutcloud.url());
+        let mut merged = BTreeMap::from([
             ("HTTP_ADDR", "127.0.0.1:0"),
             ("ADMIN_ADDR", "127.0.0.1:0"),
-            ("COGNITO_ENDPOINT", &cognito.endpoint()),
+            ("COGNITO_ENDPOINT", &cognito_url),
             ("COGNITO_USER_POOL_IDS", POOL_ID),
             ("COGNITO_CLIENT_IDS", &cognito.client().id),
-            ("SHOUTCLOUD_URL", &shoutcloud.url()),
+            ("SHOUTCLOUD_URL", &shoutcloud_url),
             ("SHUTDOWN_GRACE", "0ms"),
             ("RATE_LIMIT_PER_CLIENT", "off"),
-        ]
-        .iter()
-        .chain(settings)
-        {
+        ]);
+        merged.extend(settings.iter().copied());
+        let mut environment = Environment::default();
+        for (name, value) in merged.into_iter().filter(|(_, value)| *value != UNSET) {
             environment.set(name, value);
         }
         let config = Config::load(&environment).expect("a valid configuration").config;

@@ -2,9 +2,11 @@
 //! The unit tests in `src/auth` have only what HTTP cannot reach.
 
 mod algorithms;
+mod audiences;
 mod bearer;
 mod claims;
 mod encoding;
+mod issuers;
 mod key_sources;
 mod order;
 mod signatures;

@@ -110,8 +110,8 @@ TOKEN = [
     series(
         "Tokens rejected, by reason",
         "Of all clients, because rejected tokens do not identify one. Normal: few. missing: no token at all; "
-        "expired: a client does not renew; unknown_client, missing_scope: it is not configured here; bad_signature, "
-        "unknown_issuer: forged, or of another environment; keys_unavailable: Cognito.",
+        "expired: a client does not renew; unknown_client, wrong_audience, missing_scope: it is not configured here; "
+        "bad_signature, unknown_issuer: forged, or of another environment; keys_unavailable: Cognito.",
         [(total(rate(AUTH, 'outcome!="accepted"'), "outcome"), "{{outcome}}")],
         "reqps",
         stacked=True,

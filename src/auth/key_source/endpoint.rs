@@ -7,7 +7,7 @@ use opentelemetry::trace::SpanKind;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::auth::jwks::KeySet;
+use crate::auth::jwks::{KeySet, KeySetError};
 use crate::outbound::{self, ReadError};
 use crate::telemetry::trace::{Span, Tracing};
 
@@ -28,8 +28,8 @@ pub(super) enum FetchError {
     Status(http::StatusCode),
     #[error("no response within {FETCH_TIMEOUT:?}")]
     Timeout,
-    #[error("the response is not a key set")]
-    InvalidKeySet,
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
 }
 
 impl FetchError {
@@ -40,7 +40,8 @@ impl FetchError {
             Self::Read(ReadError::Transport(_)) => "connection",
             Self::Status(_) => "unexpected_status",
             Self::Timeout => "timeout",
-            Self::InvalidKeySet => "not_a_key_set",
+            Self::KeySet(KeySetError::Malformed) => "not_a_key_set",
+            Self::KeySet(KeySetError::NoUsableKey { .. }) => "no_usable_key",
         }
     }
 }
@@ -79,7 +80,7 @@ impl Endpoint {
             return Err(FetchError::Status(response.status()));
         }
         let body = outbound::read(response, MAX_SET_BYTES).await?;
-        KeySet::parse(&body).map_err(|_| FetchError::InvalidKeySet)
+        Ok(KeySet::parse(&body)?)
     }
 
     /// Begins the client span. Its URL holds no secret: the configuration accepts neither user info nor a query.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::super::reader::Reader;
+use super::super::reader::{Reader, UNSET};
 use super::super::url::parse_url;
 use super::super::value_parser::{ValueParser, number, one_of};
 use super::parse_pairs;
@@ -52,13 +52,13 @@ impl Exporter {
         );
         let general_endpoint = reader.optional(
             "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "none",
+            UNSET,
             endpoint(),
             "URL of the collector; /v1/traces is appended for http/protobuf. If no endpoint is set, spans are not exported.",
         );
         let traces_endpoint = reader.optional(
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            "none",
+            UNSET,
             endpoint(),
             "URL for spans, used unchanged instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
         );
@@ -134,7 +134,7 @@ fn read_protocol(reader: &mut Reader<'_>) -> Protocol {
 fn read_headers(reader: &mut Reader<'_>) -> HeaderMap {
     let general = reader.optional(
         "OTEL_EXPORTER_OTLP_HEADERS",
-        "none",
+        UNSET,
         headers(),
         "Headers for the collector, such as credentials; never printed.",
     );
@@ -177,6 +177,7 @@ fn endpoint() -> ValueParser<Url> {
         "an http: or https: URL without user or fragment, such as http://collector:4318",
         |text| parse_url(text).filter(|url| matches!(url.scheme(), "http" | "https")),
     )
+    .secret()
 }
 
 fn milliseconds(at_least: u32) -> ValueParser<Duration> {
@@ -189,7 +190,7 @@ fn milliseconds(at_least: u32) -> ValueParser<Duration> {
 
 fn headers() -> ValueParser<HeaderMap> {
     ValueParser::new(
-        "a comma-separated list of name=value without duplicate names, values percent-encoded",
+        "a comma-separated list of name=value without duplicate names, both percent-encoded",
         |text| {
             let mut headers = HeaderMap::new();
             for (name, value) in parse_pairs(text)? {
@@ -201,4 +202,5 @@ fn headers() -> ValueParser<HeaderMap> {
             Some(headers)
         },
     )
+    .secret()
 }

@@ -54,7 +54,7 @@ output "cognito_client_ids" {
 }
 
 output "cognito_issuer" {
-  description = "The tokens' iss, which the service derives from the pool's id."
+  description = "The pool's original issuer. The service derives it and AWS's second one from the pool's id."
   value       = module.cognito.issuer
 }
 

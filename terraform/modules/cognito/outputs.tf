@@ -9,7 +9,7 @@ output "user_pool_arn" {
 }
 
 output "issuer" {
-  description = "The tokens' `iss`."
+  description = "The original issuer of the pool. The service accepts it and AWS's second one, `https://issuer-cognito-idp…`, as `iss`."
   value       = local.issuer
 }
 

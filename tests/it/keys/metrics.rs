@@ -49,6 +49,10 @@ async fn every_decision_is_counted_by_reason() {
         ("bad_signature", MALLORY.token("ada", &good)),
         ("not_an_access_token", with("token_use", json!("id"))),
         ("unknown_client", with("client_id", json!("other"))),
+        (
+            "wrong_audience",
+            with("aud", json!("https://payments.example.com")),
+        ),
         ("expired", with("exp", json!(0))),
         ("not_yet_valid", with("nbf", json!(4_000_000_000u64))),
         ("missing_scope", with("scope", json!("openid"))),

@@ -1,11 +1,9 @@
 //! Readiness: once the keys of every pool have been loaded, and permanently from then on.
 
-use serde_json::{Value, json};
-use shoutback::auth::AuthError;
+use serde_json::Value;
 
 use super::{
-    FREQUENT_REFRESH, OTHER_POOL, assert_rejected, assert_unavailable, refreshes, token, token_of_other_pool,
-    unready_app_with, until_a_fetch_has_succeeded,
+    FREQUENT_REFRESH, OTHER_POOL, assert_unavailable, refreshes, token, token_of_other_pool, unready_app_with,
 };
 use crate::support::key_server::{KeyResponse, KeyServer, ReservedPort};
 use crate::support::rsa::{ADA, BOB};
@@ -69,29 +67,6 @@ async fn ready_permanently_once_every_pool_has_loaded_its_keys() {
     })
     .await;
     assert_eq!(reasons(&app).await, (200, vec![]));
-}
-
-#[tokio::test]
-async fn not_ready_with_a_key_set_without_usable_keys() {
-    for set in [
-        KeyResponse::keys([]),
-        KeyResponse::keys([json!({"kty": "EC", "kid": "ada"})]),
-    ] {
-        let keys = KeyServer::start(set).await;
-        let app = unready_app_with(&keys.url(), &[FREQUENT_REFRESH]).await;
-        until_a_fetch_has_succeeded(&app).await;
-        assert_eq!(reasons(&app).await.0, 503);
-        // The key set was fetched and lacks the key.
-        assert_rejected(&app, &token(&app, &ADA, "ada"), &AuthError::UnknownKey).await;
-        keys.set(KeyResponse::keys([ADA.jwk("ada")]));
-        app.until_ready().await;
-        keys.set(KeyResponse::keys([]));
-        until("the keys are gone", async || {
-            app.metric("shoutback_jwks_keys", &[]).await == 0.0
-        })
-        .await;
-        assert_eq!(reasons(&app).await.0, 200, "readiness is permanent");
-    }
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::http1::Connection;
-use crate::support::http1::shout;
+use crate::support::http1::{Connection, shout, shout_with_long_response};
 use crate::support::http2::{DATA, END_STREAM, Http2, RST_STREAM};
 use crate::support::settings::LONG_TIMEOUTS;
 use crate::support::upstream::FakeUpstream;
@@ -99,13 +98,13 @@ async fn an_http_1_connection_with_an_unread_response_frees_its_permit() {
     let app = App::start(&[
         ("IDLE_TIMEOUT", "1s"),
         ("HEADER_READ_TIMEOUT", "100ms"),
-        ("MAX_BODY_BYTES", "16MiB"),
+        ("MAX_BODY_BYTES", "1MiB"),
         ("MAX_CONNECTIONS", "1"),
     ])
     .await;
     let token = app.cognito.token();
     let mut slow = Connection::open(app.public).await;
-    slow.send(shout(&token, &"a".repeat(12 * 1024 * 1024))).await;
+    slow.send(shout_with_long_response(&token).0).await;
     slow.readable().await;
     let mut next = Connection::open(app.public).await;
     next.send(shout(&token, "hi")).await;

@@ -16,6 +16,14 @@ pub fn shout(token: &str, text: &str) -> String {
     )
 }
 
+/// Returns a request of 1 MiB whose response is 6 MiB, which is more than the buffers of a connection hold, and the length of that
+/// response's body.
+pub fn shout_with_long_response(token: &str) -> (String, usize) {
+    let controls = "\u{1}".repeat(1024 * 1024);
+    let request = shout(token, &controls).replacen("\r\n", "\r\naccept: application/json\r\n", 1);
+    (request, r#"{"data":""}"#.len() + r"\u0001".len() * controls.len())
+}
+
 /// Sends `bytes` on a new connection and returns everything until the peer closes it.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut connection = Connection::open(address).await;

@@ -75,6 +75,7 @@ async fn a_failed_fetch_has_an_error_type() {
     for (response, error, status) in [
         (KeyResponse::of(500, "s3cret"), "unexpected_status", Some("500")),
         (KeyResponse::of(200, "s3cret"), "not_a_key_set", None),
+        (KeyResponse::keys([]), "no_usable_key", None),
         (
             KeyResponse::bytes("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"),
             "connection",

@@ -29,13 +29,13 @@ def test_the_service_rejects_a_wrong_one():
 
 def test_the_chart_computes_with_the_services_defaults():
     page = (TOP / "docs/configuration.md").read_text()
-    documented = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]*)` \|", page, re.M))
+    documented = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| [`*]([^`*]*)[`*] \|", page, re.M))
     text = (CHART / "templates/_units.tpl").read_text()
     block = text[text.index('define "shoutback.defaults"') :]
     defaults = re.findall(r'^([A-Z0-9_]+): "?([^"\n]*)"?$', block[: block.index("end -")], re.M)
     assert len(defaults) > 8
     for name, default in defaults:
-        assert (documented[name] if documented[name] != "none" else "") == default
+        assert (documented[name] if documented[name] != "unset" else "") == default
 
 
 def test_numbers_are_not_reformatted():

@@ -87,7 +87,7 @@ def other(name, schema, current):
         return 0.3 if current != 0.3 else 0.4
     if "object" in kinds:
         return (current or {}) | {"example.com/other": "value"}
-    candidates = ["other", "7s", "https://other.example.com", "a_b"]
+    candidates = ["other", "7s", "https://other.example.com", "a_b", "eu-west-1"]
     return next(text for text in candidates if re.search(pattern, text) and text != current)
 
 

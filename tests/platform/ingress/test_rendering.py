@@ -26,7 +26,7 @@ def test_they_are_off_by_default():
 
 @pytest.mark.parametrize(
     ("size", "limit", "buffer"),
-    [(None, "65536", "81920"), ("1B", "1", "1"), ("100KiB", "102400", "128000"), ("16MiB", "16777216", "1048576")],
+    [(None, "65536", "81920"), ("1B", "1", "1"), ("100KiB", "102400", "128000"), ("1MiB", "1048576", "1048576")],
 )
 def test_the_body_limit_is_that_of_the_service(size, limit, buffer):
     config = {"MAX_BODY_BYTES": size} if size else {}

@@ -10,6 +10,8 @@ import json
 import httpx
 import jwt
 import pytest
+from conftest import REGION
+from moto.utilities.utils import load_resource
 
 
 def test_moto_issues_tokens_as_cognito_does(moto, pool, shouter):
@@ -44,6 +46,28 @@ def test_a_member_of_the_group_shouts(shoutback, shouter, shoutcloud):
     assert response.headers["content-type"] == "application/json"
     assert response.json() == {"data": "!DLROW ,OLLEH"}
     assert "!dlrow ,olleh" in shoutcloud.inputs
+
+
+def test_both_issuers_of_the_pool_are_accepted(shoutback, pool, shouter, shoutcloud):
+    """moto knows the original issuer only, so its key signs the token that the pool would issue after the switch."""
+    switched = f"https://issuer-cognito-idp.{REGION}.amazonaws.com/{pool.id}"
+    assert shoutback.shout(signed_with_claims(shouter["AccessToken"], iss=pool.issuer)).status_code == 200
+    assert shoutback.shout(signed_with_claims(shouter["AccessToken"], iss=switched)).status_code == 200
+
+    for issuer in (switched.replace(REGION, "us-west-2"), switched.removesuffix(pool.id) + "us-east-2_Other"):
+        assert_invalid(rejected(shoutback, signed_with_claims(shouter["AccessToken"], iss=issuer), shoutcloud))
+
+
+def test_a_token_with_aud_needs_a_configured_audience(start_shoutback, shoutback, pool, shouter, shoutcloud):
+    ours, theirs = (
+        signed_with_claims(shouter["AccessToken"], aud=f"https://{name}.example.com") for name in ("shoutback", "payments")
+    )
+    assert_invalid(rejected(shoutback, ours, shoutcloud))
+
+    configured = start_shoutback(pool, AUTH_AUDIENCES="https://shoutback.example.com")
+    assert configured.shout(ours).status_code == 200
+    assert configured.shout(shouter["AccessToken"]).status_code == 200
+    assert_invalid(rejected(configured, theirs, shoutcloud))
 
 
 def test_a_user_outside_the_group_is_forbidden(shoutback, whisperer, shoutcloud):
@@ -102,6 +126,13 @@ def rejected(shoutback, token, shoutcloud):
 def assert_invalid(response):
     assert response.status_code == 401, response.text
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+def signed_with_claims(token, **claims):
+    """The token with other claims, signed by moto's key."""
+    key = load_resource("cognitoidp/resources/jwks-private.json")
+    changed = jwt.decode(token, options={"verify_signature": False}) | claims
+    return jwt.encode(changed, jwt.PyJWK(key).key, algorithm="RS256", headers={"kid": key["kid"]})
 
 
 def with_other_claims(token):

@@ -80,7 +80,7 @@ class Run:
                     due[call] = when + every, every
                     call()
             self.annotations |= {identity(alert["labels"]): alert["annotations"] for alert in self.prometheus.alerts("firing")}
-            both = self.fired_alerts(self.prometheus), self.all_fired(self.tickets)
+            both = self.fired_alerts(self.prometheus), self.fired_alerts(self.tickets)
             fired, fired_slowly = ({identity(labels) for labels in labelled} for labelled in both)
             self.fired = {"prometheus": both[0], "tickets": both[1]}
             # One may have started between the two queries; the next ones have its text.
