@@ -35,7 +35,7 @@ use url::Url;
 
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
-use crate::{config, outbound};
+use crate::{blocking, config, outbound};
 
 pub use self::error::{Error, InvalidResponse};
 pub use self::progress::Progress;
@@ -128,7 +128,7 @@ impl Shoutcloud {
         let deadline = deadline.min(Instant::now() + self.deadline);
         // Before the queue: while the breaker is open, queued calls may still wait for attempts to time out.
         self.breaker.check()?;
-        let _permit = self.bulkhead.acquire(deadline).await?;
+        let _permit = progress.wait_in_queue(self.bulkhead.acquire(deadline)).await?;
         progress.record_dequeued();
         self.budget.deposit();
         let request = self.request(&text);
@@ -167,7 +167,8 @@ impl Shoutcloud {
         // SHOUTCLOUD rejects `application/json; charset=utf-8`.
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
-        *request.body_mut() = Some(wire::request_body(text).into());
+        let body = blocking::run(text.len(), || wire::request_body(text));
+        *request.body_mut() = Some(body.into());
         request
     }
 }

@@ -15,8 +15,8 @@ use super::error::{Error, InvalidResponse, SUCCESS, Transient};
 use super::progress::Progress;
 use super::retry_after::retry_after;
 use super::wire;
-use crate::outbound;
 use crate::telemetry::metrics::UpstreamMetrics;
+use crate::{blocking, outbound};
 
 /// The innermost middleware.
 pub(super) struct Attempt {
@@ -71,7 +71,7 @@ impl Middleware for Attempt {
             }
             let body = outbound::read(response, size_limit).await?;
             let RequestText(text) = request_text.ok_or(InvalidResponse::InputMismatch)?;
-            Ok(wire::parse_response(&text, &body)?)
+            Ok(blocking::run(body.len(), || wire::parse_response(&text, &body))?)
         };
         let result = timeout_at(time_limit, attempt)
             .await
