@@ -8,6 +8,8 @@ mod authentication;
 mod body_limits;
 mod caching;
 mod docs;
+mod expectation;
+mod field_list;
 mod media;
 mod middleware;
 mod openapi;
@@ -212,7 +214,7 @@ mod tests {
             let body = String::from_utf8(body.to_vec()).expect("UTF-8");
             assert!(body.contains(r##""type":"/docs#internal-error""##), "{body}");
             assert!(
-                body.contains(r#""instance":"a""#) && !body.contains("s3cret"),
+                body.contains(r#""instance":"/requests/a""#) && !body.contains("s3cret"),
                 "{body}"
             );
         }

@@ -16,6 +16,7 @@
 //! | [`shoutcloud`] | the client of the upstream and its middleware, and validation of its responses |
 //! | [`telemetry`] | metrics, logs and traces |
 //! | [`outbound`] | what all outbound HTTP clients have in common |
+//! | `blocking` | moves long work off the workers of the runtime |
 //! | [`json`] | strict parsing of JSON objects from other parties |
 //! | [`lifecycle`] | signals and the phases of a shutdown |
 //! | [`version`] | version and commit of the build |
@@ -33,6 +34,7 @@
 
 pub mod app;
 pub mod auth;
+mod blocking;
 pub mod config;
 pub mod http;
 pub mod json;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use opentelemetry::Context;
 use tokio::time::{Instant, timeout_at};
 
+use crate::blocking;
 use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 use crate::telemetry::metrics::CacheMetrics;
@@ -110,14 +111,27 @@ impl ShoutService {
         }))
     }
 
-    /// Reverses and upper-cases `text` for `client`. Fails when neither the upstream nor a fallback has a result by
-    /// `deadline`.
+    /// Does the same as [`Self::shout_observed`] for a caller who need not know when the upstream is called.
     pub async fn shout(
         &self,
         client: &Arc<str>,
         text: String,
         cache_mode: CacheMode,
         deadline: Instant,
+    ) -> Result<Shout, Error> {
+        self.shout_observed(client, text, cache_mode, deadline, &|| ())
+            .await
+    }
+
+    /// Reverses and upper-cases `text` for `client`. Fails when neither the upstream nor a fallback has a result by
+    /// `deadline`. Calls `on_wait` once the result depends on a call of the upstream.
+    pub async fn shout_observed(
+        &self,
+        client: &Arc<str>,
+        text: String,
+        cache_mode: CacheMode,
+        deadline: Instant,
+        on_wait: &(dyn Fn() + Sync),
     ) -> Result<Shout, Error> {
         if text.is_empty() {
             return Ok(Shout {
@@ -135,14 +149,19 @@ impl ShoutService {
         };
         let mut attempts = 0;
         let result = match (&self.0.cache, cache_mode) {
-            (Some(cache), CacheMode::Default) => self.coalesced(cache, &key, deadline, &mut attempts).await,
+            (Some(cache), CacheMode::Default) => {
+                self.coalesced(cache, &key, deadline, &mut attempts, on_wait)
+                    .await
+            }
             (Some(_), CacheMode::Reload) => {
                 self.0.metrics.bypass.increment(1);
-                self.direct(&key, Forward::Request, deadline, &mut attempts).await
+                self.direct(&key, Forward::Request, deadline, &mut attempts, on_wait)
+                    .await
             }
             (None, _) | (Some(_), CacheMode::NoStore) => {
                 self.0.metrics.bypass.increment(1);
-                self.direct(&key, Forward::Bypass, deadline, &mut attempts).await
+                self.direct(&key, Forward::Bypass, deadline, &mut attempts, on_wait)
+                    .await
             }
         };
         let upstream = started.elapsed();
@@ -164,7 +183,14 @@ impl ShoutService {
     }
 
     /// Returns the cached result, or that of a call which equal requests share.
-    async fn coalesced(&self, cache: &Cache, key: &Key, deadline: Instant, attempts: &mut u32) -> CallResult {
+    async fn coalesced(
+        &self,
+        cache: &Cache,
+        key: &Key,
+        deadline: Instant,
+        attempts: &mut u32,
+        on_wait: &(dyn Fn() + Sync),
+    ) -> CallResult {
         let metrics = &self.0.metrics;
         let mut lookup_counter = match cache.lookup(key) {
             Lookup::Fresh(shout) => {
@@ -199,7 +225,7 @@ impl ShoutService {
             }
             // The attempt in progress counts for this request; earlier ones count for earlier requests only.
             let earlier = call.attempts().saturating_sub(1);
-            let waited = timeout_at(deadline, call.outcome()).await;
+            let waited = timeout_at(deadline, call.outcome(on_wait)).await;
             *attempts += call.attempts().saturating_sub(earlier);
             let Ok(outcome) = waited else {
                 break (call.deadline_passed().into(), joined);
@@ -233,9 +259,17 @@ impl ShoutService {
     }
 
     /// Calls the upstream for this request only. The call is cancelled with the request.
-    async fn direct(&self, key: &Key, forward: Forward, deadline: Instant, attempts: &mut u32) -> CallResult {
+    async fn direct(
+        &self,
+        key: &Key,
+        forward: Forward,
+        deadline: Instant,
+        attempts: &mut u32,
+        on_wait: &(dyn Fn() + Sync),
+    ) -> CallResult {
         let progress = Progress::default();
-        let result = self.call(key, deadline, &progress).await;
+        let call = self.call(key, deadline, &progress);
+        let result = progress.observe(call, on_wait).await;
         *attempts += progress.attempts();
         match result {
             Ok(shout) => {
@@ -271,10 +305,10 @@ impl ShoutService {
         deadline: Instant,
         progress: &Progress,
     ) -> Result<Arc<str>, shoutcloud::Error> {
-        let shout = self
-            .0
-            .upstream
-            .uppercase(&key.client, reverse(&key.text), deadline, progress)
+        let reversed = blocking::run(key.text.len(), || reverse(&key.text));
+        let upstream = &self.0.upstream;
+        let shout = upstream
+            .uppercase(&key.client, reversed, deadline, progress)
             .await?;
         Ok(shout.into())
     }
@@ -293,7 +327,8 @@ impl ShoutService {
                 let source = Source::Fallback {
                     forward: error.forward,
                 };
-                Ok((simple_uppercase(&reverse(&key.text)).into(), source))
+                let shout = blocking::run(key.text.len(), || simple_uppercase(&reverse(&key.text)));
+                Ok((shout.into(), source))
             }
             (Fallback::None, _) | (_, Cause::Panicked) => Err(error),
         }

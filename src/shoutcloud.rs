@@ -139,7 +139,8 @@ impl Shoutcloud {
         let deadline = deadline.min(Instant::now() + self.deadline);
         // Before the queue: while the breaker is open, queued calls may still wait for attempts to time out.
         self.breaker.check()?;
-        let _permit = self.bulkhead.acquire(client, deadline).await?;
+        let permit = self.bulkhead.acquire(client, deadline);
+        let _permit = progress.wait_in_queue(permit).await?;
         progress.record_dequeued();
         self.budget.deposit();
         let request = Request::new(Method::POST, self.url.clone());

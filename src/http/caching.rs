@@ -3,6 +3,7 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::field_list;
 use crate::shout::{self, CacheMode, Forward, Source};
 
 /// Documents how the cache handled a request.
@@ -30,18 +31,7 @@ pub(super) fn cache_mode(headers: &HeaderMap) -> CacheMode {
 
 /// Returns the names in a list of directives. Each may have an argument, quoted or not.
 fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut is_quoted = false;
-    let mut is_escaped = false;
-    value
-        .split(move |byte| {
-            match byte {
-                _ if is_escaped => is_escaped = false,
-                b'\\' => is_escaped = is_quoted,
-                b'"' => is_quoted = !is_quoted,
-                _ => {}
-            }
-            *byte == b',' && !is_quoted
-        })
+    field_list::split(value, b',')
         .filter_map(|directive| directive.split(|byte| *byte == b'=').next())
         .map(<[u8]>::trim_ascii)
 }

@@ -4,16 +4,20 @@
 mod tests;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use mediatype::names::{_STAR, APPLICATION, CHARSET, JSON, PLAIN, TEXT};
-use mediatype::{MediaType, MediaTypeList, Name, ReadParams as _};
+use mediatype::{MediaType, Name, ReadParams as _};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::field_list;
 use super::problem::{Kind, Problem};
 use crate::json;
+
+/// U+FEFF in UTF-8. At the start of a text it is no part of it, and after the reversal it would be at the end.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,31 +37,36 @@ pub(super) struct Message<'a> {
 impl Format {
     const ALL: [Self; 2] = [Self::Json, Self::Text];
 
-    /// Returns the format of a request body.
+    /// Returns the format of a request body. A rejection contains what would have been accepted (RFC 9110 section 15.5.16).
     pub(super) fn from_content_type(headers: &HeaderMap) -> Result<Self, Problem> {
-        let unsupported = |detail| Problem::new(Kind::UnsupportedMediaType, detail);
+        let unsupported = |detail, header, accepted| {
+            Problem::new(Kind::UnsupportedMediaType, detail)
+                .with_header(header, HeaderValue::from_static(accepted))
+        };
+        let wrong_type = |detail| unsupported(detail, ACCEPT, "application/json, text/plain");
         let identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
         if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
-            return Err(unsupported("send the body without a content coding"));
+            return Err(unsupported(
+                "send the body without a content coding",
+                ACCEPT_ENCODING,
+                "identity",
+            ));
         }
         let mut types = headers.get_all(CONTENT_TYPE).iter();
         let (Some(only), None) = (types.next(), types.next()) else {
-            return Err(unsupported(
+            return Err(wrong_type(
                 "send exactly one content-type: application/json or text/plain",
             ));
         };
-        let media_type = only
-            .to_str()
-            .ok()
-            .and_then(|text| MediaType::parse(text.trim()).ok());
-        media_type
-            .filter(is_utf8)
-            .and_then(|sent| {
-                Self::ALL
-                    .into_iter()
-                    .find(|format| format.essence() == (sent.ty, sent.subty) && sent.suffix.is_none())
+        let format_of = |sent: &MediaType<'_>| {
+            Self::ALL.into_iter().find(|format| {
+                format.essence() == (sent.ty, sent.subty) && sent.suffix.is_none() && is_utf8(sent)
             })
-            .ok_or_else(|| unsupported("send application/json or text/plain, in UTF-8"))
+        };
+        only.to_str()
+            .ok()
+            .and_then(|text| read_media_type(text, format_of))
+            .ok_or_else(|| wrong_type("send application/json or text/plain, in UTF-8"))
     }
 
     /// Negotiates the format of the response: the one that `accept` prefers, or that of the request if it prefers neither.
@@ -75,9 +84,9 @@ impl Format {
         let weight = |format: Self| {
             values
                 .iter()
-                .flat_map(|value| MediaTypeList::new(value))
-                .flatten()
-                .filter_map(|range| format.match_range(&range))
+                .flat_map(|value| field_list::split(value.as_bytes(), b','))
+                .filter_map(|range| std::str::from_utf8(range).ok())
+                .filter_map(|range| read_media_type(range, |range| format.match_range(range)))
                 // The most specific range decides (RFC 9110 section 12.5.1).
                 .max_by_key(|(specificity, _)| *specificity)
                 .map_or(0, |(_, weight)| weight)
@@ -131,6 +140,9 @@ impl Format {
     pub(super) fn decode(self, body: Bytes) -> Result<String, Problem> {
         let malformed = |detail| Problem::new(Kind::MalformedRequest, detail);
         match self {
+            Self::Text if body.starts_with(BYTE_ORDER_MARK) => {
+                Err(malformed("the body starts with a byte order mark".to_owned()))
+            }
             Self::Text => {
                 String::from_utf8(body.into()).map_err(|_| malformed("the body is not UTF-8".to_owned()))
             }
@@ -152,6 +164,29 @@ impl Format {
                 .into(),
         }
     }
+}
+
+/// Parses a media type or range and passes it to `read`.
+///
+/// Accepts what the parser of the crate does not: empty parameters (RFC 9110 section 5.6.6), and `*`, which old clients
+/// send for `*/*`.
+fn read_media_type<T>(text: &str, read: impl FnOnce(&MediaType<'_>) -> Option<T>) -> Option<T> {
+    let text = text.trim();
+    if let Ok(media_type) = MediaType::parse(text) {
+        return read(&media_type);
+    }
+    let mut parts = field_list::split(text.as_bytes(), b';').map(<[u8]>::trim_ascii);
+    let range = match parts.next()? {
+        b"*" => b"*/*",
+        range => range,
+    };
+    let mut normalized = range.to_vec();
+    for parameter in parts.filter(|parameter| !parameter.is_empty()) {
+        normalized.push(b';');
+        normalized.extend(parameter);
+    }
+    let media_type = MediaType::parse(std::str::from_utf8(&normalized).ok()?).ok()?;
+    read(&media_type)
 }
 
 /// Returns whether every `charset`, if there is one, is UTF-8.

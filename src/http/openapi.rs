@@ -122,6 +122,15 @@ pub(super) fn shout_operations() -> PathItem {
         );
         response = response.header("cache-status", header(CACHE_STATUS));
         response = match status.as_u16() {
+            415 => response
+                .header(
+                    "accept",
+                    header("The media types of a request, if the media type or charset was wrong"),
+                )
+                .header(
+                    "accept-encoding",
+                    header("`identity`, if the body had a content coding"),
+                ),
             401 | 403 => response.header("www-authenticate", header("The challenge (RFC 6750)")),
             429 | 503 => response.header("retry-after", header("Seconds to wait, from 1 to 60")),
             _ => response,

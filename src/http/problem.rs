@@ -47,8 +47,12 @@ pub(super) struct Body<'a> {
     status: u16,
     /// What is wrong with this request.
     detail: &'a str,
-    /// The id of this request, as in `x-request-id`.
-    instance: &'a str,
+    /// A URI reference that identifies this request: `/requests/` and the value of `x-request-id`.
+    #[schema(
+        format = "uri-reference",
+        example = "/requests/0198f3a2-7c1e-7d4b-9c55-2f6f0a3b1c9d"
+    )]
+    instance: String,
 }
 
 impl Problem {
@@ -189,8 +193,11 @@ pub(super) fn kind_of(response: &Response) -> Option<Kind> {
         .map(|problem| problem.kind)
 }
 
-/// Adds the body to a response that is a problem; `instance` is the request id.
-pub(super) fn render(response: &mut Response, instance: &str) {
+/// Adds the body to a response that is a problem.
+///
+/// A request id has no character that a path segment would have to percent-encode. Only a scheme-like id (`1:2`) is not a
+/// URI reference by itself, which the path prefix prevents.
+pub(super) fn render(response: &mut Response, request_id: &str) {
     let Some(PendingProblem { kind, detail }) = response.extensions_mut().remove() else {
         return;
     };
@@ -199,7 +206,7 @@ pub(super) fn render(response: &mut Response, instance: &str) {
         title: kind.title(),
         status: kind.status().as_u16(),
         detail: &detail,
-        instance,
+        instance: format!("/requests/{request_id}"),
     };
     let json = serde_json::to_vec(&body).expect("strings and a number serialize to JSON");
     response
@@ -214,7 +221,29 @@ mod tests {
 
     use axum::response::IntoResponse as _;
 
-    use super::Problem;
+    use axum::response::Response;
+    use http_body_util::BodyExt as _;
+
+    use super::{Kind, Problem, render};
+
+    async fn instance(request_id: &str) -> String {
+        let mut response: Response = Problem::new(Kind::NotFound, "nothing here").into_response();
+        render(&mut response, request_id);
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        body["instance"].as_str().expect("a string").to_owned()
+    }
+
+    #[tokio::test]
+    async fn instance_is_a_uri_reference_with_the_request_id() {
+        let base = url::Url::parse("https://example.com/v1").expect("a URL");
+        for id in ["a", "1:2", "urn:x:y", "AZaz09._~:-", "-", "~", &":".repeat(128)] {
+            let instance = instance(id).await;
+            assert_eq!(instance, format!("/requests/{id}"));
+            let resolved = base.join(&instance).expect("a URI reference");
+            assert_eq!(resolved.as_str(), format!("https://example.com/requests/{id}"));
+        }
+    }
 
     #[test]
     fn retry_after_is_between_1_and_60_seconds() {

@@ -4,7 +4,7 @@
 //! how long a client may take to read a response, and loses no request during a shutdown: see
 //! [`crate::lifecycle::Phase`].
 //!
-//! It relies on undocumented behaviour of hyper and h2: see `response_body` and `h2_executor`.
+//! It relies on undocumented behaviour of hyper and h2: see `response_body`, `h2_executor` and `connection_state`.
 
 mod accept;
 mod connection;
@@ -15,6 +15,7 @@ mod monitored_stream;
 mod protocol_detect;
 mod request_body;
 mod response_body;
+mod upstream_call;
 
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub use self::accept::listen;
 pub use self::connection_state::Timeouts;
 pub(super) use self::request_body::ShutdownInterrupted;
 pub(super) use self::response_body::InFlightPermit;
+pub(super) use self::upstream_call::upstream_call_began;
 
 /// Connections accepted from the backlog at shutdown before the task yields to the connections that are being served.
 const ACCEPT_BATCH: u32 = 32;

@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::authentication::AuthenticatedClient;
 use super::body_limits::read_body;
 use super::caching::{self, CACHE_STATUS};
+use super::expectation;
 use super::media::Format;
 use super::problem::Problem;
 use super::request_context::{RequestContext, ShoutRecord};
+use super::server::upstream_call_began;
 use super::state::AppState;
+use crate::blocking;
 use crate::shout::CacheMode;
 use crate::telemetry::metrics::LabelValue as _;
 
@@ -31,7 +34,7 @@ pub(super) async fn shout(
     let record = state.metrics.shouts.start(&client);
     match state
         .shout_service
-        .shout(&client, text, cache_mode, deadline)
+        .shout_observed(&client, text, cache_mode, deadline, &upstream_call_began)
         .await
     {
         Ok(shout) => {
@@ -45,7 +48,8 @@ pub(super) async fn shout(
                 (CONTENT_TYPE, response_format.content_type()),
                 (CACHE_STATUS, caching::cache_status(shout.source)),
             ];
-            Ok((headers, response_format.encode(&shout.text)))
+            let body = blocking::run(shout.text.len(), || response_format.encode(&shout.text));
+            Ok((headers, body))
         }
         Err(error) => {
             // Its details are not for the caller.
@@ -83,6 +87,7 @@ impl FromRequest<AppState> for ShoutRequest {
         let context = RequestContext::of(request.extensions())?;
         let body_format = Format::from_content_type(request.headers())?;
         let response_format = body_format.negotiate(request.headers())?;
+        expectation::check(request.version(), request.headers())?;
         let cache_mode = caching::cache_mode(request.headers());
         let deadline = context.started() + state.request_timeout;
         let may_close = request.version() <= Version::HTTP_11;
@@ -90,7 +95,7 @@ impl FromRequest<AppState> for ShoutRequest {
             .await
             .map_err(|error| if may_close { error.closing() } else { error.into() })?;
         Ok(Self {
-            text: body_format.decode(body)?,
+            text: blocking::run(body.len(), || body_format.decode(body))?,
             response_format,
             cache_mode,
             deadline,

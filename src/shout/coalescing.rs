@@ -103,10 +103,10 @@ impl InFlightCalls {
 }
 
 impl SharedCall {
-    /// Waits until the call ends; returns `None` if it panicked.
-    pub(super) async fn outcome(&mut self) -> Option<CallOutcome> {
-        let outcome = self.outcome.wait_for(Option::is_some).await.ok()?;
-        outcome.clone()
+    /// Waits until the call ends; returns `None` if it panicked. Calls `on_wait` once the call waits for the upstream.
+    pub(super) async fn outcome(&mut self, on_wait: &(dyn Fn() + Sync)) -> Option<CallOutcome> {
+        let outcome = async { self.outcome.wait_for(Option::is_some).await.ok()?.clone() };
+        self.progress.observe(outcome, on_wait).await
     }
 
     /// Returns how many attempts have started.

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::retry_after::retry_after;
 use super::transport::{Transport, Usage};
 use super::{retry, wire};
+use crate::blocking;
 use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Fields that the transport and the tracer add.
@@ -64,7 +65,7 @@ impl Middleware for Attempt {
         let mut usage = Usage::default();
         let attempt = async {
             let text = text.ok_or(InvalidResponse::InputMismatch)?;
-            let body = wire::request_body(&text);
+            let body = blocking::run(text.len(), || wire::request_body(&text));
             let limit = wire::response_limit(&text);
             let response = self
                 .transport
@@ -76,7 +77,10 @@ impl Middleware for Attempt {
                     retry_after(&response.headers),
                 ));
             }
-            match wire::parse_response(&text, &response.body) {
+            let parsed = blocking::run(response.body.len(), || {
+                wire::parse_response(&text, &response.body)
+            });
+            match parsed {
                 Err(InvalidResponse::Incomplete)
                     if wire::is_close_delimited(response.version, &response.headers) =>
                 {

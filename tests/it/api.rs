@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod half_closed;
 mod headers;
 mod media_types;
 mod order;

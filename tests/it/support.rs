@@ -222,7 +222,7 @@ pub async fn assert_problem(response: reqwest::Response, status: u16, name: &str
     let problem: Value = serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON");
     assert_eq!(problem["type"], format!("/docs#{name}"), "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
-    assert_eq!(problem["instance"], id.as_str(), "{problem}");
+    assert_eq!(problem["instance"], format!("/requests/{id}"), "{problem}");
     for member in ["title", "detail"] {
         assert!(
             problem[member].as_str().is_some_and(|text| !text.is_empty()),

@@ -321,7 +321,7 @@ function failure(problem, response, took) {
   parts.push(codeSpans(sentence(problem.detail)));
   if (explanation) {
     parts.push([...explanation.cloneNode(true).childNodes]);
-    parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${problem.instance}`]);
+    parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${response.headers.get("x-request-id")}`]);
   }
   showError(`${problem.title} (${response.status}), in ${took} ms`, parts);
 }

@@ -22,6 +22,10 @@ fn formats_of_requests() {
         ("application/json; charset=utf-8", Format::Json),
         ("application/json;charset=\"UTF-8\"", Format::Json),
         ("application/json; profile=x", Format::Json),
+        ("application/json;", Format::Json),
+        ("application/json;;charset=utf-8", Format::Json),
+        ("application/json ; ; charset=utf-8;\t;", Format::Json),
+        ("application/json;profile=\"a;;b\";;charset=utf-8", Format::Json),
         ("text/plain", Format::Text),
         ("text/plain;charset=UTF-8", Format::Text),
     ] {
@@ -43,7 +47,12 @@ fn formats_of_requests() {
         &["*/*"],
         &["json"],
         &["text/plain; charset=iso-8859-1"],
+        &["text/plain;; charset=iso-8859-1"],
         &["text/plain; charset=utf-8; charset=utf-16"],
+        &["text/plain; charset"],
+        &["text/plain;=x"],
+        &[";text/plain"],
+        &["*"],
         &["application/json; charset=utf-16"],
     ] {
         assert!(
@@ -65,6 +74,17 @@ fn formats_of_responses() {
         (&[][..], Some(Json), Some(Text)),
         (&[""], Some(Json), Some(Text)),
         (&["*/*"], Some(Json), Some(Text)),
+        (&["*"], Some(Json), Some(Text)),
+        (&["text/html, *; q=.2, */*; q=.2"], Some(Json), Some(Text)),
+        (&["*;q=0.5, application/json"], Some(Json), Some(Json)),
+        (
+            &["text/plain;;q=0.5, application/json;;q=0.6"],
+            Some(Json),
+            Some(Json),
+        ),
+        (&["text/plain;x=\",\";;q=0.5"], Some(Text), Some(Text)),
+        (&["*;q=0"], None, None),
+        (&["**"], None, None),
         (&["text/html, */*;q=0.1"], Some(Json), Some(Text)),
         (&["application/json"], Some(Json), Some(Json)),
         (&["text/plain"], Some(Text), Some(Text)),
@@ -115,6 +135,7 @@ proptest! {
     #[test]
     fn encoded_texts_are_decoded(text in any::<String>()) {
         for format in Format::ALL {
+            let text = text.trim_start_matches('\u{feff}').to_owned();
             let decoded = format.decode(format.encode(&text)).ok();
             prop_assert_eq!(decoded.as_ref(), Some(&text));
         }
@@ -125,5 +146,15 @@ proptest! {
         for format in Format::ALL {
             let _ = format.decode(body.clone().into());
         }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_rejected_at_the_start_only() {
+    for format in Format::ALL {
+        let body = format.encode("a\u{feff}b\u{feff}");
+        assert_eq!(format.decode(body).ok().as_deref(), Some("a\u{feff}b\u{feff}"));
+        let with_mark = ["\u{feff}".as_bytes(), &format.encode("ab")].concat();
+        assert!(format.decode(with_mark.into()).is_err(), "{format:?}");
     }
 }

@@ -25,6 +25,8 @@ pub enum Kind {
     ContentTooLarge,
     /// The body is neither JSON nor plain text in UTF-8.
     UnsupportedMediaType,
+    /// The client waits for a 100 (Continue) that it cannot get.
+    ExpectationFailed,
     /// The client exceeded its rate limit.
     RateLimited,
     /// A panic was caught.
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, ordered by status.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -53,6 +55,7 @@ impl Kind {
         Self::RequestTimeout,
         Self::ContentTooLarge,
         Self::UnsupportedMediaType,
+        Self::ExpectationFailed,
         Self::RateLimited,
         Self::InternalError,
         Self::UpstreamInvalid,
@@ -70,7 +73,8 @@ impl Kind {
                 StatusCode::BAD_REQUEST,
                 "Malformed request",
                 "The body or a header is malformed. A JSON body is one object in UTF-8 without a byte order mark; its member \
-                 names are unique, and `data` is a string. A text body is UTF-8. `detail` describes the error.",
+                 names are unique, and `data` is a string. A text body is UTF-8 without a byte order mark. `detail` describes \
+                 the error.",
             ),
             Self::Unauthenticated => (
                 "unauthenticated",
@@ -120,7 +124,15 @@ impl Kind {
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Unsupported media type",
-                "Send `content-type: application/json` or `text/plain`, in UTF-8 and without a content coding.",
+                "Send `content-type: application/json` or `text/plain`, in UTF-8 and without a content coding. `accept` or \
+                 `accept-encoding` of the response shows which of the two was wrong.",
+            ),
+            Self::ExpectationFailed => (
+                "expectation-failed",
+                StatusCode::EXPECTATION_FAILED,
+                "Expectation failed",
+                "The request has `expect: 100-continue`, and no 100 can be sent on HTTP/2. Send the body without waiting \
+                 for it, and without `expect`.",
             ),
             Self::RateLimited => (
                 "rate-limited",
@@ -133,7 +145,7 @@ impl Kind {
                 ShoutFailure::InternalError.name(),
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error",
-                "The service failed. Report it with the request id in `instance`.",
+                "The service failed. Report it with the request id in `x-request-id`.",
             ),
             Self::UpstreamInvalid => (
                 ShoutFailure::UpstreamInvalid.name(),

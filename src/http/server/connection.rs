@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -15,7 +16,13 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::connection_state::{ConnectionState, End, Timeouts};
 use super::monitored_stream::MonitoredStream;
 use super::protocol_detect::ProtocolDetect;
+use super::upstream_call;
 use crate::lifecycle::{Drain, Phase};
+
+/// Age at which an HTTP/2 connection gets a GOAWAY, ± 10 %. An ingress keeps its connections open as long as it has
+/// requests, so without it a replica that was added later would get none of them. A new connection costs little more than
+/// a request, and 10 minutes are short compared with the ramps of a load that a scale-up follows.
+const MAX_HTTP2_AGE: Duration = Duration::from_secs(600);
 
 /// A connection with its deadlines and its shutdown.
 pub(super) struct ConnectionTask<C, O> {
@@ -24,6 +31,8 @@ pub(super) struct ConnectionTask<C, O> {
     timeouts: Timeouts,
     /// Fires at or before the current deadline; re-armed lazily, because resetting it for every request is costlier.
     timer: Pin<Box<Sleep>>,
+    /// When an HTTP/2 connection gets a GOAWAY.
+    expires: Instant,
     drain: Drain,
     phase: Phase,
     next_phase: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -43,8 +52,11 @@ where
         drain: Drain,
     ) -> Self {
         let timer = Box::pin(sleep_until(state.opened() + timeouts.head));
+        // With jitter, so that connections that were opened together are not replaced together.
+        let max_age = MAX_HTTP2_AGE.mul_f64(rand::random_range(0.9..=1.1));
         Self {
             connection,
+            expires: state.opened() + max_age,
             state,
             timeouts,
             timer,
@@ -57,16 +69,27 @@ where
 
     /// Polls the connection, and sends GOAWAY once the phase calls for it.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut was_eof_due = false;
         loop {
-            if self.connection.poll(cx).is_ready() {
+            let polled = upstream_call::scope(&self.state, || self.connection.poll(cx));
+            if polled.is_ready() {
                 return Poll::Ready(());
+            }
+            // hyper has not seen the end of the stream, which ends the connection by now.
+            let is_eof_due = self.state.has_eof() && self.state.eof_ends_connection();
+            if is_eof_due && !std::mem::replace(&mut was_eof_due, true) {
+                continue;
             }
             // Not before the first request in `Phase::Draining`: a client that has just connected may have sent it
             // already. An HTTP/1.1 client gets `connection: close` on its next response, because hyper would close an
             // idle connection here.
+            if self.closing || !self.state.is_http2() {
+                return Poll::Pending;
+            }
             let is_due =
                 self.phase == Phase::Closing || self.phase == Phase::Draining && self.state.had_request();
-            if self.closing || !is_due || !self.state.is_http2() {
+            // The timer need not fire at that time: an idle connection has no requests that it keeps from others.
+            if !is_due && Instant::now() < self.expires {
                 return Poll::Pending;
             }
             self.closing = true;
@@ -131,5 +154,75 @@ where
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::{advance, pause, resume};
+
+    use super::super::{Server, Timeouts, listen};
+    use super::MAX_HTTP2_AGE;
+    use crate::lifecycle::Drain;
+
+    const GOAWAY: u8 = 7;
+
+    /// Requests `/` on a stream, and returns the payloads of the GOAWAY frames up to the end of the response.
+    async fn request(client: &mut TcpStream, stream: u8) -> Vec<Vec<u8>> {
+        // HEADERS with END_STREAM and END_HEADERS: GET, http, /, authority x.
+        let head = [0, 0, 6, 1, 5, 0, 0, 0, stream, 0x82, 0x86, 0x84, 0x41, 1, b'x'];
+        client.write_all(&head).await.expect("an open connection");
+        let mut goaways = Vec::new();
+        let mut has_ended = false;
+        // The GOAWAY follows the request's HEADERS, and may follow its response.
+        while !has_ended {
+            let mut head = [0; 9];
+            client.read_exact(&mut head).await.expect("a frame");
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            client.read_exact(&mut payload).await.expect("a payload");
+            has_ended = head[8] == stream && head[3] == 0 && head[4] & 1 == 1;
+            if head[3] == GOAWAY {
+                goaways.push(payload);
+            }
+        }
+        goaways
+    }
+
+    #[tokio::test]
+    async fn an_http_2_connection_gets_a_goaway_at_its_maximum_age() {
+        let hour = Duration::from_secs(3600);
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let routes = Router::new().route("/", get(|| async { "served" }));
+        let timeouts = Timeouts {
+            head: hour,
+            idle: hour,
+        };
+        let server = tokio::spawn(Server::new(listener, routes, timeouts, Drain::new(hour)).run());
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+        client.write_all(preface).await.expect("an open connection");
+        let mut goaways = request(&mut client, 1).await;
+        let pass = async |time: Duration| {
+            pause();
+            advance(time).await;
+            resume();
+        };
+        pass(MAX_HTTP2_AGE.mul_f64(0.89)).await;
+        goaways.extend(request(&mut client, 3).await);
+        assert_eq!(goaways, [[0; 0]; 0], "before the jitter's earliest time");
+        pass(MAX_HTTP2_AGE.mul_f64(0.22)).await;
+        // In flight when it is sent; the next one may come before the client reads it.
+        goaways.extend(request(&mut client, 5).await);
+        goaways.extend(request(&mut client, 7).await);
+        // Every stream that the client may have opened is served, and there was no error.
+        assert_eq!(goaways, [[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]]);
+        server.abort();
     }
 }

@@ -37,6 +37,15 @@ struct State {
     awaits_body: AtomicBool,
     /// On HTTP/2, bytes alone do not start a request: PING, SETTINGS and other frames belong to no request.
     is_http2: AtomicBool,
+    /// During a request on HTTP/1.1: hyper has read all that arrived, and tried to read more. Otherwise bytes of the next
+    /// request may be in its buffer, where nothing here sees them.
+    is_buffer_empty: AtomicBool,
+    /// The client has closed its side of the connection.
+    has_eof: AtomicBool,
+    /// The request has a part of its body only, and waits for more after the end of the stream.
+    is_truncated: AtomicBool,
+    /// The request waits for the upstream.
+    in_upstream_call: AtomicBool,
     /// The socket's send buffer is full.
     is_write_blocked: AtomicBool,
     /// Reads make a system call even if tokio has not seen the socket become readable.
@@ -56,6 +65,10 @@ impl ConnectionState {
             had_request: AtomicBool::new(false),
             head_begun: AtomicBool::new(true),
             awaits_body: AtomicBool::new(false),
+            is_buffer_empty: AtomicBool::new(false),
+            has_eof: AtomicBool::new(false),
+            is_truncated: AtomicBool::new(false),
+            in_upstream_call: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             is_write_blocked: AtomicBool::new(false),
             bypasses_readiness: AtomicBool::new(false),
@@ -82,6 +95,7 @@ impl ConnectionState {
     pub(super) fn bytes_read(&self) {
         let state = &self.0;
         if state.requests.load(Ordering::Acquire) > 0 {
+            state.is_buffer_empty.store(false, Ordering::Release);
             return;
         }
         if state.awaits_body.swap(false, Ordering::AcqRel) {
@@ -92,6 +106,51 @@ impl ConnectionState {
             if !self.is_http2() {
                 state.phase_began.store(self.age(), Ordering::Release);
             }
+        }
+    }
+
+    /// Records that hyper tried to read and that nothing has arrived. It does so only when its buffer is empty, or holds
+    /// an incomplete head while no request is in progress.
+    pub(super) fn nothing_read(&self) {
+        self.0.is_buffer_empty.store(true, Ordering::Release);
+    }
+
+    /// Records that the client has closed its side.
+    pub(super) fn eof_read(&self) {
+        self.nothing_read();
+        self.0.has_eof.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_eof(&self) -> bool {
+        self.0.has_eof.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the end of the client's stream ends the connection. Until then it is hidden from hyper, which would
+    /// drop the request in progress.
+    ///
+    /// The client may still read, so it gets its response. While a request waits for the upstream the client counts as
+    /// disconnected: the two look the same, and a call for a client that is gone is wasted. HTTP/2 clients do not close
+    /// one side only.
+    pub(super) fn eof_ends_connection(&self) -> bool {
+        let state = &self.0;
+        if self.is_http2() {
+            true
+        } else if state.requests.load(Ordering::Acquire) > 0 {
+            state.in_upstream_call.load(Ordering::Acquire) || state.is_truncated.load(Ordering::Acquire)
+        } else {
+            !self.is_sending()
+        }
+    }
+
+    /// Records that the request in progress waits for the upstream.
+    pub(super) fn set_in_upstream_call(&self) {
+        self.0.in_upstream_call.store(true, Ordering::Release);
+    }
+
+    /// Records that a request waits for more of its body.
+    pub(super) fn body_pending(&self) {
+        if self.has_eof() {
+            self.0.is_truncated.store(true, Ordering::Release);
         }
     }
 
@@ -124,6 +183,8 @@ impl ConnectionState {
     /// shutdown timeout bounds that.
     pub(super) fn begin_request(&self) -> RequestGuard {
         self.0.had_request.store(true, Ordering::Release);
+        self.0.is_buffer_empty.store(false, Ordering::Release);
+        self.0.in_upstream_call.store(false, Ordering::Release);
         self.0.requests.fetch_add(1, Ordering::AcqRel);
         RequestGuard(self.clone())
     }
@@ -136,15 +197,22 @@ impl ConnectionState {
         self.0.opened + Duration::from_nanos(nanoseconds.load(Ordering::Acquire))
     }
 
+    /// Returns whether a response is being sent.
+    fn is_sending(&self) -> bool {
+        self.0.responses.load(Ordering::Acquire) > 0 || self.0.is_write_blocked.load(Ordering::Acquire)
+    }
+
     /// Returns when the connection ends, and how; `None` while a request is in progress.
     pub(super) fn deadline(&self, timeouts: Timeouts, drain: &Drain) -> Option<(Instant, End)> {
         let state = &self.0;
         if state.requests.load(Ordering::Acquire) > 0 {
             return None;
         }
-        let is_http2 = self.is_http2();
         let began = self.instant_of(&state.phase_began);
-        let (deadline, end) = if state.head_begun.load(Ordering::Acquire) && !is_http2 {
+        // hyper does not parse a pipelined head before the response has been sent.
+        let awaits_head = state.head_begun.load(Ordering::Acquire) && !self.is_http2() && !self.is_sending();
+        let (deadline, end) = if awaits_head {
+            let began = began.max(self.instant_of(&state.last_response));
             (began + timeouts.head, End::Abort)
         } else {
             (began + timeouts.idle, End::Graceful)
@@ -152,7 +220,7 @@ impl ConnectionState {
         let Some(closing_deadline) = drain.closing_deadline() else {
             return Some((deadline, end));
         };
-        if state.responses.load(Ordering::Acquire) > 0 || state.is_write_blocked.load(Ordering::Acquire) {
+        if self.is_sending() {
             // The response to a complete request is being sent.
             return None;
         }
@@ -192,7 +260,11 @@ impl Drop for RequestGuard {
         let (state, now) = (&self.0.0, self.0.age());
         state.phase_began.store(now, Ordering::Release);
         state.last_response.store(now, Ordering::Release);
-        state.head_begun.store(false, Ordering::Release);
+        // The body is complete, and what arrived after it is in hyper's buffer.
+        let is_pipelined = !self.0.is_http2()
+            && !state.awaits_body.load(Ordering::Acquire)
+            && !state.is_buffer_empty.load(Ordering::Acquire);
+        state.head_begun.store(is_pipelined, Ordering::Release);
         state.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }

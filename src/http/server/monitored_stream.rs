@@ -108,15 +108,32 @@ impl MonitoredStream {
 
 impl AsyncRead for MonitoredStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if self.state.has_eof() {
+            return if self.state.eof_ends_connection() {
+                Poll::Ready(Ok(()))
+            } else {
+                // `ConnectionTask` polls again when it may be read.
+                Poll::Pending
+            };
+        }
         let before = buf.filled().len();
         let mut read = self.stream().poll_read(cx, buf);
         if read.is_pending() && self.state.bypasses_readiness() {
             read = self.read_now(buf);
         }
+        if read.is_pending() {
+            self.state.nothing_read();
+        }
         let read = ready!(read);
         let bytes = buf.filled().get(before..).unwrap_or_default();
         if bytes.is_empty() {
             self.read_closed = true;
+            if read.is_ok() {
+                self.state.eof_read();
+                if !self.state.eof_ends_connection() {
+                    return Poll::Pending;
+                }
+            }
         } else {
             if let Some(preface) = self.preface {
                 if bytes.starts_with(preface) {

@@ -76,6 +76,9 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) else {
+            if let Some(state) = this.state {
+                state.body_pending();
+            }
             if let Some(interruption) = this.interruption.as_mut().as_pin_mut() {
                 ready!(interruption.poll(cx));
                 this.interruption.set(None);

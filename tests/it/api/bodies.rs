@@ -90,13 +90,15 @@ async fn unknown_members_white_space_and_escapes_are_accepted() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf_8_is_400() {
+async fn text_that_is_not_utf_8_or_has_a_byte_order_mark_is_400() {
     let app = App::start(&[]).await;
     for body in [
         b"\xff".as_slice(),
         b"caf\xe9",
         b"\xed\xa0\x80",
         b"abc\xf0\x9f\x98",
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbfhello",
     ] {
         let request = app.shout("").body(body);
         let response = request.send().await.expect("a response");

@@ -105,6 +105,38 @@ async fn incomplete_headers_time_out_without_a_response() {
 }
 
 #[tokio::test]
+async fn pipelined_incomplete_headers_time_out_like_others() {
+    let app = App::start(&[("HEADER_READ_TIMEOUT", "200ms"), ("IDLE_TIMEOUT", "1h")]).await;
+    let token = app.cognito.token();
+    let partial = "POST /v1 HTTP/1.1\r\nhost: x\r\n";
+    for complete in [
+        shout(&token, "hi"),
+        "GET /docs HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
+    ] {
+        for requests in [complete.clone(), complete.repeat(3)] {
+            let mut connection = Connection::open(app.public).await;
+            connection.send(requests.clone() + partial).await;
+            for _ in 0..requests.matches("HTTP/1.1").count() {
+                assert_eq!(connection.response().await.status, 200);
+            }
+            assert_eq!(promptly(connection.rest()).await, "", "{requests}");
+        }
+    }
+    // Bytes that arrive while the request is in progress are pipelined, too.
+    let mut connection = Connection::open(app.public).await;
+    let request = shout(&token, "hi there");
+    let (first, rest) = request.split_at(request.len() - 3);
+    connection.send(first).await;
+    until("it is in progress", async || {
+        app.metric("http_server_active_requests", &[]).await == 1.0
+    })
+    .await;
+    connection.send(rest.to_owned() + partial).await;
+    assert_eq!(connection.response().await.body, "EREHT IH");
+    assert_eq!(promptly(connection.rest()).await, "");
+}
+
+#[tokio::test]
 async fn an_incomplete_http_2_preface_times_out_like_headers() {
     let app = App::start(&[("HEADER_READ_TIMEOUT", "100ms"), ("IDLE_TIMEOUT", "1h")]).await;
     assert_eq!(

@@ -54,7 +54,7 @@ async fn every_response_of_v1_has_its_headers_and_every_error_is_a_problem() {
         );
         let problem: Value = serde_json::from_str(&response.body).expect("JSON");
         assert_eq!(problem["status"], response.status, "{case}");
-        assert_eq!(problem["instance"], case);
+        assert_eq!(problem["instance"], format!("/requests/{case}"));
         for member in ["title", "detail"] {
             assert!(
                 problem[member].as_str().is_some_and(|text| !text.is_empty()),
@@ -74,6 +74,7 @@ async fn every_response_of_v1_has_its_headers_and_every_error_is_a_problem() {
         (408, "request-timeout"),
         (413, "content-too-large"),
         (415, "unsupported-media-type"),
+        (417, "expectation-failed"),
         (429, "rate-limited"),
         (502, "upstream-invalid"),
         (503, "keys-unavailable"),

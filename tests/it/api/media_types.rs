@@ -32,6 +32,10 @@ async fn the_response_has_the_media_type_that_accept_prefers() {
         (None, JSON, TEXT),
         (Some(""), JSON, TEXT),
         (Some("*/*"), JSON, TEXT),
+        (Some("*"), JSON, TEXT),
+        (Some("text/html, *;q=0.2"), JSON, TEXT),
+        (Some("application/json;q=0, *"), TEXT, TEXT),
+        (Some("text/plain;;q=0.5, application/json; ;q=0.4"), TEXT, TEXT),
         (Some("application/json, text/plain"), JSON, TEXT),
         (Some("application/json"), JSON, JSON),
         (Some("application/*"), JSON, JSON),
@@ -78,6 +82,7 @@ async fn accept_without_json_and_text_is_406() {
         "application/json;q=0",
         "application/json;q=0, text/plain;q=0.0",
         "*/*;q=0",
+        "*;q=0",
         "text/plain;charset=utf-16",
     ] {
         let request = app.shout("hi").header("accept", accept);
@@ -97,6 +102,9 @@ async fn every_spelling_of_a_known_media_type_is_accepted() {
         "text/plain; charset=UTF-8",
         r#"text/plain; charset="utf-8""#,
         "text/plain; format=flowed",
+        "text/plain;",
+        "text/plain;; charset=utf-8",
+        "text/plain; ;format=flowed;\t; charset=utf-8 ;;",
     ] {
         let request = bare(&app).header("content-type", sent).body("hello, world!");
         assert_shout(request, TEXT, sent).await;
@@ -106,6 +114,8 @@ async fn every_spelling_of_a_known_media_type_is_accepted() {
         "Application/JSON",
         "application/json; charset=utf-8",
         r#"application/json;charset="UTF-8""#,
+        "application/json;;charset=utf-8",
+        r#"application/json;profile="a;;b";;charset=utf-8"#,
     ] {
         let request = bare(&app)
             .header("content-type", sent)
@@ -124,6 +134,14 @@ async fn other_media_types_charsets_and_codings_are_415() {
         }
         let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 415, "{headers:?}");
+        let is_encoded = headers.iter().any(|(name, _)| *name == "content-encoding");
+        let accepted = ["accept", "accept-encoding"].map(|name| response.headers().get(name).cloned());
+        let expected = if is_encoded {
+            [None, Some("identity".parse().expect("ASCII"))]
+        } else {
+            [Some("application/json, text/plain".parse().expect("ASCII")), None]
+        };
+        assert_eq!(accepted, expected, "{headers:?}");
         assert_problem(response, 415, "unsupported-media-type").await;
     };
     assert_rejected(&[]).await;
@@ -139,6 +157,9 @@ async fn other_media_types_charsets_and_codings_are_415() {
         "application/json; charset=iso-8859-1",
         "text/plain; charset=utf-16",
         "text/plain; charset=utf-8; charset=latin1",
+        "text/plain;; charset=latin1",
+        ";text/plain",
+        "*",
     ] {
         assert_rejected(&[("content-type", sent)]).await;
     }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::App;
 use crate::support::http1::{Connection, Response};
+use crate::support::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, block, frame, shout_fields};
 
 const LIMIT: usize = 100;
 
@@ -149,4 +150,94 @@ async fn the_body_is_not_requested_before_the_headers_are_accepted() {
         }
         assert_eq!(connection.rest().await, "", "{status}");
     }
+}
+
+/// A token, changed header fields, and the status and problem of the response.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
+#[tokio::test]
+async fn on_http_2_100_continue_is_417_before_the_body_arrives() {
+    let app = App::start(&[]).await;
+    let valid = app.cognito.token();
+    let forbidden = app.token_with(&[("scope", json!("openid"))]);
+    let mut connection = Http2::open(app.public).await;
+    let cases: [Case<'_>; 9] = [
+        (&valid, &[("content-length", "65537")], 413, "content-too-large"),
+        ("bad", &[], 401, "unauthenticated"),
+        (&forbidden, &[], 403, "forbidden"),
+        (
+            &valid,
+            &[("content-type", "text/html")],
+            415,
+            "unsupported-media-type",
+        ),
+        (&valid, &[("accept", "image/png")], 406, "not-acceptable"),
+        (&valid, &[], 417, "expectation-failed"),
+        (&valid, &[("content-length", "5")], 417, "expectation-failed"),
+        (&valid, &[("expect", "100-Continue")], 417, "expectation-failed"),
+        (
+            &valid,
+            &[("expect", "x=1 , 100-continue")],
+            417,
+            "expectation-failed",
+        ),
+    ];
+    for (index, (token, changes, status, problem)) in cases.into_iter().enumerate() {
+        let mut list = shout_fields(token);
+        list.push(("expect".to_owned(), "100-continue".to_owned()));
+        list.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        list.extend(
+            changes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let stream = 2 * u32::try_from(index).expect("a few") + 1;
+        connection
+            .send(&frame(HEADERS, END_HEADERS, stream, &block(&list)))
+            .await;
+        let response = connection.response(stream).await.expect("a response");
+        assert_eq!(response.status, status, "{list:?}");
+        assert!(
+            response.body.contains(&format!("/docs#{problem}\"")),
+            "{}",
+            response.body
+        );
+    }
+    let mut list = shout_fields(&valid);
+    list.push(("expect".to_owned(), "other".to_owned()));
+    connection
+        .send(&frame(HEADERS, END_HEADERS, 99, &block(&list)))
+        .await;
+    connection.send(&frame(DATA, END_STREAM, 99, b"hi")).await;
+    let response = connection.response(99).await.expect("a response");
+    assert_eq!(response.body, "IH", "another expectation is ignored");
+}
+
+#[tokio::test]
+async fn an_expectation_on_http_1_never_leaves_both_sides_waiting() {
+    let app = App::start(&[]).await;
+    let token = app.cognito.token();
+    for (version, expect, status) in [
+        ("1.1", "100-continue", 100),
+        ("1.1", "100-Continue", 100),
+        ("1.1", "100-continue\r\nexpect: 100-continue", 100),
+        ("1.1", "x, 100-continue", 417),
+        ("1.1", "100-continue\r\nexpect: x", 417),
+    ] {
+        let mut connection = Connection::open(app.public).await;
+        connection
+            .send(format!(
+                "POST /v1 HTTP/{version}\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+                 content-type: text/plain\r\ncontent-length: 5\r\nexpect: {expect}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(connection.response().await.status, status, "{version} {expect}");
+    }
+    // HTTP/1.0 has no expectations (RFC 9110 section 10.1.1): its clients send the body at once.
+    let mut connection = Connection::open(app.public).await;
+    let request = crate::support::http1::shout(&token, "hi").replace("HTTP/1.1", "HTTP/1.0");
+    connection
+        .send(request.replacen("\r\n", "\r\nexpect: 100-continue\r\n", 1))
+        .await;
+    assert_eq!(connection.response().await.body, "IH");
 }

@@ -83,6 +83,8 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
     let long = "a".repeat(1001);
     let chunked = Full::new(bytes::Bytes::from(long.clone())).map_frame(|frame| frame);
     let forbidden = app.token_with(&[("scope", json!("openid"))]);
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
+    let http2 = http2.build().expect("a client");
     let mut responses = vec![
         send("text", of_user("a", "hi")).await,
         send("json", of_user("b", "hi").header("accept", "application/json")).await,
@@ -102,6 +104,21 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
         send(
             "other-type",
             of_user("h", "hi").header("content-type", "text/html"),
+        )
+        .await,
+        send(
+            "expects-100",
+            http2
+                .post(&url)
+                .bearer_auth(app.token_with(&[("sub", json!("j"))]))
+                .header("content-type", "text/plain")
+                .header("expect", "100-continue")
+                .body("hi"),
+        )
+        .await,
+        send(
+            "other-coding",
+            of_user("k", "hi").header("content-encoding", "gzip"),
         )
         .await,
         send("too-often", of_user("a", "hi")).await,

@@ -88,7 +88,7 @@ async fn an_invalid_traceparent_starts_a_new_trace() {
 async fn a_trace_is_continued_without_export() {
     let upstream = FakeUpstream::shouting().await;
     let app = upstream.app(&[]).await;
-    for flags in ["01", "00"] {
+    for flags in ["01", "00", "03", "02"] {
         shout(&app, flags, &[("traceparent", &traceparent(flags))]).await;
         let sent = sent(&upstream, "traceparent").pop().expect("a call");
         let [trace, span, sampled] = parts(&sent);
@@ -97,7 +97,41 @@ async fn a_trace_is_continued_without_export() {
     }
     shout(&app, "new", &[]).await;
     let sent = sent(&upstream, "traceparent").pop().expect("a call");
-    assert_ne!(parts(&sent)[0], TRACE);
+    let [trace, _, flags] = parts(&sent);
+    assert_ne!(trace, TRACE);
+    assert_eq!(flags, "03", "sampled, and the new id is random");
+}
+
+#[tokio::test]
+async fn the_random_flag_is_kept_with_export() {
+    let collector = Collector::start().await;
+    let upstream = FakeUpstream::shouting().await;
+    let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;
+    for flags in ["00", "01", "02", "03"] {
+        shout(&app, flags, &[("traceparent", &traceparent(flags))]).await;
+        let sent = sent(&upstream, "traceparent").pop().expect("a call");
+        assert_eq!(parts(&sent)[2], flags);
+    }
+    shout(&app, "new", &[]).await;
+    let sent = sent(&upstream, "traceparent").pop().expect("a call");
+    assert_eq!(parts(&sent)[2], "03");
+}
+
+#[tokio::test]
+async fn lists_on_several_lines_and_encoded_baggage_are_forwarded() {
+    let upstream = FakeUpstream::shouting().await;
+    let app = upstream.app(&[]).await;
+    let parent = traceparent("01");
+    let fields = [
+        ("traceparent", parent.as_str()),
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+        ("baggage", "k=100%2541"),
+        ("baggage", "l=2"),
+    ];
+    shout(&app, "hi", &fields).await;
+    assert_eq!(sent(&upstream, "tracestate"), ["a=1,b=2"]);
+    assert_eq!(sent(&upstream, "baggage"), ["k=100%2541,l=2"]);
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ async fn each_attempt_is_a_span_with_its_number() {
     );
     let expected: Vec<_> = attempts
         .iter()
-        .map(|span| format!("00-{}-{}-01", span.trace, span.id))
+        .map(|span| format!("00-{}-{}-03", span.trace, span.id))
         .collect();
     assert_eq!(
         sent(&upstream, "traceparent"),

@@ -53,7 +53,7 @@ def test_a_rejection_by_the_service_passes(edges, replicas, texts):
     assert (response.status_code, response.json()["type"]) == (429, "/docs#rate-limited")
     assert response.headers.get_list("retry-after") == ["60"]
     assert response.headers["ratelimit"].startswith('"client";r=0;')
-    assert response.json()["instance"] == response.headers["x-request-id"]
+    assert response.json()["instance"] == f"/requests/{response.headers['x-request-id']}"
 
 
 def test_without_a_rate_no_request_is_rejected(edges, replicas):

@@ -110,7 +110,7 @@ def test_nginxs_own_responses_are_found_by_their_ids(shipped):
         response = edge.shout(iter([b"x" * (int(shipped.annotation("client-max-body-size")) + 1)]))
     (line,) = lines
     assert line["http.response.status_code"] == "413"
-    assert line["http.request.id"] == response.json()["instance"]
+    assert f"/requests/{line['http.request.id']}" == response.json()["instance"]
     assert line["nginx.upstream.status"] == ""
 
 

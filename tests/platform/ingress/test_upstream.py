@@ -71,7 +71,7 @@ def test_a_post_is_not_retried_on_another_replica(edges):
             assert (response.status_code, response.headers["content-type"]) == (502, PROBLEM)
             assert response.json()["type"] == "about:blank"
             assert response.headers["retry-after"] == "1"
-            assert response.headers["x-request-id"] == response.json()["instance"]
+            assert f"/requests/{response.headers['x-request-id']}" == response.json()["instance"]
         assert first.received + second.received == 2
 
 

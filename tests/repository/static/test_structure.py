@@ -19,7 +19,7 @@ LAYERS = [
     ["auth", "shoutcloud"],
     ["telemetry"],
     ["outbound"],
-    ["config", "lifecycle", "json", "version"],
+    ["blocking", "config", "lifecycle", "json", "version"],
 ]
 
 

@@ -165,7 +165,7 @@ def check(kind, sent, expected, status, fields, received, as_json):
         return str(status), cache_status, f"{status} without a problem document"
     problem = json.loads(received)
     name = problem["type"].removeprefix("/docs#")
-    if problem["status"] != status or problem["instance"] != sent["x-request-id"]:
+    if problem["status"] != status or problem["instance"] != f"/requests/{sent['x-request-id']}":
         wrong = f"a problem of another request: {problem}"
     # SHOUTCLOUD's error text and its address.
     if any(leak in received for leak in (b"Service Unavailable", b"127.0.0.1")):
