@@ -74,7 +74,7 @@ impl Source {
 pub enum Forward {
     /// The cache has no fresh entry.
     Miss,
-    /// The request asked for a new result.
+    /// The request bypasses the cache to get a new result.
     Request,
     /// The cache is disabled, or the request bypasses it.
     Bypass,
