@@ -189,6 +189,14 @@ pub(super) fn kind_of(response: &Response) -> Option<Kind> {
         .map(|problem| problem.kind)
 }
 
+/// Returns the detail of a response that is a problem.
+pub(super) fn detail_of(response: &Response) -> Option<Cow<'static, str>> {
+    response
+        .extensions()
+        .get::<PendingProblem>()
+        .map(|problem| problem.detail.clone())
+}
+
 /// Adds the body to a response that is a problem; `instance` is the request id.
 pub(super) fn render(response: &mut Response, instance: &str) {
     let Some(PendingProblem { kind, detail }) = response.extensions_mut().remove() else {

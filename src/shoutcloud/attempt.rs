@@ -77,7 +77,7 @@ impl Middleware for Attempt {
             .await
             .unwrap_or(Err(timeout_error));
         let labels = result.as_ref().err().map_or(SUCCESS, Error::labels);
-        attempt_span::end(span, labels);
+        attempt_span::end(span, labels, result.as_ref().err());
         recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;
         // With the URL, since reqwest would otherwise parse a placeholder URL for each response.

@@ -36,7 +36,7 @@ impl Bulkhead {
     /// Waits in the queue for a permit until `deadline`; fails at once if the queue is full.
     pub(super) async fn acquire(&self, deadline: Instant) -> Result<Permit<'_>, Error> {
         let capacity = self.capacity.try_acquire().map_err(|_| Error::Overloaded)?;
-        let queued = GaugeGuard::increment(&self.metrics.queued);
+        let queued = self.metrics.start_queueing();
         let acquired = timeout_at(deadline, self.in_flight.acquire()).await;
         drop(queued);
         match acquired {
@@ -60,7 +60,7 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
 
     fn bulkhead(max_concurrency: u32, max_queue: u32) -> Bulkhead {
-        let metrics: UpstreamMetrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
+        let metrics: UpstreamMetrics = Metrics::new(&[]).upstream("api.shoutcloud.io", 80, &[]);
         Bulkhead::new(max_concurrency, max_queue, metrics.into())
     }
 

@@ -8,14 +8,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connection_state::{ConnectionState, End, Timeouts};
 use super::monitored_stream::MonitoredStream;
-use super::protocol_detect::ProtocolDetect;
+use super::protocol_detect::{Ended, ProtocolDetect};
 use crate::lifecycle::{Drain, Phase};
+use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
 
 /// A connection with its deadlines and its shutdown.
 pub(super) struct ConnectionTask<C, O> {
@@ -25,6 +27,7 @@ pub(super) struct ConnectionTask<C, O> {
     /// Fires at or before the current deadline; re-armed lazily, because resetting it for every request is costlier.
     timer: Pin<Box<Sleep>>,
     drain: Drain,
+    metrics: ConnectionMetrics,
     phase: Phase,
     next_phase: Pin<Box<WaitForCancellationFutureOwned>>,
     /// hyper was asked to shut the connection down: GOAWAY on HTTP/2, no further request on HTTP/1.1.
@@ -33,7 +36,7 @@ pub(super) struct ConnectionTask<C, O> {
 
 impl<C, O> ConnectionTask<C, O>
 where
-    C: GracefulConnection,
+    C: GracefulConnection<Error = BoxError>,
     O: FnOnce(MonitoredStream, bool) -> C,
 {
     pub(super) fn new(
@@ -41,6 +44,7 @@ where
         state: ConnectionState,
         timeouts: Timeouts,
         drain: Drain,
+        metrics: ConnectionMetrics,
     ) -> Self {
         let timer = Box::pin(sleep_until(state.opened() + timeouts.head));
         Self {
@@ -51,6 +55,7 @@ where
             phase: Phase::Serving,
             next_phase: Box::pin(drain.phase_ended(Phase::Serving)),
             drain,
+            metrics,
             closing: false,
         }
     }
@@ -58,7 +63,10 @@ where
     /// Polls the connection, and sends GOAWAY once the phase calls for it.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.connection.poll(cx).is_ready() {
+            if let Poll::Ready(ended) = self.connection.poll(cx) {
+                if ended == Ended::ParseError {
+                    self.metrics.record_rejected(ConnectionRejection::Parser);
+                }
                 return Poll::Ready(());
             }
             // Not before the first request in `Phase::Draining`: a client that has just connected may have sent it
@@ -86,7 +94,7 @@ where
 
 impl<C, O> Future for ConnectionTask<C, O>
 where
-    C: GracefulConnection,
+    C: GracefulConnection<Error = BoxError>,
     O: FnOnce(MonitoredStream, bool) -> C + Unpin,
 {
     type Output = ();
@@ -112,6 +120,9 @@ where
                     }
                     if this.state.deadline(this.timeouts, &this.drain) != deadline {
                         continue;
+                    }
+                    if end == End::Abort && this.drain.closing_deadline().is_none() {
+                        this.metrics.record_rejected(ConnectionRejection::HeaderTimeout);
                     }
                     if end == End::Abort || std::mem::replace(&mut this.closing, true) {
                         return Poll::Ready(());
