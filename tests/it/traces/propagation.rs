@@ -190,7 +190,7 @@ async fn a_request_that_is_not_accepted_never_enters_the_callers_trace() {
         let server = collector.expect("POST /v1", number + 1).await.pop().expect("one");
         assert_eq!(server.parent, "", "a root");
         assert_eq!(server.links, [CALLER]);
-        assert_eq!(server.attribute("error.type").is_some(), true);
+        assert!(server.attribute("error.type").is_some());
     }
     let missing = send(from_caller(app.post())).await;
     assert_eq!(missing.status(), 401);
