@@ -33,6 +33,16 @@ fn main() {
         "cargo::rustc-env=SHOUTBACK_COMMIT={}",
         commit.as_deref().unwrap_or("unknown")
     );
+    // Semantic versions allow letters, digits and hyphens as build metadata.
+    let metadata = commit
+        .as_deref()
+        .and_then(|commit| commit.get(..12))
+        .filter(|start| start.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    println!(
+        "cargo::rustc-env=SHOUTBACK_RELEASE={}{}",
+        env!("CARGO_PKG_VERSION"),
+        metadata.map(|start| format!("+{start}")).unwrap_or_default()
+    );
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     println!(
         "cargo::rustc-env=SHOUTBACK_RUSTC={}",

@@ -2,6 +2,7 @@
 //! complete.
 
 mod background;
+mod limits;
 
 use std::io;
 use std::net::SocketAddr;
@@ -95,6 +96,7 @@ impl Application {
         };
         let metrics = Arc::new(Metrics::new(client_ids));
         http::register_series(&metrics);
+        limits::export(config, &metrics);
         let (tracing, exports) = Tracing::new(&config.otel, &metrics.spans)?;
         let verifier = verifier
             .map(|cognito| Verifier::new(cognito, &metrics, &tracing))
@@ -106,7 +108,6 @@ impl Application {
 
         let mut background = Background::default();
         background.spawn_best_effort("metrics upkeep", Arc::clone(&metrics).run_upkeep());
-        background.spawn_best_effort("runtime metrics", metrics.report_runtime());
         if let Some(exports) = exports {
             background.spawn_best_effort("span export", exports.run());
         }
@@ -143,7 +144,8 @@ impl Application {
         };
         let listener = bind("HTTP_ADDR", config.http.http_addr)?;
         let public = Server::new(listener, public, timeouts, drain.clone())
-            .with_max_connections(config.http.max_connections);
+            .with_max_connections(config.http.max_connections)
+            .with_metrics(metrics.connections.clone());
         let listener = bind("ADMIN_ADDR", config.http.admin_addr)?;
         Ok(Self {
             public,

@@ -30,7 +30,7 @@ pub use self::docs::SignIn;
 pub use self::environment::Environment;
 pub use self::http::{Http, Lifecycle};
 pub use self::log::{Log, LogFormat};
-pub use self::otel::{Exporter, Otel, Propagator, Protocol, Sampler};
+pub use self::otel::{Exporter, Otel, Propagator, Protocol};
 pub use self::reader::{Documentation, Problem};
 pub use self::shout::{Cache, Fallback, Shout};
 pub use self::shoutcloud::Shoutcloud;

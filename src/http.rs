@@ -180,11 +180,16 @@ mod tests {
         let state = state([("AUTH_MODE", "disabled")]);
         let app = public_routes(state.clone());
         for route in ROUTES {
-            let method = if route.allows(&Method::GET) { "GET" } else { "PUT" };
+            // Methods that a route does not support share a label.
+            let (method, label) = if route.allows(&Method::GET) {
+                ("GET", "GET")
+            } else {
+                ("PUT", "_OTHER")
+            };
             let request = Request::builder().method(method).uri(route.path);
             let request = request.body(Body::empty()).expect("a request");
             drop(app.clone().oneshot(request).await.expect("infallible"));
-            let label = format!("http_request_method=\"{method}\",http_route=\"{}\"", route.path);
+            let label = format!("http_request_method=\"{label}\",http_route=\"{}\"", route.path);
             let metrics = state.metrics.render();
             let is_counted = metrics.lines().any(|line| {
                 line.starts_with("http_server_request_duration_seconds_count")

@@ -18,6 +18,7 @@ mod breaker;
 mod budget;
 mod bulkhead;
 mod call;
+mod cause;
 mod error;
 mod progress;
 mod retry;
@@ -31,13 +32,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, Method};
+use opentelemetry::Context;
 use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::telemetry::metrics::{Metrics, UpstreamMetrics};
-use crate::telemetry::trace::Tracing;
+use crate::telemetry::trace::{self, Tracing};
 use crate::{config, outbound};
 
 pub use self::error::{Error, InvalidResponse};
@@ -64,6 +66,7 @@ pub struct Shoutcloud {
     transport: Arc<Transport>,
     url: Url,
     deadline: Duration,
+    max_retries: u32,
     bulkhead: Arc<Bulkhead>,
     budget: Arc<Budget>,
     breaker: Arc<Breaker>,
@@ -74,7 +77,8 @@ impl Shoutcloud {
     pub fn new(config: &config::Shoutcloud, metrics: &Metrics, tracing: Tracing) -> Result<Self, BuildError> {
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
-        let metrics = metrics.upstream(server_address, &error::known_outcomes());
+        let server_port = url.port_or_known_default().unwrap_or_default();
+        let metrics = metrics.upstream(server_address, server_port, &error::known_outcomes());
         let metrics = Arc::new(metrics);
         let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
         let transport = Arc::new(transport);
@@ -119,6 +123,7 @@ impl Shoutcloud {
             transport,
             url: config.url.to_url(),
             deadline: config.deadline,
+            max_retries: config.max_retries,
             bulkhead: bulkhead.into(),
             budget,
             breaker,
@@ -159,7 +164,24 @@ impl Shoutcloud {
                 .remove::<ValidatedText>()
                 .map(|ValidatedText(text)| text)
                 .ok_or(Error::InvalidResponse(InvalidResponse::Unreadable)),
-            Err(error) => Err(self.with_retry_after(AttemptError::from(error).error)),
+            Err(error) => {
+                let error = AttemptError::from(error).error;
+                self.mark_exhausted_budget(&error, deadline, progress);
+                Err(self.with_retry_after(error))
+            }
+        }
+    }
+
+    /// Marks the request's span if nothing but the retry budget prevented another attempt.
+    fn mark_exhausted_budget(&self, error: &Error, deadline: Instant, progress: &Progress) {
+        let Error::Unavailable { retry_after, .. } = error else {
+            return;
+        };
+        let is_late = retry_after.is_some_and(|wait| Instant::now() + wait >= deadline);
+        if progress.attempts() <= self.max_retries && !is_late && self.breaker.check().is_ok() {
+            Context::map_current(|span| {
+                trace::set_attributes(span, || [("shoutback.retry_budget.exhausted", true.into())]);
+            });
         }
     }
 

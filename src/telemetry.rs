@@ -4,6 +4,7 @@
 
 pub mod log;
 pub mod metrics;
+pub mod redact;
 pub mod trace;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -46,6 +47,7 @@ fn identity(config: &Otel) -> Identity {
     };
     Identity {
         name: attribute("service.name").unwrap_or_else(|| Identity::default().name),
+        version: attribute("service.version").unwrap_or_else(|| Identity::default().version),
         environment: attribute("deployment.environment.name"),
         node: attribute("service.instance.id").or_else(|| attribute("k8s.pod.name")),
     }

@@ -24,21 +24,12 @@ pub struct Otel {
     pub disabled: bool,
     /// Resource attributes, including `service.name`.
     pub resource: BTreeMap<String, String>,
-    /// The sampler.
-    pub sampler: Sampler,
+    /// The ratio of traces that are recorded.
+    pub sampling_ratio: f64,
     /// Propagators of incoming and outgoing trace context.
     pub propagators: Vec<Propagator>,
     /// The exporter; `None` if spans are not exported.
     pub exporter: Option<Exporter>,
-}
-
-/// Decides which traces are recorded.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampler {
-    /// Whether the decision of an incoming trace context takes precedence.
-    pub parent_based: bool,
-    /// The ratio of other traces that are recorded.
-    pub ratio: f64,
 }
 
 /// A format of trace context in headers.
@@ -63,7 +54,7 @@ impl Otel {
                 "Whether tracing is disabled. Incoming trace context is still forwarded to SHOUTCLOUD, unchanged.",
             ),
             resource: read_resource(reader),
-            sampler: read_sampler(reader),
+            sampling_ratio: read_sampling_ratio(reader),
             propagators: reader.value(
                 "OTEL_PROPAGATORS",
                 "tracecontext,baggage",
@@ -98,21 +89,21 @@ fn read_resource(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     resource
 }
 
-fn read_sampler(reader: &mut Reader<'_>) -> Sampler {
+fn read_sampling_ratio(reader: &mut Reader<'_>) -> f64 {
     /// Marks samplers whose ratio is in OTEL_TRACES_SAMPLER_ARG.
     const BY_RATIO: f64 = f64::NAN;
-    let (parent_based, ratio) = reader.value(
+    let ratio = reader.value(
         "OTEL_TRACES_SAMPLER",
         "parentbased_always_on",
         one_of(&[
-            ("always_on", (false, 1.0)),
-            ("always_off", (false, 0.0)),
-            ("traceidratio", (false, BY_RATIO)),
-            ("parentbased_always_on", (true, 1.0)),
-            ("parentbased_always_off", (true, 0.0)),
-            ("parentbased_traceidratio", (true, BY_RATIO)),
+            ("always_on", 1.0),
+            ("always_off", 0.0),
+            ("traceidratio", BY_RATIO),
+            ("parentbased_always_on", 1.0),
+            ("parentbased_always_off", 0.0),
+            ("parentbased_traceidratio", BY_RATIO),
         ]),
-        "Which traces are recorded; with parentbased, the decision of an incoming trace context takes precedence.",
+        "Which traces are recorded. The flag of an incoming trace context decides nothing, so parentbased_ makes no difference.",
     );
     let argument = reader.value(
         "OTEL_TRACES_SAMPLER_ARG",
@@ -123,10 +114,7 @@ fn read_sampler(reader: &mut Reader<'_>) -> Sampler {
         }),
         "Ratio of traces that the traceidratio samplers record.",
     );
-    Sampler {
-        parent_based,
-        ratio: if ratio.is_nan() { argument } else { ratio },
-    }
+    if ratio.is_nan() { argument } else { ratio }
 }
 
 fn propagators() -> ValueParser<Vec<Propagator>> {

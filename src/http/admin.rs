@@ -9,6 +9,7 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
+use tower_http::compression::CompressionLayer;
 
 use super::middleware::hooks::hook;
 use super::middleware::request_id::request_id;
@@ -66,7 +67,10 @@ pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
             get(|| async { json_response(StatusCode::OK, &json!({"status": "alive"})) }).fallback(method),
         )
         .route("/readyz", get(readyz).fallback(method))
-        .route("/metrics", get(metrics_text).fallback(method))
+        .route(
+            "/metrics",
+            get(metrics_text).fallback(method).layer(CompressionLayer::new()),
+        )
         .route("/version", get(version_json).fallback(method))
         .fallback(|| async {
             Problem::new(

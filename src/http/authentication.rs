@@ -49,7 +49,7 @@ impl FromRequestParts<AppState> for AuthenticatedClient {
         // Before authentication, because comparing a number is cheaper; the quota comes after it, because it is per client.
         check_length(&parts.headers, state.max_body_bytes)?;
         let mut record = AuthenticationRecord::default();
-        let result = authenticate_and_limit(state, &parts.headers, &mut record).await;
+        let result = authenticate_and_limit(state, &context, &parts.headers, &mut record).await;
         context.record_authentication(record);
         result.map(Self)
     }
@@ -68,6 +68,7 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), Problem> {
 
 async fn authenticate_and_limit(
     state: &AppState,
+    context: &RequestContext,
     headers: &HeaderMap,
     record: &mut AuthenticationRecord,
 ) -> Result<Arc<str>, Problem> {
@@ -80,6 +81,7 @@ async fn authenticate_and_limit(
             verified.map_err(|error| Problem::from_auth_error(&error, verifier.required_scopes()))?
         }
     };
+    context.accept_trace(&state.tracing);
     let principal = record.principal.insert(principal);
     take_quota(state, principal, &mut record.rate_limit)?;
     Ok(Arc::clone(&principal.client_id))

@@ -193,6 +193,14 @@ pub(super) fn kind_of(response: &Response) -> Option<Kind> {
         .map(|problem| problem.kind)
 }
 
+/// Returns the detail of a response that is a problem.
+pub(super) fn detail_of(response: &Response) -> Option<Cow<'static, str>> {
+    response
+        .extensions()
+        .get::<PendingProblem>()
+        .map(|problem| problem.detail.clone())
+}
+
 /// Adds the body to a response that is a problem.
 ///
 /// A request id has no character that a path segment would have to percent-encode. Only a scheme-like id (`1:2`) is not a

@@ -1,17 +1,20 @@
 //! What is known about a request, from its headers to its log line.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
 use crate::auth::Principal;
+use crate::telemetry::trace::{Provisional, Tracing};
 
 /// The header with the request id, in requests and responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,11 +27,28 @@ pub(super) struct RequestContext(Arc<Inner>);
 struct Inner {
     id: HeaderValue,
     started: Instant,
-    /// Written by the access log.
+    /// The other end of the connection.
+    peer: Option<IpAddr>,
+    /// Written by the access log, or by the authentication if the span was provisional.
     trace: OnceLock<opentelemetry::Context>,
+    /// Written by the access log.
+    provisional: OnceLock<Box<Provisional>>,
+    /// Bytes of the body that was read; [`NO_BODY`] if none was.
+    body_bytes: AtomicU64,
+    failure: OnceLock<Failure>,
     authentication: OnceLock<AuthenticationRecord>,
     shout: OnceLock<ShoutRecord>,
 }
+
+/// Why the response is a 5xx, for operators.
+pub(super) struct Failure {
+    /// The cause, in one word.
+    pub(super) cause: &'static str,
+    /// For the log and the span, never for the client; without addresses.
+    pub(super) message: String,
+}
+
+const NO_BODY: u64 = u64::MAX;
 
 /// Result of authentication and rate limiting.
 #[derive(Default)]
@@ -55,7 +75,7 @@ pub(super) struct ShoutRecord {
 
 impl RequestContext {
     /// The context of a request whose headers have just been read. Uses the id in the request if it is valid.
-    pub(super) fn new(headers: &HeaderMap) -> Self {
+    pub(super) fn new(headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
         let mut ids = headers.get_all(REQUEST_ID).iter();
         let id = match (ids.next(), ids.next()) {
             // A copy: a clone would keep the whole read buffer in memory for as long as the request waits.
@@ -69,13 +89,23 @@ impl RequestContext {
         Self(Arc::new(Inner {
             id,
             started: Instant::now(),
+            peer,
             trace: OnceLock::new(),
+            provisional: OnceLock::new(),
+            body_bytes: AtomicU64::new(NO_BODY),
+            failure: OnceLock::new(),
             authentication: OnceLock::new(),
             shout: OnceLock::new(),
         }))
     }
 
-    /// The context inserted by the `request_id` layer.
+    /// Inserts the context of `request`, which came from `peer`.
+    pub(super) fn insert<B>(request: &mut Request<B>, peer: Option<IpAddr>) {
+        let context = Self::new(request.headers(), peer);
+        request.extensions_mut().insert(context);
+    }
+
+    /// The context inserted by the server, or by the `request_id` layer without one.
     pub(super) fn of(extensions: &Extensions) -> Result<Self, Problem> {
         extensions
             .get()
@@ -96,8 +126,50 @@ impl RequestContext {
         self.0.started
     }
 
+    /// The address of the other end of the connection: the client, or the proxy in front of the service. `x-forwarded-for` is not
+    /// used, because clients can forge it.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.0.peer
+    }
+
     pub(super) fn record_trace(&self, trace: opentelemetry::Context) {
         _ = self.0.trace.set(trace);
+    }
+
+    pub(super) fn record_provisional(&self, span: Provisional) {
+        _ = self.0.provisional.set(Box::new(span));
+    }
+
+    /// Starts a provisional span in the client's trace, because the request is accepted.
+    pub(super) fn accept_trace(&self, tracing: &Tracing) {
+        if let Some(provisional) = self.0.provisional.get() {
+            self.0.trace.get_or_init(|| tracing.accept(provisional));
+        }
+    }
+
+    /// Starts a provisional span as the root of a trace, unless the request was accepted. Returns the context of the final span.
+    pub(super) fn final_trace(&self, tracing: &Tracing) -> opentelemetry::Context {
+        match self.0.provisional.get() {
+            Some(provisional) => self.0.trace.get_or_init(|| tracing.reject(provisional)).clone(),
+            None => self.trace(),
+        }
+    }
+
+    pub(super) fn record_body(&self, bytes: usize) {
+        self.0.body_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The size of the body, if it was read.
+    pub(super) fn body_bytes(&self) -> Option<u64> {
+        Some(self.0.body_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != NO_BODY)
+    }
+
+    pub(super) fn record_failure(&self, failure: Failure) {
+        _ = self.0.failure.set(failure);
+    }
+
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.0.failure.get()
     }
 
     pub(super) fn record_authentication(&self, record: AuthenticationRecord) {
@@ -110,7 +182,11 @@ impl RequestContext {
 
     /// The trace context in which the request's span is the current one.
     pub(super) fn trace(&self) -> opentelemetry::Context {
-        self.0.trace.get().cloned().unwrap_or_default()
+        match (self.0.trace.get(), self.0.provisional.get()) {
+            (Some(trace), _) => trace.clone(),
+            (None, Some(provisional)) => provisional.root().clone(),
+            (None, None) => opentelemetry::Context::default(),
+        }
     }
 
     pub(super) fn principal(&self) -> Option<&Principal> {
@@ -176,7 +252,7 @@ mod tests {
         for id in sent {
             headers.append(REQUEST_ID, HeaderValue::from_str(id).expect("a header value"));
         }
-        RequestContext::new(&headers).id_str().to_owned()
+        RequestContext::new(&headers, None).id_str().to_owned()
     }
 
     #[test]
@@ -203,7 +279,7 @@ mod tests {
 
     #[test]
     fn server_timing_lists_authentication_and_upstream() {
-        let context = RequestContext::new(&HeaderMap::new());
+        let context = RequestContext::new(&HeaderMap::new(), None);
         assert_eq!(context.server_timing(), None);
         context.record_shout(ShoutRecord {
             source: "upstream",

@@ -24,7 +24,9 @@ use super::openapi::{document, shout_operations};
 use super::problem::{Kind, Problem};
 use super::shout;
 use super::state::AppState;
-use crate::telemetry::metrics::{CANCELLED, HttpLabels, HttpMetrics, MethodLabel};
+use crate::telemetry::metrics::{
+    CANCELLED, HttpLabels, HttpMetrics, MethodLabel, ProtocolLabel, SchemeLabel,
+};
 
 /// One path of the public listener.
 pub(super) struct Route {
@@ -162,7 +164,7 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
     let problems = Kind::ALL.into_iter().map(|kind| {
         let (method, route) = match kind {
             Kind::NotFound => (MethodLabel::Post, UNMATCHED),
-            Kind::MethodNotAllowed => (MethodLabel::Get, "/v1"),
+            Kind::MethodNotAllowed => (MethodLabel::Other, "/v1"),
             _ => (MethodLabel::Post, "/v1"),
         };
         (method, route, Some(kind.status().as_u16()), Some(kind.name()))
@@ -173,14 +175,15 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
             (*method, route.path, *status, error_type)
         })
     });
-    for (method, route, status, error_type) in problems.chain(responses) {
-        metrics.preregister(HttpLabels {
-            method,
-            route,
-            status,
-            error_type,
-        });
-    }
+    let labels = |(method, route, status, error_type)| HttpLabels {
+        method,
+        route,
+        status,
+        error_type,
+        scheme: SchemeLabel::Http,
+        protocol: ProtocolLabel::Http11,
+    };
+    metrics.preregister(problems.chain(responses).map(labels).collect());
 }
 
 /// The OpenAPI document of the routes that are part of the API.

@@ -34,14 +34,16 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::accept::{BACKLOG, accept, is_connection_error, pause_after};
+use self::accept::{BACKLOG, ConnectionLimit, accept, is_connection_error, pause_after};
 use self::connection::ConnectionTask;
 use self::connection_state::ConnectionState;
 use self::head_limits::{Builders, rejection};
-use self::monitored_stream::MonitoredStream;
+use self::monitored_stream::{ConnectionPermit, MonitoredStream};
 use self::protocol_detect::ProtocolDetect;
 use self::response_body::ResponseBody;
+use super::request_context::RequestContext;
 use crate::lifecycle::{Drain, Phase};
+use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
 
 pub use self::accept::listen;
 pub use self::connection_state::Timeouts;
@@ -66,6 +68,7 @@ struct Connections {
     routes: Router,
     timeouts: Timeouts,
     drain: Drain,
+    metrics: ConnectionMetrics,
     tracker: TaskTracker,
 }
 
@@ -79,6 +82,7 @@ impl Server {
                 routes,
                 timeouts,
                 drain,
+                metrics: ConnectionMetrics::noop(),
                 tracker: TaskTracker::new(),
             },
             connection_permits: None,
@@ -89,6 +93,13 @@ impl Server {
     #[must_use]
     pub fn with_max_connections(mut self, max: usize) -> Self {
         self.connection_permits = Some(Arc::new(Semaphore::new(max)));
+        self
+    }
+
+    /// Records connections in `metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: ConnectionMetrics) -> Self {
+        self.connections.metrics = metrics;
         self
     }
 
@@ -105,6 +116,11 @@ impl Server {
             connections,
             connection_permits,
         } = self;
+        let mut limit = ConnectionLimit {
+            permits: connection_permits,
+            metrics: connections.metrics.clone(),
+            warned: None,
+        };
         let _abort_on_drop = AbortOnDrop(connections.drain.clone());
         let closing = connections.drain.phase_ended(Phase::Draining);
         tokio::pin!(closing);
@@ -112,7 +128,7 @@ impl Server {
             let accepted = tokio::select! {
                 biased;
                 () = &mut closing => break,
-                accepted = accept(&listener, connection_permits.as_ref()) => accepted,
+                accepted = accept(&listener, &mut limit) => accepted,
             };
             match accepted {
                 Ok((stream, permit)) => connections.serve(stream, permit),
@@ -179,14 +195,20 @@ impl Connections {
     fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         // A response is written at once, so Nagle's algorithm has nothing to wait for.
         _ = stream.set_nodelay(true);
+        // Unknown once the client has reset the connection.
+        let peer = stream.peer_addr().ok().map(|address| address.ip());
         let state = ConnectionState::new();
         let stream = MonitoredStream::new(
             stream,
             state.clone(),
             self.drain.clone(),
             self.tracker.clone(),
-            permit,
+            Some(ConnectionPermit {
+                _permit: permit,
+                _counted: self.metrics.opened(),
+            }),
         );
+        let metrics = self.metrics.clone();
         let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), state.clone());
         let idle = self.timeouts.idle;
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
@@ -194,7 +216,11 @@ impl Connections {
             let pending = drain.count_pending();
             let version = request.version();
             let rejection = rejection(request.uri(), request.headers());
-            let request = request_body::wrap(request, &requests, &drain);
+            if rejection.is_some() {
+                metrics.record_rejected(ConnectionRejection::Parser);
+            }
+            let mut request = request_body::wrap(request, &requests, &drain);
+            RequestContext::insert(&mut request, peer);
             let response = rejection.is_none().then(|| routes.clone().call(request));
             let drain = drain.clone();
             async move {
@@ -226,7 +252,13 @@ impl Connections {
                 .into_owned()
         };
         let connection = ProtocolDetect::new(stream, open);
-        let task = ConnectionTask::new(connection, state, self.timeouts, self.drain.clone());
+        let task = ConnectionTask::new(
+            connection,
+            state,
+            self.timeouts,
+            self.drain.clone(),
+            self.metrics.clone(),
+        );
         self.tracker.spawn(task);
     }
 }

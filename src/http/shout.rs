@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::response::IntoResponse;
 use http::Version;
 use http::header::CONTENT_TYPE;
+use opentelemetry::context::FutureExt as _;
 use tokio::time::Instant;
 
 use super::authentication::AuthenticatedClient;
@@ -12,12 +13,13 @@ use super::caching::{self, CACHE_STATUS};
 use super::expectation;
 use super::media::Format;
 use super::problem::Problem;
-use super::request_context::{RequestContext, ShoutRecord};
+use super::request_context::{Failure, RequestContext, ShoutRecord};
 use super::server::upstream_call_began;
 use super::state::AppState;
 use crate::blocking;
 use crate::shout::CacheMode;
 use crate::telemetry::metrics::LabelValue as _;
+use crate::telemetry::redact::without_addresses;
 
 pub(super) async fn shout(
     State(state): State<AppState>,
@@ -35,6 +37,8 @@ pub(super) async fn shout(
     match state
         .shout_service
         .shout_observed(&client, text, cache_mode, deadline, &upstream_call_began)
+        // The span may have been provisional until the client was authenticated.
+        .with_context(context.trace())
         .await
     {
         Ok(shout) => {
@@ -53,13 +57,10 @@ pub(super) async fn shout(
         }
         Err(error) => {
             // Its details are not for the caller.
-            tracing::debug!(
-                event.action = "no-shout",
-                event.kind = "event",
-                http.request.id = context.id_str(),
-                error.message = %error,
-                "shout failed"
-            );
+            context.record_failure(Failure {
+                cause: error.cause.label(),
+                message: without_addresses(&error.to_string()),
+            });
             let (failure, call) = (error.cause.failure(), error.failed_call());
             record.failed(failure, call);
             context.record_shout(ShoutRecord {
@@ -94,6 +95,7 @@ impl FromRequest<AppState> for ShoutRequest {
         let body = read_body(request.into_body(), state.max_body_bytes, deadline)
             .await
             .map_err(|error| if may_close { error.closing() } else { error.into() })?;
+        context.record_body(body.len());
         Ok(Self {
             text: blocking::run(body.len(), || body_format.decode(body))?,
             response_format,

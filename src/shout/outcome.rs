@@ -120,6 +120,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Returns the cause in one word.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Upstream(error) => error.cause(),
+            Self::Panicked => "panic",
+        }
+    }
+
     /// Returns the kind of failure as a metric label.
     pub fn failure(&self) -> ShoutFailure {
         use shoutcloud::Error;

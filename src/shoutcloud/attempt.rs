@@ -101,7 +101,7 @@ impl Middleware for Attempt {
             }
         };
         let labels = error::labels(usage.status, result.as_ref().err());
-        attempt_span::end(span, labels);
+        attempt_span::end(span, labels, result.as_ref().err());
         recorder.finish(labels);
         let text = result.map_err(AttemptError::from)?;
         // With the URL, since reqwest would otherwise parse a placeholder URL for each response.

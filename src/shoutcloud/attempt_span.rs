@@ -4,8 +4,10 @@ use http::{Extensions, HeaderMap};
 use opentelemetry::Context;
 use opentelemetry::trace::SpanKind;
 
+use super::error::Error;
 use crate::config::UpstreamUrl;
 use crate::telemetry::metrics::{AttemptLabels, LabelValue as _};
+use crate::telemetry::redact::without_addresses;
 use crate::telemetry::trace::{Span, Tracing};
 
 /// Starts the client spans of attempts.
@@ -53,12 +55,15 @@ impl AttemptSpans {
 }
 
 /// Ends `span` with the status and error type that the metrics record.
-pub(super) fn end(span: Span, labels: AttemptLabels) {
+pub(super) fn end(span: Span, labels: AttemptLabels, error: Option<&Error>) {
     if let Some(status) = labels.status {
         span.set_attributes(|| [("http.response.status_code", i64::from(status).into())]);
     }
-    match labels.error {
-        None => span.end(),
-        Some(error) => span.fail(error.as_str()),
+    match (labels.error, error) {
+        (None, _) => span.end(),
+        (Some(error_type), Some(error)) if span.is_recording() => {
+            span.fail_with(error_type.as_str(), &without_addresses(&error.to_string()));
+        }
+        (Some(error_type), _) => span.fail(error_type.as_str()),
     }
 }

@@ -22,6 +22,7 @@ use super::attempt_error::AttemptError;
 use super::error::{Error, InvalidResponse};
 use crate::config;
 use crate::telemetry::metrics::{BreakerTransition, LabelValue as _, UpstreamMetrics};
+use crate::telemetry::redact::without_addresses;
 
 /// A breaker that all calls share.
 pub(super) struct Breaker {
@@ -56,7 +57,7 @@ impl Breaker {
         let now = Instant::now();
         let mut circuit = self.circuit();
         let (generation, transition) = circuit.try_acquire(now);
-        self.report(transition);
+        self.report(transition, &circuit, None);
         drop(circuit);
         let generation = generation.map_err(|left| Error::BreakerOpen { left })?;
         Ok(AttemptGuard {
@@ -70,16 +71,28 @@ impl Breaker {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs and counts a transition. Call it with the circuit locked: the gauge has to end at the latest state.
-    fn report(&self, transition: Option<BreakerTransition>) {
+    /// Logs and counts a transition after an attempt that ended with `error`. The circuit is locked: the gauge has to end at the
+    /// latest state.
+    fn report(&self, transition: Option<BreakerTransition>, circuit: &Circuit, error: Option<&Error>) {
         if let Some(transition) = transition {
             self.metrics.record_transition(transition);
             let (from, to) = (transition.from().as_str(), transition.to().as_str());
+            let counts = (transition == BreakerTransition::Opened).then(|| circuit.counts());
+            let percent = |part: u64, calls: u64| (part * 100 + calls / 2).checked_div(calls);
             tracing::warn!(
                 event.action = "breaker",
                 event.kind = "event",
                 shoutback.breaker.from = from,
                 shoutback.breaker.to = to,
+                shoutback.breaker.reason = reason(transition, circuit, error),
+                shoutback.breaker.calls = counts.map(|counts| counts.calls),
+                shoutback.breaker.failed = counts.map(|counts| counts.failed),
+                shoutback.breaker.slow = counts.map(|counts| counts.slow),
+                shoutback.breaker.failure_percent =
+                    counts.and_then(|counts| percent(counts.failed, counts.calls)),
+                shoutback.breaker.slow_percent = counts.and_then(|counts| percent(counts.slow, counts.calls)),
+                "error.type" = error.map(Error::cause),
+                error.message = error.map(|error| without_addresses(&error.to_string())),
                 "the circuit breaker of SHOUTCLOUD changed from {from} to {to}"
             );
         }
@@ -96,6 +109,18 @@ impl Breaker {
             Err(Error::DeadlinePassed) if duration < self.attempt_timeout.mul_f64(0.9) => Outcome::Cancelled,
             Err(_) => Outcome::Failed,
         }
+    }
+}
+
+/// Returns why the state changed.
+fn reason(transition: BreakerTransition, circuit: &Circuit, error: Option<&Error>) -> &'static str {
+    match (transition, error) {
+        (BreakerTransition::Opened, _) if circuit.reaches_failure_rate() => "failure_rate",
+        (BreakerTransition::Opened, _) => "slow_rate",
+        (BreakerTransition::HalfOpened, _) => "open_time_passed",
+        (BreakerTransition::Reopened, Some(_)) => "probe_failed",
+        (BreakerTransition::Reopened, None) => "probe_slow",
+        (BreakerTransition::Closed, _) => "probes_succeeded",
     }
 }
 
@@ -117,7 +142,7 @@ impl AttemptGuard<'_> {
             let jitter = rand::random_range(0.9..=1.1);
             let mut circuit = self.breaker.circuit();
             let transition = circuit.record(generation, now, duration, outcome, jitter);
-            self.breaker.report(transition);
+            self.breaker.report(transition, &circuit, result.err());
         }
     }
 }
@@ -174,7 +199,7 @@ mod tests {
             .expect("valid")
             .config
             .shoutcloud;
-        let metrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
+        let metrics = Metrics::new(&[]).upstream("api.shoutcloud.io", 80, &[]);
         Breaker::new(config.breaker, config.attempt_timeout, metrics.into())
     }
 

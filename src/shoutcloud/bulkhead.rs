@@ -42,7 +42,7 @@ impl Bulkhead {
         let permit = match self.queue.enter(client)? {
             Entered::InFlight(permit) => permit,
             Entered::Queued(waiting) => {
-                let _queued = GaugeGuard::increment(&self.metrics.queued);
+                let _queued = self.metrics.start_queueing();
                 waiting.permit(deadline).await?
             }
         };

@@ -100,6 +100,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Classifies an error of an established connection, or of a connect that did not time out.
     pub(super) fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
@@ -107,7 +108,6 @@ impl ConnectionError {
                 Self::Reset
             }
             io::ErrorKind::UnexpectedEof => Self::Closed,
-            io::ErrorKind::TimedOut => Self::ConnectTimeout,
             _ => Self::Other,
         }
     }

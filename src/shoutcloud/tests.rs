@@ -157,7 +157,7 @@ impl Fixture {
             .shoutcloud;
         change(&mut config);
         let metrics = Metrics::new(&[]);
-        let upstream_metrics = Arc::new(metrics.upstream("api.shoutcloud.io", &[]));
+        let upstream_metrics = Arc::new(metrics.upstream("api.shoutcloud.io", 80, &[]));
         let attempt = FakeAttempt {
             metrics: Arc::clone(&upstream_metrics),
             upstream: Arc::new(Mutex::new(Upstream { seen: 0, script })),

@@ -24,6 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Log, LogFormat};
 use crate::telemetry::metrics::DroppedLines;
+use crate::version;
 
 pub use self::stream::Stream;
 
@@ -42,6 +43,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Identity {
     /// `service.name`.
     pub name: String,
+    /// `service.version`.
+    pub version: String,
     /// `service.environment`.
     pub environment: Option<String>,
     /// `service.node.name`.
@@ -52,6 +55,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             name: "shoutback".to_owned(),
+            version: version::RELEASE.to_owned(),
             environment: None,
             node: None,
         }

@@ -4,6 +4,7 @@
 //! bounded, and every series is registered at zero, so that `rate()` counts the first event.
 
 mod auth;
+mod connections;
 mod dropped_spans;
 mod histogram_cache;
 mod http;
@@ -23,13 +24,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 use crate::version;
 
 pub use self::auth::{AuthMetrics, KeyMetrics};
+pub use self::connections::ConnectionMetrics;
 pub use self::dropped_spans::SpanMetrics;
 pub use self::http::{HttpLabels, HttpMetrics};
 pub use self::labels::upstream::{
     AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, RetryReason,
 };
 pub use self::labels::{
-    AuthRejection, CANCELLED, FailedCall, LabelValue, MethodLabel, ShoutFailure, ShoutSource,
+    AuthRejection, CANCELLED, ConnectionRejection, FailedCall, LabelValue, Limit, MethodLabel, ProtocolLabel,
+    SchemeLabel, ShoutFailure, ShoutSource,
 };
 pub use self::log_lines::{DroppedLines, LogMetrics};
 pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};
@@ -49,6 +52,8 @@ const BUCKETS: [f64; 17] = [
 pub struct Metrics {
     handle: PrometheusHandle,
     recorder: Arc<PrometheusRecorder>,
+    /// Connections to the public listener.
+    pub connections: ConnectionMetrics,
     /// Requests to the public listener.
     pub http: HttpMetrics,
     /// Authentication.
@@ -104,6 +109,7 @@ impl Metrics {
             .collect();
         Self {
             handle: recorder.handle(),
+            connections: ConnectionMetrics::new(&registry),
             http: HttpMetrics::new(Arc::clone(&recorder)),
             auth: AuthMetrics::new(&registry),
             spans: SpanMetrics::new(&registry),
@@ -115,7 +121,7 @@ impl Metrics {
             ),
             shouts: ShoutMetrics::new(&recorder, clients()).into(),
             cache: CacheMetrics::new(&registry),
-            process: ProcessMetrics::new(&recorder),
+            process: ProcessMetrics::new(),
             log: LogMetrics::new(&registry),
             recorder,
         }
@@ -126,9 +132,23 @@ impl Metrics {
         KeyMetrics::new(&Registry(&self.recorder), pool)
     }
 
-    /// Returns the metrics of calls to SHOUTCLOUD at this host; `attempts` are the label sets to register at zero.
-    pub fn upstream(&self, server_address: &str, attempts: &[AttemptLabels]) -> UpstreamMetrics {
-        UpstreamMetrics::new(&self.recorder, server_address, attempts)
+    /// Returns the metrics of calls to SHOUTCLOUD at this host and port; `attempts` are the label sets to register at zero.
+    pub fn upstream(
+        &self,
+        server_address: &str,
+        server_port: u16,
+        attempts: &[AttemptLabels],
+    ) -> UpstreamMetrics {
+        UpstreamMetrics::new(&self.recorder, (server_address, server_port), attempts)
+    }
+
+    /// Exports a configured limit. One that is not configured has no series: 0 would read as saturated.
+    pub fn set_limit(&self, limit: Limit, value: f64) {
+        let help = "Configured limits, for comparison with what they limit.";
+        let labels = [("limit", limit.as_str())];
+        Registry(&self.recorder)
+            .gauge("shoutback_limit", help, &labels)
+            .set(value);
     }
 
     /// Counts a request that was rejected by the rate limit.
@@ -144,14 +164,10 @@ impl Metrics {
 
     /// Renders all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.process.collect(&self.recorder);
         self.log.update();
-        self.handle.render()
-    }
-
-    /// Samples the metrics of the current tokio runtime, until dropped.
-    pub fn report_runtime(&self) -> impl Future<Output = ()> + use<> {
-        runtime::report_runtime(&self.recorder)
+        let mut text = self.handle.render();
+        self.process.render(&mut text);
+        text
     }
 
     /// Aggregates histogram samples periodically, until dropped. Without this they accumulate until the next scrape.
@@ -197,24 +213,26 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{AttemptLabels, HttpLabels, MethodLabel, Metrics};
+    use super::{AttemptLabels, HttpLabels, Limit, MethodLabel, Metrics, ProtocolLabel, SchemeLabel};
 
     #[tokio::test]
     async fn the_docs_list_exactly_the_exported_metrics() {
         let metrics = Metrics::new(&[]);
-        drop(metrics.report_runtime());
         _ = metrics.keys("us-east-2_a");
         let success = AttemptLabels {
             status: Some(200),
             error: None,
         };
-        _ = metrics.upstream("api.shoutcloud.io", &[success]);
-        metrics.http.preregister(HttpLabels {
+        _ = metrics.upstream("api.shoutcloud.io", 80, &[success]);
+        metrics.set_limit(Limit::Connections, 1.0);
+        metrics.http.preregister(vec![HttpLabels {
             method: MethodLabel::Get,
             route: "/",
             status: Some(307),
             error_type: None,
-        });
+            scheme: SchemeLabel::Http,
+            protocol: ProtocolLabel::Http11,
+        }]);
         let rendered = metrics.render();
         let mut emitted: Vec<_> = rendered
             .lines()

@@ -1,5 +1,8 @@
 //! Traces: OpenTelemetry spans that continue the client's trace and propagate it to SHOUTCLOUD.
 //!
+//! The client's `sampled` flag decides nothing: the configured sampler does. A request enters the client's trace only
+//! once it is accepted: see [`Provisional`].
+//!
 //! There is no global tracer: [`Tracing`] is passed to the code that starts spans. The current span is part of
 //! OpenTelemetry's [`Context`], which [`Span::attach`] makes current. Spans are not those of the `tracing` crate:
 //! `RUST_LOG` filters the log only, and a request that is not recorded costs two random numbers.
@@ -10,7 +13,9 @@
 mod export;
 mod otlp;
 mod propagation;
+mod provisional;
 mod sampling;
+mod span;
 mod span_queue;
 
 use std::sync::Arc;
@@ -18,24 +23,29 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use opentelemetry::trace::{
-    SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceId, Tracer as _,
-    TracerProvider as _,
+    SpanBuilder, SpanId, SpanKind, TraceContextExt as _, TraceId, Tracer as _, TracerProvider as _,
 };
-use opentelemetry::{Context, ContextGuard, KeyValue, Value};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 use crate::config::Otel;
-use crate::telemetry::metrics::{CANCELLED, SpanMetrics};
+use crate::telemetry::metrics::SpanMetrics;
 use crate::version;
 
 pub use self::export::ExportTask;
 pub use self::otlp::ExporterBuildError;
+pub use self::provisional::Provisional;
+pub use self::span::{Outcome, Span, SpanName, add_link, end_span, set_attributes};
 
 use self::propagation::Propagators;
+use self::provisional::PresetIds;
 use self::sampling::NonRecordingTracer;
 use self::span_queue::SpanQueue;
+
+/// The version of the semantic conventions that names of spans and attributes follow.
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
 /// Starts spans and propagates their context. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +54,8 @@ pub struct Tracing(Arc<Inner>);
 struct Inner {
     propagators: Propagators,
     tracer: Tracer,
+    /// Generates the ids of roots before their spans start.
+    ids: NonRecordingTracer,
     queue: Option<SpanQueue>,
 }
 
@@ -52,7 +64,7 @@ enum Tracer {
     /// Records spans of sampled traces for export.
     Sdk(Box<SdkTracer>),
     /// Generates and propagates ids only, because no exporter is configured.
-    NonRecording(NonRecordingTracer),
+    NonRecording,
     /// Starts no spans. The client's context is propagated unchanged.
     Disabled,
 }
@@ -63,22 +75,24 @@ impl Tracing {
         config: &Otel,
         metrics: &SpanMetrics,
     ) -> Result<(Self, Option<ExportTask>), ExporterBuildError> {
-        let sampler = sampling::sampler(config.sampler);
+        let sampler = sampling::sampler(config.sampling_ratio);
         let (tracer, queue, export_task) = match &config.exporter {
             _ if config.disabled => (Tracer::Disabled, None, None),
-            None => {
-                let tracer = NonRecordingTracer::new(sampler);
-                (Tracer::NonRecording(tracer), None, None)
-            }
+            None => (Tracer::NonRecording, None, None),
             Some(exporter) => {
                 let resource = resource(config);
                 let (queue, export_task) = export::new(exporter, &resource, metrics)?;
                 let provider = SdkTracerProvider::builder()
-                    .with_sampler(sampler)
+                    .with_sampler(sampler.clone())
+                    .with_id_generator(PresetIds::default())
                     .with_resource(resource)
                     .with_span_processor(queue.clone())
                     .build();
-                let tracer = Box::new(provider.tracer("shoutback"));
+                let scope = InstrumentationScope::builder("shoutback")
+                    .with_version(version::RELEASE)
+                    .with_schema_url(SCHEMA_URL)
+                    .build();
+                let tracer = Box::new(provider.tracer_with_scope(scope));
                 (Tracer::Sdk(tracer), Some(queue), Some(export_task))
             }
         };
@@ -86,6 +100,7 @@ impl Tracing {
         let inner = Inner {
             propagators,
             tracer,
+            ids: NonRecordingTracer::new(sampler),
             queue,
         };
         Ok((Self(Arc::new(inner)), export_task))
@@ -96,6 +111,7 @@ impl Tracing {
         Self(Arc::new(Inner {
             propagators: Propagators::new(&[]),
             tracer: Tracer::Disabled,
+            ids: NonRecordingTracer::new(Sampler::AlwaysOff),
             queue: None,
         }))
     }
@@ -108,25 +124,38 @@ impl Tracing {
 
     /// Injects the trace context of `span` into `headers`.
     pub fn inject(&self, span: &Span, headers: &mut HeaderMap) {
-        self.0.propagators.inject(&span.context, headers);
+        self.0.propagators.inject(span.context(), headers);
     }
 
     /// Starts a span as a child of the span of `parent`, or as the root of a new trace.
     pub fn start_span(&self, name: impl Into<SpanName>, kind: SpanKind, parent: &Context) -> Span {
+        Span::from(self.start_context(name, kind, parent))
+    }
+
+    /// Does the same, and returns the context in which it is the current span. The caller ends it with [`end_span`].
+    pub fn start_context(&self, name: impl Into<SpanName>, kind: SpanKind, parent: &Context) -> Context {
         let SpanName(name) = name.into();
-        let context = match &self.0.tracer {
-            Tracer::Sdk(tracer) => {
-                let span = tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), parent);
-                parent.with_span(span)
-            }
-            Tracer::NonRecording(tracer) => {
-                parent.with_remote_span_context(tracer.start(&name, &kind, parent))
-            }
+        match self.0.tracer {
             Tracer::Disabled => parent.clone(),
-        };
-        Span {
-            context,
-            is_ended: false,
+            Tracer::NonRecording => parent.with_remote_span_context(self.0.ids.start(&name, &kind, parent)),
+            Tracer::Sdk(_) => self.build(SpanBuilder::from_name(name).with_kind(kind), parent),
+        }
+    }
+
+    /// Returns whether spans are exported.
+    pub fn is_exporting(&self) -> bool {
+        matches!(self.0.tracer, Tracer::Sdk(_))
+    }
+
+    fn is_enabled(&self) -> bool {
+        !matches!(self.0.tracer, Tracer::Disabled)
+    }
+
+    /// Starts a recorded span, or none if spans are not exported.
+    fn build(&self, builder: SpanBuilder, parent: &Context) -> Context {
+        match &self.0.tracer {
+            Tracer::Sdk(tracer) => parent.with_span(tracer.build_with_context(builder, parent)),
+            Tracer::NonRecording | Tracer::Disabled => parent.clone(),
         }
     }
 
@@ -136,106 +165,6 @@ impl Tracing {
             Some(queue) => tokio::time::timeout(timeout, queue.flush()).await.is_ok(),
             None => true,
         }
-    }
-}
-
-/// The name of a span.
-pub struct SpanName(std::borrow::Cow<'static, str>);
-
-impl From<&'static str> for SpanName {
-    fn from(name: &'static str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl From<String> for SpanName {
-    fn from(name: String) -> Self {
-        Self(name.into())
-    }
-}
-
-/// A started span. It ends on drop: as cancelled, unless it was ended explicitly.
-pub struct Span {
-    context: Context,
-    is_ended: bool,
-}
-
-impl Span {
-    /// Returns a span that belongs to no trace.
-    pub fn noop() -> Self {
-        Self {
-            context: Context::new(),
-            is_ended: false,
-        }
-    }
-
-    /// Returns the context in which this is the current span.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// Returns the trace and span ids, which are invalid if the span belongs to no trace.
-    pub fn span_context(&self) -> SpanContext {
-        self.context.span().span_context().clone()
-    }
-
-    /// Returns whether attributes are recorded.
-    pub fn is_recording(&self) -> bool {
-        self.context.span().is_recording()
-    }
-
-    /// Sets attributes. They are computed only if the span is recording.
-    pub fn set_attributes<const N: usize>(&self, attributes: impl FnOnce() -> [(&'static str, Value); N]) {
-        if self.is_recording() {
-            let attributes = attributes().map(|(name, value)| KeyValue::new(name, value));
-            self.context.span().set_attributes(attributes);
-        }
-    }
-
-    /// Links to another span, on whose work this one waits.
-    pub fn add_link(&self, other: &SpanContext) {
-        add_link(&self.context, other);
-    }
-
-    /// Makes this the current span until the guard is dropped.
-    pub fn attach(&self) -> ContextGuard {
-        self.context.clone().attach()
-    }
-
-    /// Ends the span without an error.
-    pub fn end(mut self) {
-        self.is_ended = true;
-    }
-
-    /// Ends the span with an error that the client caused: `error.type` is set and the status stays unset.
-    pub fn reject(mut self, error_type: &'static str) {
-        self.set_attributes(|| [("error.type", error_type.into())]);
-        self.is_ended = true;
-    }
-
-    /// Ends the span with status Error.
-    pub fn fail(self, error_type: &'static str) {
-        if self.is_recording() {
-            self.context.span().set_status(Status::error(""));
-        }
-        self.reject(error_type);
-    }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            self.set_attributes(|| [("error.type", CANCELLED.into())]);
-        }
-        self.context.span().end();
-    }
-}
-
-/// Links the current span of `context` to another, on whose work it waits.
-pub fn add_link(context: &Context, other: &SpanContext) {
-    let span = context.span();
-    if other.is_valid() && span.is_recording() {
-        span.add_link(other.clone(), Vec::new());
     }
 }
 
@@ -251,7 +180,7 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
 /// Returns the resource attributes. Configured ones override the detected ones.
 fn resource(config: &Otel) -> Resource {
     let detected = [
-        ("service.version", version::VERSION.to_owned()),
+        ("service.version", version::RELEASE.to_owned()),
         ("vcs.ref.head.revision", version::COMMIT.to_owned()),
         ("service.instance.id", uuid::Uuid::now_v7().to_string()),
     ];
@@ -260,7 +189,7 @@ fn resource(config: &Otel) -> Resource {
     let configured = configured.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attributes(detected)
+        .with_schema_url(detected, SCHEMA_URL)
         .with_attributes(configured)
         .build()
 }

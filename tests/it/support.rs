@@ -231,3 +231,13 @@ pub async fn assert_problem(response: reqwest::Response, status: u16, name: &str
     }
     problem
 }
+
+/// Asserts that `version` is the version with the first 12 digits of the commit as build metadata.
+pub fn assert_is_release(version: &str) {
+    let commit = shoutback::version::COMMIT;
+    let expected = match commit.get(..12) {
+        Some(commit) => format!("{}+{commit}", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    assert_eq!(version, expected);
+}

@@ -15,10 +15,8 @@ def each(metric, *matchers):
     return [(total(select(metric, *matchers), "instance"), "{{instance}}")]
 
 
-def busy(which):
-    """Returns the busy ratio of workers; the counter is in microseconds."""
-    counter = f"tokio_{which}_busy_duration"
-    return f"max({rate(counter)}) / 1e6"
+BUSY = rate("tokio_worker_busy_seconds_total")
+PARKS = rate("tokio_worker_parks_total")
 
 
 REPLICAS = [
@@ -142,7 +140,7 @@ TOKIO = [
         "replicas or cores.",
         [
             (
-                f"{total(select('tokio_busy_ratio'), 'instance')} / {total(select('tokio_workers_count'), 'instance')}",
+                f"{total(BUSY, 'instance')} / {total(select('tokio_workers'), 'instance')}",
                 "{{instance}}",
             )
         ],
@@ -153,32 +151,32 @@ TOKIO = [
         "Busiest and idlest worker",
         "Busy time of one thread, and of all, in cores. Normal: busiest and idlest close together. Only busiest at 1: "
         "something blocks a worker.",
-        [(busy("max"), "busiest"), (busy("min"), "idlest"), (busy("total"), "all of a replica")],
+        [(f"max({BUSY})", "busiest"), (f"min({BUSY})", "idlest"), (f"max({total(BUSY, 'instance')})", "all of a replica")],
         "none",
         {"busiest": "orange", "idlest": "green", "all of a replica": "text"},
     ),
     series(
         "Tasks",
         "Normal: follows connections and requests. Growth while requests stay level: tasks that never end.",
-        each("tokio_live_tasks_count"),
+        each("tokio_live_tasks"),
         "short",
         width=8,
     ),
     series(
         "Tasks that wait for a worker",
         "Normal: near 0. Steady: the workers are too busy, or blocked.",
-        each("tokio_global_queue_depth"),
+        each("tokio_global_queue_tasks"),
         "short",
         width=8,
     ),
     series(
         "Worker parks",
-        "How often workers were idle in the last 5 s: all, and those with the most and least. Normal: many. None: no worker ever "
+        "How often workers became idle per second: all, and those with the most and least. Normal: many. None: no worker ever "
         "rests.",
         [
-            (f"max({select('tokio_total_park_count')})", "all"),
-            (f"max({select('tokio_max_park_count')})", "idlest"),
-            (f"max({select('tokio_min_park_count')})", "busiest"),
+            (f"max({total(PARKS, 'instance')})", "all"),
+            (f"max({PARKS})", "idlest"),
+            (f"min({PARKS})", "busiest"),
         ],
         "short",
         {"busiest": "orange", "idlest": "green", "all": "text"},

@@ -245,6 +245,21 @@ BLAME = [
     ),
 ]
 
+LIMIT = "shoutback_limit"
+# What a replica uses of each limit.
+LIMITED = [
+    ("shoutback_connections", "connections"),
+    ("http_server_active_requests", "requests_in_flight"),
+    ("shoutback_upstream_in_flight", "upstream_concurrency"),
+    ("shoutback_upstream_queued", "upstream_queue"),
+    ("shoutback_cache_bytes", "cache_bytes"),
+]
+
+
+def limit(name):
+    return f'limit="{name}"'
+
+
 SATURATION = [
     series(
         "Requests in flight",
@@ -272,6 +287,35 @@ SATURATION = [
         "more.",
         [(total(rate("shoutback_overloaded_total"), "instance"), "{{instance}}")],
         "reqps",
+        width=8,
+    ),
+    series(
+        "Utilisation of limits",
+        "Of the replica closest to its limit. Normal: below 70 %. At 1 the next connection waits in the backlog, or the next request "
+        "is rejected as overloaded.",
+        [
+            (f"max({total(select(used), 'instance')} / {total(select(LIMIT, limit(name)), 'instance')})", name)
+            for used, name in LIMITED
+        ],
+        "percentunit",
+        thresholds=[(0.7, "orange"), (1, "red")],
+        width=8,
+    ),
+    series(
+        "Rejected connections",
+        "Connections without a complete request, and those that had to wait. Normal: few. header_timeout: clients that send nothing; "
+        "parser: not HTTP, or too large; limit_wait: MAX_CONNECTIONS are open.",
+        [(total(rate("shoutback_connections_rejected_total"), "reason"), "{{reason}}")],
+        "cps",
+        width=8,
+    ),
+    series(
+        "Wait for a permit",
+        "How long calls to SHOUTCLOUD wait for one of SHOUTCLOUD_MAX_CONCURRENCY permits. Normal: p99 near 0. Seconds: SHOUTCLOUD is "
+        "slow, or the limit is too low.",
+        percentiles("shoutback_upstream_queue_duration_seconds"),
+        "s",
+        PERCENTILES,
         width=8,
     ),
 ]

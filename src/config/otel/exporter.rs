@@ -18,6 +18,8 @@ pub struct Exporter {
     pub endpoint: Url,
     /// The transport protocol.
     pub protocol: Protocol,
+    /// Whether batches are compressed with gzip.
+    pub is_compressed: bool,
     /// Headers of each export, marked as sensitive because they usually contain credentials.
     pub headers: HeaderMap,
     /// Timeout of one attempt to send a batch.
@@ -63,6 +65,7 @@ impl Exporter {
             "URL for spans, used unchanged instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
         );
         let protocol = read_protocol(reader);
+        let is_compressed = read_compression(reader);
         let headers = read_headers(reader);
         let timeout = read_timeout(reader);
         let schedule_delay = reader.value(
@@ -103,6 +106,7 @@ impl Exporter {
         enabled.then(|| Self {
             endpoint,
             protocol,
+            is_compressed,
             headers,
             timeout,
             export_timeout,
@@ -127,6 +131,24 @@ fn read_protocol(reader: &mut Reader<'_>) -> Protocol {
             "OTEL_EXPORTER_OTLP_PROTOCOL",
             protocols(),
             "Transport protocol for spans.",
+        )
+        .unwrap_or(general)
+}
+
+fn read_compression(reader: &mut Reader<'_>) -> bool {
+    let compressions = || one_of(&[("none", false), ("gzip", true)]);
+    let general = reader.value(
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "none",
+        compressions(),
+        "Compression of what is sent to the collector.",
+    );
+    reader
+        .optional(
+            "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+            "OTEL_EXPORTER_OTLP_COMPRESSION",
+            compressions(),
+            "Compression of spans.",
         )
         .unwrap_or(general)
 }

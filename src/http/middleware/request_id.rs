@@ -14,8 +14,10 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 pub(in super::super) fn request_id(
     request: &mut Request,
 ) -> Result<impl FnOnce(&mut Response) + use<>, Problem> {
-    let context = RequestContext::new(request.headers());
-    request.extensions_mut().insert(context.clone());
+    if request.extensions().get::<RequestContext>().is_none() {
+        RequestContext::insert(request, None);
+    }
+    let context = RequestContext::of(request.extensions())?;
     Ok(move |response: &mut Response| {
         render(response, context.id_str());
         let headers = response.headers_mut();

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
 
 /// Connections that the kernel queues while the process does not accept: a burst of reconnecting clients, or those that
 /// arrive while `MAX_CONNECTIONS` are open. The kernel's own limit (`net.core.somaxconn`) is 4096 by default.
 pub(super) const BACKLOG: u32 = 4096;
 /// Pause after an error such as running out of file descriptors: accepting again at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// At the limit, accepting has to wait for each connection.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Binds a listener to `address`.
 pub fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -27,16 +31,45 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Limits the number of open connections, and reports when the limit is reached.
+pub(super) struct ConnectionLimit {
+    /// One per connection that may be open; `None`: no limit.
+    pub(super) permits: Option<Arc<Semaphore>>,
+    pub(super) metrics: ConnectionMetrics,
+    /// When the last warning was logged.
+    pub(super) warned: Option<Instant>,
+}
+
+impl ConnectionLimit {
+    async fn acquire(&mut self) -> Option<OwnedSemaphorePermit> {
+        let permits = self.permits.as_ref()?;
+        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        self.metrics.record_rejected(ConnectionRejection::LimitWait);
+        if self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL)
+        {
+            self.warned = Some(Instant::now());
+            tracing::warn!(
+                event.action = "accept",
+                event.kind = "event",
+                event.outcome = "failure",
+                "MAX_CONNECTIONS are open; further ones wait to be accepted"
+            );
+        }
+        Arc::clone(permits).acquire_owned().await.ok()
+    }
+}
+
 /// Acquires a permit, then accepts a connection: without a permit a connection stays in the backlog, where it costs the
 /// process nothing.
 pub(super) async fn accept(
     listener: &TcpListener,
-    permits: Option<&Arc<Semaphore>>,
+    limit: &mut ConnectionLimit,
 ) -> Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
-    let permit = match permits {
-        Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
-        None => None,
-    };
+    let permit = limit.acquire().await;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
 }

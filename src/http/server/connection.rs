@@ -9,15 +9,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connection_state::{ConnectionState, End, Timeouts};
 use super::monitored_stream::MonitoredStream;
-use super::protocol_detect::ProtocolDetect;
+use super::protocol_detect::{Ended, ProtocolDetect};
 use super::upstream_call;
 use crate::lifecycle::{Drain, Phase};
+use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
 
 /// Age at which an HTTP/2 connection gets a GOAWAY, ± 10 %. An ingress keeps its connections open as long as it has
 /// requests, so without it a replica that was added later would get none of them. A new connection costs little more than
@@ -34,6 +36,7 @@ pub(super) struct ConnectionTask<C, O> {
     /// When an HTTP/2 connection gets a GOAWAY.
     expires: Instant,
     drain: Drain,
+    metrics: ConnectionMetrics,
     phase: Phase,
     next_phase: Pin<Box<WaitForCancellationFutureOwned>>,
     /// hyper was asked to shut the connection down: GOAWAY on HTTP/2, no further request on HTTP/1.1.
@@ -42,7 +45,7 @@ pub(super) struct ConnectionTask<C, O> {
 
 impl<C, O> ConnectionTask<C, O>
 where
-    C: GracefulConnection,
+    C: GracefulConnection<Error = BoxError>,
     O: FnOnce(MonitoredStream, bool) -> C,
 {
     pub(super) fn new(
@@ -50,6 +53,7 @@ where
         state: ConnectionState,
         timeouts: Timeouts,
         drain: Drain,
+        metrics: ConnectionMetrics,
     ) -> Self {
         let timer = Box::pin(sleep_until(state.opened() + timeouts.head));
         // With jitter, so that connections that were opened together are not replaced together.
@@ -63,6 +67,7 @@ where
             phase: Phase::Serving,
             next_phase: Box::pin(drain.phase_ended(Phase::Serving)),
             drain,
+            metrics,
             closing: false,
         }
     }
@@ -72,7 +77,10 @@ where
         let mut was_eof_due = false;
         loop {
             let polled = upstream_call::scope(&self.state, || self.connection.poll(cx));
-            if polled.is_ready() {
+            if let Poll::Ready(ended) = polled {
+                if ended == Ended::ParseError {
+                    self.metrics.record_rejected(ConnectionRejection::Parser);
+                }
                 return Poll::Ready(());
             }
             // hyper has not seen the end of the stream, which ends the connection by now.
@@ -109,7 +117,7 @@ where
 
 impl<C, O> Future for ConnectionTask<C, O>
 where
-    C: GracefulConnection,
+    C: GracefulConnection<Error = BoxError>,
     O: FnOnce(MonitoredStream, bool) -> C + Unpin,
 {
     type Output = ();
@@ -135,6 +143,9 @@ where
                     }
                     if this.state.deadline(this.timeouts, &this.drain) != deadline {
                         continue;
+                    }
+                    if end == End::Abort && this.drain.closing_deadline().is_none() {
+                        this.metrics.record_rejected(ConnectionRejection::HeaderTimeout);
                     }
                     if end == End::Abort || std::mem::replace(&mut this.closing, true) {
                         return Poll::Ready(());

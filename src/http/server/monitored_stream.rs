@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection_state::ConnectionState;
 use crate::lifecycle::{CountGuard, Drain};
+use crate::telemetry::metrics::GaugeGuard;
 
 /// Limits of a lingering close, which reads and discards what the client still sends. Closing a socket with unread
 /// bytes resets the connection, and a reset overtakes the response: a client that is still sending the body of a
@@ -39,8 +40,15 @@ pub(super) struct MonitoredStream {
     blocked_response: Option<CountGuard>,
     /// Tracks the lingering close.
     tracker: TaskTracker,
-    /// The connection permit, held until the socket is closed.
-    permit: Option<OwnedSemaphorePermit>,
+    /// Held until the socket is closed; `None` only while being dropped, and in tests.
+    permit: Option<ConnectionPermit>,
+}
+
+/// Permission to have a connection open, and its count among the open ones.
+pub(super) struct ConnectionPermit {
+    /// `None` if the number of connections is not limited.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) _counted: GaugeGuard,
 }
 
 impl MonitoredStream {
@@ -49,7 +57,7 @@ impl MonitoredStream {
         state: ConnectionState,
         drain: Drain,
         tracker: TaskTracker,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<ConnectionPermit>,
     ) -> Self {
         Self {
             stream: Some(stream),
@@ -189,7 +197,7 @@ impl Drop for MonitoredStream {
 }
 
 /// Closes the sending side and discards what the client still sends, within the limits of a lingering close.
-async fn linger(mut stream: TcpStream, _permit: Option<OwnedSemaphorePermit>) {
+async fn linger(mut stream: TcpStream, _permit: Option<ConnectionPermit>) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
         // The socket is closed afterwards in any case.

@@ -8,9 +8,29 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use axum::BoxError;
 use hyper_util::server::graceful::GracefulConnection;
 
 use super::monitored_stream::MonitoredStream;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// hyper could not parse a request head, or it exceeds a limit.
+    ParseError,
+    Otherwise,
+}
+
+impl From<Result<(), BoxError>> for Ended {
+    fn from(result: Result<(), BoxError>) -> Self {
+        let error = result.as_ref().err().and_then(|error| error.downcast_ref());
+        if error.is_some_and(hyper::Error::is_parse) {
+            Self::ParseError
+        } else {
+            Self::Otherwise
+        }
+    }
+}
 
 /// A connection, created by `open` from its stream and whether it may be HTTP/2.
 pub(super) enum ProtocolDetect<C, O> {
@@ -22,15 +42,15 @@ pub(super) enum ProtocolDetect<C, O> {
 
 impl<C, O> ProtocolDetect<C, O>
 where
-    C: GracefulConnection,
+    C: GracefulConnection<Error = BoxError>,
     O: FnOnce(MonitoredStream, bool) -> C,
 {
     pub(super) fn new(stream: MonitoredStream, open: O) -> Self {
         Self::Pending(Box::new(stream), open)
     }
 
-    /// Polls the connection; ready when it has ended, with or without an error.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Polls the connection; ready when it has ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             match self {
                 Self::Pending(stream, _) => {
@@ -39,8 +59,8 @@ where
                         *self = Self::Active(Box::pin(open(*stream, may_be_http2)));
                     }
                 }
-                Self::Active(connection) => return connection.as_mut().poll(cx).map(|_| ()),
-                Self::Closed => return Poll::Ready(()),
+                Self::Active(connection) => return connection.as_mut().poll(cx).map(Ended::from),
+                Self::Closed => return Poll::Ready(Ended::Otherwise),
             }
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct Circuit {
     config: Config,
     state: State,
     generation: Generation,
+    /// The counts of the window when the last attempt ended that the closed circuit counted.
+    counts: Counts,
 }
 
 impl Circuit {
@@ -51,6 +53,7 @@ impl Circuit {
             state: State::Closed(Window::new(config.window, now)),
             config,
             generation: Generation(0),
+            counts: Counts::default(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Circuit {
                         slow: slow.into(),
                     },
                 );
+                self.counts = counts;
                 // Only on evidence against the upstream: it may have recovered since the failures in the window.
                 ((failed || slow) && self.exceeds_threshold(counts))
                     .then(|| self.open(BreakerTransition::Opened, now, jitter))
@@ -147,10 +151,18 @@ impl Circuit {
         }
     }
 
+    /// Returns the counts that opened the circuit.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Returns whether failures alone would have opened the circuit.
+    pub(super) fn reaches_failure_rate(&self) -> bool {
+        reaches(self.counts, self.counts.failed, self.config.failure_rate)
+    }
+
     fn exceeds_threshold(&self, counts: Counts) -> bool {
-        let reaches = |part: u64, ratio: Ratio| {
-            u128::from(part) * 1_000_000 >= u128::from(counts.calls) * u128::from(ratio.millionths())
-        };
+        let reaches = |part: u64, ratio: Ratio| reaches(counts, part, ratio);
         counts.calls >= u64::from(self.config.min_calls.get())
             && (reaches(counts.failed, self.config.failure_rate)
                 || self.config.slow_call.is_some() && reaches(counts.slow, self.config.slow_rate))
@@ -166,6 +178,10 @@ impl Circuit {
         self.state = state;
         transition
     }
+}
+
+fn reaches(counts: Counts, part: u64, ratio: Ratio) -> bool {
+    u128::from(part) * 1_000_000 >= u128::from(counts.calls) * u128::from(ratio.millionths())
 }
 
 #[cfg(test)]

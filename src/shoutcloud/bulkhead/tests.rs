@@ -12,7 +12,7 @@ use crate::telemetry::metrics::Metrics;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn bulkhead(max_concurrency: u32, max_queue: u32) -> Arc<Bulkhead> {
-    let metrics = Metrics::new(&[]).upstream("api.shoutcloud.io", &[]);
+    let metrics = Metrics::new(&[]).upstream("api.shoutcloud.io", 80, &[]);
     Bulkhead::new(max_concurrency, max_queue, metrics.into()).into()
 }
 
@@ -256,7 +256,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let metrics = Metrics::new(&[]);
-            let upstream = metrics.upstream("api.shoutcloud.io", &[]);
+            let upstream = metrics.upstream("api.shoutcloud.io", 80, &[]);
             let bulkhead = Arc::new(Bulkhead::new(max_concurrency, max_queue, upstream.into()));
             let calls: JoinSet<()> = plan.into_iter().map(|call| make(Arc::clone(&bulkhead), call)).collect();
             calls.join_all().await;

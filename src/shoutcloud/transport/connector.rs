@@ -111,7 +111,11 @@ fn tcp_failed(error: &(dyn std::error::Error + 'static)) -> Error {
         if let Some(error) = cause.downcast_ref::<io::Error>()
             && cause.source().is_none()
         {
-            return failed(ConnectionError::from_io(error), &error.to_string());
+            let kind = match error.kind() {
+                io::ErrorKind::TimedOut => ConnectionError::ConnectTimeout,
+                _ => ConnectionError::from_io(error),
+            };
+            return failed(kind, &error.to_string());
         }
         match cause.source() {
             Some(source) => cause = source,

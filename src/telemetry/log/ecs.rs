@@ -11,13 +11,27 @@ use tracing::{Event, Metadata};
 use super::escape::{EscapeMode, EscapingWriter};
 use super::{Identity, is_own_event, level_name};
 use crate::telemetry::trace;
-use crate::version;
 
 /// The version of the schema.
 const ECS_VERSION: &str = "8.11.0";
 
-/// Fields that are arrays in the schema; our events have one item each.
+/// Fields that are arrays in the schema; the items of our events are separated by commas.
 const ARRAY_FIELDS: [&str; 2] = ["event.category", "event.type"];
+
+/// Returns `event.category` and `event.type` of an event that does not set them, by its `event.action`. The schema allows only
+/// certain types in each category.
+fn class(action: &str) -> Option<(&'static str, &'static str)> {
+    Some(match action {
+        "breaker" | "key-refresh" | "traces" => ("network", "info"),
+        "accept" => ("network", "denied"),
+        "configuration" => ("configuration", "info"),
+        "start" => ("process", "start"),
+        "stop" => ("process", "end"),
+        "log" => ("file", "info"),
+        "panic" => ("process", "info"),
+        _ => return None,
+    })
+}
 
 /// Formats events as ECS objects.
 pub(super) struct EcsFormat {
@@ -31,7 +45,7 @@ impl EcsFormat {
         for (name, value) in [
             ("event.dataset", Some("shoutback.log")),
             ("service.name", Some(identity.name.as_str())),
-            ("service.version", Some(version::VERSION)),
+            ("service.version", Some(identity.version.as_str())),
             ("service.environment", identity.environment.as_deref()),
             ("service.node.name", identity.node.as_deref()),
             ("ecs.version", Some(ECS_VERSION)),
@@ -62,7 +76,14 @@ impl EcsFormat {
             _ = write!(line, ",\"trace.id\":\"{trace}\",\"span.id\":\"{span}\"");
         }
         if is_own_event(metadata) {
-            event.record(&mut JsonVisitor(line));
+            let mut visitor = JsonVisitor { line, class: None };
+            event.record(&mut visitor);
+            if let Some((category, event_type)) = visitor.class {
+                _ = write!(
+                    line,
+                    ",\"event.category\":[\"{category}\"],\"event.type\":[\"{event_type}\"]"
+                );
+            }
         } else {
             line.push_str(",\"message\":\"");
             event.record(&mut MessageVisitor::new(line, EscapeMode::Json));
@@ -88,12 +109,16 @@ fn write_string(line: &mut String, value: impl fmt::Display) {
 }
 
 /// Writes the fields of events of this crate as members of the object.
-struct JsonVisitor<'a>(&'a mut String);
+struct JsonVisitor<'a> {
+    line: &'a mut String,
+    /// Category and type that the event's action implies and the event does not set.
+    class: Option<(&'static str, &'static str)>,
+}
 
 impl JsonVisitor<'_> {
     fn record_number(&mut self, field: &Field, value: impl fmt::Display) {
-        write_key(self.0, field.name());
-        _ = write!(self.0, "{value}");
+        write_key(self.line, field.name());
+        _ = write!(self.line, "{value}");
     }
 }
 
@@ -118,19 +143,24 @@ impl Visit for JsonVisitor<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        write_key(self.0, field.name());
+        write_key(self.line, field.name());
         if ARRAY_FIELDS.contains(&field.name()) {
-            self.0.push('[');
-            write_string(self.0, value);
-            self.0.push(']');
+            for (index, item) in value.split(',').enumerate() {
+                self.line.push(if index == 0 { '[' } else { ',' });
+                write_string(self.line, item);
+            }
+            self.line.push(']');
         } else {
-            write_string(self.0, value);
+            write_string(self.line, value);
+        }
+        if field.name() == "event.action" {
+            self.class = class(value);
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write_key(self.0, field.name());
-        write_string(self.0, format_args!("{value:?}"));
+        write_key(self.line, field.name());
+        write_string(self.line, format_args!("{value:?}"));
     }
 }
 

@@ -71,6 +71,7 @@ fn pretty(is_coloured: bool, emit: impl FnOnce()) -> String {
 fn an_event_becomes_an_object_of_its_fields_and_the_identity() {
     let identity = Identity {
         name: "a \"name\"".to_owned(),
+        version: "1.2.3".to_owned(),
         environment: Some("staging".to_owned()),
         node: Some("pod-1".to_owned()),
     };
@@ -105,7 +106,7 @@ fn an_event_becomes_an_object_of_its_fields_and_the_identity() {
         "log.logger": "shoutback::telemetry::log::tests",
         "event.dataset": "shoutback.log",
         "service.name": "a \"name\"",
-        "service.version": crate::version::VERSION,
+        "service.version": "1.2.3",
         "service.environment": "staging",
         "service.node.name": "pod-1",
         "ecs.version": "8.11.0",

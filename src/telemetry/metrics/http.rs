@@ -1,13 +1,13 @@
 //! Requests to the public listener.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use enum_map::EnumMap;
 use metrics::{Gauge, Histogram, Key, KeyName, Label, Recorder, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::labels::{LabelValue as _, MethodLabel};
+use super::labels::{LabelValue as _, MethodLabel, ProtocolLabel, SchemeLabel};
 use super::{GaugeGuard, HistogramCache, METADATA, Registry};
 
 const SERVER_DURATION: &str = "http_server_request_duration_seconds";
@@ -23,12 +23,19 @@ pub struct HttpLabels {
     pub status: Option<u16>,
     /// The problem's name, or [`CANCELLED`](super::CANCELLED); `None` if there was no error.
     pub error_type: Option<&'static str>,
+    /// As the client sent the request.
+    pub scheme: SchemeLabel,
+    /// The version of HTTP.
+    pub protocol: ProtocolLabel,
 }
 
 /// Metrics of requests to the public listener.
 pub struct HttpMetrics {
     recorder: Arc<PrometheusRecorder>,
     durations: HistogramCache<HttpLabels>,
+    /// The series that exist from the start, and for which schemes and protocols they are registered.
+    known: OnceLock<Vec<HttpLabels>>,
+    registered: EnumMap<SchemeLabel, EnumMap<ProtocolLabel, Once>>,
     active: EnumMap<MethodLabel, Gauge>,
 }
 
@@ -50,17 +57,35 @@ impl HttpMetrics {
         Self {
             recorder,
             durations: HistogramCache::default(),
+            known: OnceLock::new(),
+            registered: EnumMap::from_fn(|_| EnumMap::from_fn(|_| Once::new())),
             active,
         }
     }
 
-    /// Registers a series, so that it is exported at zero.
-    pub fn preregister(&self, labels: HttpLabels) {
-        drop(self.duration(labels));
+    /// Registers series, so that they are exported at zero: those of HTTP/1.1 without TLS at once, and the same of other schemes
+    /// and versions with the first such request. A deployment has one or two of the six combinations. Only the first call has an
+    /// effect.
+    pub fn preregister(&self, known: Vec<HttpLabels>) {
+        _ = self.known.set(known);
+        self.register_known(SchemeLabel::Http, ProtocolLabel::Http11);
+    }
+
+    fn register_known(&self, scheme: SchemeLabel, protocol: ProtocolLabel) {
+        self.registered[scheme][protocol].call_once(|| {
+            for labels in self.known.get().into_iter().flatten() {
+                drop(self.duration(HttpLabels {
+                    scheme,
+                    protocol,
+                    ..*labels
+                }));
+            }
+        });
     }
 
     /// Records a finished request.
     pub fn record(&self, labels: HttpLabels, duration: Duration) {
+        self.register_known(labels.scheme, labels.protocol);
         self.duration(labels).record(duration);
     }
 
@@ -83,6 +108,8 @@ impl HttpMetrics {
             Label::from_static_parts("http_route", labels.route),
             Label::new("http_response_status_code", status),
             Label::from_static_parts("error_type", labels.error_type.unwrap_or_default()),
+            Label::from_static_parts("url_scheme", labels.scheme.as_str()),
+            Label::from_static_parts("network_protocol_version", labels.protocol.as_str()),
         ];
         self.recorder
             .register_histogram(&Key::from_parts(SERVER_DURATION, labels), &METADATA)

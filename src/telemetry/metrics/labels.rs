@@ -3,9 +3,12 @@
 //! Counters and gauges are stored by enum, not by text, so that a value without a registered series does not compile. Each
 //! text occurs once, in `as_str`.
 
+mod listener;
 pub(super) mod upstream;
 
 use enum_map::{Enum, EnumMap};
+
+pub use self::listener::{ConnectionRejection, Limit, MethodLabel, ProtocolLabel, SchemeLabel};
 
 /// A set of label values.
 pub trait LabelValue: Enum + Copy {
@@ -22,56 +25,6 @@ pub trait LabelValue: Enum + Copy {
 
 /// `error_type` of a request whose client disconnected, and of an attempt that was dropped.
 pub const CANCELLED: &str = "cancelled";
-
-/// Methods of requests; those that HTTP does not define share one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
-#[expect(missing_docs, reason = "the names are those of the methods")]
-pub enum MethodLabel {
-    Connect,
-    Delete,
-    Get,
-    Head,
-    Options,
-    Patch,
-    Post,
-    Put,
-    Trace,
-    Other,
-}
-
-impl From<&http::Method> for MethodLabel {
-    fn from(method: &http::Method) -> Self {
-        match method.as_str() {
-            "CONNECT" => Self::Connect,
-            "DELETE" => Self::Delete,
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "OPTIONS" => Self::Options,
-            "PATCH" => Self::Patch,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "TRACE" => Self::Trace,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl LabelValue for MethodLabel {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "CONNECT",
-            Self::Delete => "DELETE",
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Options => "OPTIONS",
-            Self::Patch => "PATCH",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Trace => "TRACE",
-            Self::Other => "_OTHER",
-        }
-    }
-}
 
 /// Reasons to reject the credentials of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]

@@ -14,6 +14,7 @@ use super::labels::upstream::{
 use super::{HistogramCache, METADATA, Registry};
 
 const CLIENT_DURATION: &str = "http_client_request_duration_seconds";
+const QUEUE_DURATION: &str = "shoutback_upstream_queue_duration_seconds";
 
 /// The labels of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +30,8 @@ pub struct UpstreamMetrics {
     recorder: Arc<PrometheusRecorder>,
     durations: HistogramCache<AttemptLabels>,
     server_address: String,
+    server_port: String,
+    queue_time: Histogram,
     retries: EnumMap<RetryReason, Counter>,
     connections: EnumMap<ConnectionEvent, Counter>,
     /// Retries that the budget allows now.
@@ -45,7 +48,7 @@ impl UpstreamMetrics {
     /// `attempts` are the label sets to register at zero.
     pub(super) fn new(
         recorder: &Arc<PrometheusRecorder>,
-        server_address: &str,
+        (server_address, server_port): (&str, u16),
         attempts: &[AttemptLabels],
     ) -> Self {
         let registry = Registry(recorder);
@@ -54,6 +57,11 @@ impl UpstreamMetrics {
             Some(Unit::Seconds),
             "Duration of attempts to call SHOUTCLOUD, from connecting to the last byte of the response."
                 .into(),
+        );
+        recorder.describe_histogram(
+            KeyName::from_const_str(QUEUE_DURATION),
+            Some(Unit::Seconds),
+            "Time that calls to SHOUTCLOUD waited for the concurrency limit.".into(),
         );
         let retries = |reason: RetryReason| {
             let help = "Retries of calls to SHOUTCLOUD, by the failure of the previous attempt.";
@@ -79,6 +87,8 @@ impl UpstreamMetrics {
             recorder: Arc::clone(recorder),
             durations: HistogramCache::default(),
             server_address: server_address.to_owned(),
+            server_port: server_port.to_string(),
+            queue_time: recorder.register_histogram(&Key::from_static_name(QUEUE_DURATION), &METADATA),
             retries: EnumMap::from_fn(retries),
             connections: EnumMap::from_fn(|event: ConnectionEvent| {
                 registry.counter(
@@ -124,6 +134,15 @@ impl UpstreamMetrics {
         }
     }
 
+    /// Counts a call as queued until the guard is dropped, however its wait ends.
+    pub fn start_queueing(&self) -> QueueGuard {
+        QueueGuard {
+            queue_time: self.queue_time.clone(),
+            started: Instant::now(),
+            _queued: GaugeGuard::increment(&self.queued),
+        }
+    }
+
     /// Counts a retry; `reason` is the failure of the previous attempt.
     pub fn record_retry(&self, reason: RetryReason) {
         self.retries[reason].increment(1);
@@ -156,6 +175,8 @@ impl UpstreamMetrics {
             .status
             .map_or_else(String::new, |status| status.to_string());
         let labels = vec![
+            Label::from_static_parts("http_request_method", "POST"),
+            Label::new("server_port", self.server_port.clone()),
             Label::new("server_address", self.server_address.clone()),
             Label::new("http_response_status_code", status),
             Label::from_static_parts("error_type", labels.error.map_or("", AttemptFailure::as_str)),
@@ -183,6 +204,19 @@ impl Drop for AttemptRecord {
     fn drop(&mut self) {
         let elapsed: Duration = self.started.elapsed();
         self.metrics.duration(self.labels).record(elapsed);
+    }
+}
+
+/// A call in the queue. Records its time there on drop.
+pub struct QueueGuard {
+    queue_time: Histogram,
+    started: Instant,
+    _queued: GaugeGuard,
+}
+
+impl Drop for QueueGuard {
+    fn drop(&mut self) {
+        self.queue_time.record(self.started.elapsed());
     }
 }
 

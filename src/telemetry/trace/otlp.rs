@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
-    Protocol as Encoding, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
-    WithTonicConfig as _,
+    Compression, Protocol as Encoding, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig,
+    WithTonicConfig,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
@@ -36,6 +36,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_JITTER: Duration = Duration::from_millis(250);
 /// A response states how many spans were rejected, and why.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// The header with the compression of a gRPC message.
+const GRPC_ENCODING: &str = "grpc-encoding";
 
 /// The exporter cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +78,7 @@ impl CollectorClient {
             .with_max_jitter(MAX_JITTER);
         // The exporter's timeout limits all attempts together; each attempt is limited by its transport's.
         let mut exporter = match config.protocol {
-            Protocol::Http => SpanExporter::builder()
-                .with_http()
+            Protocol::Http => compressed_http(SpanExporter::builder().with_http(), config)
                 .with_http_client(OtlpHttpClient {
                     client: outbound::client().timeout(config.timeout).build()?,
                     headers: config.headers.clone(),
@@ -87,8 +89,7 @@ impl CollectorClient {
                 .with_timeout(config.export_timeout)
                 .with_retry_policy(retries)
                 .build()?,
-            Protocol::Grpc => SpanExporter::builder()
-                .with_tonic()
+            Protocol::Grpc => compressed_grpc(SpanExporter::builder().with_tonic(), config)
                 .with_channel(channel(config)?)
                 .with_interceptor(interceptor(config.headers.clone(), Arc::clone(&attempts)))
                 .with_protocol(Encoding::Grpc)
@@ -188,7 +189,7 @@ impl HttpClient for OtlpHttpClient {
 impl OtlpHttpClient {
     async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, ReadError> {
         let mut headers = self.headers.clone();
-        for name in [CONTENT_TYPE, USER_AGENT] {
+        for name in [CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT] {
             if let Some(value) = request.headers_mut().remove(&name) {
                 headers.insert(name, value);
             }
@@ -227,6 +228,22 @@ fn empty(status: StatusCode, headers: HeaderMap) -> Response<Bytes> {
     response
 }
 
+fn compressed_http<B: WithHttpConfig>(builder: B, config: &Exporter) -> B {
+    if config.is_compressed {
+        builder.with_compression(Compression::Gzip)
+    } else {
+        builder
+    }
+}
+
+fn compressed_grpc<B: WithTonicConfig>(builder: B, config: &Exporter) -> B {
+    if config.is_compressed {
+        builder.with_compression(Compression::Gzip)
+    } else {
+        builder
+    }
+}
+
 /// Builds the exporter's gRPC transport, which uses no proxy.
 fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.to_string())?
@@ -249,7 +266,11 @@ fn interceptor(
             // The exporter does not retry after this status.
             return Err(tonic::Status::failed_precondition("shutting down"));
         }
-        *request.metadata_mut() = MetadataMap::from_headers(headers.clone());
+        let mut headers = headers.clone();
+        if let Some(coding) = request.metadata().as_ref().get(GRPC_ENCODING) {
+            headers.insert(GRPC_ENCODING, coding.clone());
+        }
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
         Ok(request)
     }
 }

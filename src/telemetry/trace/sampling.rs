@@ -6,21 +6,15 @@ use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
 };
 
-use crate::config;
-
-/// Builds the configured sampler.
-pub(super) fn sampler(config: config::Sampler) -> Sampler {
-    let root = if config.ratio >= 1.0 {
+/// Builds a sampler that records this ratio of traces. It depends on the trace id alone, so that it decides alike for all spans
+/// of a trace, whatever the flags of its parent.
+pub(super) fn sampler(ratio: f64) -> Sampler {
+    if ratio >= 1.0 {
         Sampler::AlwaysOn
-    } else if config.ratio <= 0.0 {
+    } else if ratio <= 0.0 {
         Sampler::AlwaysOff
     } else {
-        Sampler::TraceIdRatioBased(config.ratio)
-    };
-    if config.parent_based {
-        Sampler::ParentBased(Box::new(root))
-    } else {
-        root
+        Sampler::TraceIdRatioBased(ratio)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{NO_UPSTREAM, serve, shoutcloud};
 use crate::process::child::Process;
 use crate::support::http1::Connection;
 use crate::support::upstream::FakeUpstream;
-use crate::support::{POOL_ID, client, http1, http2::Http2, loopback, until};
+use crate::support::{POOL_ID, assert_is_release, client, http1, http2::Http2, loopback, until};
 
 /// Returns the line of the request with this id.
 async fn line_of(service: &Process, id: &str) -> Value {
@@ -63,7 +63,6 @@ async fn a_shout_is_logged_with_all_fields() {
             ("message", json!("POST /v1")),
             ("ecs.version", json!("8.11.0")),
             ("service.name", json!("shoutback")),
-            ("service.version", json!(env!("CARGO_PKG_VERSION"))),
             ("event.dataset", json!("shoutback.log")),
             ("event.action", json!("request")),
             ("event.kind", json!("event")),
@@ -79,8 +78,11 @@ async fn a_shout_is_logged_with_all_fields() {
             ("shoutback.route", json!("/v1")),
             ("shoutback.source", json!("upstream")),
             ("shoutback.upstream.attempts", json!(1)),
+            ("http.request.body.bytes", json!(2)),
+            ("http.response.body.bytes", json!(2)),
         ],
     );
+    assert_is_release(line["service.version"].as_str().expect("a version"));
     assert!(
         line["event.duration"]
             .as_u64()
@@ -279,4 +281,200 @@ async fn the_pretty_format_has_no_colours_in_a_pipe() {
         .map(|line| serde_json::from_str::<Value>(line).expect("the file is always JSON"))
         .any(|line| line["http.request.id"] == "mine");
     assert!(in_file, "{lines}");
+}
+
+async fn shout_as(public: std::net::SocketAddr, id: &str) -> u16 {
+    let request = client()
+        .post(format!("http://{public}/v1"))
+        .header("content-type", "text/plain")
+        .header("x-request-id", id)
+        .body("hi");
+    request.send().await.expect("a response").status().as_u16()
+}
+
+#[tokio::test]
+async fn a_5xx_line_is_a_warning_that_says_why() {
+    for (url, setting, cause, message) in [
+        (NO_UPSTREAM, ("BREAKER_MIN_CALLS", "1"), "", "refused"),
+        (
+            "http://nowhere.invalid/V1/SHOUT",
+            ("BREAKER_MIN_CALLS", "1"),
+            "",
+            "lookup",
+        ),
+        (NO_UPSTREAM, ("SHOUTCLOUD_MAX_RETRIES", "0"), "", "refused"),
+    ] {
+        let variables = [
+            ("SHOUTCLOUD_MAX_RETRIES", "0"),
+            ("SHOUTCLOUD_DEADLINE", "20s"),
+            setting,
+        ];
+        let mut service = serve(url, &variables);
+        let (public, _) = service.ready().await;
+        assert_eq!(shout_as(public, "failed").await, 503);
+        let line = line_of(&service, "failed").await;
+        assert_fields(
+            &line,
+            &[
+                ("log.level", json!("warn")),
+                ("error.type", json!("upstream-unavailable")),
+            ],
+        );
+        let text = line["error.message"].as_str().expect("a message");
+        assert!(text.contains(message) && text.contains(cause), "{text}");
+        assert!(!text.contains("127.0.0.1"), "{text}");
+        assert!(line["shoutback.failure.cause"].is_string(), "{line:#}");
+        if setting.0 == "BREAKER_MIN_CALLS" {
+            assert_eq!(shout_as(public, "rejected").await, 503);
+            let line = line_of(&service, "rejected").await;
+            assert_fields(&line, &[("shoutback.failure.cause", json!("breaker_open"))]);
+            assert_eq!(line["error.message"], "the circuit breaker is open");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_times_out_is_told_from_the_deadline() {
+    let upstream = FakeUpstream::held().await;
+    for (id, variables, status, cause) in [
+        (
+            "attempt",
+            [
+                ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "50ms"),
+                ("SHOUTCLOUD_DEADLINE", "5s"),
+            ],
+            503,
+            "timeout",
+        ),
+        (
+            "deadline",
+            [
+                ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "100ms"),
+                ("SHOUTCLOUD_DEADLINE", "100ms"),
+            ],
+            504,
+            "deadline",
+        ),
+    ] {
+        let more = [
+            ("SHOUTCLOUD_MAX_RETRIES", "0"),
+            ("BREAKER_SLOW_CALL", "50ms"),
+            variables[0],
+            variables[1],
+        ];
+        let mut service = serve(&upstream.url(), &more);
+        let (public, _) = service.ready().await;
+        assert_eq!(shout_as(public, id).await, status);
+        let line = line_of(&service, id).await;
+        assert_fields(
+            &line,
+            &[
+                ("log.level", json!("warn")),
+                ("shoutback.failure.cause", json!(cause)),
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_breakers_line_has_its_reason_and_figures() {
+    let shoutcloud = shoutcloud().await;
+    let url = shoutcloud.url();
+    let variables = [
+        ("SHOUTCLOUD_MAX_RETRIES", "0"),
+        ("BREAKER_MIN_CALLS", "4"),
+        ("CACHE_CAPACITY", "0"),
+    ];
+    let mut service = serve(&url, &variables);
+    let (public, _) = service.ready().await;
+    assert_eq!(shout_as(public, "good").await, 200);
+    shoutcloud.set_behaviour(Behaviour {
+        failure_rate: 1.0,
+        ..Behaviour::default()
+    });
+    for number in 0..3 {
+        shout_as(public, &format!("bad{number}")).await;
+    }
+    let find = || {
+        service
+            .log()
+            .into_iter()
+            .find(|line| line["event.action"] == "breaker")
+    };
+    until("the transition is logged", async || find().is_some()).await;
+    let opened = find().expect("logged");
+    assert_fields(
+        &opened,
+        &[
+            ("shoutback.breaker.to", json!("open")),
+            ("shoutback.breaker.reason", json!("failure_rate")),
+            ("shoutback.breaker.calls", json!(4)),
+            ("shoutback.breaker.failed", json!(3)),
+            ("shoutback.breaker.slow", json!(0)),
+            ("shoutback.breaker.failure_percent", json!(75)),
+            ("shoutback.breaker.slow_percent", json!(0)),
+            ("error.type", json!("transient_status")),
+        ],
+    );
+    assert!(
+        opened["error.message"]
+            .as_str()
+            .is_some_and(|text| text.contains("status"))
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_a_denied_authentication() {
+    let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
+    let (endpoint, id) = (cognito.endpoint(), cognito.client().id.clone());
+    let settings = [
+        ("AUTH_MODE", "cognito"),
+        ("COGNITO_ENDPOINT", endpoint.as_str()),
+        ("COGNITO_USER_POOL_IDS", POOL_ID),
+        ("COGNITO_CLIENT_IDS", id.as_str()),
+    ];
+    let mut service = serve(NO_UPSTREAM, &settings);
+    let (public, _) = service.ready().await;
+    assert_eq!(shout_as(public, "mine").await, 401);
+    let line = line_of(&service, "mine").await;
+    assert_fields(
+        &line,
+        &[
+            ("log.level", json!("info")),
+            ("event.category", json!(["web", "authentication"])),
+            ("event.type", json!(["access", "denied"])),
+            ("event.outcome", json!("failure")),
+            ("http.request.body.bytes", Value::Null),
+        ],
+    );
+    let size = line["http.response.body.bytes"].as_u64();
+    assert!(size.is_some_and(|size| size > 50), "{line:#}");
+}
+
+#[tokio::test]
+async fn every_event_of_the_service_has_a_category_and_a_type() {
+    let mut service = serve(
+        NO_UPSTREAM,
+        &[("BREAKER_MIN_CALLS", "1"), ("SHOUTCLOUD_MAX_RETRIES", "0")],
+    );
+    let (public, _) = service.ready().await;
+    shout_as(public, "mine").await;
+    service.signal("TERM");
+    let lines = service.ended().await.log();
+    let actions: std::collections::BTreeSet<_> = lines
+        .iter()
+        .map(|line| line["event.action"].as_str().expect("an action"))
+        .collect();
+    assert!(
+        actions.contains("breaker") && actions.contains("start"),
+        "{actions:?}"
+    );
+    for line in &lines {
+        for name in ["event.category", "event.type"] {
+            assert!(
+                line[name].as_array().is_some_and(|items| !items.is_empty()),
+                "{line:#}"
+            );
+        }
+    }
 }

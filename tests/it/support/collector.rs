@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -59,6 +60,9 @@ pub struct Batch {
     pub headers: HeaderMap,
     pub resource: BTreeMap<String, String>,
     pub spans: Vec<Span>,
+    /// Name, version and schema URL of each instrumentation scope.
+    pub scopes: Vec<[String; 3]>,
+    /// The message, without compression.
     pub bytes: Bytes,
 }
 
@@ -75,6 +79,8 @@ pub struct Span {
     pub attributes: BTreeMap<String, String>,
     /// Whether its status is Error rather than unset.
     pub failed: bool,
+    /// The description of its status.
+    pub description: String,
     /// The ids of the linked spans.
     pub links: Vec<String>,
     pub nanoseconds: u64,
@@ -176,8 +182,14 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Otlp
     let Ok(behaviour) = not_stalled.await.map(|behaviour| *behaviour) else {
         return Ok(plain(StatusCode::GONE, Bytes::new()));
     };
-    let message = if is_grpc { bytes.slice(5..) } else { bytes.clone() };
-    let message = ExportTraceServiceRequest::decode(message).expect("a batch");
+    let (is_compressed, message) = if is_grpc {
+        (bytes[0] == 1, bytes.slice(5..))
+    } else {
+        let coding = head.headers.get("content-encoding");
+        (coding.is_some_and(|coding| coding == "gzip"), bytes)
+    };
+    let bytes = if is_compressed { gunzip(&message) } else { message };
+    let message = ExportTraceServiceRequest::decode(bytes.clone()).expect("a batch");
     let (status, grpc_status, rejected) = match behaviour {
         Behaviour::Reject => (StatusCode::BAD_REQUEST, "3", 0),
         Behaviour::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "14", 0),
@@ -209,6 +221,13 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Otlp
     Ok(response.body(body.boxed_unsync()).expect("a response"))
 }
 
+fn gunzip(bytes: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(bytes);
+    decoder.read_to_end(&mut plain).expect("gzip");
+    plain.into()
+}
+
 fn plain(status: StatusCode, body: Bytes) -> OtlpResponse {
     let response = Response::builder().status(status);
     response.body(Full::new(body).boxed_unsync()).expect("a response")
@@ -217,9 +236,13 @@ fn plain(status: StatusCode, body: Bytes) -> OtlpResponse {
 impl Batch {
     fn new(path: &str, headers: HeaderMap, message: ExportTraceServiceRequest, bytes: Bytes) -> Self {
         let mut resource = BTreeMap::new();
-        let mut spans = Vec::new();
+        let (mut spans, mut scopes) = (Vec::new(), Vec::new());
         for group in message.resource_spans {
             resource.extend(texts(group.resource.expect("a resource").attributes));
+            for scope in &group.scope_spans {
+                let names = scope.scope.clone().unwrap_or_default();
+                scopes.push([names.name, names.version, scope.schema_url.clone()]);
+            }
             let group = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
             spans.extend(group.map(|span| Span {
                 name: span.name,
@@ -233,7 +256,8 @@ impl Batch {
                 id: hex(&span.span_id),
                 parent: hex(&span.parent_span_id),
                 attributes: texts(span.attributes).collect(),
-                failed: span.status.is_some_and(|status| status.code == 2),
+                failed: span.status.as_ref().is_some_and(|status| status.code == 2),
+                description: span.status.map(|status| status.message).unwrap_or_default(),
                 links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
                 nanoseconds: span.end_time_unix_nano - span.start_time_unix_nano,
             }));
@@ -243,6 +267,7 @@ impl Batch {
             headers,
             resource,
             spans,
+            scopes,
             bytes,
         }
     }
@@ -254,6 +279,7 @@ fn texts(attributes: Vec<KeyValue>) -> impl Iterator<Item = (String, String)> {
         let text = match value.expect("a value") {
             Value::StringValue(text) => text,
             Value::IntValue(number) => number.to_string(),
+            Value::BoolValue(is_true) => is_true.to_string(),
             other => panic!("{other:?}"),
         };
         (attribute.key, text)

@@ -6,6 +6,7 @@ use crate::support::tcp_server::TcpServer;
 use crate::support::{App, send, until};
 
 use super::{NO_DELAY, open_app_with};
+use crate::support::assert_is_release;
 
 const DROPPED: &str = "shoutback_otlp_spans_dropped_total";
 const QUEUE_FULL: [&str; 1] = ["reason=\"queue_full\""];
@@ -52,7 +53,7 @@ async fn a_batch_has_the_resource_and_the_configured_headers() {
         }
         for (name, value) in [
             ("service.name", "shouting"),
-            ("service.version", shoutback::version::VERSION),
+            ("service.version", shoutback::version::RELEASE),
             ("vcs.ref.head.revision", shoutback::version::COMMIT),
             ("deployment.environment.name", "staging"),
         ] {
@@ -215,4 +216,58 @@ async fn a_batch_is_sent_when_it_is_full() {
 async fn a_collector_that_does_not_speak_http_costs_only_spans() {
     let server = TcpServer::responding("s3cret").await;
     assert_both_spans_are_dropped(&format!("http://{}", server.address)).await;
+}
+
+#[tokio::test]
+async fn spans_are_compressed_if_configured() {
+    for protocol in ["http/protobuf", "grpc"] {
+        for (compression, coding) in [(None, None), (Some("none"), None), (Some("gzip"), Some("gzip"))] {
+            let collector = Collector::start().await;
+            let mut variables = vec![("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
+            variables.extend(compression.map(|value| ("OTEL_EXPORTER_OTLP_COMPRESSION", value)));
+            let app = open_app_with(&collector, &variables).await;
+            shout(&app).await;
+            collector.expect("POST /v1", 1).await;
+            for batch in collector.batches() {
+                let header = batch
+                    .headers
+                    .get("content-encoding")
+                    .or_else(|| batch.headers.get("grpc-encoding"));
+                let header = header.map(|value| value.to_str().expect("ASCII"));
+                assert_eq!(header, coding, "{protocol} {compression:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn compression_for_traces_takes_precedence() {
+    let collector = Collector::start().await;
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+    ];
+    let app = open_app_with(&collector, &variables).await;
+    shout(&app).await;
+    collector.expect("POST /v1", 1).await;
+    let headers = collector.batches().remove(0).headers;
+    assert!(!headers.contains_key("content-encoding"), "{headers:?}");
+}
+
+#[tokio::test]
+async fn resource_and_scope_name_the_build() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    shout(&app).await;
+    collector.expect("POST /v1", 1).await;
+    let batch = collector.batches().remove(0);
+    let version = &batch.resource["service.version"];
+    assert_is_release(version);
+    for [name, scope_version, schema] in batch.scopes {
+        assert_eq!((name.as_str(), &scope_version), ("shoutback", version));
+        assert!(
+            schema.starts_with("https://opentelemetry.io/schemas/1."),
+            "{schema}"
+        );
+    }
 }

@@ -1,6 +1,8 @@
 //! Propagation of trace contexts from the caller and to SHOUTCLOUD.
 
-use crate::support::collector::Collector;
+use crate::support::collector::{Collector, Span};
+use crate::support::key_server::{KeyResponse, KeyServer};
+use crate::support::rsa::{ADA, BOB};
 use crate::support::upstream::FakeUpstream;
 use crate::support::{App, send};
 
@@ -92,7 +94,7 @@ async fn a_trace_is_continued_without_export() {
         shout(&app, flags, &[("traceparent", &traceparent(flags))]).await;
         let sent = sent(&upstream, "traceparent").pop().expect("a call");
         let [trace, span, sampled] = parts(&sent);
-        assert_eq!((trace, sampled), (TRACE, flags));
+        assert_eq!((trace, sampled), (TRACE, "01"), "the caller's flag is {flags}");
         assert_ne!(span, CALLER, "the id of the attempt");
     }
     shout(&app, "new", &[]).await;
@@ -196,4 +198,70 @@ async fn exports_are_not_traced() {
     }
     let calls = collector.spans().into_iter().filter(|span| span.kind == "client");
     assert_eq!(calls.count(), 2, "of the keys and of SHOUTCLOUD");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_accepted_never_enters_the_callers_trace() {
+    let collector = Collector::start().await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
+    let app = app_with(&collector, &[("COGNITO_JWKS_ENDPOINT", &keys.url())]).await;
+    let claims = app.cognito.claims();
+    let expired = crate::support::changed(claims.clone(), &[("exp", 1.into())]);
+    let no_scope = crate::support::changed(claims.clone(), &[("scope", "other".into())]);
+    let from_caller = |request: reqwest::RequestBuilder| request.header("traceparent", traceparent("01"));
+    for (number, (token, status)) in [
+        ("nonsense".to_owned(), 401),
+        (ADA.token("ada", &expired), 401),
+        // Its key is unknown, so the key set is fetched.
+        (BOB.token("bob", &claims), 401),
+        (ADA.token("ada", &no_scope), 403),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let response = send(from_caller(app.shout_with(&token, "hi"))).await;
+        assert_eq!(response.status(), status);
+        let server = collector.expect("POST /v1", number + 1).await.pop().expect("one");
+        assert_eq!(server.parent, "", "a root");
+        assert_eq!(server.links, [CALLER]);
+        assert!(server.attribute("error.type").is_some());
+    }
+    let missing = send(from_caller(app.post())).await;
+    assert_eq!(missing.status(), 401);
+    let elsewhere = format!("http://{}/nowhere", app.public);
+    let not_found = send(from_caller(app.client.get(elsewhere))).await;
+    assert_eq!(not_found.status(), 404);
+    collector.expect("GET", 3).await;
+    collector.expect("POST /v1", 5).await;
+    let of_the_caller =
+        |spans: Vec<Span>| -> Vec<_> { spans.into_iter().filter(|span| span.trace == TRACE).collect() };
+    assert!(
+        of_the_caller(collector.spans()).is_empty(),
+        "{:#?}",
+        collector.spans()
+    );
+    let accepted = send(from_caller(app.shout_with(&ADA.token("ada", &claims), "hi"))).await;
+    assert_eq!(accepted.status(), 200);
+    let server = collector.expect("POST /v1", 6).await.pop().expect("one");
+    assert_eq!((server.trace.as_str(), server.parent.as_str()), (TRACE, CALLER));
+    app.stop().await;
+    let traced = of_the_caller(collector.spans());
+    let names: Vec<_> = traced.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["POST", "POST /v1"]);
+}
+
+#[tokio::test]
+async fn a_fetch_before_a_rejection_is_in_the_trace_of_the_request() {
+    let collector = Collector::start().await;
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
+    let app = app_with(&collector, &[("COGNITO_JWKS_ENDPOINT", &keys.url())]).await;
+    collector.expect("fetch keys", 1).await;
+    let token = BOB.token("bob", &app.cognito.claims());
+    let request = app
+        .shout_with(&token, "hi")
+        .header("traceparent", traceparent("01"));
+    assert_eq!(send(request).await.status(), 401);
+    let server = collector.expect("POST /v1", 1).await.remove(0);
+    let wait = collector.expect("fetch keys", 2).await.pop().expect("two");
+    assert_eq!((&wait.parent, &wait.trace), (&server.id, &server.trace));
 }

@@ -46,10 +46,11 @@ async fn recorded(sampler: &str, ratio: &str) -> ([bool; 3], Vec<String>) {
 #[tokio::test]
 async fn each_sampler_records_and_propagates_its_decision() {
     for (sampler, ratio, expected) in [
-        ("parentbased_always_on", "", [true, false, true]),
-        ("parentbased_always_off", "", [true, false, false]),
-        ("parentbased_traceidratio", "0", [true, false, false]),
-        ("parentbased_traceidratio", "1", [true, false, true]),
+        // The caller's flag decides nothing.
+        ("parentbased_always_on", "", [true, true, true]),
+        ("parentbased_always_off", "", [false, false, false]),
+        ("parentbased_traceidratio", "0", [false, false, false]),
+        ("parentbased_traceidratio", "1", [true, true, true]),
         ("always_on", "", [true, true, true]),
         ("always_off", "", [false, false, false]),
         ("traceidratio", "0", [false, false, false]),

@@ -17,10 +17,7 @@ async fn tokens_texts_user_names_and_queries_are_not_exported() {
     let user = [("username", json!("us3rname")), ("sub", json!("s4bject"))];
     let token = app.token_with(&user);
     for token in [token.as_str(), "n0nsense.token.sent"] {
-        let request = app
-            .shout_with(token, "te%xt t9xt")
-            .header("cookie", "c00kie")
-            .header("user-agent", "ag3nt");
+        let request = app.shout_with(token, "te%xt t9xt").header("cookie", "c00kie");
         let url = format!("http://{}/v1?a=q4ery", app.public);
         let (client, request) = request.build_split();
         let mut request = request.expect("a request");
@@ -39,7 +36,7 @@ async fn tokens_texts_user_names_and_queries_are_not_exported() {
     for batch in collector.batches() {
         let bytes = String::from_utf8_lossy(&batch.bytes).to_lowercase();
         for secret in [
-            "us3rname", "s4bject", "t9xt", "tx9t", "q4ery", "c00kie", "n0nsense", "bearer", "ag3nt", "m3thod",
+            "us3rname", "s4bject", "t9xt", "tx9t", "q4ery", "c00kie", "n0nsense", "bearer", "m3thod",
         ] {
             assert!(!bytes.contains(secret), "{secret}: {:#?}", batch.spans);
         }

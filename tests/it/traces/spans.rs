@@ -169,7 +169,7 @@ async fn names_have_known_methods_and_routes_only() {
         assert_eq!(span.attribute("http.route"), route, "{name}");
         assert_eq!(
             span.attribute("url.path"),
-            route,
+            Some(route.unwrap_or("REDACTED")),
             "an unknown path is not recorded"
         );
     }
@@ -190,6 +190,7 @@ async fn if_the_client_disconnects_request_and_attempt_are_cancelled() {
     for name in ["POST /v1", "POST"] {
         let span = collector.expect(name, 1).await.remove(0);
         assert_eq!(span.attribute("error.type"), Some("cancelled"), "{name}");
+        assert!(span.failed, "{name}");
         assert_eq!(span.attribute("http.response.status_code"), None, "{name}");
     }
 }
@@ -274,4 +275,89 @@ async fn the_admin_listener_is_not_traced() {
         .filter(|span| span.kind == "server")
         .collect();
     assert_eq!(servers.len(), 1, "{servers:#?}");
+}
+
+#[tokio::test]
+async fn a_span_describes_the_request_as_the_client_saw_it() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    let long = "x".repeat(2000);
+    for (number, (proto, scheme, agent)) in [
+        (vec!["https"], "https", "probe/1.0"),
+        (vec!["HTTPS"], "https", "probe/1.0"),
+        (vec!["http"], "http", long.as_str()),
+        (vec!["s3cret"], "http", "probe/1.0"),
+        (vec!["https", "http"], "http", "probe/1.0"),
+        (vec![], "http", "probe/1.0"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut request = app.shout("").header("user-agent", agent);
+        for value in proto {
+            request = request.header("x-forwarded-proto", value);
+        }
+        request = request.header("host", "shout.example:8443");
+        assert_eq!(send(request).await.status(), 200);
+        let span = collector.expect("POST /v1", number + 1).await.pop().expect("one");
+        assert_attributes(
+            &span,
+            &[
+                ("url.scheme", scheme),
+                ("client.address", "127.0.0.1"),
+                ("server.address", "shout.example"),
+                ("server.port", "8443"),
+            ],
+        );
+        let recorded = span.attribute("user_agent.original").expect("the user agent");
+        assert!(agent.starts_with(recorded) && recorded.len() <= 256, "{recorded}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_is_not_recorded() {
+    let collector = Collector::start().await;
+    let app = open_app_with(&collector, &[]).await;
+    let request = "GET /docs HTTP/1.1\r\nhost: a b?s3cret\r\nconnection: close\r\n\r\n";
+    crate::support::http1::exchange(app.public, request.as_bytes()).await;
+    let span = collector.expect("GET /docs", 1).await.remove(0);
+    assert_eq!(span.attribute("server.address"), None);
+}
+
+#[tokio::test]
+async fn a_failed_span_says_why() {
+    let collector = Collector::start().await;
+    let variables = [
+        ("SHOUTCLOUD_URL", "http://127.0.0.1:1/V1/SHOUT"),
+        ("SHOUTCLOUD_MAX_RETRIES", "0"),
+        ("BREAKER_MIN_CALLS", "1"),
+    ];
+    let app = open_app_with(&collector, &variables).await;
+    assert_eq!(send(app.shout("hi")).await.status(), 503);
+    for name in ["POST", "POST /v1"] {
+        let span = collector.expect(name, 1).await.remove(0);
+        assert!(span.description.contains("refused"), "{span:#?}");
+    }
+    assert_eq!(send(app.shout("hi")).await.status(), 503);
+    let rejected = collector.expect("POST /v1", 2).await.pop().expect("two");
+    assert!(rejected.description.contains("circuit breaker"), "{rejected:#?}");
+    assert_attributes(&rejected, &[("shoutback.failure.cause", "breaker_open")]);
+}
+
+#[tokio::test]
+async fn an_exhausted_retry_budget_is_recorded() {
+    let collector = Collector::start().await;
+    let variables = [
+        ("SHOUTCLOUD_URL", "http://127.0.0.1:1/V1/SHOUT"),
+        ("SHOUTCLOUD_RETRY_RESERVE", "1"),
+        ("SHOUTCLOUD_RETRY_BUDGET", "0"),
+    ];
+    let app = open_app_with(&collector, &variables).await;
+    assert_eq!(send(app.shout("hi")).await.status(), 503);
+    let span = collector.expect("POST /v1", 1).await.remove(0);
+    assert_attributes(&span, &[("shoutback.retry_budget.exhausted", "true")]);
+    let enough = open_app_with(&collector, &variables[..1]).await;
+    assert_eq!(send(enough.shout("hi")).await.status(), 503);
+    let span = collector.expect("POST /v1", 2).await.pop().expect("two");
+    assert_eq!(span.attribute("shoutback.retry_budget.exhausted"), None);
 }

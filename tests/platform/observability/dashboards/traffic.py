@@ -117,8 +117,8 @@ class Traffic:
 
         with self.bursts(cached_text(self.token)):
             counted("shoutback_rate_limited_total")
-        # The runtime is sampled every five seconds.
-        until_recorded("activity of the workers", f"sum by (instance) (changes(tokio_min_busy_duration{{{HERE}}}[1m]))")
+        busy = f"changes(tokio_worker_busy_seconds_total{{{HERE}}}[1m])"
+        until_recorded("activity of the workers", f"min by (instance) ({busy})")
 
     @contextlib.contextmanager
     def bursts(self, *requests):
