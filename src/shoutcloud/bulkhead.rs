@@ -40,7 +40,10 @@ impl Bulkhead {
     /// full and this client has the most calls.
     pub(super) async fn acquire(&self, client: &Arc<str>, deadline: Instant) -> Result<Permit, Error> {
         let permit = match self.queue.enter(client)? {
-            Entered::InFlight(permit) => permit,
+            Entered::InFlight(permit) => {
+                self.metrics.record_not_queued();
+                permit
+            }
             Entered::Queued(waiting) => {
                 let _queued = self.metrics.start_queueing();
                 waiting.permit(deadline).await?

@@ -220,7 +220,7 @@ fn invalid_values_are_problems_without_secrets() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=s3cret%0A"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "s3cret"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
     ];

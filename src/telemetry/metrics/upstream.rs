@@ -143,6 +143,11 @@ impl UpstreamMetrics {
         }
     }
 
+    /// Records a call that did not have to wait in the queue.
+    pub fn record_not_queued(&self) {
+        self.queue_time.record(0.0);
+    }
+
     /// Counts a retry; `reason` is the failure of the previous attempt.
     pub fn record_retry(&self, reason: RetryReason) {
         self.retries[reason].increment(1);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shoutback_emulators::shoutcloud::Behaviour;
 use tempfile::TempDir;
 
@@ -11,6 +11,7 @@ use super::{send_requests, serve, settings, shoutcloud};
 use crate::process::child::Process;
 use crate::support::http1::Connection;
 use crate::support::key_server::{KeyResponse, KeyServer};
+use crate::support::rsa::ADA;
 use crate::support::upstream::FakeUpstream;
 use crate::support::{POOL_ID, client, http1, until};
 
@@ -72,9 +73,13 @@ async fn of_requests() -> Vec<Value> {
     service.ended().await.log()
 }
 
-/// Logs key sets without usable keys, and failed fetches.
+/// Logs key sets with unusable keys, and failed fetches.
 async fn of_keys() -> Vec<Value> {
-    let keys = KeyServer::start(KeyResponse::of(200, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#)).await;
+    let keys = KeyServer::start(KeyResponse::keys([
+        ADA.jwk("ada"),
+        json!({"kty": "oct", "kid": "symmetric"}),
+    ]))
+    .await;
     let url = keys.url();
     let variables = [
         ("AUTH_MODE", "cognito"),
@@ -90,7 +95,7 @@ async fn of_keys() -> Vec<Value> {
             .iter()
             .any(|line| line["event.action"] == "key-refresh" && line.get(field).is_some())
     };
-    until("a set without usable keys", async || {
+    until("a set with an unusable key", async || {
         is_logged("shoutback.keys.usable")
     })
     .await;

@@ -77,6 +77,12 @@ impl Connection {
         }
     }
 
+    /// Resets the connection, as a client does that ends with unread bytes.
+    pub fn reset(self) {
+        let stream = self.reader.reunite(self.writer).expect("both halves");
+        stream.set_zero_linger().expect("an open socket");
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.writer
             .write_all(bytes.as_ref())
