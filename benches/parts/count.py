@@ -1,6 +1,7 @@
 """Counts instructions and allocations of the hot path. Unlike time, they do not depend on other load on the machine.
 
-Compares them with benches/parts/instructions.json; fails if instructions have grown by more than 5 % or an allocation was added.
+Compares them with benches/parts/instructions.json; fails if instructions have grown by more than 5 % and more
+than 100, or an allocation was added.
 `--write` writes that file instead. HOT_PATH_BIN is the binary `hot-path` of benches/parts.
 """
 
@@ -29,6 +30,8 @@ CALLS = {
     "request-proxied": 4_000,
 }
 MAX_GROWTH = 1.05
+#: The shortest operation took 799 and 863 instructions in two builds of the same code.
+MAX_NOISE = 100
 #: The log's thread and the connection pool allocate at irregular times.
 MAX_MORE_ALLOCATIONS = 0.5
 
@@ -73,7 +76,7 @@ def main():
         if before is None:
             problems.append(f"{name} is not in {RECORDED.name}")
             continue
-        if now["instructions"] > MAX_GROWTH * before["instructions"]:
+        if now["instructions"] > max(MAX_GROWTH * before["instructions"], before["instructions"] + MAX_NOISE):
             problems.append(f"{name} takes {now['instructions']} instructions, and took {before['instructions']}")
         if now["allocations"] > before["allocations"] + MAX_MORE_ALLOCATIONS:
             problems.append(f"{name} makes {now['allocations']} allocations, and made {before['allocations']}")
