@@ -80,7 +80,7 @@ async fn responses_without_an_upstream_call_always_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pipelined_requests_before_the_half_close_are_answered() {
+async fn pipelined_requests_before_the_half_close_get_responses() {
     let app = App::start(&[]).await;
     let token = app.cognito.token();
     assert_eq!(app.status_with(&token).await, 200);

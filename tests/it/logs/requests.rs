@@ -334,7 +334,7 @@ async fn a_5xx_line_is_a_warning_that_says_why() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_times_out_is_told_from_the_deadline() {
+async fn an_attempt_that_times_out_differs_from_the_deadline() {
     let upstream = FakeUpstream::held().await;
     for (id, variables, status, cause) in [
         (

@@ -117,7 +117,7 @@ async fn a_trace_is_continued_without_export() {
 }
 
 #[tokio::test]
-async fn the_random_flag_is_kept_with_export() {
+async fn the_random_flag_is_forwarded_with_export() {
     let collector = Collector::start().await;
     let upstream = FakeUpstream::shouting().await;
     let app = app_with(&collector, &[("SHOUTCLOUD_URL", &upstream.url())]).await;

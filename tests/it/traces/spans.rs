@@ -315,7 +315,7 @@ async fn a_span_describes_the_request_as_the_client_saw_it() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_none_is_not_recorded() {
+async fn an_invalid_host_is_not_recorded() {
     let collector = Collector::start().await;
     let app = open_app_with(&collector, &[]).await;
     let request = "GET /docs HTTP/1.1\r\nhost: a b?s3cret\r\nconnection: close\r\n\r\n";
