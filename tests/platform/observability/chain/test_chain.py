@@ -127,7 +127,7 @@ def test_a_failed_request_can_be_traced_from_the_client_to_the_alert(stage):
     # The response has the id of the request,
     status, text = http_request("POST", stage.service.url, {"data": "the text of a failure"}, headers)
     problem = json.loads(text)
-    assert (status, problem["type"], problem["instance"]) == (503, "/docs#upstream-unavailable", request_id)
+    assert (status, problem["type"], problem["instance"]) == (503, "/docs#upstream-unavailable", f"/requests/{request_id}")
 
     # which identifies its log line, which has the trace id,
     line = line_of(stage, request_id)

@@ -92,7 +92,9 @@ class Traffic:
         # More requests than are permitted.
         self.emulators.behave(delay="400ms")
         self.hang_up()
+        self.speak_tls()
         self.scrape_other_paths()
+        counted("shoutback_connections_rejected_total", 'reason="parser"')
         with self.bursts():
             counted("shoutback_overloaded_total")
             is_now("shoutback_upstream_queued")
@@ -153,6 +155,15 @@ class Traffic:
                 with socket.create_connection((replica.address.split(":")[0], replica.port)) as connection:
                     connection.sendall(head.encode() + body.replace(b"client", b"client" + b"." * number))
                     time.sleep(0.02)
+
+    def speak_tls(self):
+        """Begins TLS handshakes, which the service cannot parse."""
+        for replica in self.replicas:
+            with socket.create_connection((replica.address.split(":")[0], replica.port)) as connection:
+                connection.sendall(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n")
+                # Until the service has closed the connection.
+                while connection.recv(4096):
+                    pass
 
     def scrape_other_paths(self):
         for path in ("/docs", "/openapi.json", "/wp-login.php"):
