@@ -1,5 +1,7 @@
 //! Work that takes too long for a worker of the runtime.
 
+use std::cell::Cell;
+
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -15,7 +17,43 @@ pub(crate) fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes <= MAX_INLINE_BYTES || !has_other_workers() {
         return work();
     }
-    block_in_place(work)
+    block_in_place(|| {
+        let _running = Running::begin();
+        work()
+    })
+}
+
+/// Asserts, in builds with debug assertions, that work on `bytes` bytes does not hold up a worker: that it is short, or that
+/// [`run`] runs it.
+pub(crate) fn assert_not_on_worker(bytes: usize) {
+    debug_assert!(
+        bytes <= MAX_INLINE_BYTES || !has_other_workers() || IS_RUNNING.get(),
+        "{bytes} bytes are processed on a worker of the runtime"
+    );
+}
+
+thread_local! {
+    /// Whether [`run`] has handed over this thread's worker.
+    static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets [`IS_RUNNING`] until it is dropped.
+struct Running {
+    was_running: bool,
+}
+
+impl Running {
+    fn begin() -> Self {
+        Self {
+            was_running: IS_RUNNING.replace(true),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        IS_RUNNING.set(self.was_running);
+    }
 }
 
 /// `block_in_place` panics on a runtime of a single thread, such as that of a unit test.
@@ -27,7 +65,7 @@ fn has_other_workers() -> bool {
 mod tests {
     use std::sync::mpsc;
 
-    use super::{MAX_INLINE_BYTES, run};
+    use super::{MAX_INLINE_BYTES, assert_not_on_worker, run};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn other_tasks_run_during_work_on_a_long_text() {
@@ -40,6 +78,19 @@ mod tests {
             })
         });
         assert_eq!(work.await.expect("no panic"), "other task");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn long_work_on_a_worker_is_an_error() {
+        let work = |bytes| tokio::spawn(async move { assert_not_on_worker(bytes) });
+        assert!(work(MAX_INLINE_BYTES).await.is_ok());
+        assert!(work(MAX_INLINE_BYTES + 1).await.is_err());
+        let handed_over = tokio::spawn(async {
+            run(MAX_INLINE_BYTES + 1, || {
+                assert_not_on_worker(MAX_INLINE_BYTES + 1)
+            });
+        });
+        assert!(handed_over.await.is_ok());
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::blocking;
+
 /// Why a text was rejected. The message holds at most a position, never a part of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -49,6 +51,7 @@ pub enum ParseError {
 /// # Ok::<(), shoutback::json::ParseError>(())
 /// ```
 pub fn members<const N: usize>(text: &[u8], wanted: [&str; N]) -> Result<[Option<Value>; N], ParseError> {
+    blocking::assert_not_on_worker(text.len());
     let text = std::str::from_utf8(text).map_err(|_| ParseError::NotUtf8)?;
     let found_duplicate = Cell::new(false);
     let mut reader = serde_json::Deserializer::from_str(text);

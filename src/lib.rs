@@ -17,6 +17,7 @@
 //! | [`telemetry`] | metrics, logs and traces |
 //! | [`outbound`] | what all outbound HTTP clients have in common |
 //! | `blocking` | moves long work off the workers of the runtime |
+//! | `sync` | locks and atomics of the modules whose interleavings are tested |
 //! | [`json`] | strict parsing of JSON objects from other parties |
 //! | [`lifecycle`] | signals and the phases of a shutdown |
 //! | [`version`] | version and commit of the build |
@@ -43,5 +44,6 @@ pub mod outbound;
 pub mod quota;
 pub mod shout;
 pub mod shoutcloud;
+mod sync;
 pub mod telemetry;
 pub mod version;

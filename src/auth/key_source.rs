@@ -5,8 +5,12 @@
 
 mod endpoint;
 mod fetch_state;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use self::endpoint::{Endpoint, FETCH_TIMEOUT};
 use self::fetch_state::{FetchResultReceiver, FetchState, UNKNOWN_KID_COOLDOWN};
 use super::jwks::{Key, KeySet};
+use crate::sync::{Mutex, MutexGuard, spawn};
 use crate::telemetry::metrics::KeyMetrics;
 use crate::telemetry::trace::{Span, Tracing};
 
@@ -77,6 +82,8 @@ impl KeySource {
             endpoint: Endpoint {
                 jwks_url: config.jwks_url.clone(),
                 http,
+                #[cfg(test)]
+                scripted: None,
             },
             max_stale,
             snapshot: ArcSwapOption::empty(),
@@ -202,7 +209,7 @@ impl KeySource {
             source.fetch_state().finish(succeeded, Instant::now());
             sender.send_replace(Some(succeeded));
         };
-        tokio::spawn(fetch.with_context(trace));
+        spawn(fetch.with_context(trace));
         receiver
     }
 
@@ -287,57 +294,5 @@ struct WaiterGuard<'a>(&'a KeySource);
 impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_state().remove_waiter();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{FIRST_BACKOFF, MAX_BACKOFF, Schedule};
-
-    const REFRESH: Duration = Duration::from_secs(600);
-
-    /// Asserts that delays fill the range from `share` of `longest` to `longest`. The probability that 1,000 samples leave a tenth
-    /// of it empty is 0.9^1000.
-    fn assert_jitter(longest: Duration, share: f64, mut delay: impl FnMut() -> Duration) {
-        let shortest = longest.mul_f64(share);
-        let tenth = (longest - shortest) / 10;
-        let delays: Vec<_> = (0..1_000).map(|_| delay()).collect();
-        assert!(delays.iter().all(|delay| (shortest..=longest).contains(delay)));
-        assert!(delays.iter().any(|delay| *delay < shortest + tenth));
-        assert!(delays.iter().any(|delay| *delay > longest - tenth));
-    }
-
-    fn after_failures(number: usize) -> Schedule {
-        let mut schedule = Schedule::new(REFRESH);
-        for _ in 0..number {
-            schedule.delay(false);
-        }
-        schedule
-    }
-
-    #[test]
-    fn the_refresh_has_jitter() {
-        let mut schedule = after_failures(3);
-        assert_jitter(REFRESH, 0.9, || schedule.delay(true));
-        assert_jitter(FIRST_BACKOFF, 0.5, || {
-            schedule.delay(true);
-            schedule.delay(false)
-        });
-    }
-
-    #[test]
-    fn the_backoff_doubles_up_to_its_maximum_and_has_jitter() {
-        assert_jitter(FIRST_BACKOFF, 0.5, || after_failures(0).delay(false));
-        assert_jitter(FIRST_BACKOFF * 2, 0.5, || after_failures(1).delay(false));
-        assert_jitter(FIRST_BACKOFF * 4, 0.5, || after_failures(2).delay(false));
-        assert_jitter(MAX_BACKOFF, 0.5, || after_failures(30).delay(false));
-    }
-
-    #[test]
-    fn the_backoff_is_never_longer_than_the_refresh() {
-        let refresh = FIRST_BACKOFF / 2;
-        assert_jitter(refresh, 0.5, || Schedule::new(refresh).delay(false));
     }
 }

@@ -45,7 +45,7 @@ impl Shoutcloud {
             "SHOUTCLOUD_CONNECT_TIMEOUT",
             "1s",
             duration("1ms", "10m"),
-            "Time limit to open a connection, shared by all addresses of the host.",
+            "Time limit to open a connection, shared by all addresses of the host; at most SHOUTCLOUD_ATTEMPT_TIMEOUT takes effect.",
         );
         let attempt_timeout = reader.value(
             "SHOUTCLOUD_ATTEMPT_TIMEOUT",
@@ -55,7 +55,7 @@ impl Shoutcloud {
         );
         let shoutcloud = Self {
             url,
-            connect_timeout,
+            connect_timeout: connect_timeout.min(attempt_timeout),
             attempt_timeout,
             deadline: reader.value(
                 "SHOUTCLOUD_DEADLINE",

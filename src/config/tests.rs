@@ -48,6 +48,24 @@ fn defaults_match_the_documentation() {
 }
 
 #[test]
+fn connecting_takes_no_longer_than_an_attempt() {
+    // Otherwise the first address of a host that does not react uses up every attempt.
+    for (connect, attempt, expected) in [("1s", "300ms", 300), ("10s", "2s", 2_000), ("1s", "2s", 1_000)] {
+        let variables = [
+            ("SHOUTCLOUD_CONNECT_TIMEOUT", connect),
+            ("SHOUTCLOUD_ATTEMPT_TIMEOUT", attempt),
+            ("BREAKER_SLOW_CALL", attempt),
+        ];
+        let config = load(&variables).expect("valid").config.shoutcloud;
+        assert_eq!(
+            config.connect_timeout.as_millis(),
+            expected,
+            "{connect} {attempt}"
+        );
+    }
+}
+
+#[test]
 fn all_problems_are_reported_together_with_what_was_read() {
     let problems = load(&[
         ("HTTP_ADDR", "localhost"),

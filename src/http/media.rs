@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::field_list;
 use super::problem::{Kind, Problem};
-use crate::json;
+use crate::{blocking, json};
 
 /// U+FEFF in UTF-8. At the start of a text it is no part of it, and after the reversal it would be at the end.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -138,6 +138,7 @@ impl Format {
 
     /// Extracts the text from a body of this format.
     pub(super) fn decode(self, body: Bytes) -> Result<String, Problem> {
+        blocking::assert_not_on_worker(body.len());
         let malformed = |detail| Problem::new(Kind::MalformedRequest, detail);
         match self {
             Self::Text if body.starts_with(BYTE_ORDER_MARK) => {
@@ -157,6 +158,7 @@ impl Format {
 
     /// Creates a body of this format.
     pub(super) fn encode(self, text: &str) -> Bytes {
+        blocking::assert_not_on_worker(text.len());
         match self {
             Self::Text => Bytes::copy_from_slice(text.as_bytes()),
             Self::Json => serde_json::to_vec(&Message { data: text })

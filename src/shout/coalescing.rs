@@ -3,8 +3,11 @@
 //! A shared call runs in a task of its own, so it continues when the request that started it is cancelled. Each request
 //! waits until its own deadline.
 
+#[cfg(test)]
+mod interleavings;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
@@ -14,6 +17,7 @@ use tokio::sync::watch;
 
 use super::cache::Key;
 use crate::shoutcloud::{self, Progress};
+use crate::sync::{Mutex, MutexGuard, spawn};
 
 /// How a call ended.
 #[derive(Debug, Clone)]
@@ -87,7 +91,7 @@ impl InFlightCalls {
             sender,
         };
         let call = call(progress);
-        tokio::spawn(async move { guard.complete(call.await) }.with_current_context());
+        spawn(async move { guard.complete(call.await) }.with_current_context());
         Join::Leader(shared)
     }
 

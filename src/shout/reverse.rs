@@ -2,6 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use crate::blocking;
+
 /// Returns `text` with its grapheme clusters in reverse order.
 ///
 /// ```
@@ -10,6 +12,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// assert_eq!(reverse("noe\u{308}l 🇫🇷"), "🇫🇷 le\u{308}on");
 /// ```
 pub fn reverse(text: &str) -> String {
+    blocking::assert_not_on_worker(text.len());
     // In ASCII only CR LF is a cluster of more than one character (rule GB3). Segmentation costs 200 instructions per
     // cluster.
     if text.is_ascii() && !text.contains("\r\n") {

@@ -1,5 +1,7 @@
 //! Local upper-casing, with the mapping that SHOUTCLOUD's server uses.
 
+use crate::blocking;
+
 /// Returns `text` in upper case by Unicode's simple case mapping, which maps every character to exactly one.
 ///
 /// ```
@@ -7,6 +9,7 @@
 /// assert_eq!(simple_uppercase("straße"), "STRAßE");
 /// ```
 pub fn simple_uppercase(text: &str) -> String {
+    blocking::assert_not_on_worker(text.len());
     text.chars().map(simple_uppercase_char).collect()
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::InvalidResponse;
-use crate::json;
+use crate::{blocking, json};
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -16,6 +16,7 @@ struct Request<'a> {
 
 /// Returns the body of a request for `text`.
 pub(super) fn request_body(text: &str) -> Vec<u8> {
+    blocking::assert_not_on_worker(text.len());
     serde_json::to_vec(&Request { input: text }).expect("a string is valid JSON")
 }
 
@@ -44,6 +45,7 @@ pub(super) fn is_close_delimited(version: Version, headers: &HeaderMap) -> bool 
 ///
 /// Plain HTTP does not authenticate the server, so INPUT must equal `sent` and OUTPUT may differ from it only in case.
 pub fn parse_response(sent: &str, body: &[u8]) -> Result<String, InvalidResponse> {
+    blocking::assert_not_on_worker(sent.len());
     let [input, output] = json::members(body, ["INPUT", "OUTPUT"]).map_err(|_| {
         if json::is_truncated(body) {
             InvalidResponse::Incomplete

@@ -1,6 +1,7 @@
 //! The server's limits on connections, requests, headers and frames, and isolation of clients from each other.
 
 mod floods;
+mod large_texts;
 mod slow_readers;
 mod smuggling;
 

@@ -18,6 +18,9 @@ const MAX_SET_BYTES: usize = 256 * 1024;
 pub(super) struct Endpoint {
     pub(super) jwks_url: String,
     pub(super) http: reqwest::Client,
+    /// Returns key sets instead of the endpoint, in tests.
+    #[cfg(test)]
+    pub(super) scripted: Option<Box<dyn Fn() -> KeySet + Send + Sync>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,10 @@ impl FetchError {
 
 impl Endpoint {
     pub(super) async fn fetch(&self, tracing: &Tracing) -> Result<KeySet, FetchError> {
+        #[cfg(test)]
+        if let Some(key_set) = &self.scripted {
+            return Ok(key_set());
+        }
         let span = self.begin_span(tracing);
         let fetched = timeout(FETCH_TIMEOUT, self.request_key_set())
             .await

@@ -3,13 +3,16 @@
 //! The fields are separate atomics, so that a request takes no lock. All that belongs to an HTTP/1.1 connection runs in
 //! one task; HTTP/2 streams run in tasks of their own, so a reader may see one of two related stores only.
 
+#[cfg(test)]
+mod interleavings;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::lifecycle::Drain;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Time limits of a connection, outside of request handlers.
 #[derive(Debug, Clone, Copy)]

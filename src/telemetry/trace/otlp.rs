@@ -80,7 +80,10 @@ impl CollectorClient {
         let mut exporter = match config.protocol {
             Protocol::Http => compressed_http(SpanExporter::builder().with_http(), config)
                 .with_http_client(OtlpHttpClient {
-                    client: outbound::client().timeout(config.timeout).build()?,
+                    client: outbound::client()
+                        .connect_timeout(connect_timeout(config))
+                        .timeout(config.timeout)
+                        .build()?,
                     headers: config.headers.clone(),
                     attempts: Arc::clone(&attempts),
                 })
@@ -244,10 +247,16 @@ fn compressed_grpc<B: WithTonicConfig>(builder: B, config: &Exporter) -> B {
     }
 }
 
+/// Returns the time limit to connect: less than that of an export, so that the first address of a host that does not react
+/// leaves time for the next.
+fn connect_timeout(config: &Exporter) -> Duration {
+    outbound::CONNECT_TIMEOUT.min(config.timeout.mul_f64(0.8))
+}
+
 /// Builds the exporter's gRPC transport, which uses no proxy.
 fn channel(config: &Exporter) -> Result<Channel, tonic::transport::Error> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.to_string())?
-        .connect_timeout(outbound::CONNECT_TIMEOUT.min(config.timeout))
+        .connect_timeout(connect_timeout(config))
         .timeout(config.timeout);
     if config.endpoint.scheme() == "https" {
         endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::http1::{Connection, shout};
+use crate::support::http2::Http2;
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::{ADA, BOB};
 use crate::support::settings::LONG_TIMEOUTS;
@@ -219,4 +220,27 @@ async fn an_incomplete_body_is_not_a_complete_request() {
         half_closed(app.public, &unread).await.response().await.status,
         403
     );
+}
+
+/// On HTTP/2 a stream is half-closed by END_STREAM, and a connection that the client can no longer send on is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_http_2_a_half_close_cancels_the_open_streams() {
+    let keys = KeyServer::start(KeyResponse::keys([ADA.jwk("ada")])).await;
+    let url = keys.url();
+    let app = App::start(&[("COGNITO_JWKS_ENDPOINT", url.as_str())]).await;
+    keys.set(KeyResponse::Stall);
+    let before = keys.requests();
+    let mut connection = Http2::open(app.public).await;
+    let token = BOB.token("bob", &app.cognito.claims());
+    connection.shout(1, &token, "hi").await;
+    until("it waits for the key", async || keys.requests() > before).await;
+    connection.half_close().await;
+    assert_eq!(connection.response(1).await, None);
+    let cancelled = async || {
+        let labels = ["error_type=\"cancelled\""];
+        app.metric("http_server_request_duration_seconds_count", &labels)
+            .await
+    };
+    until("it is cancelled", async || cancelled().await == 1.0).await;
+    assert_eq!(app.shoutcloud.calls(), 0);
 }

@@ -152,6 +152,12 @@ async fn send_everything(public: SocketAddr, upstream: &FakeUpstream, token: &st
         SECRET,
     ))
     .await;
+    send(request(
+        "POST /v1",
+        &with(&[("content-type", "text/plain"), ("expect", "100-continue, zk9x")]),
+        SECRET,
+    ))
+    .await;
     send(request("POST /v1", &good, &SECRET.repeat(20_000))).await;
     send(request(&format!("GET /{SECRET}/{token}"), &good, "")).await;
     send(request(&format!("GET /v1/{token}"), &good, "")).await;
@@ -345,6 +351,7 @@ async fn no_line_contains_a_secret() {
     for name in [
         "cancelled",
         "content-too-large",
+        "expectation-failed",
         "forbidden",
         "malformed-request",
         "method-not-allowed",

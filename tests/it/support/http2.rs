@@ -231,6 +231,11 @@ impl Http2 {
         }
     }
 
+    /// Closes the sending side of the connection.
+    pub async fn half_close(&mut self) {
+        self.stream.shutdown().await.expect("an open connection");
+    }
+
     /// Reads until the peer closes the connection.
     pub async fn ended(&mut self) {
         while self.next().await.is_some() {}

@@ -97,15 +97,18 @@ async fn a_deadline_in_the_queue_is_overload_and_in_a_call_a_timeout() {
 #[tokio::test]
 async fn clients_that_disconnect_leave_the_queue() {
     let upstream = FakeUpstream::start([Reply::Stall]).await;
-    let app = app_with(&upstream, &TWO_AND_THREE).await;
+    let app = app_with(&upstream, &[&TWO_AND_THREE[..], &LONG_TIMEOUTS].concat()).await;
+    let queued = async || app.metric("shoutback_upstream_queued", &[]).await;
     let called = start(&app, 2);
     upstream.wait_in_flight(2).await;
     for _ in 0..3 {
-        let queued = start(&app, 3);
-        until("the queue is full", async || status(&app).await == 503).await;
-        for request in queued {
+        let waiting = start(&app, 3);
+        until("the queue is full", async || queued().await == 3.0).await;
+        assert_eq!(status(&app).await, 503);
+        for request in waiting {
             request.abort();
         }
+        until("the queue is empty", async || queued().await == 0.0).await;
     }
     upstream.set([Reply::Shout]);
     for request in called {

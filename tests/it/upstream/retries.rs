@@ -41,6 +41,26 @@ async fn a_thousand_failing_calls_are_retried_by_a_fifth_and_ten_at_most() {
 }
 
 #[tokio::test]
+async fn whatever_the_failure_attempts_stay_within_the_budget() {
+    let truncated = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec());
+    for failure in [
+        Reply::Reset(""),
+        Reply::Bytes(Vec::new()),
+        truncated,
+        Reply::Status(429),
+    ] {
+        let upstream = FakeUpstream::start([failure.clone()]).await;
+        // With as many retries as the configuration accepts, and the default budget.
+        let app = app_with(&upstream, &[("SHOUTCLOUD_MAX_RETRIES", "100")]).await;
+        let _clock = PacedClock::start();
+        let statuses = shout_many(&app, 200).await;
+        assert!(statuses.iter().all(|status| *status == 503), "{failure:?}");
+        let attempts = upstream.calls();
+        assert!((240..=250).contains(&attempts), "{failure:?}: {attempts}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_reserve_nothing_is_retried_and_with_a_larger_one_more_is() {
     for (reserve, budget, expected) in [("0", "20%", 100), ("5", "0%", 105), ("1000", "0", 400)] {
         let upstream = FakeUpstream::start([Reply::Status(500)]).await;

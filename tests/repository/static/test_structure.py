@@ -19,7 +19,8 @@ LAYERS = [
     ["auth", "shoutcloud"],
     ["telemetry"],
     ["outbound"],
-    ["blocking", "config", "lifecycle", "json", "version"],
+    ["config", "lifecycle", "json", "version"],
+    ["blocking", "sync"],
 ]
 
 

@@ -90,7 +90,8 @@ def test_the_service_wrote_lines_of_every_kind(index):
     """Otherwise the other tests would cover little."""
     kinds = {(event.get("event.action"), event.get("error.type")) for event in of_service(index).values()}
     problems = """malformed-request unauthenticated forbidden not-found method-not-allowed not-acceptable request-timeout
-        content-too-large unsupported-media-type rate-limited upstream-invalid upstream-unavailable upstream-timeout cancelled"""
+        content-too-large unsupported-media-type expectation-failed rate-limited upstream-invalid upstream-unavailable upstream-timeout
+        cancelled"""
     for problem in problems.split():
         assert ("request", problem) in kinds
     assert {"start", "stop", "breaker", "key-refresh"} <= {action for action, _ in kinds}

@@ -108,6 +108,7 @@ def refuse(caller):
     assert caller.shout(b"\xff", content_type="text/plain") in (400, 415)
     assert caller.shout(content_type="application/xml") == 415
     assert caller.shout(accept="image/png") == 406
+    assert caller.shout(expect="100-continue, more") == 417
     assert caller.shout("x" * 2000) == 413
     assert caller.shout(method="DELETE") == 405
     assert caller.shout(path="/nowhere") == 404
