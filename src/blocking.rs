@@ -87,7 +87,7 @@ mod tests {
         assert!(work(MAX_INLINE_BYTES + 1).await.is_err());
         let handed_over = tokio::spawn(async {
             run(MAX_INLINE_BYTES + 1, || {
-                assert_not_on_worker(MAX_INLINE_BYTES + 1)
+                assert_not_on_worker(MAX_INLINE_BYTES + 1);
             });
         });
         assert!(handed_over.await.is_ok());

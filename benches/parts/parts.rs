@@ -16,7 +16,7 @@ use shoutback::config::RateLimit;
 use shoutback::quota::Quotas;
 use shoutback::shout::{CacheMode, reverse, simple_uppercase};
 use shoutback::shoutcloud::parse_response;
-use shoutback::telemetry::metrics::{HttpLabels, MethodLabel, Metrics};
+use shoutback::telemetry::metrics::{HttpLabels, MethodLabel, Metrics, ProtocolLabel, SchemeLabel};
 use tokio::time::Instant;
 
 const GRAPHEMES: &str = "e\u{301}te\u{301} \u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467} \u{1F1EF}\u{1F1F5} ok";
@@ -102,6 +102,8 @@ fn accounting(criterion: &mut Criterion) {
         route: "/v1",
         status: Some(200),
         error_type: None,
+        scheme: SchemeLabel::Http,
+        protocol: ProtocolLabel::Http11,
     };
     criterion.bench_function("metric of a request", |bencher| {
         bencher.iter(|| metrics.http.record(black_box(labels), Duration::from_micros(700)));

@@ -68,7 +68,10 @@ def test_a_fault_is_retried_then_reported_and_the_service_recovers(fault, pooled
     assert problem(response) == UNAVAILABLE
     assert 1 <= int(response.headers["retry-after"]) <= 60
     assert attempts(shoutback) == attempted + ATTEMPTS
-    assert shoutcloud.calls() == calls + (ATTEMPTS if arrives else 0)
+    # An attempt on a pooled connection that breaks without a byte is repeated once, as part of the attempt.
+    repeated = shoutback.metric("shoutback_upstream_connections_total", event="stale")
+    assert shoutcloud.calls() == calls + (ATTEMPTS + repeated if arrives else 0)
+    assert pooled or not repeated
 
     assert caller.shout(shoutback).status_code == 200
     wait_until("no request is active", lambda: shoutback.active_requests() == 0)

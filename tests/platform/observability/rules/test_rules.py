@@ -70,8 +70,8 @@ def test_recorded_series_of_alerts_exist():
 
 
 def alternatives(selector):
-    """Yields the selector once for each value that a matcher lists."""
-    matcher = re.search(r'(?<!le)=~"([\w-]+(?:\|[\w-]+)+)"', selector)
+    """Yields the selector once for each value that a matcher lists. Each kind of failed attempt would take a fault of its own."""
+    matcher = re.search(r'(?<!le)(?<!error_type)=~"([\w-]+(?:\|[\w-]+)+)"', selector)
     if not matcher:
         return [selector]
     parts = [f'{selector[:matcher.start()]}="{value}"{selector[matcher.end():]}' for value in matcher[1].split("|")]
@@ -79,6 +79,13 @@ def alternatives(selector):
 
 
 SELECTORS = sorted({one for rule in rules() for selector in selectors(rule["expr"]) for one in alternatives(selector)})
+
+
+def test_the_service_documents_the_kinds_of_failed_attempts():
+    """A test of the service compares its label values with the page."""
+    [row] = [line for line in (DOCS / "metrics.md").read_text().splitlines() if line.startswith("| `http_client_request_duration_seconds`")]
+    listed = {value for selector in SELECTORS for values in re.findall(r'error_type=~"([^"]+)"', selector) for value in values.split("|")}
+    assert listed and listed <= set(re.findall(r"`(\w+)`", row.partition("`error_type`:")[2]))
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
