@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use foldhash::fast::RandomState;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
@@ -14,7 +15,7 @@ use crate::json;
 /// The usable keys of a pool, by `kid`.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
-    keys: HashMap<String, Arc<Key>>,
+    keys: HashMap<String, Arc<Key>, RandomState>,
     /// Number of entries that were skipped.
     pub(super) skipped: usize,
 }

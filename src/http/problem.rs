@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 pub use self::kind::Kind;
@@ -34,13 +34,16 @@ struct PendingProblem {
     detail: Cow<'static, str>,
 }
 
+/// More than most bodies have.
+const BODY_CAPACITY: usize = 384;
+
 /// The JSON body of a problem.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
     /// The section of `/docs` that explains this kind of problem.
-    #[schema(example = "/docs#unauthenticated")]
-    r#type: String,
+    #[schema(value_type = String, example = "/docs#unauthenticated")]
+    r#type: Prefixed<'static>,
     /// A short summary of this kind of problem.
     title: &'static str,
     /// The status of the response.
@@ -49,10 +52,20 @@ pub(super) struct Body<'a> {
     detail: &'a str,
     /// A URI reference that identifies this request: `/requests/` and the value of `x-request-id`.
     #[schema(
+        value_type = String,
         format = "uri-reference",
         example = "/requests/0198f3a2-7c1e-7d4b-9c55-2f6f0a3b1c9d"
     )]
-    instance: String,
+    instance: Prefixed<'a>,
+}
+
+/// Two texts that become one string, without a copy.
+struct Prefixed<'a>(&'static str, &'a str);
+
+impl Serialize for Prefixed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}{}", self.0, self.1))
+    }
 }
 
 impl Problem {
@@ -210,13 +223,14 @@ pub(super) fn render(response: &mut Response, request_id: &str) {
         return;
     };
     let body = Body {
-        r#type: format!("/docs#{}", kind.name()),
+        r#type: Prefixed("/docs#", kind.name()),
         title: kind.title(),
         status: kind.status().as_u16(),
         detail: &detail,
-        instance: format!("/requests/{request_id}"),
+        instance: Prefixed("/requests/", request_id),
     };
-    let json = serde_json::to_vec(&body).expect("strings and a number serialize to JSON");
+    let mut json = Vec::with_capacity(BODY_CAPACITY);
+    serde_json::to_writer(&mut json, &body).expect("strings and a number serialize to JSON");
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -60,7 +61,7 @@ pub struct Metrics {
     pub auth: AuthMetrics,
     /// Dropped spans.
     pub spans: SpanMetrics,
-    rate_limited: HashMap<String, Counter>,
+    rate_limited: HashMap<String, Counter, RandomState>,
     /// Requests shed because of overload.
     pub overloaded: Counter,
     /// Authenticated requests for a shout.

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use metrics::Histogram;
 
 /// Histogram handles by label set. Looking one up in the recorder would allocate its key (name and labels) each time.
-pub(super) struct HistogramCache<L>(ArcSwap<HashMap<L, Histogram>>);
+pub(super) struct HistogramCache<L>(ArcSwap<HashMap<L, Histogram, RandomState>>);
 
 impl<L> Default for HistogramCache<L> {
     fn default() -> Self {
-        Self(ArcSwap::from_pointee(HashMap::new()))
+        Self(ArcSwap::from_pointee(HashMap::default()))
     }
 }
 

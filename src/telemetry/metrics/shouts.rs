@@ -6,6 +6,7 @@ use std::thread::panicking;
 use std::time::Instant;
 
 use enum_map::EnumMap;
+use foldhash::fast::RandomState;
 use metrics::{Counter, Gauge, Histogram, KeyName, Recorder as _, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
@@ -16,7 +17,7 @@ const DURATION: &str = "shoutback_shout_duration_seconds";
 
 /// Metrics of authenticated requests for a shout.
 pub struct ShoutMetrics {
-    clients: HashMap<String, ClientCounters>,
+    clients: HashMap<String, ClientCounters, RandomState>,
     durations: EnumMap<ShoutSource, Histogram>,
 }
 
