@@ -134,6 +134,14 @@ impl Transient {
         }
     }
 
+    /// Returns the error for a connection that the server closed before it sent a response.
+    pub(super) fn closed() -> Self {
+        Self::Connection {
+            kind: ConnectionError::Closed,
+            cause: "the connection was closed before a response".to_owned(),
+        }
+    }
+
     /// Returns why a retry after this failure is made.
     pub(super) fn retry_reason(&self) -> RetryReason {
         match self {

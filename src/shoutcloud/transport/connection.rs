@@ -14,8 +14,9 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::unconstrained;
 
-use super::super::error::{Error, InvalidResponse};
+use super::super::error::{Error, InvalidResponse, Transient};
 use super::stream::Stream;
 
 /// An HTTP/1.1 connection.
@@ -66,7 +67,12 @@ impl Connection {
 
     /// Returns whether the connection can send a request now. Notices that the server has closed it.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        // Unconstrained: a task that checks more than 128 connections has used up its budget, and the rest would seem open.
+        let driven = pin!(unconstrained(poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        })));
+        _ = driven.poll(&mut Context::from_waker(Waker::noop()));
         self.is_open && self.sender.is_ready()
     }
 
@@ -92,10 +98,7 @@ impl Connection {
         limit: usize,
         status: &mut Option<StatusCode>,
     ) -> Result<Response, Error> {
-        let response = self
-            .head(request)
-            .await
-            .map_err(|error| Error::from_hyper(&error))?;
+        let response = self.head(request).await?;
         let (parts, body) = response.into_parts();
         *status = Some(parts.status);
         let body = if parts.status == StatusCode::OK {
@@ -112,13 +115,19 @@ impl Connection {
         })
     }
 
-    async fn head(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {
-        let mut response = pin!(self.sender.send_request(request));
+    async fn head(&mut self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, Error> {
+        // Unconstrained, because its waker does nothing: without budget it would be pending for ever.
+        let mut response = pin!(unconstrained(self.sender.send_request(request)));
         let (driver, is_open) = (&mut self.driver, &mut self.is_open);
         poll_fn(|cx| {
             drive(driver, is_open, cx);
             // Only the driver can make it ready, and that has just been polled.
-            response.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(response) => Poll::Ready(response.map_err(|error| Error::from_hyper(&error))),
+                // The driver saw the end of the stream before it took the request, which is never completed then.
+                Poll::Pending if !*is_open => Poll::Ready(Err(Transient::closed().into())),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await
     }
@@ -200,5 +209,101 @@ impl AsyncWrite for ObservedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::poll_proceed;
+    use tokio::time::{sleep, timeout};
+
+    use super::{Connection, Stream};
+
+    fn request() -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(Bytes::from_static(b"text")));
+        request
+            .headers_mut()
+            .insert("host", "a".parse().expect("a header value"));
+        request
+    }
+
+    /// Returns a connection that has been used and that the server has closed since, which nothing has noticed.
+    async fn closed_by_server() -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await;
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        let stream = stream.expect("a connection").into_std().expect("no I/O");
+        let observer = stream.try_clone().expect("a descriptor");
+        let observer = TcpStream::from_std(observer).expect("a runtime");
+        let stream = Stream::Plain(TcpStream::from_std(stream).expect("a runtime"));
+        let mut connection = Connection::handshake(stream).await.expect("no I/O");
+        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let serve = async {
+            server.read_u8().await.expect("a request");
+            server.write_all(response).await.expect("an open connection");
+        };
+        let mut status = None;
+        let (first, ()) = tokio::join!(connection.send(request(), 10, &mut status), serve);
+        assert!(first.is_ok_and(|response| response.body == "ok"));
+        server.shutdown().await.expect("an open connection");
+        let mut byte = [0];
+        while observer.try_read(&mut byte).is_err() {
+            observer.readable().await.expect("an open socket");
+        }
+        connection
+    }
+
+    /// Polls `future`, the first time with a budget of `left` operations before the task has to yield.
+    async fn with_budget<F: Future>(left: usize, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut is_first = true;
+        poll_fn(|cx| {
+            if std::mem::take(&mut is_first) {
+                // A task has 128.
+                for _ in left..128 {
+                    let proceed = poll_proceed(cx);
+                    if let Poll::Ready(progress) = proceed {
+                        progress.made_progress();
+                    }
+                }
+            }
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_that_is_seen_when_the_request_is_sent_makes_it_stale_at_once() {
+        for left in 0..8 {
+            let mut connection = closed_by_server().await;
+            let mut status = None;
+            let sent = with_budget(left, connection.send(request(), 10, &mut status));
+            let sent = timeout(Duration::from_secs(1), sent).await;
+            assert!(
+                sent.expect("no wait").is_err_and(|failure| failure.is_stale),
+                "{left} operations left"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_checks_many_connections_notices_each_close() {
+        let mut connections = Vec::new();
+        for _ in 0..200 {
+            connections.push(closed_by_server().await);
+        }
+        // The runtime hears of the last ones, too.
+        sleep(Duration::from_secs(1)).await;
+        assert!(!connections.iter_mut().any(Connection::is_ready));
     }
 }

@@ -182,10 +182,10 @@ async fn status(app: &App, text: &str) -> u16 {
 
 #[tokio::test]
 async fn a_connection_that_the_server_closes_while_idle_fails_no_call() {
-    for pause in [2, 5, 20] {
+    for pause in [2, 5, 20, 50] {
         let upstream = PersistentUpstream::start(Behaviour::ClosesAfter(Duration::from_millis(pause))).await;
         let app = upstream.app(&[]).await;
-        for call in 0..200 {
+        for call in 0..250 {
             assert_eq!(
                 status(&app, &call.to_string()).await,
                 200,
@@ -194,7 +194,7 @@ async fn a_connection_that_the_server_closes_while_idle_fails_no_call() {
         }
         assert_eq!(
             app.metric(ATTEMPTS, &[]).await,
-            200.0,
+            250.0,
             "a repeated request is no attempt of its own"
         );
         assert_eq!(app.metric(RETRIES, &[]).await, 0.0);
@@ -239,7 +239,7 @@ async fn silent_connections_cost_one_call_one_attempt() {
 #[tokio::test]
 async fn a_request_on_a_broken_idle_connection_is_repeated_once() {
     for behaviour in [Behaviour::Resets, Behaviour::Closes] {
-        for number in [3, 40] {
+        for number in [3, 40, 250] {
             let upstream = PersistentUpstream::start(Behaviour::Responds).await;
             let app = upstream.app(&[]).await;
             upstream.open(&app, number).await;
