@@ -212,8 +212,8 @@ async fn silent_connections_cost_one_call_one_attempt() {
         let upstream = PersistentUpstream::start(Behaviour::Responds).await;
         // Long enough to open all connections within one attempt.
         let times = [
-            ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "4s"),
-            ("SHOUTCLOUD_DEADLINE", "10s"),
+            ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "8s"),
+            ("SHOUTCLOUD_DEADLINE", "20s"),
         ];
         let app = upstream.app(&times).await;
         upstream.open(&app, number).await;
@@ -241,7 +241,12 @@ async fn a_request_on_a_broken_idle_connection_is_repeated_once() {
     for behaviour in [Behaviour::Resets, Behaviour::Closes] {
         for number in [3, 40, 250] {
             let upstream = PersistentUpstream::start(Behaviour::Responds).await;
-            let app = upstream.app(&[]).await;
+            // Long enough to open all connections within one attempt.
+            let times = [
+                ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "20s"),
+                ("SHOUTCLOUD_DEADLINE", "25s"),
+            ];
+            let app = upstream.app(&times).await;
             upstream.open(&app, number).await;
             let attempts = app.metric(ATTEMPTS, &[]).await;
             upstream.change_open(behaviour);
