@@ -48,6 +48,7 @@ use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
 pub use self::accept::listen;
 pub use self::connection_state::Timeouts;
 pub(super) use self::request_body::ShutdownInterrupted;
+use self::request_body::UnreadBody;
 pub(super) use self::response_body::InFlightPermit;
 pub(super) use self::upstream_call::upstream_call_began;
 
@@ -210,7 +211,7 @@ impl Connections {
         );
         let metrics = self.metrics.clone();
         let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), state.clone());
-        let idle = self.timeouts.idle;
+        let (idle, unread) = (self.timeouts.idle, UnreadBody::default());
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let guard = requests.begin_request();
             let pending = drain.count_pending();
@@ -219,15 +220,16 @@ impl Connections {
             if rejection.is_some() {
                 metrics.record_rejected(ConnectionRejection::Parser);
             }
-            let mut request = request_body::wrap(request, &requests, &drain);
+            let mut request = request_body::wrap(request, &requests, &unread, &drain);
             RequestContext::insert(&mut request, peer);
             let response = rejection.is_none().then(|| routes.clone().call(request));
-            let drain = drain.clone();
+            let (drain, unread) = (drain.clone(), unread.clone());
             async move {
                 let mut response = match response {
                     Some(response) => response.await?,
                     None => Response::new(Body::empty()),
                 };
+                unread.drain_arrived(guard.connection()).await;
                 if let Some(status) = rejection {
                     *response.status_mut() = status;
                 }

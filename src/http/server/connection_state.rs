@@ -118,6 +118,16 @@ impl ConnectionState {
         self.0.is_buffer_empty.store(true, Ordering::Release);
     }
 
+    /// Returns whether bytes of the last request's body may still arrive.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.0.awaits_body.load(Ordering::Acquire)
+    }
+
+    /// Returns whether hyper has read all that arrived during the request in progress.
+    pub(super) fn is_buffer_empty(&self) -> bool {
+        self.0.is_buffer_empty.load(Ordering::Acquire)
+    }
+
     /// Records that the client has closed its side.
     pub(super) fn eof_read(&self) {
         self.nothing_read();
@@ -251,6 +261,10 @@ pub(super) enum End {
 pub(super) struct RequestGuard(ConnectionState);
 
 impl RequestGuard {
+    pub(super) fn connection(&self) -> &ConnectionState {
+        &self.0
+    }
+
     /// Records that the response is ready; it is being sent until the returned guard is dropped.
     pub(super) fn response_ready(self) -> ResponseGuard {
         self.0.0.responses.fetch_add(1, Ordering::AcqRel);

@@ -1,15 +1,17 @@
 //! The body of a request, as the server passes it to the routes.
 //!
 //! Unlike hyper's body, it records whether all of it was read, and it ends with [`ShutdownInterrupted`] once a shutdown
-//! no longer waits for it.
+//! no longer waits for it. What has arrived of the body of a rejected request is read by [`UnreadBody`].
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::{Request, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
@@ -17,9 +19,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection_state::ConnectionState;
 use crate::lifecycle::Drain;
+use crate::sync::Mutex;
 
 /// Time allowed to read body bytes that are already in the socket buffer, on a busy machine.
 const BUFFERED_BODY_GRACE: Duration = Duration::from_millis(100);
+
+/// The largest part of a rejected request's body that is read, in bytes.
+const MAX_UNREAD: usize = 64 * 1024;
 
 /// The error of a body that was still incomplete when the shutdown's closing deadline passed.
 #[derive(Debug, thiserror::Error)]
@@ -28,19 +34,67 @@ pub(in super::super) struct ShutdownInterrupted;
 
 pin_project! {
     pub(super) struct RequestBody<I> {
-        body: Incoming,
+        // `None` only while it is dropped.
+        body: Option<Incoming>,
         // `None` once the body has ended, and on HTTP/2.
         state: Option<ConnectionState>,
+        // `None` if an unread body is of no use.
+        unread: Option<UnreadBody>,
         // `None` once it has completed or the body has ended.
         #[pin]
         interruption: Option<I>,
     }
+
+    impl<I> PinnedDrop for RequestBody<I> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if this.state.is_some() && let Some(unread) = this.unread {
+                *unread.0.lock().expect("no panic while it is locked") = this.body.take();
+            }
+        }
+    }
 }
 
-/// Wraps the body of `request`. On HTTP/1.1, the rest of an unread body precedes the next request head.
+/// The body of an HTTP/1.1 connection's last request, if the request was rejected before all of it was read.
+#[derive(Clone, Default)]
+pub(super) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
+
+impl UnreadBody {
+    /// Reads what has arrived of it. hyper does so, too, but only after the response: then nothing tells whether the
+    /// bytes that follow the body, which are the next request head, are in hyper's buffer.
+    pub(super) async fn drain_arrived(&self, state: &ConnectionState) {
+        if !state.awaits_body() {
+            return;
+        }
+        let Some(mut body) = self.0.lock().expect("no panic while it is locked").take() else {
+            return;
+        };
+        let mut length = 0;
+        poll_fn(|cx| {
+            while length < MAX_UNREAD && !state.is_buffer_empty() {
+                match ready!(Pin::new(&mut body).poll_frame(cx)) {
+                    Some(Ok(frame)) if !body.is_end_stream() => {
+                        length += frame.data_ref().map_or(0, Bytes::len);
+                    }
+                    Some(Err(_)) => break,
+                    _ => {
+                        state.set_awaits_body(false);
+                        break;
+                    }
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Wraps the body of `request`, and keeps it in `unread` if it is not read to its end. On HTTP/1.1, the rest of an unread
+/// body precedes the next request head.
 pub(super) fn wrap(
     request: Request<Incoming>,
     state: &ConnectionState,
+    unread: &UnreadBody,
     drain: &Drain,
 ) -> Request<RequestBody<impl Future<Output = ()> + Send + use<>>> {
     let has_body = !request.body().is_end_stream();
@@ -49,10 +103,13 @@ pub(super) fn wrap(
         state.set_awaits_body(true);
     }
     let state = is_awaited.then(|| state.clone());
+    // To read the body of a request with `expect: 100-continue` is to ask for it.
+    let unread = (is_awaited && !request.headers().contains_key(EXPECT)).then(|| unread.clone());
     let interruption = has_body.then(|| interruption(drain.clone()));
     request.map(|body| RequestBody {
-        body,
+        body: Some(body),
         state,
+        unread,
         interruption,
     })
 }
@@ -75,7 +132,10 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) else {
+        let Some(body) = this.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
             if let Some(state) = this.state {
                 state.body_pending();
             }
@@ -85,7 +145,7 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
             }
             return Poll::Ready(Some(Err(ShutdownInterrupted.into())));
         };
-        if frame.is_none() || this.body.is_end_stream() {
+        if frame.is_none() || body.is_end_stream() {
             this.interruption.set(None);
             if let Some(state) = this.state.take() {
                 state.set_awaits_body(false);
@@ -95,11 +155,11 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::new, Body::size_hint)
     }
 }
 

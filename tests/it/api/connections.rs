@@ -122,6 +122,33 @@ async fn pipelined_incomplete_headers_time_out_like_others() {
             assert_eq!(promptly(connection.rest()).await, "", "{requests}");
         }
     }
+    // The body of a rejected request precedes the next head.
+    let other_type = shout(&token, "hi").replace("text/plain", "text/html");
+    let chunked = "transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    for (rejected, status) in [
+        (shout("bad", "hi"), 401),
+        (shout("bad", &"a".repeat(30_000)), 401),
+        (
+            shout("bad", "").replace("content-length: 0\r\n\r\n", chunked),
+            401,
+        ),
+        (other_type, 415),
+        (shout(&token, "hi").replace("/v1", "/nothing"), 404),
+        (shout(&token, "hi").replace("POST", "PUT"), 405),
+        (
+            shout(&token, "hi").replacen("\r\n", "\r\naccept: image/png\r\n", 1),
+            406,
+        ),
+    ] {
+        for requests in [rejected.clone(), rejected.repeat(3)] {
+            let mut connection = Connection::open(app.public).await;
+            connection.send(requests.clone() + partial).await;
+            for _ in 0..requests.matches("HTTP/1.1").count() {
+                assert_eq!(connection.response().await.status, status);
+            }
+            assert_eq!(promptly(connection.rest()).await, "", "{requests}");
+        }
+    }
     // Bytes that arrive while the request is in progress are pipelined, too.
     let mut connection = Connection::open(app.public).await;
     let request = shout(&token, "hi there");
@@ -134,6 +161,28 @@ async fn pipelined_incomplete_headers_time_out_like_others() {
     connection.send(rest.to_owned() + partial).await;
     assert_eq!(connection.response().await.body, "EREHT IH");
     assert_eq!(promptly(connection.rest()).await, "");
+}
+
+#[tokio::test]
+async fn a_rejected_request_with_its_body_leaves_the_connection_idle() {
+    let app = App::start(&[("HEADER_READ_TIMEOUT", "200ms"), ("IDLE_TIMEOUT", "1h")]).await;
+    let token = app.cognito.token();
+    let expect = |request: String| request.replacen("\r\n", "\r\nexpect: 100-continue\r\n", 1);
+    for (rejected, status) in [
+        (shout("bad", "hi"), 401),
+        (shout(&token, "hi").replace("text/plain", "text/html"), 415),
+        (expect(shout("bad", "hi")), 401),
+    ] {
+        let mut connection = Connection::open(app.public).await;
+        for _ in 0..2 {
+            connection.send(rejected.clone()).await;
+            assert_eq!(connection.response().await.status, status);
+            // Opened later, so the time for a request head has passed for both.
+            assert_eq!(promptly(http1::exchange(app.public, b"P")).await, "");
+        }
+        connection.send(shout(&token, "hi")).await;
+        assert_eq!(connection.response().await.body, "IH");
+    }
 }
 
 #[tokio::test]
