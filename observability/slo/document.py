@@ -30,7 +30,7 @@ def replaced(text, name, content):
     """Replaces what is between the markers of `name`."""
     pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
     new, count = re.subn(pattern, lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text, flags=re.DOTALL)
-    assert count == 1, f"docs/slo.md has no place for {name}"
+    assert count == 1, f"docs/slo.md lacks the markers of {name}"
     return new
 
 

@@ -69,7 +69,7 @@ def texts(kind, tier):
         summary = f"{start} will miss an objective this month ({{{{ $labels.slo }}}})"
     else:
         summary = f"{start} {failing} ({{{{ $labels.slo }}}}): {LASTS[tier]}"
-    what = "failed" if kind == "Availability" else "were answered, or abandoned by their caller, too late"
+    what = "failed" if kind == "Availability" else "took too long, or were abandoned by their caller after too long,"
     look = "error_type of http_server_request_duration_seconds" if kind == "Availability" else "the duration of SHOUTCLOUD's attempts"
     description = (
         f"{{{{ $value | humanizePercentage }}}} of the requests {what} in the long window of the alert, and it continues. "

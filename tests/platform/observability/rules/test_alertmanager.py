@@ -34,7 +34,7 @@ def test_only_staging_does_not_page(rule, environment):
 
 
 STACK = yaml.safe_load((Path(__file__).parent / "stack-alerts.yaml").read_text())
-RECEIVERS = {"critical": "page", "warning": "ticket", "info": "nobody", "none": "nobody"}
+RECEIVERS = {"critical": "page", "warning": "ticket", "info": "none", "none": "none"}
 
 
 @pytest.mark.parametrize(("severity", "name"), [(severity, name) for severity, names in STACK["alerts"].items() for name in names])

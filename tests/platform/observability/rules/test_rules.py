@@ -23,16 +23,16 @@ def test_promtool_tests_pass(promtool_tests):
 def test_it_has_severity_and_annotations(rule):
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["labels"]["team"] == "shoutback"
-    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
-    assert rule["annotations"]["runbook_url"] == f"RUNBOOK_BASE_URL/operations.md#{rule['alert'].lower()}"
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert rule["annotations"]["runbook_url"] == f"RUNBOOK_BASE_URL/runbook.md#{rule['alert'].lower()}"
     assert "$labels.environment" in rule["annotations"]["summary"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_has_a_section_in_the_runbook(name):
-    sections = re.split(r"(?m)^#+ ", (DOCS / "operations.md").read_text())
+    sections = re.split(r"(?m)^#+ ", (DOCS / "runbook.md").read_text())
     section, = (section for section in sections if section.startswith(name + "\n"))
-    for part in ["**Means**", "**Confirm**", "**Do**", "**Do not**"]:
+    for part in ["**Means**", "**Confirm**", "**Do**", "**Do not**", "**Resolved when**"]:
         assert part in section
 
 
