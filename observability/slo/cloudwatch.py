@@ -25,7 +25,7 @@ def number(series, function, window):
 def condition(objective, tier):
     share = tier.factor * objective.budget
     windows = [LONGEST.get(window, window) for window in (tier.long, tier.short)]
-    if objective.threshold is None:
+    if objective.bad:
         ratios = [f"{number(objective.bad, 'rate', window)}\n  / {number(objective.total, 'rate', window)} > {share:g}" for window in windows]
         enough = f"{number(objective.bad, 'increase', windows[0])} >= {MIN_BAD_EVENTS}"
     else:

@@ -14,6 +14,7 @@ EDGE = "nginx_ingress_controller_upstream_server_response_latency_ms"
 OURS = 'job="shoutback"'
 # Rejections of the caller's own making are 4xx, so they are not in here. A cancelled request has no status.
 ANSWERED = 'http_route="/v1",http_response_status_code=~"2..|5.."'
+ABANDONED = 'http_route="/v1",http_response_status_code=""'
 ANSWERED_OR_ABANDONED = 'http_route="/v1",http_response_status_code=~"2..|5..|"'
 FAILED = 'http_route="/v1",http_response_status_code=~"5.."'
 # Responses that wait for neither SHOUTCLOUD nor a body.
@@ -45,8 +46,8 @@ TICKET = Tier("Ticket", "ticket", 1, "3d", "6h", "15m")
 
 @dataclass(frozen=True)
 class Objective:
-    """`total` lists the series that count, as pairs of histogram and matchers; `bad` those of them that are bad, or `threshold`
-    is the duration in seconds above which they are bad."""
+    """`total` lists the series that count, as pairs of histogram and matchers; `bad` those of them that are bad, or `good` those
+    that are good up to a duration in seconds. `threshold` is that duration of a response."""
 
     name: str
     alert: str
@@ -56,6 +57,7 @@ class Objective:
     bad_is: str
     total: tuple
     bad: tuple = ()
+    good: tuple = ()
     threshold: float | None = None
     by: str = "job, environment"
     ours: bool = True
@@ -69,44 +71,45 @@ class Objective:
         # NGINX's series belong to another job.
         return {"slo": self.name} | ({} if self.ours else {"job": "shoutback"})
 
-    @property
-    def le(self):
-        """Returns the matcher of the bucket. Prometheus 3 writes whole numbers with a decimal point."""
-        bound = f"{self.threshold:g}"
-        return f'le=~"{bound}|{bound}[.]0"' if float(self.threshold).is_integer() else f'le="{bound}"'
-
-    def rate(self, series, window, function="rate", kind="count", extra="", scope=None):
-        """Returns the summed rates of several histograms. `scope` replaces the matcher of the job."""
+    def summed(self, series, window, function="rate", scope=None):
+        """Returns the sum of the rates of several selectors of PromQL. `scope` replaces the matcher of the job."""
         scope = (OURS if self.ours else "") if scope is None else scope
-        parts = []
-        for metric, matchers in series:
-            selector = ",".join(part for part in (scope, matchers, extra) if part)
-            parts.append(f"sum by ({self.by}) ({function}({metric}_{kind}{{{selector}}}[{window}]))")
-        return "\n+\n".join(parts)
+        rates = []
+        for metric, *matchers in series:
+            selector = ",".join(part for part in (scope, *matchers) if part)
+            rates.append(f"{function}({metric}{{{selector}}}[{window}])")
+        # Their labels differ, so `or` keeps all of them, and one without series is no problem.
+        together = rates[0] if len(rates) == 1 else "\n" + indented("\nor\n".join(rates)) + "\n"
+        return f"sum by ({self.by}) ({together})"
 
-    def grouped(self, series, *arguments, **named):
-        text = self.rate(series, *arguments, **named)
-        return f"(\n{indented(text)}\n)" if len(series) > 1 else text
-
-    def bad_ratio(self, window, **named):
-        total = self.grouped(self.total, window, **named)
-        if self.threshold is None:
-            return f"{self.failed(window, **named)}\n/\n{total}"
-        good = self.grouped(self.total, window, kind="bucket", extra=self.le, **named)
-        return f"1 -\n{good}\n/\n{total}"
+    def counted(self, window, function="rate", **named):
+        return self.summed([(f"{metric}_count", matchers) for metric, matchers in self.total], window, function, **named)
 
     def failed(self, window, function="rate", **named):
-        text = self.grouped(self.bad, window, function, **named)
+        text = self.summed([(f"{metric}_count", matchers) for metric, matchers in self.bad], window, function, **named)
         # The service registers every series at 0; NGINX has none for a status until it has seen it.
-        return text if self.ours else f"(\n{indented(text)}\n  or\n  0 * {self.grouped(self.total, window, function, **named)}\n)"
+        return text if self.ours else f"(\n{indented(text)}\n  or\n  0 * {self.counted(window, function, **named)}\n)"
+
+    def in_time(self, window, function="rate", **named):
+        return self.summed([(f"{metric}_bucket", matchers, le(bound)) for metric, matchers, bound in self.good], window, function, **named)
+
+    def bad_ratio(self, window, **named):
+        if self.bad:
+            return f"{self.failed(window, **named)}\n/\n{self.counted(window, **named)}"
+        return f"1 -\n{self.in_time(window, **named)}\n/\n{self.counted(window, **named)}"
 
     def bad_events(self, window, function="increase"):
-        if self.threshold is None:
+        if self.bad:
             return self.failed(window, function)
-        return f"{self.grouped(self.total, window, function)}\n-\n{self.grouped(self.total, window, function, 'bucket', self.le)}"
+        return f"{self.counted(window, function)}\n-\n{self.in_time(window, function)}"
 
     def windows(self):
         return sorted({window for tier in self.tiers for window in (tier.long, tier.short)} | {"5m"}, key=seconds)
+
+
+def le(bound):
+    """Returns the matcher of a bucket. Prometheus 3 writes whole numbers with a decimal point."""
+    return f'le=~"{bound:g}|{bound:g}[.]0"' if float(bound).is_integer() else f'le="{bound:g}"'
 
 
 def indented(text, by="  "):
@@ -146,8 +149,10 @@ OBJECTIVES = (
         budget=0.05,
         tiers=(HALF, SLOW, TICKET),
         what="the requests of `availability`, and those that the caller abandoned",
-        bad_is="response, or abandonment, after more than 1 s",
+        bad_is="response after more than 1 s, or abandoned after more than 0.75 s",
         total=((REQUESTS, ANSWERED_OR_ABANDONED),),
+        # A caller's clock starts before ours: of a request with a timeout of 1 s we see some milliseconds less.
+        good=((REQUESTS, ANSWERED, 1), (REQUESTS, ABANDONED, 0.75)),
         threshold=1,
     ),
     Objective(
@@ -156,8 +161,9 @@ OBJECTIVES = (
         budget=0.01,
         tiers=(FAST, SLOW, TICKET),
         what="the same",
-        bad_is="response, or abandonment, after more than 2.5 s",
+        bad_is="response after more than 2.5 s, or abandoned after more than 2 s",
         total=((REQUESTS, ANSWERED_OR_ABANDONED),),
+        good=((REQUESTS, ANSWERED, 2.5), (REQUESTS, ABANDONED, 2)),
         threshold=2.5,
     ),
     Objective(
@@ -168,6 +174,7 @@ OBJECTIVES = (
         what="shouts from the cache and of the empty text; rejections with 401, 403, 405, 406, 415, 429",
         bad_is="response after more than 25 ms",
         total=((SHOUTS, 'source=~"cache|none"'), (REQUESTS, REJECTED_AT_ONCE)),
+        good=((SHOUTS, 'source=~"cache|none"', 0.025), (REQUESTS, REJECTED_AT_ONCE, 0.025)),
         threshold=0.025,
     ),
 )

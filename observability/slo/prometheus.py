@@ -32,7 +32,7 @@ def recording():
     rates = []
     for objective in OBJECTIVES:
         rates.append(rule(f"{BAD}:rate5m", objective.bad_events("5m", "rate"), objective.labels))
-        rates.append(rule(f"{TOTAL}:rate5m", objective.rate(objective.total, "5m"), objective.labels))
+        rates.append(rule(f"{TOTAL}:rate5m", objective.counted("5m"), objective.labels))
     # A query over 30 days of raw counters takes seconds for each refresh of a dashboard.
     for objective in OBJECTIVES:
         slo = f'{{slo="{objective.name}"}}'
