@@ -17,6 +17,7 @@ def main():
         "observability/prometheus/rules/slo-alerts.yaml": prometheus.alerts(),
         "observability/prometheus/canary.yaml": prometheus.canary(),
         "observability/cloudwatch/alarms/slo.yaml": cloudwatch.alarms(),
+        "observability/cloudwatch/dashboard.yaml": cloudwatch.dashboard((TOP / "observability/cloudwatch/dashboard.yaml").read_text()),
         "docs/slo.md": document.filled((TOP / "docs/slo.md").read_text()),
     }
     for name, text in written.items():

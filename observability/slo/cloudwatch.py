@@ -5,8 +5,9 @@ responses as make ten slow ones. A query may look back 24 hours, so the tickets'
 """
 
 import math
+import re
 
-from objectives import MIN_BAD_EVENTS, indented, seconds
+from objectives import BY_NAME, MIN_BAD_EVENTS, indented, seconds
 from prometheus import HEADER, by_alert
 
 LONGEST = {"3d": "1d"}
@@ -59,4 +60,42 @@ def alarms():
             f"    EvaluationInterval: {300 if tier == 'Ticket' else 60}\n"
             f"    Tags: [{{Key: severity, Value: {first.severity}}}, {{Key: team, Value: shoutback}}]\n"
         )
-    return HEADER + "# These alarms do not notify by themselves: composite.yaml defines the notifications.\nmetric_alarms:\n" + "".join(entries)
+    entries.append(replica_differs())
+    return HEADER + "# The alarms on burn rates do not notify by themselves: composite.yaml defines the notifications.\nmetric_alarms:\n" + "".join(entries)
+
+
+def replica_differs():
+    """Returns the alarm on one bad replica of many. Errors only: histograms cannot be compared in one query."""
+    one = BY_NAME["availability"]
+
+    def by_pod(series, function):
+        (metric, matchers), = series
+        return f"sum by (pod) (histogram_count({function}({metric}{{{SCOPE},{matchers}}}[10m])))"
+
+    ratio = f"{by_pod(one.bad, 'rate')} / {by_pod(one.total, 'rate')}"
+    query = f"(\n  {ratio}\n  > on () group_left\n  0.2 + quantile(0.5, {ratio})\n)\nand on (pod)\n{by_pod(one.total, 'increase')} >= 20"
+    return (
+        "  # A contributor is a replica. Slow replicas are Prometheus' alert of this name.\n"
+        "  - AlarmName: ${name_prefix}ShoutbackReplicaDiffers\n"
+        "    AlarmDescription: >-\n      One replica fails far more often than most of the others.\n"
+        "      ${runbook_base_url}/runbook.md#shoutbackreplicadiffers\n"
+        f"    EvaluationCriteria:\n      PromQLCriteria:\n        Query: |\n{indented(query, ' ' * 10)}\n"
+        "        PendingPeriod: 300\n        RecoveryPeriod: 300\n    EvaluationInterval: 60\n"
+        '    AlarmActions: ["${ticket_topic_arn}"]\n    OKActions: ["${ticket_topic_arn}"]\n'
+        "    Tags: [{Key: severity, Value: ticket}, {Key: team, Value: shoutback}]\n"
+    )
+
+
+def dashboard(text):
+    """Replaces the panels about the objectives in the dashboard."""
+    availability, latency = BY_NAME["availability"], BY_NAME["latency"]
+    panels = "      # Generated from observability/slo/objectives.py by `make slo`.\n"
+    panels += f'      - title: "Failed, as a ratio of what counts: the SLO allows {availability.budget:g}"\n        queries:\n'
+    for window, name in (("5m", "5 minutes"), ("1h", "1 hour")):
+        ratio = f"{number(availability.bad, 'rate', window)}\n/ {number(availability.total, 'rate', window)}"
+        panels += f"          {name}: |\n{indented(ratio, ' ' * 12)}\n"
+    panels += "      - title: Time until the response, or until the caller hung up, in seconds\n        queries:\n"
+    for share in (0.5, 0.95, 0.99):
+        panels += f"          p{share * 100:g}: histogram_quantile({share:g}, {summed(latency.total, 'rate', '5m')})\n"
+    pattern = r"( +# objectives: begin\n).*?( +# objectives: end\n)"
+    return re.sub(pattern, lambda match: f"{match[1]}{panels}{match[2]}", text, flags=re.DOTALL)

@@ -71,8 +71,8 @@ class Objective:
         # NGINX's series belong to another job.
         return {"slo": self.name} | ({} if self.ours else {"job": "shoutback"})
 
-    def summed(self, series, window, function="rate", scope=None):
-        """Returns the sum of the rates of several selectors of PromQL. `scope` replaces the matcher of the job."""
+    def summed(self, series, window, function="rate", scope=None, by=None):
+        """Returns the sum of the rates of several selectors of PromQL. `scope` replaces the matcher of the job, `by` the labels."""
         scope = (OURS if self.ours else "") if scope is None else scope
         rates = []
         for metric, *matchers in series:
@@ -80,7 +80,7 @@ class Objective:
             rates.append(f"{function}({metric}{{{selector}}}[{window}])")
         # Their labels differ, so `or` keeps all of them, and one without series is no problem.
         together = rates[0] if len(rates) == 1 else "\n" + indented("\nor\n".join(rates)) + "\n"
-        return f"sum by ({self.by}) ({together})"
+        return f"sum by ({by or self.by}) ({together})"
 
     def counted(self, window, function="rate", **named):
         return self.summed([(f"{metric}_count", matchers) for metric, matchers in self.total], window, function, **named)

@@ -1,10 +1,11 @@
 """The rules of Prometheus: recorded ratios and budgets, and the alerts on burn rates."""
 
-from objectives import MIN_BAD_EVENTS, OBJECTIVES, indented, seconds
+from objectives import BY_NAME, MIN_BAD_EVENTS, OBJECTIVES, indented, seconds
 
 HEADER = "# Generated from observability/slo/objectives.py by `make slo`. Do not edit.\n"
 BAD = "job_environment_slo:shoutback_bad"
 TOTAL = "job_environment_slo:shoutback_total"
+INSTANCE_BAD, INSTANCE_TOTAL = "job_environment_instance_slo:shoutback_bad", "job_environment_instance_slo:shoutback_total"
 BUDGET = "job_environment_slo:shoutback_budget_left:ratio30d"
 
 LASTS = {
@@ -38,6 +39,13 @@ def recording():
         slo = f'{{slo="{objective.name}"}}'
         spent = f"sum_over_time({BAD}:rate5m{slo}[30d])\n/\nsum_over_time({TOTAL}:rate5m{slo}[30d])\n/ {objective.budget:g}"
         rates.append(rule(BUDGET, f"1 -\n{spent}", {"slo": objective.name}))
+    # One bad replica of many.
+    instances = []
+    for name in ("availability", "latency"):
+        objective, by = BY_NAME[name], "job, environment, instance"
+        instances.append(rule(f"{INSTANCE_BAD}:ratio_rate10m", objective.bad_ratio("10m", by=by), objective.labels))
+        instances.append(rule(f"{INSTANCE_TOTAL}:increase10m", objective.counted("10m", "increase", by=by), objective.labels))
+    groups.append(f"  - name: shoutback-slo-instances\n    rules:\n{''.join(instances)}")
     groups.append(f"  - name: shoutback-slo-30d\n    rules:\n{''.join(rates)}")
     return HEADER + "groups:\n" + "".join(groups)
 

@@ -5,6 +5,7 @@ import http.server
 import threading
 import time
 
+import incidents
 import pytest
 from environments import MIN_REQUESTS, PRECONDITIONS, Builder
 from shipped import TESTS
@@ -126,7 +127,16 @@ def promtool_tests(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, promtool_tests):
+def incident_tests(tmp_path_factory):
+    """Starts promtool's tests of the incidents, which take minutes."""
+    directory = tmp_path_factory.mktemp("incidents")
+    (directory / "incidents.yaml").write_text(incidents.promtool_tests())
+    with Process(["nice", "promtool", "test", "rules", directory / "incidents.yaml"], directory / "log") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, promtool_tests, incident_tests):
     directory = tmp_path_factory.mktemp("run")
     with contextlib.ExitStack() as stack:
         emulators = stack.enter_context(Emulators(directory / "emulators.log"))
