@@ -15,7 +15,7 @@ from aws import Aws
 from cloudwatch import VARIABLES, Store
 from conftest import FAST
 from environments import MIN_REQUESTS, PRECONDITIONS, Builder
-from shipped import alerts
+from shipped import alerts_of_the_service as alerts
 
 from harness.collector import SHIPPED, Collector
 from harness.load import Load, unique_text
@@ -27,6 +27,8 @@ from harness.toxiproxy import Toxiproxy, free_port
 SCALE = 60
 SCRAPE = {"SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
 LASTING = 3
+# Takes 18.5 hours; the tests of the alerts have a faster Prometheus for it.
+TOO_SLOW = {("ShoutbackKeySetStale", "page")}
 
 ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in alerts()})
 
@@ -96,7 +98,7 @@ class Run:
     def __init__(self, environments, store, alarms):
         self.environments, self.store = environments, store
         self.alarms = {alarm["AlarmName"]: alarm for alarm in alarms}
-        self.expected = {(one.name, alarm_of(*alert)) for one in environments for alert in one.expected}
+        self.expected = {(one.name, alarm_of(*alert)) for one in environments for alert in one.expected if alert not in TOO_SLOW}
         self.fired = set()
 
     def query(self, name, environment):
@@ -181,7 +183,7 @@ def tag(alarm, key):
     return {tag["Key"]: tag["Value"] for tag in alarm["Tags"]}[key]
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids="-".join)
+@pytest.mark.parametrize("alert", sorted(set(ALERTS) - TOO_SLOW), ids="-".join)
 def test_it_fires_for_its_fault(alert, run):
     environments = [one.name for one in run.environments if alert in one.expected]
     assert environments, f"no fault for {alert}"
@@ -196,7 +198,9 @@ def test_it_has_the_pending_period_of_the_alert(cloudwatch):
     periods = {alarm["AlarmName"]: criteria(alarm)["PendingPeriod"] for alarm in cloudwatch["metric_alarms"]}
     units = {"s": 1, "m": 60, "h": 3600}
     assert periods == {
-        alarm_of(rule["alert"], rule["labels"]["severity"]): int(rule["for"][:-1]) * units[rule["for"][-1]] for rule in alerts()
+        alarm_of(rule["alert"], rule["labels"]["severity"]): int(pending[:-1]) * units[pending[-1]]
+        for rule in alerts()
+        for pending in [rule.get("for", "0s")]
     }
 
 

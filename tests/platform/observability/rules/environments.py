@@ -28,7 +28,7 @@ MIN_REQUESTS = 300
 PRECONDITIONS = (
     'sum(increase(shoutback_shouts_total{environment="no-traffic"}[1m]))',
     # Half an hour of history at the speed of the tests.
-    'sum(count_over_time(up{environment="no-traffic",instance="only"}[1m])) * 15',
+    'sum(count_over_time(up{environment="no-traffic"}[1m])) * 15',
     'sum(increase(shoutback_auth_total{environment="all-rejected",outcome="accepted"}[1m]))',
 )
 
@@ -49,7 +49,7 @@ class Environment:
     end: list = field(default_factory=list)
 
     def watch(self, address, instance):
-        self.targets.append(Target(address, {"environment": self.name, "instance": instance}))
+        self.targets.append(Target(address, {"environment": self.name, "instance": instance, "namespace": self.name}))
 
 
 class Builder:
@@ -207,7 +207,7 @@ class Builder:
 
     def one_replica_rejects(self):
         """One of two replicas does not know the clients' pool any more, as with a configuration of its own."""
-        environment = self.environment("one-replica-rejects", REJECTED | {("ShoutbackReplicaRejects", "page")})
+        environment = self.environment("one-replica-rejects", [("ShoutbackReplicaRejects", "page")])
         for instance in "ab":
             shoutback = self.start(environment, instance, **self.emulators.authentication())
             accepted = self.load.start(shoutback.address, 20, cached_text(self.token))

@@ -40,7 +40,7 @@ def test_incidents_page_in_time_and_nothing_else_does(incident_tests):
     assert incident_tests.child.returncode == 0, incident_tests.output()
 
 
-def test_the_promises_are_kept():
+def test_the_promises_hold():
     for incident in incidents.PAIN:
         assert incident.page is not None or incident.ticket is not None, incident.name
         assert incident.within is None or incident.page <= incident.within, incident.name
