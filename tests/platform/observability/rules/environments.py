@@ -237,17 +237,18 @@ class Builder:
         self.toxic(environment, proxy, "latency", latency=1800)
 
     def restarts(self):
-        """A replica is killed again and again; the other one serves."""
+        """A replica is killed again and again, and fetches its keys each time: they are not stale. The other one serves."""
         environment = self.environment("restarts", [("ShoutbackReplicaRestarts", "ticket"), ("ShoutbackReplicaRestarts", "page")])
-        self.start(environment, "a")
-        victim = self.start(environment, "b")
+        variables = self.emulators.authentication()
+        self.start(environment, "a", **variables)
+        victim = self.start(environment, "b", **variables)
         running = [victim]
         log = self.directory / "restarts-again.log"
 
         def restart():
             running[0].child.kill()
             running[0].child.wait()
-            running[0] = self.stack.enter_context(Shoutback(log, **{"ADMIN_ADDR": victim.admin}))
+            running[0] = self.stack.enter_context(Shoutback(log, **VARIABLES, **variables, ADMIN_ADDR=victim.admin))
 
         environment.repeat.append((4, 0, restart))
 

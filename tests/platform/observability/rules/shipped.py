@@ -26,8 +26,16 @@ def alerts():
 OUTSIDE = {"ShoutbackMemoryHigh", "ShoutbackCpuThrottled", "ShoutbackProbeFails", "ShoutbackProbeMissing", "ShoutbackCertificateExpires"}
 
 
+#: It needs more than one client, and the emulator of Cognito has one.
+NEEDS_CLIENTS = {"ShoutbackClientFails"}
+
+
 def alerts_of_the_service():
     return [rule for rule in alerts() if rule["alert"] not in OUTSIDE]
+
+
+def alerts_with_a_fault():
+    return [rule for rule in alerts_of_the_service() if rule["alert"] not in NEEDS_CLIENTS]
 
 
 def identified(rule):
