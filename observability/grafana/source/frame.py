@@ -1,6 +1,6 @@
 """Grafana's dashboards: rows of panels with automatic layout, and the links and variables of every dashboard."""
 
-from links import discover, traces
+from links import discover
 from names import ALERTS, DEPLOYMENTS
 from panels import DATASOURCE
 
@@ -36,7 +36,6 @@ def dashboard(name, title, description, rows, variables=(), by_replica=True):
             link("Shoutback's dashboards", type="dashboards", tags=["shoutback"], icon="external link", targetBlank=False),
             link("Requests in Kibana", url=discover('event.action:"request"'), tooltip="Every request, one line each"),
             link("Failures in Kibana", url=discover('event.action:"request" and event.outcome:"failure"'), tooltip="4xx and 5xx"),
-            link("Traces", url=traces(), tooltip="Traces of this time"),
         ],
         "templating": {"list": [*VARIABLES, *([REPLICA] if by_replica else []), *variables, *BASE_URLS]},
         "panels": [{"id": number, **member} for number, member in enumerate(panels, 1)],
@@ -136,5 +135,5 @@ REPLICA = choice(
 )
 BASE_URLS = [
     constant("kibana", "URL of Kibana, without a trailing slash.", "KIBANA_BASE_URL"),
-    constant("traces", "URL of the trace back end, without a trailing slash.", "TRACES_BASE_URL"),
+    constant("traces", "URL of a trace without its id, and without a trailing slash.", "TRACES_BASE_URL"),
 ]

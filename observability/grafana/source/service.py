@@ -45,7 +45,8 @@ Every response has an `x-request-id`, and every problem has it as its `instance`
 - [the request's line in Kibana]({REQUEST_LINE}): client, outcome, duration, source of the response, number of
   attempts, and `trace.id`;
 - [all log lines of the trace in Kibana]({TRACE_LINES});
-- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD with its outcome, and the waits between them.
+- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD with its outcome, and the waits between them. X-Ray writes the id
+  `abcdef01…` as `1-abcdef01-…`.
 
 If Kibana finds nothing, widen the dashboard's time range, which the links use.
 """

@@ -135,7 +135,7 @@ def test_links_are_to_kibana_or_traces(url):
     assert where in ("${kibana}", "${traces}")
     # For Grafana a space or a quotation mark ends the URL.
     assert not re.search(r'[\s"<>]', url)
-    assert "${__from" in url and "${__to" in url or "/trace/" in url
+    assert "${__from" in url and "${__to" in url or where == "${traces}"
     if where == "${kibana}":
         assert balanced(unquote(rest)), url
         view, = re.findall(r"dataViewId:([\w-]+)", rest)
@@ -157,4 +157,4 @@ def balanced(text):
 
 
 def test_there_are_links():
-    assert len(list(addresses())) > 30
+    assert len(list(addresses())) > 20
