@@ -92,7 +92,7 @@ def test_a_rule_preserves_changes_by_users(fake):
 
 
 def test_a_rule_is_enabled_only_with_an_action(fake, tmp_path):
-    """One that notifies no one would look like an alert."""
+    """Without an action it would look like an alert, and notify no person."""
     assert fake.load() == 0
     assert {(rule["enabled"], len(rule["actions"])) for rule in fake.rules.values()} == {(False, 0)}
     fake.rules.clear()
