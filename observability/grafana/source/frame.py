@@ -135,5 +135,4 @@ REPLICA = choice(
 )
 BASE_URLS = [
     constant("kibana", "URL of Kibana, without a trailing slash.", "KIBANA_BASE_URL"),
-    constant("traces", "URL of a trace without its id, and without a trailing slash.", "TRACES_BASE_URL"),
 ]

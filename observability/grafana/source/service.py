@@ -1,6 +1,6 @@
 """Main dashboard: effect on clients, cause, and single requests."""
 
-from frame import dashboard, typed
+from frame import constant, dashboard, typed
 from links import discover, of_problem, trace
 from names import (
     ALERTS,
@@ -380,5 +380,6 @@ DASHBOARD = dashboard(
     variables=[
         typed("request", "Request", "An x-request-id, for the links at the bottom."),
         typed("trace", "Trace", "A trace id, for the links at the bottom."),
+        constant("traces", "URL of a trace without its id, and without a trailing slash.", "TRACES_BASE_URL"),
     ],
 )

@@ -75,6 +75,6 @@ DASHBOARD = dashboard(
     "slo",
     "objectives",
     "Are the objectives met? What do consumers meet outside of the replicas?",
-    {"Objectives": BUDGETS, "From outside": OUTSIDE},
+    {"Budgets": BUDGETS, "From outside": OUTSIDE},
     by_replica=False,
 )
