@@ -40,6 +40,8 @@ class Environment:
     name: str
     expected: set
     labels: dict = field(default_factory=dict)
+    # Alerts that may fire as well: they depend on how much history there is when the fault starts.
+    optional: set = field(default_factory=set)
     targets: list = field(default_factory=list)
     # Called before the first scrape; at the start of the fault; at an interval while it lasts, first after one interval; at its
     # end.
@@ -208,6 +210,7 @@ class Builder:
     def one_replica_rejects(self):
         """One of two replicas does not know the clients' pool any more, as with a configuration of its own."""
         environment = self.environment("one-replica-rejects", [("ShoutbackReplicaRejects", "page")])
+        environment.optional = REJECTED
         for instance in "ab":
             shoutback = self.start(environment, instance, **self.emulators.authentication())
             accepted = self.load.start(shoutback.address, 20, cached_text(self.token))
@@ -259,10 +262,13 @@ class Builder:
         kept = contextlib.ExitStack()
 
         def connect():
+            kept.close()
             for _ in range(9):
                 kept.enter_context(socket.create_connection(shoutback.address.rsplit(":", 1)))
 
+        # Idle connections are closed after some seconds, so they are renewed.
         environment.begin.append(connect)
+        environment.repeat.append((2, 0, connect))
         environment.end.append(kept.close)
 
     def client_exceeds_its_quota(self):

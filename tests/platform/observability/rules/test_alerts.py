@@ -59,7 +59,7 @@ def test_no_other_alert_fires(name, run):
     # On a machine that is too busy to respond to a scrape in time, these alerts are correct.
     if not run.responded_to_every_scrape(name):
         fired -= {("ShoutbackReplicaDown", "ticket"), ("ShoutbackReplicaDown", "page")}
-    assert fired <= environment.expected
+    assert fired <= environment.expected | environment.optional
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
