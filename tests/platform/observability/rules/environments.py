@@ -202,7 +202,7 @@ class Builder:
         environment = self.environment("all-rejected", REJECTED)
         shoutback = self.start(environment, **self.emulators.authentication())
         accepted = self.load.start(shoutback.address, 50, cached_text(self.token))
-        rejected = self.load.start(shoutback.address, 10, cached_text(with_unknown_kid(self.token)))
+        rejected = self.load.start(shoutback.address, 25, cached_text(with_unknown_kid(self.token)))
         rejected.pause()
         environment.begin += [accepted.pause, rejected.resume]
         environment.end += [rejected.pause, accepted.resume]
