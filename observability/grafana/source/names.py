@@ -11,10 +11,10 @@ SCOPE = 'job="shoutback",environment="$environment",instance=~"$instance"'
 
 ALERTS = 'ALERTS{alertname=~"Shoutback.*",alertstate="firing",environment="$environment"}'
 
-# Builds that were not there five minutes earlier.
+# Builds that were not there five minutes earlier, nor, because scrapes may fail, in the ten minutes before that.
 DEPLOYMENTS = (
     'count by (version, commit) (shoutback_build_info{job="shoutback",environment="$environment"})'
-    ' unless on (version, commit) shoutback_build_info{job="shoutback",environment="$environment"} offset 5m'
+    ' unless on (version, commit) last_over_time(shoutback_build_info{job="shoutback",environment="$environment"}[10m] offset 5m)'
 )
 
 REQUESTS = "http_server_request_duration_seconds"
