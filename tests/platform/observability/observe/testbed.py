@@ -66,7 +66,7 @@ class Testbed:
         rules = write_faster(directory / "rules", speed)
         for path in rules:
             # As the chart does. There is no Grafana here.
-            path.write_text(path.read_text().replace("RUNBOOK_BASE_URL", f"file://{DOCS}").replace("GRAFANA_BASE_URL", "none: "))
+            path.write_text(path.read_text().replace("RUNBOOK_BASE_URL", f"file://{DOCS}").replace("GRAFANA_BASE_URL", "no-grafana-here"))
         self.prometheus = stack.enter_context(Prometheus(directory, targets, rules, SCRAPES))
         self.token = self.emulators.token()
         # One in six without a token, as in production.
