@@ -48,6 +48,10 @@ observe: ## Runs the service under load and faults with Prometheus and its alert
 dashboards: ## Writes the JSON of Grafana's dashboards
 	python3 observability/grafana/source
 
+.PHONY: slo
+slo: ## Writes rules, alarms and tables from the objectives in observability/slo
+	python3 observability/slo
+
 .PHONY: drill
 drill: ## Injects one fault into a running service and asks for the diagnosis; ARGS="…" are passed on
 	@scripts/drill $(ARGS)

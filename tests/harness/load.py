@@ -47,9 +47,9 @@ class Load:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
-    def start(self, address, rate, *requests):
-        """Starts to send `requests` in turn, `rate` per second."""
-        return Stream(self.loop, address, rate, requests)
+    def start(self, address, rate, *requests, timeout=None):
+        """Starts to send `requests` in turn, `rate` per second. With a timeout, in seconds, it hangs up on slow responses."""
+        return Stream(self.loop, address, rate, requests, timeout)
 
     def __enter__(self):
         return self
@@ -70,8 +70,9 @@ class Load:
 class Stream:
     """The load on one instance. `statuses` counts the statuses, with 0 for requests without a response."""
 
-    def __init__(self, loop, address, rate, requests):
+    def __init__(self, loop, address, rate, requests, timeout=None):
         self.loop, self.address, self.rate, self.requests = loop, address, rate, itertools.cycle(requests)
+        self.timeout = timeout
         self.statuses, self.idle, self.sending = Counter(), [], set()
         self.running = True
         asyncio.run_coroutine_threadsafe(self._run(), loop)
@@ -102,7 +103,11 @@ class Stream:
         status = 0
         with contextlib.suppress(OSError, EOFError):
             connection = self.idle.pop() if self.idle else await Http1.connect(host, int(port))
-            status, _, _ = await connection.post("/v1", headers, body)
+            try:
+                status, _, _ = await asyncio.wait_for(connection.post("/v1", headers, body), self.timeout)
+            except TimeoutError as error:
+                connection.close()
+                raise EOFError from error
             if connection.closing:
                 connection.close()
             else:

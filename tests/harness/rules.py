@@ -17,7 +17,7 @@ def divided(duration, scale):
 
 
 def faster(text, scale):
-    """Divides every duration of a rule file by `scale`: windows and offsets in PromQL, `for` and `interval`."""
+    """Divides every duration of a rule file by `scale`: windows, offsets and numbers marked `# seconds` in PromQL, `for`, `interval`."""
 
     def divide(match):
         return match[1] + divided(match[2], scale) + match[3]
@@ -25,6 +25,7 @@ def faster(text, scale):
     text, windows = re.subn(rf"(\[)({DURATION})(\])", divide, text)
     text = re.sub(rf"(\boffset )({DURATION})(\b)", divide, text)
     text = re.sub(rf"(?m)(^\s*(?:- )?(?:for|interval|keep_firing_for): )({DURATION})($)", divide, text)
+    text = re.sub(r"([<>] )(\d+)( # seconds)$", lambda match: f"{match[1]}{int(match[2]) / scale:g}{match[3]}", text, flags=re.MULTILINE)
     # Subqueries and other notations would be left unchanged.
     assert windows == len(re.findall(r"\[[^\]]*\d[smhdwy]", text)), "a window has an unsupported notation"
     return text

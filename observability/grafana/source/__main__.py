@@ -7,6 +7,7 @@ from pathlib import Path
 import consumers
 import runtime
 import service
+import slo
 import upstream
 
 DIRECTORY = Path(__file__).parent.parent / "dashboards"
@@ -14,7 +15,7 @@ DIRECTORY = Path(__file__).parent.parent / "dashboards"
 
 def main():
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
-    for module in (service, upstream, consumers, runtime):
+    for module in (slo, service, upstream, consumers, runtime):
         text = json.dumps(module.DASHBOARD, indent=2, ensure_ascii=False)
         (directory / f"{module.__name__}.json").write_text(f"{text}\n")
 

@@ -9,8 +9,6 @@ CLIENT = 'client_id=~"$client"'
 LIMITED = "shoutback_rate_limited_total"
 AUTH = "shoutback_auth_total"
 TOKENS = "shoutback_token_cache_total"
-# Cancelled requests count neither as served nor as failed.
-COUNTED = 'outcome!="cancelled"'
 FAILED = 'outcome!~"success|cancelled"'
 SERVED = [(None, "red"), (0.99, "orange"), (0.999, "green")]
 
@@ -24,9 +22,9 @@ def rate_of_each(metric, *matchers):
 
 
 def served(by_client):
-    """Returns the ratio of successes per client; no value for clients without requests."""
+    """Returns the ratio of successes per client; no value for clients without requests. Who hung up was not served."""
     good = by_client(SHOUTS, 'outcome="success"')
-    return f"{good} / ({by_client(SHOUTS, COUNTED)} > 0)"
+    return f"{good} / ({by_client(SHOUTS)} > 0)"
 
 
 def known():
@@ -45,7 +43,7 @@ WHICH = [
             ("accepted", of_each(SHOUTS), "short", []),
             ("served", served(of_each), "percentunit", SERVED),
             ("failed", of_each(SHOUTS, FAILED), "short", [(None, "green"), (1, "red")]),
-            ("cancelled", of_each(SHOUTS, 'outcome="cancelled"'), "short", []),
+            ("cancelled", of_each(SHOUTS, 'outcome="cancelled"'), "short", [(None, "green"), (1, "yellow")]),
             ("over quota", of_each(LIMITED), "short", [(None, "green"), (1, "orange")]),
         ],
         links=of_client("${__data.fields.client_id}"),

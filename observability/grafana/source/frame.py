@@ -1,13 +1,13 @@
 """Grafana's dashboards: rows of panels with automatic layout, and the links and variables of every dashboard."""
 
-from links import discover, traces
-from names import ALERTS
+from links import discover
+from names import ALERTS, DEPLOYMENTS
 from panels import DATASOURCE
 
 WIDTH = 24
 
 
-def dashboard(name, title, description, rows, variables=()):
+def dashboard(name, title, description, rows, variables=(), by_replica=True):
     """`rows` maps titles to panels, which flow from left to right."""
     panels, y = [], 0
     for heading, members in rows.items():
@@ -31,14 +31,13 @@ def dashboard(name, title, description, rows, variables=()):
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "annotations": {"list": [alerts()]},
+        "annotations": {"list": [alerts(), deployments()]},
         "links": [
             link("Shoutback's dashboards", type="dashboards", tags=["shoutback"], icon="external link", targetBlank=False),
             link("Requests in Kibana", url=discover('event.action:"request"'), tooltip="Every request, one line each"),
             link("Failures in Kibana", url=discover('event.action:"request" and event.outcome:"failure"'), tooltip="4xx and 5xx"),
-            link("Traces", url=traces(), tooltip="Traces of this time"),
         ],
-        "templating": {"list": [*VARIABLES, *variables, *BASE_URLS]},
+        "templating": {"list": [*VARIABLES, *([REPLICA] if by_replica else []), *variables, *BASE_URLS]},
         "panels": [{"id": number, **member} for number, member in enumerate(panels, 1)],
     }
 
@@ -79,6 +78,18 @@ def alerts():
     }
 
 
+def deployments():
+    """Marks the first appearance of a version."""
+    return alerts() | {
+        "name": "Deployments",
+        "iconColor": "blue",
+        "expr": DEPLOYMENTS,
+        "titleFormat": "Deployment of {{version}}",
+        "textFormat": "{{commit}}",
+        "tagKeys": "version",
+    }
+
+
 def choice(name, label, description, query, many):
     """Returns a variable with the values of a label."""
     everything = {"includeAll": True, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}} if many else {}
@@ -114,15 +125,14 @@ VARIABLES = [
         'label_values(shoutback_build_info{job="shoutback"}, environment)',
         many=False,
     ),
-    choice(
-        "instance",
-        "Replica",
-        "All replicas in the selected time range.",
-        'label_values(shoutback_build_info{job="shoutback",environment="$environment"}, instance)',
-        many=True,
-    ),
 ]
+REPLICA = choice(
+    "instance",
+    "Replica",
+    "All replicas in the selected time range.",
+    'label_values(shoutback_build_info{job="shoutback",environment="$environment"}, instance)',
+    many=True,
+)
 BASE_URLS = [
     constant("kibana", "URL of Kibana, without a trailing slash.", "KIBANA_BASE_URL"),
-    constant("traces", "URL of the trace back end, without a trailing slash.", "TRACES_BASE_URL"),
 ]

@@ -1,4 +1,4 @@
-"""Links from a panel to its requests: log lines in Kibana, traces in the trace back end. Only this file has their URLs."""
+"""Links from a panel to its requests: log lines in Kibana, each of which has its trace id. Only this file has their URLs."""
 
 from urllib.parse import quote
 
@@ -18,15 +18,9 @@ def discover(query, environment=True):
     return f"${{kibana}}/app/discover#/?_g={time}&_a={state}"
 
 
-def traces(**tags):
-    """Returns the URL of Jaeger's search in the dashboard's time range, in microseconds. `tags` are attributes, with `__` for a dot."""
-    encoded = ",".join(f'"{name.replace("__", ".")}":"{value}"' for name, value in tags.items())
-    search = "${traces}/search?service=shoutback&start=${__from}000&end=${__to}000"
-    return search + (f"&tags={quote(f'{{{encoded}}}', MACROS)}" if tags else "")
-
-
 def trace(identifier):
-    return f"${{traces}}/trace/{identifier}"
+    """Returns the URL of one trace: back ends agree on nothing but that its id ends the URL."""
+    return f"${{traces}}/{identifier}"
 
 
 def of_problem():
@@ -34,7 +28,6 @@ def of_problem():
     problem = "${__field.labels.error_type}"
     return [
         ("These requests in Kibana", discover(f'event.action:"request" and error.type:"{problem}"')),
-        ("Traces of these requests", traces(error__type=problem)),
     ]
 
 
@@ -43,7 +36,6 @@ def of_outcome():
     client, outcome = "${__field.labels.client_id}", "${__field.labels.outcome}"
     return [
         ("These requests in Kibana", discover(f'event.action:"request" and client.user.id:"{client}" and error.type:"{outcome}"')),
-        ("Traces of these requests", traces(shoutback__client__id=client, error__type=outcome)),
     ]
 
 
@@ -52,7 +44,6 @@ def of_client(client="${__field.labels.client_id}"):
     return [
         ("Failures of this client in Kibana", discover(failures)),
         ("Requests of this client in Kibana", discover(f'event.action:"request" and client.user.id:"{client}"')),
-        ("Traces of this client", traces(shoutback__client__id=client)),
     ]
 
 

@@ -1,25 +1,38 @@
 """Queries of the service's metrics, and the colours of their series."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "slo"))
+
+from objectives import ANSWERED_OR_ABANDONED, AT_EDGE, BY_NAME, EDGE, OBJECTIVES
+
 SCOPE = 'job="shoutback",environment="$environment",instance=~"$instance"'
 
 ALERTS = 'ALERTS{alertname=~"Shoutback.*",alertstate="firing",environment="$environment"}'
+
+# Builds that were not there five minutes earlier, nor, because scrapes may fail, in the ten minutes before that.
+DEPLOYMENTS = (
+    'count by (version, commit) (shoutback_build_info{job="shoutback",environment="$environment"})'
+    ' unless on (version, commit) last_over_time(shoutback_build_info{job="shoutback",environment="$environment"}[10m] offset 5m)'
+)
 
 REQUESTS = "http_server_request_duration_seconds"
 ATTEMPTS = "http_client_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
 
-# The SLO as in ../../prometheus. Cancelled requests have no response, and unavailable keys have their own alert.
-COUNTED = 'http_route="/v1",error_type!~"cancelled|keys-unavailable"'
-FAILED = 'http_route="/v1",http_response_status_code=~"5..",error_type!="keys-unavailable"'
-TIMED = 'http_route="/v1",error_type!~"cancelled|request-timeout"'
-NOT_CANCELLED = 'http_route="/v1",error_type!="cancelled"'
-# 99.9 % over 30 days.
-BUDGET = "0.001"
-# Prometheus 3 formats the bucket's bound with a decimal point.
-SECOND = 'le=~"1|1[.]0"'
+COUNTED = BY_NAME["availability"].total[0][1]
+FAILED = BY_NAME["availability"].bad[0][1]
+# What a consumer waited for, up to the moment at which it hung up.
+WAITED = ANSWERED_OR_ABANDONED
+# Recorded by the rules, for all replicas together.
+RECORDED = 'job="shoutback",environment="$environment"'
+BUDGET_LEFT = "job_environment_slo:shoutback_budget_left:ratio30d"
+EDGE_CODES = f'sum by (code) (rate({EDGE}_count{{environment="$environment",{AT_EDGE}}}[$__rate_interval]))'
+BAD = "job_environment_slo:shoutback_bad:ratio_rate"
 
 # Series have the same colour in all panels.
-ENDS = {"served": "green", "rejected": "blue", "failed": "red", "cancelled": "text"}
+ENDS = {"served": "green", "rejected": "blue", "failed": "red", "cancelled": "yellow"}
 PROBLEMS = {
     "success": "green",
     "upstream-unavailable": "red",
@@ -28,7 +41,7 @@ PROBLEMS = {
     "overloaded": "purple",
     "internal-error": "dark-purple",
     "keys-unavailable": "dark-yellow",
-    "cancelled": "text",
+    "cancelled": "yellow",
 }
 ORIGINS = {"SHOUTCLOUD": "red", "Shoutback": "purple", "Cognito": "dark-yellow"}
 SOURCES = {
@@ -83,12 +96,12 @@ def percentiles(histogram, *matchers):
     return [(quantile(share, histogram, *matchers), name) for share, name in (("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99"))]
 
 
-def failed_share(window):
-    """Returns the ratio of responses that count as failures."""
-    failed, counted = (total(rate(f"{REQUESTS}_count", which, window=window)) for which in (FAILED, COUNTED))
-    return f"{failed} / {counted}"
+def recorded(name, slo=None):
+    """Returns a recorded series, of all objectives or of one."""
+    return f"{name}{{{RECORDED}}}" if slo is None else f'{name}{{{RECORDED},slo="{slo}"}}'
 
 
-def burn_rate(window):
-    """Returns the burn rate: 1 spends the budget in exactly 30 days."""
-    return f"{failed_share(window)} / {BUDGET}"
+def burn_rate(window, *names):
+    """Returns the burn rates of these objectives, or of all: 1 spends the budget in exactly 30 days."""
+    chosen = [BY_NAME[name] for name in names] or [one for one in OBJECTIVES if window in one.windows()]
+    return " or ".join(f"{recorded(BAD + window, one.name)} / {one.budget:g}" for one in chosen)

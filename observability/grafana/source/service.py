@@ -1,29 +1,27 @@
 """Main dashboard: effect on clients, cause, and single requests."""
 
-from frame import dashboard, typed
+from frame import constant, dashboard, typed
 from links import discover, of_problem, trace
 from names import (
     ALERTS,
-    NOT_CANCELLED,
     ATTEMPTS,
-    BUDGET,
+    BUDGET_LEFT,
     COUNTED,
     ENDS,
     FAILED,
     PERCENTILES,
     PROBLEMS,
     REQUESTS,
-    SECOND,
     SHOUTS,
     SOURCES,
-    TIMED,
+    WAITED,
     ORIGINS,
     burn_rate,
-    failed_share,
     increase,
     percentiles,
     quantile,
     rate,
+    recorded,
     select,
     total,
 )
@@ -31,7 +29,7 @@ from panels import heatmap, series, stat, text
 
 COUNT = f"{REQUESTS}_count"
 SERVED_IN_RANGE = f"1 - {total(increase(COUNT, FAILED))} / {total(increase(COUNT, COUNTED))}"
-BUDGET_LEFT = f"1 - {failed_share('30d')} / {BUDGET}"
+ABANDONED = 'http_route="/v1",error_type="cancelled"'
 
 
 def ended(*matchers):
@@ -47,7 +45,8 @@ Every response has an `x-request-id`, and every problem has it as its `instance`
 - [the request's line in Kibana]({REQUEST_LINE}): client, outcome, duration, source of the response, number of
   attempts, and `trace.id`;
 - [all log lines of the trace in Kibana]({TRACE_LINES});
-- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD with its outcome, and the waits between them.
+- [the trace]({trace("${trace}")}): each attempt to call SHOUTCLOUD with its outcome, and the waits between them. X-Ray writes the id
+  `abcdef01…` as `1-abcdef01-…`.
 
 If Kibana finds nothing, widen the dashboard's time range, which the links use.
 """
@@ -55,45 +54,57 @@ If Kibana finds nothing, widen the dashboard's time range, which the links use.
 CLIENTS = [
     stat(
         "Served",
-        "Ratio of responses on /v1 in the selected time range without 5xx errors (except keys-unavailable). "
-        "Normal: above 99.9 %. Below: see the problem in \"Failures by problem\", and the runbook's section "
-        "on SHOUTCLOUD.",
+        "Ratio of the authenticated, well-formed requests that got a 2xx and not a 5xx in the selected time range. "
+        "Normal: above 99.9 %. Below: see \"Failures by problem\", and the runbook. Those that hung up are the next tile.",
         SERVED_IN_RANGE,
         "percentunit",
         [(None, "red"), (0.999, "green")],
         decimals=3,
     ),
     stat(
+        "Hung up",
+        "Ratio of the requests that their caller abandoned in the selected time range. Normal: below 1 %. Above: responses take "
+        "longer than the callers wait, see \"Duration\"; or one client has a timeout that is too short, see the dashboard of consumers.",
+        f"{total(increase(COUNT, ABANDONED))} / {total(increase(COUNT, WAITED))}",
+        "percentunit",
+        [(0.01, "yellow"), (0.1, "red")],
+        decimals=2,
+        width=3,
+    ),
+    stat(
         "Error budget left",
-        "Of the permitted failures in 30 days (0.1 % of all responses). Normal: above 50 %. At 0 the objective is missed: no "
-        "risky deployments until it has recovered.",
-        BUDGET_LEFT,
+        "The least of all objectives, over 30 days. Normal: above 50 %. At 0 an objective is missed: no "
+        "risky deployments until it has recovered. Which one: dashboard of the objectives.",
+        f"min({recorded(BUDGET_LEFT)})",
         "percentunit",
         [(None, "red"), (0, "orange"), (0.5, "green")],
         decimals=1,
     ),
     stat(
         "Burn rate, last hour",
-        "How many times faster than permitted the budget is spent. Normal: below 1. At 14.4 an alert pages: the "
+        "How many times faster than permitted the budget of failures is spent. Normal: below 1. At 14.4 an alert pages: the "
         "budget of a month would be spent in two days.",
-        burn_rate("1h"),
+        burn_rate("1h", "availability"),
         "none",
         [(1, "orange"), (14.4, "red")],
         decimals=2,
+        width=3,
     ),
     stat(
         "Requests",
         "To /v1, of all selected replicas. Normal: as at this hour yesterday. None at all: look at the ingress.",
         ended(),
         "reqps",
+        width=3,
     ),
     stat(
         "p99",
-        "Duration of responses on /v1. Normal: that of SHOUTCLOUD. More than a second: see \"Duration with and without "
-        "retries\".",
-        quantile("0.99", REQUESTS, NOT_CANCELLED),
+        "How long consumers waited on /v1, for a response or until they hung up. Normal: as long as SHOUTCLOUD takes. More than a "
+        "second: see \"Duration with and without retries\".",
+        quantile("0.99", REQUESTS, WAITED),
         "s",
         [(1, "orange"), (5, "red")],
+        width=3,
     ),
     stat(
         "Alerts firing",
@@ -133,9 +144,9 @@ RED = [
     ),
     series(
         "Duration",
-        "Of all responses on /v1, including rejections. Normal: p50 is a cache hit or one call. p99 near "
+        "Of all requests on /v1 but the rejected, those that were abandoned included. Normal: p50 is a cache hit or one call. p99 near "
         "SHOUTCLOUD_DEADLINE (5 s): SHOUTCLOUD hangs; the breaker opens if most calls do.",
-        percentiles(REQUESTS, NOT_CANCELLED),
+        percentiles(REQUESTS, WAITED),
         "s",
         PERCENTILES,
     ),
@@ -143,7 +154,7 @@ RED = [
         "Durations",
         "Responses by duration. Normal: a band at the bottom from the cache, another at the duration of SHOUTCLOUD's "
         "calls. A band at the attempt timeout (2 s) or above: retries after timeouts.",
-        total(increase(f"{REQUESTS}_bucket", NOT_CANCELLED, window="$__rate_interval"), "le"),
+        total(increase(f"{REQUESTS}_bucket", WAITED, window="$__rate_interval"), "le"),
     ),
     series(
         "Rejections by problem",
@@ -167,33 +178,66 @@ RED = [
 SLO = [
     series(
         "Burn rate",
-        "1 spends the budget in exactly 30 days. Pages: above 14.4 over 1 h and 5 m, or above 6 over 6 h and 30 m. A "
-        "ticket: above 1 over 3 d and 6 h. Normal: below 1.",
-        [(burn_rate(window), window) for window in ("5m", "30m", "1h", "6h", "3d")],
+        "Of each objective. 1 spends the budget in exactly 30 days. Normal: below 1. Which rates page, and over which windows: "
+        "docs/slo.md.",
+        [(burn_rate("5m"), "{{slo}}")],
         "none",
-        width=8,
         thresholds=[(1, "yellow"), (6, "orange"), (14.4, "red")],
     ),
     series(
         "Error budget over time",
-        "Of the last 30 days. Normal: rises and falls slowly. A step down is an outage; its cost is the height of "
+        "Of the last 30 days, by objective. Normal: rises and falls slowly. A step down is an outage; its cost is the height of "
         "the step.",
-        [(BUDGET_LEFT, "left")],
+        [(recorded(BUDGET_LEFT), "{{slo}}")],
         "percentunit",
-        {"left": "green"},
         thresholds=[(None, "red"), (0, "green")],
-        width=8,
         min=None,
         max=1,
     ),
+]
+BUILD = "shoutback_build_info"
+
+
+def by_version(of):
+    """Returns rates by replica, summed by the version that the replica runs."""
+    return f"sum by (version, commit) ({of} * on (job, environment, instance) group_left (version, commit) {select(BUILD)})"
+
+
+def of_versions(*matchers):
+    return by_version(total(rate(COUNT, *matchers), "job, environment, instance"))
+
+
+VERSIONS = [
     series(
-        "Slower than the objective",
-        "Ratio of responses that took more than a second. Objective: at most 5 % over 30 days, with burn rate alerts like "
-        "availability. Normal: below 5 %. Above: see \"Duration with and without retries\" below.",
-        [(f"1 - {total(rate(f'{REQUESTS}_bucket', TIMED, SECOND))} / {total(rate(COUNT, TIMED))}", "over 1 s")],
+        "Requests by version",
+        "Normal: one version. Two: a rollout or a canary in progress.",
+        [(of_versions(WAITED), "{{version}} {{commit}}")],
+        "reqps",
+        stacked=True,
+        width=8,
+    ),
+    series(
+        "Failures by version",
+        "Ratio of 5xx of each version. Normal: 0, and equal for all versions. Only the new one fails: roll back.",
+        [(f"{of_versions(FAILED)} / {of_versions(COUNTED)}", "{{version}} {{commit}}")],
         "percentunit",
-        {"over 1 s": "red"},
-        thresholds=[(0.05, "red")],
+        width=8,
+        max=1,
+    ),
+    series(
+        "Rejected tokens by version",
+        "Ratio of the tokens that each version rejects. Normal: equal for all versions. Only the new one rejects: its configuration "
+        "does not match the clients; roll back.",
+        [
+            (
+                " / ".join(
+                    by_version(total(rate("shoutback_auth_total", *which), "job, environment, instance"))
+                    for which in (['outcome!~"accepted|missing"'], ['outcome!="missing"'])
+                ),
+                "{{version}} {{commit}}",
+            )
+        ],
+        "percentunit",
         width=8,
         max=1,
     ),
@@ -328,6 +372,7 @@ DASHBOARD = dashboard(
         "Overview": CLIENTS,
         "Rate, errors, duration": RED,
         "Error budget": SLO,
+        "Versions": VERSIONS,
         "Shoutback or SHOUTCLOUD": BLAME,
         "Saturation": SATURATION,
         "Single request": [text("One request", ONE_REQUEST)],
@@ -335,5 +380,6 @@ DASHBOARD = dashboard(
     variables=[
         typed("request", "Request", "An x-request-id, for the links at the bottom."),
         typed("trace", "Trace", "A trace id, for the links at the bottom."),
+        constant("traces", "URL of a trace without its id, and without a trailing slash.", "TRACES_BASE_URL"),
     ],
 )

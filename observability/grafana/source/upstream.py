@@ -1,7 +1,7 @@
 """Dashboard of SHOUTCLOUD from the service's view: retries, breaker, limits, cache."""
 
 from frame import dashboard
-from links import discover, of_breaker, traces
+from links import discover, of_breaker
 from names import (
     ATTEMPT_ENDS,
     ATTEMPTS,
@@ -86,7 +86,6 @@ NOW = [
     ),
 ]
 
-ENDED = "${__field.labels.error_type}"
 CALLS = [
     series(
         "Attempts by outcome",
@@ -100,7 +99,6 @@ CALLS = [
         "reqps",
         ATTEMPT_ENDS,
         stacked=True,
-        links=[("Traces with such attempts", traces(error__type=ENDED))],
     ),
     series(
         "Responses of SHOUTCLOUD",

@@ -30,6 +30,7 @@ def address(rendering, *path):
 class TestRules:
     def test_they_equal_the_files(self, rendering):
         url = address(rendering, "prometheusRule", "runbookBaseUrl")
+        grafana = "https://grafana.example.com" if rendering is ALL["everything"] else ""
         rendered = {
             rule["metadata"]["name"].removeprefix(rendering.deployment["metadata"]["name"] + "-"): rule
             for rule in rendering.of_kind("PrometheusRule")
@@ -37,7 +38,8 @@ class TestRules:
         assert set(rendered) == {path.stem for path in RULES}
         for path in RULES:
             assert "RUNBOOK_BASE_URL" in path.read_text() or path.stem == "slo-recording"
-            assert rendered[path.stem]["spec"] == yaml.safe_load(path.read_text().replace("RUNBOOK_BASE_URL", url))
+            text = path.read_text().replace("RUNBOOK_BASE_URL", url).replace("GRAFANA_BASE_URL", grafana)
+            assert rendered[path.stem]["spec"] == yaml.safe_load(text)
 
     def test_prometheus_accepts_them(self, rendering, tmp_path):
         for rule in rendering.of_kind("PrometheusRule"):
@@ -100,7 +102,7 @@ class TestScraping:
     def test_the_job_is_that_of_the_rules(self, rendering):
         label = rendering.one("ServiceMonitor")["spec"]["jobLabel"]
         job = rendering.service("admin")["metadata"]["labels"][label]
-        assert f'up{{job="{job}"}}' in RULES[0].read_text()
+        assert any(f'up{{job="{job}"}}' in path.read_text() for path in RULES)
 
     def test_the_environment_is_that_of_the_service(self, rendering):
         [endpoint] = rendering.one("ServiceMonitor")["spec"]["endpoints"]

@@ -33,7 +33,7 @@ def of_type(stack, kind):
 
 def sections():
     """Returns the alerts with a section in the runbook."""
-    return set(re.findall(r"^### (Shoutback\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
+    return set(re.findall(r"^### (Shoutback\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
 
 
 def test_alarms_have_the_names_of_runbook_sections(stack):
@@ -43,7 +43,7 @@ def test_alarms_have_the_names_of_runbook_sections(stack):
 
 
 def test_every_alarm_links_to_its_section(stack):
-    anchors = {f"https://docs.example.com/shoutback/operations.md#{name.lower()}" for name in sections()}
+    anchors = {f"https://docs.example.com/shoutback/runbook.md#{name.lower()}" for name in sections()}
     for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]:
         assert alarm["AlarmDescription"].split()[-1] in anchors, alarm["AlarmName"]
 

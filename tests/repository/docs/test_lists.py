@@ -71,7 +71,7 @@ def test_each_suite_has_a_row():
 
 def test_each_alert_links_to_a_section():
     alerts = {name for file in (TOP / "observability/prometheus/rules").glob("*.yaml") for name in re.findall(r"- alert: (\w+)", file.read_text())}
-    sections = set(re.findall(r"^### (Shoutback\w+)$", PAGES["docs/operations.md"], re.M))
+    sections = set(re.findall(r"^### (Shoutback\w+)$", PAGES["docs/runbook.md"], re.M))
     assert alerts == sections
 
 

@@ -15,7 +15,7 @@ from aws import Aws
 from cloudwatch import VARIABLES, Store
 from conftest import FAST
 from environments import MIN_REQUESTS, PRECONDITIONS, Builder
-from shipped import alerts
+from shipped import NEEDS_CLIENTS, alerts_of_the_service as alerts
 
 from harness.collector import SHIPPED, Collector
 from harness.load import Load, unique_text
@@ -27,6 +27,8 @@ from harness.toxiproxy import Toxiproxy, free_port
 SCALE = 60
 SCRAPE = {"SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s"}
 LASTING = 3
+# Takes 18.5 hours; the tests of the alerts have a faster Prometheus for it.
+TOO_SLOW = {("ShoutbackKeySetStale", "page")}
 
 ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in alerts()})
 
@@ -96,7 +98,8 @@ class Run:
     def __init__(self, environments, store, alarms):
         self.environments, self.store = environments, store
         self.alarms = {alarm["AlarmName"]: alarm for alarm in alarms}
-        self.expected = {(one.name, alarm_of(*alert)) for one in environments for alert in one.expected}
+        self.expected = {(one.name, alarm_of(*alert)) for one in environments for alert in one.expected if alert not in TOO_SLOW}
+        self.optional = {(one.name, alarm_of(*alert)) for one in environments for alert in one.optional}
         self.fired = set()
 
     def query(self, name, environment):
@@ -133,7 +136,7 @@ class Run:
         # The tests report each alarm that does not fire in time.
         with contextlib.suppress(AssertionError):
             self.store.until("all alarms fire", all_fired, within=45)
-        unaffected = {(one.name, name) for one in self.environments for name in self.alarms} - self.expected
+        unaffected = {(one.name, name) for one in self.environments for name in self.alarms} - self.expected - self.optional
         self.unexpected = {pair for pair in unaffected if self.has_fired_for_long(pair[1], pair[0])}
 
 
@@ -181,7 +184,7 @@ def tag(alarm, key):
     return {tag["Key"]: tag["Value"] for tag in alarm["Tags"]}[key]
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids="-".join)
+@pytest.mark.parametrize("alert", sorted(alert for alert in set(ALERTS) - TOO_SLOW if alert[0] not in NEEDS_CLIENTS), ids="-".join)
 def test_it_fires_for_its_fault(alert, run):
     environments = [one.name for one in run.environments if alert in one.expected]
     assert environments, f"no fault for {alert}"
@@ -196,7 +199,9 @@ def test_it_has_the_pending_period_of_the_alert(cloudwatch):
     periods = {alarm["AlarmName"]: criteria(alarm)["PendingPeriod"] for alarm in cloudwatch["metric_alarms"]}
     units = {"s": 1, "m": 60, "h": 3600}
     assert periods == {
-        alarm_of(rule["alert"], rule["labels"]["severity"]): int(rule["for"][:-1]) * units[rule["for"][-1]] for rule in alerts()
+        alarm_of(rule["alert"], rule["labels"]["severity"]): int(pending[:-1]) * units[pending[-1]]
+        for rule in alerts()
+        for pending in [rule.get("for", "0s")]
     }
 
 

@@ -76,7 +76,7 @@ def test_each_alarm_links_to_its_runbook(cloudwatch):
     alerts = [alarm["AlarmName"] for alarm in cloudwatch["metric_alarms"]]
     anchors = {re.sub(r"^prefix-|-(page|ticket)$", "", name).lower() for name in alerts}
     for alarm in cloudwatch["metric_alarms"] + cloudwatch["composite_alarms"]:
-        base, _, anchor = alarm["AlarmDescription"].split()[-1].partition("/operations.md#")
+        base, _, anchor = alarm["AlarmDescription"].split()[-1].partition("/runbook.md#")
         assert base == VARIABLES["runbook_base_url"] and anchor in anchors
         if alarm["AlarmName"] in alerts:
             assert anchor in alarm["AlarmName"].lower()

@@ -99,7 +99,9 @@ def test_variables_exist_and_are_used(dashboard):
     # A query must not refer to variables of another dashboard, nor to those for links.
     for panel in panels(dashboard):
         for query in panel.get("targets", []):
-            assert {"environment", "instance"} <= used_variables(query["expr"]) or "ALERTS" in query["expr"], query["expr"]
+            # What is recorded, and what others measure, is not by replica.
+            whole = re.search(r"ALERTS|job_environment_slo:|probe_|nginx_", query["expr"])
+            assert {"environment", "instance"} - ({"instance"} if whole else set()) <= used_variables(query["expr"]), query["expr"]
 
 
 @each
@@ -133,7 +135,7 @@ def test_links_are_to_kibana_or_traces(url):
     assert where in ("${kibana}", "${traces}")
     # For Grafana a space or a quotation mark ends the URL.
     assert not re.search(r'[\s"<>]', url)
-    assert "${__from" in url and "${__to" in url or "/trace/" in url
+    assert "${__from" in url and "${__to" in url or where == "${traces}"
     if where == "${kibana}":
         assert balanced(unquote(rest)), url
         view, = re.findall(r"dataViewId:([\w-]+)", rest)
@@ -155,4 +157,4 @@ def balanced(text):
 
 
 def test_there_are_links():
-    assert len(list(addresses())) > 30
+    assert len(list(addresses())) > 20

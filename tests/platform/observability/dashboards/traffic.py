@@ -1,6 +1,7 @@
 """Generates traffic and faults for every panel: two replicas in production and one in staging."""
 
 import contextlib
+import http.server
 import shutil
 import socket
 import threading
@@ -34,6 +35,41 @@ VARIABLES = {
 }
 
 
+# What NGINX and the prober export, as far as panels show it: neither runs here.
+OTHERS = """\
+probe_success 1
+probe_ssl_earliest_cert_expiry 4e9
+probe_http_duration_seconds{{phase="resolve"}} 0.01
+probe_http_duration_seconds{{phase="tls"}} 0.02
+nginx_ingress_controller_upstream_server_response_latency_ms_count{{resource_namespace="shoutback",code="200"}} {served}
+nginx_ingress_controller_upstream_server_response_latency_ms_count{{resource_namespace="shoutback",code="502"}} {failed}
+"""
+
+
+class Others(contextlib.AbstractContextManager):
+    """A target with the metrics of NGINX and of the prober, whose counters grow."""
+
+    def __init__(self):
+        scrapes = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                scrapes.append(self)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(OTHERS.format(served=9 * len(scrapes), failed=len(scrapes)).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"127.0.0.1:{self.server.server_port}"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+
+
 class Traffic:
     def __init__(self, stack, directory, emulators, toxiproxy, load):
         self.stack, self.directory, self.emulators, self.load = stack, directory, emulators, load
@@ -51,6 +87,8 @@ class Traffic:
             for name in ("one", "two")
         ]
         self.staging = self.start(STAGING, "alone", SHOUTCLOUD_FALLBACK="local")
+        others = stack.enter_context(Others())
+        self.targets.append(Target(others.address, {"environment": PRODUCTION}, job="shoutback-probe"))
 
     def start(self, environment, instance, **variables):
         variables = VARIABLES | {"SHOUTCLOUD_URL": f"http://{self.network.address}/V1/SHOUT"} | variables

@@ -10,9 +10,16 @@ from pathlib import Path
 
 from scenarios import SCENARIOS, DrillTestbed
 
+GIVE_UP = "give up"
+
 
 class Stopped(Exception):
     """Ctrl-C, SIGTERM, or a closed terminal."""
+
+
+def drawn(seed=None):
+    """Draws a scenario: once, so that all are equally likely."""
+    return random.Random(seed).choice(SCENARIOS)
 
 
 def main():
@@ -20,6 +27,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/drill", description="Injects one fault and asks which one it is.")
     parser.add_argument("--cause", choices=letters, help="the fault to inject; by default a random one")
     parser.add_argument("--answer", choices=letters, help="your diagnosis; by default the program asks for it")
+    parser.add_argument("--seed", type=int, help="repeats a random choice")
     arguments = parser.parse_args()
 
     def stop(*_):
@@ -27,30 +35,42 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    scenario = next(scenario for scenario in SCENARIOS if scenario.letter == (arguments.cause or random.choice(letters)))
+    scenario = next((one for one in SCENARIOS if one.letter == arguments.cause), None) or drawn(arguments.seed)
     with contextlib.ExitStack() as stack, contextlib.suppress(Stopped):
         testbed = DrillTestbed(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         testbed.print_introduction()
-        testbed.prometheus.until("Prometheus has seen traffic", lambda: testbed.prometheus.query("sum(rate(shoutback_shouts_total[5s])) > 0"))
+        print("Waiting until there is enough history for every alert …", flush=True)
+        testbed.until_alerts_can_fire()
         with testbed.inject(scenario.letter):
-            print("A fault is active now. Which one?\n")
+            print(f"A fault is active now. In the runbook's queries, $env is {testbed.environment}. Which one is it?\n")
             for each in SCENARIOS:
                 print(f"  {each.letter}  {each.cause}")
-            answer = arguments.answer or prompt(letters)
+            right = (arguments.answer or diagnosed(scenario.letter, letters)) == scenario.letter
             found = testbed.prometheus.until("the query finds it", lambda: testbed.prometheus.query(scenario.faster_query))
-            print(f"\n{'Yes' if answer == scenario.letter else 'No'}: {scenario.letter}, {scenario.cause}.\n")
-            print(f"  {scenario.faster_query}\n  is {found[0][1]:.3g}\n\n  {scenario.alert}: docs/{scenario.section}")
-            return 0 if answer == scenario.letter else 1
+            fired = testbed.prometheus.until("its alert fires", lambda: fires(testbed, scenario.alert), within=120)
+            print(f"\n{'Yes' if right else 'No'}: {scenario.letter}, {scenario.cause}.\n")
+            print(f"  {scenario.faster_query}\n  is {found[0][1]:.3g}\n\n  {fired[0]['annotations']['summary']}")
+            print(f"  {scenario.alert}: {fired[0]['annotations']['runbook_url']}", flush=True)
+            if arguments.answer is None:
+                input("\nEverything still runs, to look around. Enter ends it. ")
+            return 0 if right else 1
     print("\nStopped.")
     return 1
 
 
-def prompt(letters):
+def fires(testbed, name):
+    return [alert for alert in testbed.prometheus.alerts("firing") if alert["labels"]["alertname"] == name]
+
+
+def diagnosed(letter, letters):
+    """Asks until the diagnosis is right. Returns it, or another letter if the user gives up."""
     while True:
-        answer = input("\nWhich one is it? ").strip().lower()
-        if answer in letters:
+        answer = input(f"\nYour diagnosis, or `{GIVE_UP}`: ").strip().lower()
+        if answer == letter:
             return answer
-        print(f"Enter one of {', '.join(letters)}.")
+        if answer == GIVE_UP:
+            return GIVE_UP
+        print("That is not it. Look again." if answer in letters else f"Enter one of {', '.join(letters)}.")
 
 
 if __name__ == "__main__":

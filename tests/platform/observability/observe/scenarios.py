@@ -3,6 +3,7 @@
 import contextlib
 import re
 import resource
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from testbed import SPEED, Testbed
 from harness.load import unique_text, cached_text, with_unknown_kid
 from harness.rules import faster
 from harness.shoutback import Shoutback
-from harness.toxiproxy import Toxiproxy
+from harness.toxiproxy import Toxiproxy, free_port
 
 PAGE = Path(__file__).parents[4] / "docs/drill.md"
 ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<section>\S+)\) \|$", re.MULTILINE)
@@ -58,6 +59,13 @@ class DrillTestbed(Testbed):
             "COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}",
         }
 
+    def until_alerts_can_fire(self):
+        """Waits for the history that alerts compare with: half an hour of requests, at this speed."""
+        history = "quantile_over_time(0.1, job_environment:shoutback_requests:rate5m[6h] offset 30m) > 0.05"
+        accepted = "min_over_time(job_environment:shoutback_accepted:rate5m[30m]) > 0"
+        for query in (history, accepted):
+            self.prometheus.until("there is enough history", lambda: self.prometheus.query(faster(query, self.speed)), within=120)
+
     def inject(self, letter):
         """Returns a context manager that injects the fault of that letter."""
         return getattr(self, f"_{letter}")()
@@ -73,8 +81,8 @@ class DrillTestbed(Testbed):
                 self.emulators.behave()
 
     @contextlib.contextmanager
-    def _extra_load(self, rate, request):
-        more = [self.load.start(replica.address, rate, request) for replica in self.replicas]
+    def _extra_load(self, rate, request, timeout=None):
+        more = [self.load.start(replica.address, rate, request, timeout=timeout) for replica in self.replicas]
         try:
             yield
         finally:
@@ -84,8 +92,37 @@ class DrillTestbed(Testbed):
     def _a(self):
         return self._upstream_behaviour(failure_rate=1.0)
 
+    @contextlib.contextmanager
+    def _instead_of_the_load(self):
+        for stream in self.streams:
+            stream.pause()
+        try:
+            yield
+        finally:
+            for stream in self.streams:
+                stream.resume()
+
+    def _restart(self, **variables):
+        """Kills the second replica and starts it again at the same addresses."""
+        killed = self.replicas[1]
+        killed.child.kill()
+        killed.child.wait()
+        variables = {**self.variables, "HTTP_ADDR": killed.address, "ADMIN_ADDR": killed.admin, **variables}
+        self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-restarted.log", self.through, **variables))
+
+    @contextlib.contextmanager
+    def _with_other_configuration(self, **variables):
+        self._restart(**variables)
+        try:
+            yield
+        finally:
+            self._restart()
+
+    @contextlib.contextmanager
     def _b(self):
-        return self._upstream_behaviour(delay="1500ms")
+        """Most texts are new: what comes from the cache would be fast."""
+        with self._upstream_behaviour(delay="1500ms"), self._extra_load(20, unique_text(self.token)):
+            yield
 
     def _c(self):
         return self.shoutcloud.down()
@@ -107,14 +144,8 @@ class DrillTestbed(Testbed):
 
     @contextlib.contextmanager
     def _g(self):
-        for stream in self.streams:
-            stream.pause()
-        try:
-            with self._extra_load(20, unique_text(with_unknown_kid(self.token))):
-                yield
-        finally:
-            for stream in self.streams:
-                stream.resume()
+        with self._instead_of_the_load(), self._extra_load(20, unique_text(with_unknown_kid(self.token))):
+            yield
 
     def _h(self):
         return self.keys.down()
@@ -127,18 +158,10 @@ class DrillTestbed(Testbed):
         try:
             yield
         finally:
-            variables = {**self.variables, "HTTP_ADDR": killed.address, "ADMIN_ADDR": killed.admin}
-            self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-restarted.log", self.through, **variables))
+            self._restart()
 
-    @contextlib.contextmanager
     def _j(self):
-        for stream in self.streams:
-            stream.pause()
-        try:
-            yield
-        finally:
-            for stream in self.streams:
-                stream.resume()
+        return self._instead_of_the_load()
 
     @contextlib.contextmanager
     def _k(self):
@@ -151,3 +174,33 @@ class DrillTestbed(Testbed):
             for replica in self.replicas:
                 with contextlib.suppress(ProcessLookupError):
                     resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    @contextlib.contextmanager
+    def _l(self):
+        with self._upstream_behaviour(delay="1800ms"), self._instead_of_the_load(), self._extra_load(20, unique_text(self.token), timeout=1):
+            yield
+
+    @contextlib.contextmanager
+    def _m(self):
+        closed = f"http://127.0.0.1:{free_port()}/V1/SHOUT"
+        with self._with_other_configuration(SHOUTCLOUD_URL=closed), self._extra_load(20, unique_text(self.token)):
+            yield
+
+    def _n(self):
+        return self._with_other_configuration(COGNITO_CLIENT_IDS="another")
+
+    @contextlib.contextmanager
+    def _o(self):
+        ended = threading.Event()
+
+        def kill():
+            while not ended.wait(1.5):
+                self._restart()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import drill
 import pytest
 from scenarios import SCENARIOS, PAGE, DrillTestbed
 
@@ -26,9 +27,9 @@ def found(testbed):
 
 def test_every_row_of_the_document_is_covered():
     assert len(SCENARIOS) == len(re.findall(r"^\| [a-z] \|", PAGE.read_text(), re.MULTILINE)) > 8
-    sections = re.findall(r"^### (\w+)$", (PAGE.parent / "operations.md").read_text(), re.MULTILINE)
+    sections = re.findall(r"^### (\w+)$", (PAGE.parent / "runbook.md").read_text(), re.MULTILINE)
     for scenario in SCENARIOS:
-        assert scenario.alert in sections and scenario.section == f"operations.md#{scenario.alert.lower()}"
+        assert scenario.alert in sections and scenario.section == f"runbook.md#{scenario.alert.lower()}"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: f"{scenario.letter}: {scenario.cause}")
@@ -47,7 +48,33 @@ def test_a_query_identifies_only_its_cause(testbed, scenario):
 
 
 def test_the_drill_checks_the_diagnosis():
-    for diagnosis, code, output in [("j", 0, "Yes: j"), ("a", 1, "No: j")]:
-        done = subprocess.run([sys.executable, HERE / "drill.py", "--cause", "j", "--answer", diagnosis], capture_output=True, text=True)
-        assert done.returncode == code, done.stdout + done.stderr
-        assert output in done.stdout and "ShoutbackNoTraffic: docs/operations.md#" in done.stdout
+    done = subprocess.run([sys.executable, HERE / "drill.py", "--cause", "j", "--answer", "a"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "No: j" in done.stdout
+
+
+def test_a_wrong_diagnosis_can_be_corrected():
+    command = [sys.executable, HERE / "drill.py", "--cause", "i"]
+    done = subprocess.run(command, input="a\n?\ni\n\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for text in ("That is not it. Look again.", "Enter one of a, b,", "Yes: i", "$env is production", "Enter ends it"):
+        assert text in done.stdout
+
+
+def test_every_cause_is_drawn():
+    """All are equally likely, and each letter has a seed."""
+    drawn = [drill.drawn(seed).letter for seed in range(3000)]
+    for scenario in SCENARIOS:
+        assert 140 < drawn.count(scenario.letter) < 260, scenario.letter
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.letter)
+def test_the_named_alert_fires(scenario):
+    """Starts the drill as its document does, without naming a cause."""
+    seed = next(seed for seed in range(1000) if drill.drawn(seed) == scenario)
+    command = [sys.executable, HERE / "drill.py", "--seed", str(seed), "--answer", scenario.letter]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = PAGE.parent / "runbook.md"
+    assert f"Yes: {scenario.letter}, " in done.stdout
+    assert f"{scenario.alert}: file://{page}#{scenario.alert.lower()}" in done.stdout

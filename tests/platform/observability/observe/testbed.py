@@ -1,5 +1,7 @@
 """Two replicas of the service under load, with emulators of their dependencies and Prometheus with the shipped alerts."""
 
+from pathlib import Path
+
 from alert_monitor import AlertMonitor
 
 from harness.load import Load, empty, unique_text, cached_text
@@ -9,6 +11,7 @@ from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
 
 ENVIRONMENT = "production"
+DOCS = Path(__file__).parents[4] / "docs"
 
 # An hour takes half a minute; an alert that fires after two minutes fires after one second.
 SPEED = 120
@@ -35,6 +38,7 @@ QUERIES = {
 
 
 class Testbed:
+    environment = ENVIRONMENT
     #: A command that executes the service.
     through = ()
 
@@ -60,6 +64,9 @@ class Testbed:
             for name, replica in zip(("one", "two"), self.replicas)
         ]
         rules = write_faster(directory / "rules", speed)
+        for path in rules:
+            # As the chart does. There is no Grafana here.
+            path.write_text(path.read_text().replace("RUNBOOK_BASE_URL", f"file://{DOCS}").replace("GRAFANA_BASE_URL", "no-grafana-here"))
         self.prometheus = stack.enter_context(Prometheus(directory, targets, rules, SCRAPES))
         self.token = self.emulators.token()
         # One in six without a token, as in production.

@@ -6,6 +6,7 @@ All run at the same time and are scraped by one Prometheus, so each also proves 
 import contextlib
 import functools
 import resource
+import socket
 from dataclasses import dataclass, field
 
 from harness.load import empty, unique_text, shout_request, cached_text, with_unknown_kid
@@ -14,6 +15,7 @@ from harness.shoutback import Shoutback
 
 AVAILABILITY = {("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvailabilityBurnSlow", "page"), ("ShoutbackAvailabilityTicket", "ticket")}
 LATENCY = {("ShoutbackLatencyBurnFast", "page"), ("ShoutbackLatencyBurnSlow", "page"), ("ShoutbackLatencyTicket", "ticket")}
+REJECTED = {("ShoutbackTokensRejected", "page"), ("ShoutbackTokensRejected", "ticket")}
 STALE = {("ShoutbackKeySetStale", "page"), ("ShoutbackKeySetStale", "ticket")}
 
 # Refreshes faster than the alert about keys expects at this speed; and attempts short enough for a test.
@@ -25,6 +27,8 @@ VARIABLES = {"COGNITO_JWKS_REFRESH": "2s", "BREAKER_MIN_CALLS": "1000000", "SHOU
 MIN_REQUESTS = 300
 PRECONDITIONS = (
     'sum(increase(shoutback_shouts_total{environment="no-traffic"}[1m]))',
+    # Half an hour of history at the speed of the tests.
+    'sum(count_over_time(up{environment="no-traffic"}[1m])) * 15',
     'sum(increase(shoutback_auth_total{environment="all-rejected",outcome="accepted"}[1m]))',
 )
 
@@ -36,6 +40,8 @@ class Environment:
     name: str
     expected: set
     labels: dict = field(default_factory=dict)
+    # Alerts that may fire as well: they depend on how much history there is when the fault starts.
+    optional: set = field(default_factory=set)
     targets: list = field(default_factory=list)
     # Called before the first scrape; at the start of the fault; at an interval while it lasts, first after one interval; at its
     # end.
@@ -45,7 +51,7 @@ class Environment:
     end: list = field(default_factory=list)
 
     def watch(self, address, instance):
-        self.targets.append(Target(address, {"environment": self.name, "instance": instance}))
+        self.targets.append(Target(address, {"environment": self.name, "instance": instance, "namespace": self.name}))
 
 
 class Builder:
@@ -98,6 +104,11 @@ class Builder:
         self.keys_are_stale()
         self.keys_have_expired()
         self.all_rejected()
+        self.one_replica_rejects()
+        self.one_replica_fails()
+        self.callers_hang_up()
+        self.restarts()
+        self.near_limit()
         self.client_exceeds_its_quota()
         self.overload()
         self.all_replicas_down()
@@ -161,7 +172,7 @@ class Builder:
     def rejections_are_slow(self):
         """Tokens with an unknown key wait for a slow fetch of the key set. All are rejected at its end, and the next fetch starts 10 s later:
         two replicas in turn, so that the five-minute window stays slow for longer than the alert's `for`."""
-        environment = self.environment("rejections-are-slow", LATENCY, slo="latency-local")
+        environment = self.environment("rejections-are-slow", [("ShoutbackLatencyTicket", "ticket")], slo="latency-local")
         proxy, variables = self.key_server()
         unknown = with_unknown_kid(self.token)
         self.toxic(environment, proxy, "latency", latency=300)
@@ -172,29 +183,93 @@ class Builder:
             environment.repeat.append((11, offset, burst))
 
     def keys_are_stale(self):
-        """Keys are stale since before the first scrape: a recorded success would count for the hours of the page's window."""
+        """The page takes 18.5 hours, which only the faster Prometheus has."""
         environment = self.environment("keys-are-stale", STALE, pool=self.emulators.pool_id)
         proxy, variables = self.key_server()
         shoutback = self.start(environment, **variables)
         self.load.start(shoutback.address, 10, cached_text(self.token))
-        self.down(environment, proxy, before=True)
+        self.down(environment, proxy)
 
     def keys_have_expired(self):
-        environment = self.environment("keys-have-expired", STALE | {("ShoutbackKeysUnavailable", "page")})
+        environment = self.environment("keys-have-expired", STALE | AVAILABILITY | {("ShoutbackKeysUnavailable", "ticket")})
         proxy, variables = self.key_server()
         shoutback = self.start(environment, **variables, COGNITO_JWKS_MAX_STALE="3s")
         self.load.start(shoutback.address, 10, cached_text(self.token))
-        self.down(environment, proxy, before=True)
+        self.down(environment, proxy)
 
     def all_rejected(self):
         """All tokens are signed with a key that is in no key set, as after the pool was replaced."""
-        environment = self.environment("all-rejected", [("ShoutbackNobodyAccepted", "page")])
+        environment = self.environment("all-rejected", REJECTED)
         shoutback = self.start(environment, **self.emulators.authentication())
         accepted = self.load.start(shoutback.address, 50, cached_text(self.token))
-        rejected = self.load.start(shoutback.address, 10, cached_text(with_unknown_kid(self.token)))
+        rejected = self.load.start(shoutback.address, 25, cached_text(with_unknown_kid(self.token)))
         rejected.pause()
         environment.begin += [accepted.pause, rejected.resume]
         environment.end += [rejected.pause, accepted.resume]
+
+    def one_replica_rejects(self):
+        """One of two replicas does not know the clients' pool any more, as with a configuration of its own."""
+        environment = self.environment("one-replica-rejects", [("ShoutbackReplicaRejects", "page")])
+        environment.optional = REJECTED
+        for instance in "ab":
+            shoutback = self.start(environment, instance, **self.emulators.authentication())
+            accepted = self.load.start(shoutback.address, 20, cached_text(self.token))
+            if instance == "b":
+                rejected = self.load.start(shoutback.address, 20, cached_text(with_unknown_kid(self.token)))
+                rejected.pause()
+                environment.begin += [accepted.pause, rejected.resume]
+                environment.end += [rejected.pause, accepted.resume]
+
+    def one_replica_fails(self):
+        """One of three replicas cannot reach SHOUTCLOUD."""
+        expected = AVAILABILITY | {("ShoutbackReplicaDiffers", "ticket"), ("ShoutbackRetryBudgetEmpty", "ticket")}
+        environment = self.environment("one-replica-fails", expected)
+        for instance in "abc":
+            proxy, variables = self.network(self.emulators.shoutcloud)
+            shoutback = self.start(environment, instance, **variables)
+            self.load.start(shoutback.address, 10, unique_text())
+        self.down(environment, proxy)
+
+    def callers_hang_up(self):
+        """SHOUTCLOUD takes 1.8 s, below every timeout of the service, and callers wait for one second."""
+        expected = LATENCY | {("ShoutbackCallersHangUp", "page")}
+        environment = self.environment("callers-hang-up", expected)
+        proxy, variables = self.network(self.emulators.shoutcloud)
+        shoutback = self.start(environment, **variables)
+        self.load.start(shoutback.address, 10, unique_text(), timeout=1)
+        self.toxic(environment, proxy, "latency", latency=1800)
+
+    def restarts(self):
+        """A replica is killed again and again, and fetches its keys each time: they are not stale. The other one serves."""
+        environment = self.environment("restarts", [("ShoutbackReplicaRestarts", "ticket"), ("ShoutbackReplicaRestarts", "page")])
+        variables = self.emulators.authentication()
+        self.start(environment, "a", **variables)
+        victim = self.start(environment, "b", **variables)
+        running = [victim]
+        log = self.directory / "restarts-again.log"
+
+        def restart():
+            running[0].child.kill()
+            running[0].child.wait()
+            running[0] = self.stack.enter_context(Shoutback(log, **VARIABLES, **variables, ADMIN_ADDR=victim.admin))
+
+        environment.repeat.append((4, 0, restart))
+
+    def near_limit(self):
+        """Callers keep more than four fifths of the permitted connections open."""
+        environment = self.environment("near-limit", [("ShoutbackNearLimit", "ticket")], limit="connections")
+        shoutback = self.start(environment, MAX_CONNECTIONS="10")
+        kept = contextlib.ExitStack()
+
+        def connect():
+            kept.close()
+            for _ in range(9):
+                kept.enter_context(socket.create_connection(shoutback.address.rsplit(":", 1)))
+
+        # Idle connections are closed after some seconds, so they are renewed.
+        environment.begin.append(connect)
+        environment.repeat.append((2, 0, connect))
+        environment.end.append(kept.close)
 
     def client_exceeds_its_quota(self):
         """A client exceeds its quota until it reduces its rate."""

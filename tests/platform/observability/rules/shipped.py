@@ -22,6 +22,22 @@ def alerts():
     return [rule for rule in rules() if "alert" in rule]
 
 
+#: Alerts on metrics of Kubernetes, the probe and cert-manager, which no fault of the service alone can raise: promtool tests them.
+OUTSIDE = {"ShoutbackMemoryHigh", "ShoutbackCpuThrottled", "ShoutbackProbeFails", "ShoutbackProbeMissing", "ShoutbackCertificateExpires"}
+
+
+#: It needs more than one client, and the emulator of Cognito has one.
+NEEDS_CLIENTS = {"ShoutbackClientFails"}
+
+
+def alerts_of_the_service():
+    return [rule for rule in alerts() if rule["alert"] not in OUTSIDE]
+
+
+def alerts_with_a_fault():
+    return [rule for rule in alerts_of_the_service() if rule["alert"] not in NEEDS_CLIENTS]
+
+
 def identified(rule):
     """Returns an alert's name for a test id."""
     return f"{rule['alert']}-{rule['labels']['severity']}"
@@ -31,4 +47,5 @@ def selectors(expression):
     """Returns the selectors of the service's metrics in an expression, without windows."""
     text = re.sub(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expression)
     found = re.findall(r'([a-zA-Z_:][\w:]*)(\{(?:[^}"]|"[^"]*")*\})', text)
-    return [name + matchers for name, matchers in found if ":" not in name]
+    others = ("kube_", "container_", "probe_", "certmanager_", "nginx_")
+    return [name + matchers for name, matchers in found if ":" not in name and not name.startswith(others) and "shoutback-probe" not in matchers]

@@ -91,6 +91,17 @@ def test_a_rule_preserves_changes_by_users(fake):
     assert {rule["name"]: rule for rule in fake.rules.values()} == kibana.rules()
 
 
+def test_a_rule_is_enabled_only_with_an_action(fake, tmp_path):
+    """Without an action it would look like an alert, and notify no person."""
+    assert fake.load() == 0
+    assert {(rule["enabled"], len(rule["actions"])) for rule in fake.rules.values()} == {(False, 0)}
+    fake.rules.clear()
+    action = {"id": "connector", "group": "query matched", "params": {"message": "a & b | c \\ {{context.message}}"}}
+    (tmp_path / "actions.json").write_text(json.dumps([action], indent=1))
+    assert fake.load(KIBANA_ACTIONS_FILE=str(tmp_path / "actions.json")) == 0
+    assert all(rule["enabled"] and rule["actions"] == [action] for rule in fake.rules.values())
+
+
 def test_an_unsuccessful_import_fails(fake):
     fake.imports = False
     assert fake.load() != 0

@@ -1,0 +1,60 @@
+"""The objectives: what is generated from them, and how soon what consumers suffer becomes a page."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import incidents
+import pytest
+
+TOP = Path(__file__).parents[4]
+GENERATED = [
+    "observability/prometheus/rules/slo-recording.yaml",
+    "observability/prometheus/rules/slo-alerts.yaml",
+    "observability/prometheus/canary.yaml",
+    "observability/cloudwatch/alarms/slo.yaml",
+    "observability/cloudwatch/dashboard.yaml",
+    "docs/slo.md",
+]
+
+
+def test_what_is_generated_is_up_to_date(tmp_path):
+    subprocess.run([sys.executable, TOP / "observability/slo", tmp_path], check=True)
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == set(GENERATED)
+    for name in GENERATED:
+        assert (tmp_path / name).read_text() == (TOP / name).read_text(), f"{name}: run `make slo`"
+
+
+def test_no_other_file_states_what_is_bad():
+    """Matchers of an objective, written by hand, would be a second definition."""
+    readers = [path for part in ("prometheus/rules", "cloudwatch", "grafana/source") for path in (TOP / "observability" / part).rglob("*")]
+    by_hand = [path for path in readers if path.is_file() and str(path.relative_to(TOP)) not in GENERATED]
+    assert len(by_hand) > 10
+    for path in by_hand:
+        assert 'http_response_status_code=~"2..|5.."' not in path.read_text().replace("job_environment_slo", ""), path
+
+
+def test_incidents_page_in_time_and_nothing_else_does(incident_tests):
+    incident_tests.child.wait(timeout=1800)
+    assert incident_tests.child.returncode == 0, incident_tests.output()
+
+
+def test_the_promises_hold():
+    for incident in incidents.PAIN:
+        assert incident.page is not None or incident.ticket is not None, incident.name
+        assert incident.within is None or incident.page <= incident.within, incident.name
+    assert len(incidents.PAIN) >= 24 and len(incidents.INNOCENCE) >= 20
+    assert all(incident.page is None for incident in incidents.INNOCENCE)
+    assert incidents.mean() < 10
+
+
+@pytest.mark.parametrize("promise", ["every request fails with 503", "every caller hangs up", "the ingress is dead, at 0.1 requests"])
+def test_the_three_promises_have_incidents(promise):
+    limits = {"every request fails with 503": 3, "every caller hangs up": 10, "the ingress is dead, at 0.1 requests": 10}
+    found = [incident for incident in incidents.PAIN if promise in incident.name]
+    assert found and all(incident.page <= limits[promise] for incident in found)
+
+
+def test_the_table_is_up_to_date():
+    assert incidents.filled(incidents.PAGE.read_text()) == incidents.PAGE.read_text(), f"run `python {incidents.__file__}`"
