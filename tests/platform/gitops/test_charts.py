@@ -50,7 +50,7 @@ def test_the_loader_runs_when_both_are_healthy(applications):
 
 
 def test_two_nodes_are_rejected():
-    command = ["helm", "template", "logging", "gitops/charts/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
+    command = ["helm", "template", "logging", "gitops/platform/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert result.returncode != 0 and "one, or three and more" in result.stderr
 
@@ -61,7 +61,7 @@ def test_volumes_have_the_documented_sizes(released, page):
     for name, applications in released.applications.items():
         [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
         [claim] = nodes["volumeClaimTemplates"]
-        prometheus = yaml.safe_load(page(f"gitops/{name}/monitoring/values.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
+        prometheus = yaml.safe_load(page(f"gitops/platform/{name}/kube-prometheus-stack.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
         sizes = [nodes["count"] * gibibytes(claim), gibibytes(prometheus["volumeClaimTemplate"])]
         assert sum(sizes) == documented[name]
 

@@ -152,7 +152,7 @@ def test_every_placeholder_is_an_output_or_documented_as_none(folder, tested):
 @each
 def test_every_variable_that_the_service_requires_has_an_output(folder, tested):
     required = re.findall(r"^\| `(\w+)` \| `required`", page("docs/configuration.md"), re.MULTILINE)
-    chart = yaml.safe_load(page(f"gitops/{folder.split('/')[1]}/shoutback/values.yaml"))["config"]
+    chart = yaml.safe_load(page(f"gitops/service/{folder.split('/')[1]}/values.yaml"))["config"]
     assert len(required) >= 2
     for name in required:
         assert whole(tested).outputs["placeholders"][chart[name]], name
@@ -192,9 +192,9 @@ def fill(checkout, stdin, *arguments):
 def test_remaining_placeholders_are_reported(checkout):
     done = fill(checkout, '{"REPLACE_WITH_REGION": "us-east-2"}', "staging")
     assert done.returncode == 1 and "REPLACE_WITH_USER_POOL_ID remains" in done.stderr
-    text = (checkout / "gitops/staging/shoutback/values.yaml").read_text()
+    text = (checkout / "gitops/service/staging/values.yaml").read_text()
     assert "REPLACE_WITH_REGION" not in text and ".dkr.ecr.us-east-2." in text
-    assert (checkout / "gitops/production/shoutback/values.yaml").read_text() == page("gitops/production/shoutback/values.yaml")
+    assert (checkout / "gitops/service/production/values.yaml").read_text() == page("gitops/service/production/values.yaml")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_wrong_input_changes_nothing(checkout, stdin, arguments, message):
     done = fill(checkout, stdin, *arguments)
     assert done.returncode == 2 and message in done.stderr
     for name in ENVIRONMENTS:
-        assert (checkout / f"gitops/{name}/shoutback/values.yaml").read_text() == page(f"gitops/{name}/shoutback/values.yaml")
+        assert (checkout / f"gitops/service/{name}/values.yaml").read_text() == page(f"gitops/service/{name}/values.yaml")
 
 
 @each
@@ -226,7 +226,7 @@ def test_the_chart_renders_with_the_filled_values(folder, tested, checkout):
     done = fill(checkout, json.dumps(outputs["placeholders"]), name, *(f"{placeholder}={value}" for placeholder, value in YOURS.items()))
     assert done.returncode == 0, done.stderr
     rendered = subprocess.run(
-        ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/{name}/shoutback/values.yaml"]
+        ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/service/{name}/values.yaml"]
         + ["--set", f"image.tag={'0' * 40}", "--set", f"image.digest=sha256:{'0' * 64}"],
         capture_output=True,
         text=True,
