@@ -214,11 +214,10 @@ class Installation:
         return parsed(run("helm", "template", release, folder, f"--namespace={namespace}", "--include-crds", "--kube-version=1.36.0", *files, *given))
 
     def checkout(self, revision):
-        """Returns a folder with that revision of the repository and test values for its placeholders."""
+        """Returns a folder with that revision of the repository."""
         if revision not in self.checkouts:
             folder = Path(self.folder, revision)
             git(self.source.directory, "clone", "--quiet", self.source.bare, folder)
             git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision in ("main", "deploy") else revision)
-            fill(folder)
             self.checkouts[revision] = folder
         return self.checkouts[revision]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from argocd import Installation
+from argocd import Installation, fill
 from source import ROOT, Source
 
 ENVIRONMENTS = ("staging", "production")
@@ -37,6 +37,8 @@ class Released:
 @pytest.fixture(scope="session")
 def released(tmp_path_factory):
     source = Source(tmp_path_factory.mktemp("source"), only=("gitops", "helm", "observability", "scripts/release"))
+    fill(source.work)
+    source.commit("Fill in the placeholders")
     builds, platform = {}, source.merge("Change an add-on")
     for environment in ENVIRONMENTS:
         source.run(platform).prints("deploy", "--platform", environment, platform)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from argocd import REPOSITORY, Installation, fill, scalars
+from argocd import REPOSITORY, Installation, scalars
 from source import ROOT
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -80,7 +80,6 @@ def test_a_rollback_of_the_service_changes_nothing_else(released):
 def test_an_override_reaches_the_service_whatever_is_released(released):
     source, environment = released.source, "production"
     run = source.run(released.builds[environment].tag)
-    fill(run.directory)
     deployed = run.prints("override", environment, "set", "SHOUTCLOUD_FALLBACK=local", "--reason", "Incident 42", PATH=os.environ["PATH"])
     try:
         overridden = Installation(source, environment).applications()["shoutback"]

@@ -125,9 +125,9 @@ def test_releases_and_rollbacks_keep_an_override(source, service):
 def test_an_override_is_taken_back(source, service):
     run, _ = service()
     override(run, "set", "SHOUTCLOUD_FALLBACK=local")
-    override(run, "set", "RATE_LIMIT_PER_CLIENT=50")
+    override(run, "set", "RATE_LIMIT_PER_CLIENT=50/s")
     override(run, "remove", "SHOUTCLOUD_FALLBACK")
-    assert override(run, "list") == "RATE_LIMIT_PER_CLIENT=50"
+    assert override(run, "list") == "RATE_LIMIT_PER_CLIENT=50/s"
     override(run, "remove", "RATE_LIMIT_PER_CLIENT")
     assert override(run, "list") == ""
     assert not git(source.bare, "ls-tree", "deploy", "gitops/service/production/overrides.yaml")
