@@ -20,7 +20,7 @@ from harness.toxiproxy import free_port
 
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 # Instead of minutes: how often Argo CD looks at git, and the timeout of a sync.
-POLL, SYNC_TIMEOUT = 3, 40
+POLL, SYNC_TIMEOUT = 3, 60
 
 
 class Charts(contextlib.ExitStack):
@@ -133,7 +133,7 @@ class ArgoCD(contextlib.ExitStack):
     def applications(self):
         return {item["metadata"]["name"]: item for item in self.api.get(APPLICATIONS)["items"]}
 
-    def until(self, what, condition, within=120):
+    def until(self, what, condition, within=300):
         """Waits until `condition()` is true; the applications' states are in the error."""
         try:
             return wait_until(what, condition, within)
@@ -141,7 +141,7 @@ class ArgoCD(contextlib.ExitStack):
             states = [f"{name}: {described(one)}" for name, one in sorted(self.applications().items())]
             raise AssertionError("\n".join([str(error), *states])) from None
 
-    def until_deployed(self, name, commit, health="Healthy", within=120):
+    def until_deployed(self, name, commit, health="Healthy", within=300):
         """Waits until an application is synced to a commit of the source branch and has that health."""
 
         def deployed():

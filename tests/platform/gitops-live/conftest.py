@@ -147,7 +147,7 @@ def controllers(cluster):
 def installed(argocd, origin, controllers):
     """Returns the commits of the first platform and the first service, both deployed."""
     platform, _ = origin.deploy("Install the platform", platform=True)
-    argocd.until_deployed("platform", platform, within=240)
+    argocd.until_deployed("platform", platform, within=600)
     service, _ = origin.deploy("Install the service")
     argocd.until_deployed("shoutback", service)
     return platform, service

@@ -134,5 +134,5 @@ def test_the_newest_of_two_releases_is_deployed(argocd, cluster, origin, install
     bad, _ = origin.deploy("Add what the deployer may not create", broken)
     argocd.until("its sync fails", lambda: "retr" in operation(argocd.application("shoutback")).get("message", "").lower() or operation(argocd.application("shoutback")).get("retryCount", 0) > 0)
     good, _ = origin.deploy("Remove it", {"helm/shoutback/templates/broken.yaml": lambda _: ""})
-    argocd.until_deployed("shoutback", good, within=180)
+    argocd.until_deployed("shoutback", good)
     assert good in image(cluster) and git(origin.bare, "merge-base", "--is-ancestor", bad, good) == ""
