@@ -72,8 +72,9 @@ CRDS = [
     Path(os.environ["CRDS"]) / name
     for name in (
         "argo-cd",
-        "cert-manager",
-        "elastic/all-crds.yaml",
+        "cert-manager/cert-manager.io_clusterissuers.yaml",
+        "elastic/elasticsearches.elasticsearch.k8s.elastic.co.yaml",
+        "elastic/kibanas.kibana.k8s.elastic.co.yaml",
         "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )

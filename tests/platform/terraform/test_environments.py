@@ -113,17 +113,19 @@ PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
 
 # Placeholders that are not from Terraform.
 YOURS = {
-    "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
+    "REPLACE_WITH_ARGOCD_CLIENT_ID": "3example23456789",
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
     "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
-    "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
     "REPLACE_WITH_REPOSITORY": "example/shoutback",
+    "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
+    "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
+    "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
     "REPLACE_WITH_TRACES_HOST": "traces.example.com",
 }
 
 
 def placeholders(name):
-    return {placeholder for file in (ROOT / "gitops" / name).glob("*/values.yaml") for placeholder in PLACEHOLDER.findall(file.read_text())}
+    return {placeholder for file in ROOT.glob(f"gitops/*/{name}/*.yaml") for placeholder in PLACEHOLDER.findall(file.read_text())}
 
 
 def leads():
@@ -178,9 +180,9 @@ def checkout(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/fill-values").write_text(page("scripts/fill-values"))
     for name in ENVIRONMENTS:
-        for file in (ROOT / "gitops" / name).glob("*/values.yaml"):
+        for file in ROOT.glob(f"gitops/*/{name}/*.yaml"):
             target = tmp_path / file.relative_to(ROOT)
-            target.parent.mkdir(parents=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(file.read_text())
     return tmp_path
 
@@ -202,7 +204,7 @@ def test_remaining_placeholders_are_reported(checkout):
     [
         ("", ["staging"], "not JSON"),
         ("[]", ["staging"], "not a JSON object"),
-        ("{}", ["test"], "there is no gitops/test"),
+        ("{}", ["test"], "there is no gitops/*/test"),
         ("{}", ["staging", "kibana.example.com"], "is not REPLACE_WITH_NAME=VALUE"),
         ('{"REGION": "us-east-2"}', ["staging"], "does not begin with REPLACE_WITH_"),
         ('{"REPLACE_WITH_REGION": ""}', ["staging"], "cannot be a value"),
