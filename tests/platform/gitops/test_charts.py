@@ -151,15 +151,16 @@ def argocd(applications, tmp_path):
     return argocd
 
 
-def fired(argocd, application):
+def fired(argocd, applications, application):
     """Returns the templates that the triggers of the application's annotations send."""
     sent = set()
     for trigger in ("platform-deployed",) if application["metadata"]["name"] == "platform" else ("deployed", "not-deployed"):
         done = argocd(*f"notifications trigger run {trigger} {{thing}} --secret :empty --config-map {{settings}}/argocd-notifications-cm.yaml".split(), thing=application)
-        assert done.returncode == 0, done.stderr
-        rows = re.findall(r"^\S+ +(.*?) +(true|false) +\[?(\w*)\]?", done.stdout, re.M)
-        assert rows, done.stdout + done.stderr
-        sent |= {template for _, result, template in rows if result == "true"}
+        results = re.findall(r"^app\..* (true|false) *$", done.stdout, re.M)
+        conditions = yaml.safe_load(notifications(applications)[f"trigger.{trigger}"])
+        assert done.returncode == 0 and len(results) == len(conditions), done.stdout + done.stderr
+        for condition, result in zip(conditions, results, strict=True):
+            sent |= set(condition["send"]) if result == "true" else set()
     return sent
 
 
@@ -215,8 +216,8 @@ NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         (state(name="platform", phase="Running"), None),
     ],
 )
-def test_each_trigger_fires_in_its_states(argocd, application, sent):
-    assert fired(argocd, application) == ({sent} if sent else set())
+def test_each_trigger_fires_in_its_states(argocd, applications, application, sent):
+    assert fired(argocd, applications, application) == ({sent} if sent else set())
 
 
 def health(argocd, kind, spec=None, **status):
