@@ -14,7 +14,7 @@ import plot
 TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs/performance.md"
 PICTURE = TOP / "docs/performance.svg"
-VALUES = TOP / "gitops/production/shoutback/values.yaml"
+VALUES = TOP / "gitops/service/production/values.yaml"
 #: Assumed latency of SHOUTCLOUD in seconds; the default of SHOUTCLOUD_MAX_CONCURRENCY; connections per address of a NAT gateway to one
 #: destination, a limit of AWS.
 LATENCY, CONCURRENCY, PORTS = 0.1, 256, 55_000

@@ -55,8 +55,8 @@ def sha(arguments, name, what):
     arguments.add_argument(name.lower(), metavar=name, type=matching(SHA, "full commit SHA"), help=what)
 
 
-def digest(arguments):
-    arguments.add_argument("digest", metavar="DIGEST", type=matching(DIGEST, "sha256 digest"), help="sha256:…")
+def digest(arguments, **options):
+    arguments.add_argument("digest", metavar="DIGEST", **options, type=matching(DIGEST, "sha256 digest"), help="sha256:…")
 
 
 def git(*arguments, directory=None, variables=None, succeeds=True):

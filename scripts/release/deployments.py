@@ -1,4 +1,5 @@
-"""The branch that records which build each environment runs: one file per environment, one commit per deployment.
+"""The branch that records what each environment runs: per environment a file for the service and one for the platform, whose deployments
+and rollbacks are apart; one commit per deployment.
 
 Only these programs write it, and only by fast-forward. Its history shows which builds staging has had.
 """
@@ -15,48 +16,72 @@ from common import Failure, access, git, log
 # Other deployments push one commit each, so losing this many races in a row has another cause.
 ATTEMPTS = 5
 
-TEMPLATE = """\
+
+README = """\
+# What runs where
+
+Written only by `scripts/release/deploy`, `rollback` and `override` of the source branch; read by Argo CD.
+
+- `gitops/service/ENVIRONMENT/image.yaml` names the build of the service: the tag is the commit that it was built of, and of which its
+  chart and values are, too.
+- `gitops/service/ENVIRONMENT/overrides.yaml`, if it exists, has values that replace those of any build.
+- `gitops/platform/ENVIRONMENT/commit.yaml` names the commit of the add-ons.
+
+`git log -- gitops/service/production` is the log of what ran in production.
+"""
+
+
+class Build(NamedTuple):
+    """A commit, and for the service the digest of the image that was built of it."""
+
+    tag: str
+    digest: str = ""
+
+    def __str__(self):
+        return f"{self.tag[:12]} ({self.digest[:19]}…)" if self.digest else self.tag[:12]
+
+
+class Lifecycle(NamedTuple):
+    name: str
+    file: str
+    template: str
+
+    def path(self, environment):
+        return f"gitops/{self.name}/{environment}/{self.file}.yaml"
+
+    def read(self, text):
+        """Returns the build of a file that `template` wrote, else None."""
+        pattern = re.escape(self.template).replace(r"\{tag\}", "([0-9a-f]{40})").replace(r"\{digest\}", "(sha256:[0-9a-f]{64})")
+        found = re.fullmatch(pattern, text)
+        return Build(*found.groups()) if found else None
+
+
+IMAGE = """\
 # Which build runs here. Written by the release pipeline, read after values.yaml.
 image:
   tag: "{tag}"
   digest: "{digest}"
 """
-
-PATTERN = re.compile(re.escape(TEMPLATE).replace(r"\{tag\}", "([0-9a-f]{40})").replace(r"\{digest\}", "(sha256:[0-9a-f]{64})"))
-
-README = """\
-# What runs where
-
-Written only by `scripts/release/deploy` and `rollback` of the source branch; read by Argo CD.
-`gitops/ENVIRONMENT/shoutback/image.yaml` names the build that an environment runs: the tag is the commit that it was built of,
-and of which the environment takes everything else, too.
-
-`git log -- gitops/production` is the log of what ran in production.
-"""
+SERVICE = Lifecycle("service", "image", IMAGE)
+PLATFORM = Lifecycle("platform", "commit", '# Of which commit the add-ons are. Written by the release pipeline.\ncommit: "{tag}"\n')
 
 
-class Build(NamedTuple):
-    tag: str
-    digest: str
-
-    def __str__(self):
-        return f"{self.tag[:12]} ({self.digest[:19]}…)"
-
-
-def path(environment):
-    return f"gitops/{environment}/shoutback/image.yaml"
+def lifecycle(arguments):
+    """Adds the option --platform; `given.lifecycle` is the result."""
+    what = "the platform (the add-ons) instead of the service"
+    arguments.add_argument("--platform", dest="lifecycle", action="store_const", const=PLATFORM, default=SERVICE, help=what)
 
 
 @contextlib.contextmanager
-def deployments():
+def deployments(lifecycle=SERVICE):
     """Yields the branch in a temporary clone."""
     with tempfile.TemporaryDirectory(prefix="deployments-") as directory:
-        yield Deployments(directory)
+        yield Deployments(directory, lifecycle)
 
 
 class Deployments:
-    def __init__(self, directory):
-        self.directory = directory
+    def __init__(self, directory, lifecycle):
+        self.directory, self.lifecycle, self.path = directory, lifecycle, lifecycle.path
         self.branch = os.environ.get("GITOPS_BRANCH") or "deploy"
         remote = os.environ.get("GITOPS_REMOTE") or "origin"
         self.url = git("remote", "get-url", remote) if remote in git("remote").splitlines() else remote
@@ -88,14 +113,20 @@ class Deployments:
     def build(self, environment, commit=None):
         """Returns the environment's build as of `commit`, or of the tip; None before its first deployment."""
         commit = commit or self.tip
-        if not commit or not self.git("ls-tree", commit, path(environment)):
+        text = self.show(self.path(environment), commit) if commit else None
+        if text is None:
+            return None
+        if not (read := self.lifecycle.read(text)):
+            raise Failure(f"{self.path(environment)} in {commit} was not written by scripts/release/deploy:\n{text}")
+        return read
+
+    def show(self, path, commit=None):
+        """Returns the content of a file; None if it does not exist."""
+        commit = commit or self.tip
+        if not commit or not self.git("ls-tree", commit, path):
             return None
         # `git` strips the trailing newline.
-        text = self.git("show", f"{commit}:{path(environment)}") + "\n"
-        read = PATTERN.fullmatch(text)
-        if not read:
-            raise Failure(f"{path(environment)} in {commit} was not written by scripts/release/deploy:\n{text}")
-        return Build(*read.groups())
+        return self.git("show", f"{commit}:{path}") + "\n"
 
     def before(self, environment, commit):
         """Returns the environment's build before `commit`; None if there was none."""
@@ -104,12 +135,12 @@ class Deployments:
 
     def last(self, environment):
         """Returns the commit of the environment's last deployment."""
-        return self.git("log", "-1", "--format=%H", self.tip, "--", path(environment))
+        return self.git("log", "-1", "--format=%H", self.tip, "--", self.path(environment))
 
     def history(self, environment):
         """Yields every build that the environment has had, the newest first."""
         if self.tip:
-            for commit in self.git("log", "--format=%H", self.tip, "--", path(environment)).splitlines():
+            for commit in self.git("log", "--format=%H", self.tip, "--", self.path(environment)).splitlines():
                 if build := self.build(environment, commit):
                     yield build
 
@@ -122,11 +153,16 @@ class Deployments:
 
     def write(self, environment, build, message):
         """Commits the build locally and returns the commit."""
-        file = Path(self.directory, path(environment))
+        return self.commit(self.path(environment), self.lifecycle.template.format(tag=build.tag, digest=build.digest), message)
+
+    def commit(self, path, text, message):
+        """Commits the content of a file locally, or its removal if `text` is empty, and returns the commit."""
+        file = Path(self.directory, path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(TEMPLATE.format(tag=build.tag, digest=build.digest))
-        if not self.tip:
-            Path(self.directory, "README.md").write_text(README)
+        file.write_text(text)
+        if not text:
+            file.unlink()
+        Path(self.directory, "README.md").write_text(README)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
         return self.git("rev-parse", "HEAD")
@@ -148,10 +184,10 @@ class Deployments:
         return False
 
 
-def until_pushed(decide):
+def until_pushed(decide, lifecycle=SERVICE):
     """Calls `decide(deployments)` on the current branch, which returns the output and whether there is a commit to push. Repeats if
     another push came first."""
-    with deployments() as branch:
+    with deployments(lifecycle) as branch:
         for _ in range(ATTEMPTS):
             branch.fetch()
             printed, to_push = decide(branch)

@@ -309,10 +309,12 @@ class ControlPlane(contextlib.ExitStack):
         self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
 
         def served():
-            definitions = self.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
-            return all("Established" in conditions(definition) for definition in definitions)
+            # The list is long, and a busy server may not send it within its own timeout.
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                definitions = self.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+                return all("Established" in conditions(definition) for definition in definitions)
 
-        self.apiserver.until("the definitions are established", served, within=120)
+        self.apiserver.until("the definitions are established", served, within=300)
 
     def ready_nodes(self):
         return {item["metadata"]["name"] for item in self.api.get("/api/v1/nodes")["items"] if "Ready" in conditions(item)}

@@ -1,5 +1,5 @@
 locals {
-  # The groups in the role bindings of gitops/base/teams.
+  # The groups in the role bindings of gitops/platform/cluster/teams.
   team_groups = ["shoutback-auditors", "shoutback-break-glass", "shoutback-developers", "shoutback-sre"]
 
   # EKS permits one entry per principal, with all of its groups.

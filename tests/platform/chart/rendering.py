@@ -18,7 +18,7 @@ FILLED = TOP / "tests/platform/filled-values.yaml"
 
 CI = {path.name.removesuffix("-values.yaml"): (path,) for path in sorted((CHART / "ci").glob("*-values.yaml"))}
 ENVIRONMENTS = {
-    name: (TOP / f"gitops/{name}/shoutback/values.yaml", FILLED)
+    name: (TOP / f"gitops/service/{name}/values.yaml", FILLED)
     for name in ("staging", "production")
 }
 

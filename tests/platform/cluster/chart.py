@@ -18,7 +18,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 def values_of(environment):
     """Returns the flags with the values of a deployment; placeholders have test values."""
-    return [f"--values={path}" for path in (f"gitops/{environment}/shoutback/values.yaml", "tests/platform/filled-values.yaml")]
+    return [f"--values={path}" for path in (f"gitops/service/{environment}/values.yaml", "tests/platform/filled-values.yaml")]
 
 
 # By name: the environment of the cluster, and Helm's flags.

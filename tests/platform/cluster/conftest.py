@@ -30,7 +30,7 @@ NODES = {f"node-{zone}{number}": Node(f"zone-{zone}", *size) for zone, size in S
 
 def manifests(environment):
     """Returns the environment's manifests, as kustomize builds them."""
-    rendered = subprocess.run(["kubectl", "kustomize", f"gitops/{environment}/cluster"], check=True, capture_output=True, text=True)
+    rendered = subprocess.run(["kubectl", "kustomize", f"gitops/platform/{environment}/cluster"], check=True, capture_output=True, text=True)
     return list(yaml.safe_load_all(rendered.stdout))
 
 

@@ -3,6 +3,7 @@
 Helm executes the Go templates, because it has the same functions. helm and kubectl render the sources from a checkout of their revision.
 """
 
+import itertools
 import json
 import os
 import re
@@ -21,19 +22,20 @@ REPOSITORY = "https://github.com/example/shoutback.git"
 FILLED = {
     "REPLACE_WITH_ACCOUNT_ID": "123456789012",
     "REPLACE_WITH_API_HOST": "api.example.com",
-    "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
+    "REPLACE_WITH_ARGOCD_CLIENT_ID": "3example23456789",
     "REPLACE_WITH_CLIENT_IDS": "1example23456789",
     "REPLACE_WITH_COGNITO_DOMAIN": "shoutback.auth.eu-central-1.amazoncognito.com",
     "REPLACE_WITH_DOCS_HOST": "docs.example.com",
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
     "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
-    "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
     "REPLACE_WITH_PUBLIC_CLIENT_ID": "2example23456789",
     "REPLACE_WITH_REGION": "eu-central-1",
     "REPLACE_WITH_REPOSITORY": "example/shoutback",
+    "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
+    "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
+    "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
     "REPLACE_WITH_TRACES_HOST": "traces.example.com",
     "REPLACE_WITH_USER_POOL_ID": "eu-central-1_AbCdEfGhI",
-    "REPLACE_WITH_VPC_ID": "vpc-0123456789abcdef0",
     "REPLACE_WITH_ZONE_ID": "Z0123456789ABCDEFGHIJ",
 }
 
@@ -78,6 +80,12 @@ def scalars(thing):
     return texts
 
 
+def fill(folder):
+    """Replaces the placeholders in a checkout."""
+    for file in folder.glob("gitops/*/*/*.yaml"):
+        file.write_text(re.sub(r"REPLACE_WITH_[A-Z_]*[A-Z]", lambda name: FILLED[name[0]], file.read_text()))
+
+
 @dataclass
 class Application:
     manifest: dict
@@ -116,35 +124,42 @@ class Installation:
     def __init__(self, source, environment):
         self.source, self.environment = source, environment
         self.checkouts, self.read = {}, set()
-        # The set does not give these to the root.
+        # Values besides those of the environment, for the platform and the settings.
         self.parameters = []
         self.folder = tempfile.mkdtemp(prefix=f"argocd-{environment}-", dir=source.directory)
-        # A new installation has the settings of main.
-        self.settings = self.helm("main", "gitops/argocd", "argocd-settings", "argocd", [f"gitops/{environment}/argocd/values.yaml"], [])
-        [self.set] = [thing for thing in self.settings if thing["kind"] == "ApplicationSet"]
+
+    def sets(self):
+        """Returns the ApplicationSets. A new installation has the settings of main."""
+        settings = "gitops/platform/argocd-settings"
+        things = self.helm("main", settings, "argocd-settings", "argocd", [f"gitops/platform/{self.environment}/values.yaml"], self.parameters)
+        return [thing for thing in things if thing["kind"] == "ApplicationSet"]
 
     def applications(self):
-        """Returns all applications by name, the root first."""
-        [root] = self.generated()
-        root.sources[0]["helm"]["parameters"] += self.parameters
-        self.render(root)
-        found = {root.name: root}
-        for thing in root.objects:
+        """Returns all applications by name: those that the ApplicationSets generate, and those of the platform."""
+        found = {}
+        for application in itertools.chain.from_iterable(map(self.generated, self.sets())):
+            if application.name == "platform":
+                application.sources[1]["helm"]["parameters"] += self.parameters
+            self.render(application)
+            found[application.name] = application
+        for thing in found["platform"].objects:
             if thing["kind"] == "Application":
                 application = Application(thing)
+                if application.name == "argocd-settings":
+                    application.sources[0]["helm"].setdefault("parameters", []).extend(self.parameters)
                 self.render(application)
                 found[application.name] = application
         return found
 
-    def generated(self):
-        """Returns the applications that the ApplicationSet generates from files."""
-        [generator] = self.set["spec"]["generators"]
+    def generated(self, set):
+        """Yields the applications that an ApplicationSet generates from files."""
+        [generator] = set["spec"]["generators"]
         git_ = generator["git"]
-        assert git_["repoURL"] == REPOSITORY and self.set["spec"]["goTemplate"]
+        assert git_["repoURL"] == REPOSITORY and set["spec"]["goTemplate"]
         for pattern in (file["path"] for file in git_["files"]):
             for path in git(self.source.bare, "ls-tree", "-r", "--name-only", git_["revision"], "--", pattern).splitlines():
                 data = yaml.safe_load(self.source.file(git_["revision"], path))
-                template = deep(self.set["spec"]["template"], lambda text: executed(text, **data) if "{{" in text else text)
+                template = deep(set["spec"]["template"], lambda text: executed(text, **data) if "{{" in text else text)
                 yield Application({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"} | template)
 
     def render(self, application):
@@ -161,8 +176,10 @@ class Installation:
                     values.append((references[reference]["targetRevision"], path))
                 else:
                     values.append((own, os.path.normpath(f"{source['path']}/{file}")))
+            if helm.get("ignoreMissingValueFiles"):
+                values = [(at, path) for at, path in values if (self.checkout(at) / path).exists()]
             release = helm.get("releaseName", application.name)
-            options = ["--skip-tests"] if helm.get("skipTests") else []
+            options = [f"--skip-{part}" for part, given in (("tests", "skipTests"), ("schema-validation", "skipSchemaValidation")) if helm.get(given)]
             if "chart" in source:
                 chart = Path(os.environ["CHARTS"]) / source["chart"]
                 application.rendered = application.rendered and chart.is_dir()
@@ -171,9 +188,20 @@ class Installation:
                     continue
                 application.objects += self.helm(None, chart, release, application.namespace, values, helm.get("parameters", []), options)
             elif (self.checkout(own) / source["path"] / "kustomization.yaml").exists():
-                application.objects += parsed(run("kubectl", "kustomize", self.checkout(own) / source["path"]))
+                application.objects += self.kustomize(self.checkout(own) / source["path"])
             else:
                 application.objects += self.helm(own, source["path"], release, application.namespace, values, helm.get("parameters", []), options)
+
+    @staticmethod
+    def kustomize(folder):
+        """Renders a folder, with the manifests of the tool argo-cd for those of its repository."""
+        file = folder / "kustomization.yaml"
+        remote = re.search(r"https://github.com/argoproj/argo-cd//(\S+)\?ref=v(\S+)", file.read_text())
+        if remote:
+            manifests = Path(os.environ["ARGO_CD"]) / remote[1]
+            assert f"-{remote[2]}-" in os.environ["ARGO_CD"], "the tested version is the installed one"
+            file.write_text(file.read_text().replace(remote[0], os.path.relpath(manifests, folder.resolve())))
+        return parsed(run("kubectl", "kustomize", folder))
 
     def helm(self, revision, chart, release, namespace, values, parameters, options=()):
         files = list(options)
@@ -186,12 +214,10 @@ class Installation:
         return parsed(run("helm", "template", release, folder, f"--namespace={namespace}", "--include-crds", "--kube-version=1.36.0", *files, *given))
 
     def checkout(self, revision):
-        """Returns a folder with that revision of the repository and test values for its placeholders."""
+        """Returns a folder with that revision of the repository."""
         if revision not in self.checkouts:
             folder = Path(self.folder, revision)
             git(self.source.directory, "clone", "--quiet", self.source.bare, folder)
-            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision == "main" else revision)
-            for file in folder.glob("gitops/*/*/values.yaml"):
-                file.write_text(re.sub(r"REPLACE_WITH_[A-Z_]*[A-Z]", lambda name: FILLED[name[0]], file.read_text()))
+            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision in ("main", "deploy") else revision)
             self.checkouts[revision] = folder
         return self.checkouts[revision]

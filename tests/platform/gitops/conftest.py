@@ -1,10 +1,10 @@
-"""Fixtures: a repository with two releases, the first in production, the second in staging."""
+"""Fixtures: a repository with two releases of the service, the first in production, the second in staging, and one of the platform."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from argocd import Installation
+from argocd import Installation, fill
 from source import ROOT, Source
 
 ENVIRONMENTS = ("staging", "production")
@@ -22,6 +22,8 @@ class Released:
 
     source: Source
     builds: dict
+    # The commit of the platform.
+    platform: str
     installations: dict
     applications: dict
     # The values files of that release.
@@ -35,27 +37,32 @@ class Released:
 @pytest.fixture(scope="session")
 def released(tmp_path_factory):
     source = Source(tmp_path_factory.mktemp("source"), only=("gitops", "helm", "observability", "scripts/release"))
-    builds = {}
+    fill(source.work)
+    source.commit("Fill in the placeholders")
+    builds, platform = {}, source.merge("Change an add-on")
+    for environment in ENVIRONMENTS:
+        source.run(platform).prints("deploy", "--platform", environment, platform)
     for number, environments in enumerate((ENVIRONMENTS, ("staging",)), 1):
         commit = source.merge(f"Release {number}")
         for environment in environments:
             builds[environment] = Build(commit, f"sha256:{number:064x}")
             source.run(commit).prints("deploy", environment, commit, builds[environment].digest)
     # Unreleased: must not occur in any rendering.
-    source.merge("Break everything", {"gitops/applications/values.yaml": lambda text: "unreleased: true\n"})
+    source.merge("Break everything", {"gitops/platform/values.yaml": lambda text: "unreleased: true\n"})
     installations = {environment: Installation(source, environment) for environment in ENVIRONMENTS}
     applications = {environment: found.applications() for environment, found in installations.items()}
     read = set().union(*(installation.read for installation in installations.values()))
-    return Released(source, builds, installations, applications, read)
+    return Released(source, builds, platform, installations, applications, read)
 
 
 @pytest.fixture(scope="session")
 def switched(released):
-    """`switched(name)` returns production's applications with that switch of gitops/applications on."""
+    """`switched(name)` returns production's applications with the canary on."""
 
     def switched(name):
+        assert name == "canary"
         installation = released.installations["production"]
-        installation.parameters = [{"name": f"{name}.enabled", "value": "true"}]
+        installation.parameters = [{"name": f"{switch}.enabled", "value": "true"} for switch in ("canary", "applications.argo-rollouts")]
         try:
             return installation.applications()
         finally:

@@ -45,32 +45,54 @@ def test_the_image_is_the_deployed_digest(released, environment, applications):
     assert released.builds["staging"].digest != released.builds["production"].digest
 
 
-def test_our_sources_are_of_the_released_commit(released, environment, applications):
+def test_each_lifecycle_has_its_own_commit(released, environment, applications):
+    """The service is of its release, everything else of the platform's."""
     for application in applications.values():
         for source in application.sources:
             if source["repoURL"] != REPOSITORY:
                 continue
             if source.get("ref") == "deployed":
-                # The label, not the image.
-                assert (application.name, source) == ("shoutback", {"repoURL": REPOSITORY, "targetRevision": "deploy", "ref": "deployed"})
+                assert application.name in ("platform", "shoutback") and source == application.sources[0]
+                assert source == {"repoURL": REPOSITORY, "targetRevision": "deploy", "ref": "deployed"}
             else:
-                assert source["targetRevision"] == released.builds[environment].tag, application.name
+                commit = released.builds[environment].tag if application.name == "shoutback" else released.platform
+                assert source["targetRevision"] == commit, application.name
 
 
-def test_a_rollback_reverts_everything(released):
+def test_a_rollback_of_the_service_changes_nothing_else(released):
     source, environment = released.source, "staging"
-    before = released.builds[environment]
-    last = source.deployments(f"gitops/{environment}")[-1]
-    run = source.run(before.tag)
+    run = released.source.run(released.builds[environment].tag)
+    before = released.applications[environment]
+    [last] = source.deployments(f"gitops/service/{environment}")[-1:]
     back = run.prints("rollback", environment, last)
     try:
-        applications = Installation(source, environment).applications()
-        older = released.builds["production"]
-        assert {one["targetRevision"] for one in applications["cluster"].sources} == {older.tag}
-        assert older.digest in str(applications["shoutback"].one("Deployment"))
-        assert before.digest not in str([application.objects for application in applications.values()])
+        after = Installation(source, environment).applications()
+        older, newer = released.builds["production"], released.builds[environment]
+        deployment = str(after["shoutback"].one("Deployment"))
+        assert older.digest in deployment and newer.digest not in deployment
+        assert {name: one.manifest for name, one in after.items() if name != "shoutback"} == {
+            name: one.manifest for name, one in before.items() if name != "shoutback"
+        }
     finally:
         run.prints("rollback", environment, back)
+
+
+def test_an_override_reaches_the_service_whatever_is_released(released):
+    source, environment = released.source, "production"
+    run = source.run(released.builds[environment].tag)
+    deployed = run.prints("override", environment, "set", "SHOUTCLOUD_FALLBACK=local", "--reason", "Incident 42", PATH=os.environ["PATH"])
+    try:
+        overridden = Installation(source, environment).applications()["shoutback"]
+        before = released.applications[environment]["shoutback"]
+        config, template = (lambda one: one.one("ConfigMap", "shoutback")["data"]), (lambda one: one.one("Deployment")["spec"]["template"]["metadata"])
+        assert config(overridden) == config(before) | {"SHOUTCLOUD_FALLBACK": "local"}
+        # The pods restart, and Prometheus sees the label.
+        assert template(overridden)["annotations"] != template(before)["annotations"]
+        assert template(overridden)["labels"].keys() - template(before)["labels"].keys() == {"shoutback-override"}
+        assert before.sources[0]["ref"] == "deployed" and deployed
+    finally:
+        run.prints("override", environment, "remove", "SHOUTCLOUD_FALLBACK", "--reason", "It is over", PATH=os.environ["PATH"])
+    assert config(Installation(source, environment).applications()["shoutback"]) == config(before)
 
 
 def test_third_party_charts_have_exact_versions(released):
@@ -101,9 +123,9 @@ def folder(chart):
 
 
 def test_the_readme_lists_charts_that_are_not_rendered(released, page):
-    documented = re.search(r"Not rendered here: (.*?)\.\s", page("gitops/README.md"), re.S)[1]
+    documented = re.search(r"only the suite `charts` renders (.*?)\.\s", page("gitops/README.md"), re.S)[1]
     for applications in released.applications.values():
-        assert {name for name, one in applications.items() if not one.rendered} == set(re.findall(r"`([a-z-]+)`", documented))
+        assert {name for name, one in applications.items() if not one.rendered} == set(re.findall(r"`([a-z0-9-]+)`", documented))
 
 
 def test_every_image_has_a_version(released):
@@ -128,21 +150,23 @@ def test_no_image_is_latest(released, environment, applications):
 
 def test_the_projects_permit_them(released, environment, applications):
     projects = {thing["metadata"]["name"]: thing["spec"] for thing in applications["argocd-settings"].objects if thing["kind"] == "AppProject"}
+    # Comes with the installation.
+    assert projects.pop("default") == {"sourceRepos": [], "destinations": []}
     used = {name: set() for name in projects}
     for application in applications.values():
         project = projects[application.spec["project"]]
         for source in application.sources:
             assert source["repoURL"] in project["sourceRepos"], application.name
             used[application.spec["project"]].add(source["repoURL"])
-        assert application.namespace in [destination["namespace"] for destination in project["destinations"]], application.name
+        assert {application.namespace, "*"} & {destination["namespace"] for destination in project["destinations"]}, application.name
         for thing in application.objects:
             namespace = thing["metadata"].get("namespace")
             if application.spec["project"] == "shoutback":
                 assert namespace in (None, "shoutback")
                 kind = {"group": thing["apiVersion"].rpartition("/")[0], "kind": thing["kind"]}
                 assert kind in project["namespaceResourceWhitelist"], kind
-    # Each permitted repository is used, except for those of optional parts.
-    assert set(projects["platform"]["sourceRepos"]) - used["platform"] == {"https://argoproj.github.io/argo-helm", "https://sigstore.github.io/helm-charts"}
+    # Each permitted repository is used, except for that of the optional part.
+    assert set(projects["platform"]["sourceRepos"]) - used["platform"] == {"https://argoproj.github.io/argo-helm"}
     assert set(projects["shoutback"]["sourceRepos"]) == used["shoutback"]
 
 
@@ -160,66 +184,79 @@ def test_the_service_is_deployed_with_the_deployers_permissions(applications):
 
 def test_dependencies_are_in_earlier_waves(applications):
     wave = {name: application.wave for name, application in applications.items()}
-    # The applications with the definitions and webhooks for objects of others.
+    # The applications with the definitions and webhooks for objects of others. The service is in no wave: it is another lifecycle.
     for before, after in [
+        ("argocd", "cert-manager"),
         ("argocd-settings", "cluster"),
-        ("cluster", "shoutback"),
-        ("aws-load-balancer-controller", "nginx-ingress"),
-        ("cert-manager", "shoutback"),
+        ("cluster", "nginx-ingress"),
+        ("cert-manager", "oauth2-proxy"),
         ("eck-operator", "logging"),
-        ("kube-prometheus-stack", "shoutback"),
         ("kube-prometheus-stack", "nginx-ingress"),
         ("kube-prometheus-stack", "prometheus-adapter"),
-        ("nginx-ingress", "shoutback"),
-        ("otel-collector", "shoutback"),
-        ("logging", "shoutback"),
     ]:
         assert wave[before] < wave[after], (before, after)
-    issuer = applications["root"].one("ClusterIssuer")
-    assert wave["cert-manager"] < int(issuer["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) < wave["shoutback"]
-    # Without this health check, waves do not wait.
-    settings = applications["argocd-settings"].one("ConfigMap", "argocd-cm")["data"]
-    assert "hs.status = obj.status.health.status" in settings["resource.customizations.health.argoproj.io_Application"]
+    issuer = applications["platform"].one("ClusterIssuer")
+    assert wave["cert-manager"] < int(issuer["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+    # Namespaces come first, with their Pod Security.
+    for thing in applications["platform"].objects:
+        if thing["kind"] == "Namespace":
+            assert int(thing["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) < min(wave.values())
+
+
+def test_each_namespace_is_declared(applications):
+    declared = {thing["metadata"]["name"] for thing in [*applications["platform"].objects, *applications["cluster"].objects] if thing["kind"] == "Namespace"}
+    used = {application.namespace for application in applications.values()} | {
+        thing["metadata"]["namespace"] for application in applications.values() for thing in application.objects if thing["metadata"].get("namespace")
+    }
+    assert used - declared == {"kube-system"}
+
+
+def test_each_pod_of_a_namespace_is_isolated(applications):
+    """Pods of each declared namespace accept connections from that namespace and from the listed peers only."""
+    things = [*applications["platform"].objects, *applications["shoutback"].objects, *applications["cluster"].objects]
+    policies = {}
+    for thing in things:
+        if thing["kind"] == "NetworkPolicy" and thing["spec"]["podSelector"] == {} and "Ingress" in thing["spec"]["policyTypes"]:
+            policies[thing["metadata"]["namespace"]] = thing
+    for thing in things:
+        if thing["kind"] == "Namespace":
+            assert thing["metadata"]["name"] in policies, thing["metadata"]["name"]
+    for policy in policies.values():
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from") or rule.get("ports"), policy["metadata"]
 
 
 def test_each_values_file_is_read_by_an_application(released):
-    existing = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/values.yaml") if path.parts[-3] != "charts"}
-    # Values of optional parts: test_switches.py.
-    assert existing - released.read == {"gitops/base/argo-rollouts/values.yaml", "gitops/base/policy-controller/values.yaml"}
-
-
-def test_each_folder_is_in_the_readme(page):
-    rows = set(re.findall(r"^\| `([^`]+)`", page("gitops/README.md").partition("## ")[0], re.M))
-    folders = {f"{path.relative_to(ROOT / 'gitops')}" for path in ROOT.glob("gitops/*/*") if path.is_dir() and path.parts[-2] in ("base", "charts")}
-    folders |= {f"ENVIRONMENT/{path.name}" for path in ROOT.glob("gitops/production/*")} | {"argocd", "applications"}
-    assert rows == folders
+    existing = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/*.yaml")}
+    existing = {path for path in existing if path.split("/")[2] in ("values", "staging", "production")}
+    # Values of the optional part: test_switches.py.
+    assert existing - released.read == {"gitops/platform/values/argo-rollouts.yaml"}
 
 
 def test_environments_have_the_same_files():
-    trees = [{str(path.relative_to(ROOT / "gitops" / name)) for path in (ROOT / "gitops" / name).rglob("*.yaml")} for name in ("staging", "production")]
+    trees = [
+        {str(path.relative_to(ROOT)).replace(f"/{name}/", "/", 1) for folder in ROOT.glob(f"gitops/*/{name}") for path in folder.rglob("*.yaml")}
+        for name in ("staging", "production")
+    ]
+    assert len(trees[1]) > 5
     # Staging has its own quota and an additional permission: docs/teams.md.
-    assert trees[0] - trees[1] == {"cluster/port-forward.yaml", "cluster/resource-quota.yaml"} and not trees[1] - trees[0]
+    assert trees[0] - trees[1] == {"gitops/platform/cluster/port-forward.yaml", "gitops/platform/cluster/resource-quota.yaml"} and not trees[1] - trees[0]
 
 
 def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
     documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
-    assert len(documented) == 4
+    assert len(documented) == 3
     for pod in documented:
         namespace, account = pod.split("/")
         application = applications[account]
         assert application.namespace == namespace
-        if application.rendered:
-            assert application.one("ServiceAccount", account)["metadata"]["namespace"] == namespace
-        else:
-            assert yaml.safe_load(page(f"gitops/base/{account}/values.yaml"))["serviceAccount"]["name"] == account
+        assert application.one("ServiceAccount", account)["metadata"]["namespace"] == namespace
 
 
-def test_values_that_pods_cannot_read_from_the_node_are_set(applications):
-    parameters = {one["name"]: one["value"] for one in applications["aws-load-balancer-controller"].sources[0]["helm"]["parameters"]}
-    assert parameters == {"clusterName": applications["root"].sources[0] and parameters["clusterName"], "region": "eu-central-1", "vpcId": "vpc-0123456789abcdef0"}
+def test_values_that_pods_cannot_read_from_the_node_are_set(applications, environment):
     arguments = applications["external-dns"].one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert "--zone-id-filter=Z0123456789ABCDEFGHIJ" in arguments and f"--txt-owner-id={parameters['clusterName']}" in arguments
-    issuer = applications["root"].one("ClusterIssuer")["spec"]["acme"]["solvers"][0]["dns01"]["route53"]
+    assert "--zone-id-filter=Z0123456789ABCDEFGHIJ" in arguments and f"--txt-owner-id=shoutback-{environment}" in arguments
+    issuer = applications["platform"].one("ClusterIssuer")["spec"]["acme"]["solvers"][0]["dns01"]["route53"]
     assert issuer == {"hostedZoneID": "Z0123456789ABCDEFGHIJ", "region": "eu-central-1"}
 
 
@@ -234,13 +271,19 @@ def test_the_services_dependencies_exist(applications):
     assert f"https://{elasticsearch['name']}-es-http.{elasticsearch['namespace']}.svc:9200" in str(applications["shoutback"].objects)
     assert f"{elasticsearch['name']}-es-http-certs-public" in str(applications["shoutback"].objects)
     ingress = applications["shoutback"].one("Ingress")
-    assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == applications["root"].one("ClusterIssuer")["metadata"]["name"]
+    assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == applications["platform"].one("ClusterIssuer")["metadata"]["name"]
     labels = applications["shoutback"].one("ServiceMonitor")["metadata"]["labels"]
     assert labels["release"] == "kube-prometheus-stack" == applications["kube-prometheus-stack"].sources[0]["helm"]["releaseName"]
 
 
+def test_external_dns_deletes_no_record(applications):
+    """With `sync` it takes the API off the DNS as soon as the Ingress has no address for a moment."""
+    arguments = applications["external-dns"].one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [argument for argument in arguments if argument.startswith("--policy")] == ["--policy=upsert-only"]
+
+
 def test_the_adapter_serves_the_autoscalers_metric(released, page):
-    [rule] = yaml.safe_load(page("gitops/base/prometheus-adapter/values.yaml"))["rules"]["custom"]
+    [rule] = yaml.safe_load(page("gitops/platform/values/prometheus-adapter.yaml"))["rules"]["custom"]
     requested = [metric["pods"]["metric"]["name"] for metric in released.applications["production"]["shoutback"].one("HorizontalPodAutoscaler")["spec"]["metrics"] if metric["type"] == "Pods"]
     assert requested == [rule["name"]["as"]]
     assert re.fullmatch(rule["name"]["matches"], rule["seriesQuery"].partition("{")[0])

@@ -3,8 +3,7 @@
 import json
 import re
 import subprocess
-from datetime import datetime
-from types import SimpleNamespace
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -50,7 +49,7 @@ def test_the_loader_runs_when_both_are_healthy(applications):
 
 
 def test_two_nodes_are_rejected():
-    command = ["helm", "template", "logging", "gitops/charts/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
+    command = ["helm", "template", "logging", "gitops/platform/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert result.returncode != 0 and "one, or three and more" in result.stderr
 
@@ -61,7 +60,7 @@ def test_volumes_have_the_documented_sizes(released, page):
     for name, applications in released.applications.items():
         [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
         [claim] = nodes["volumeClaimTemplates"]
-        prometheus = yaml.safe_load(page(f"gitops/{name}/monitoring/values.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
+        prometheus = yaml.safe_load(page(f"gitops/platform/{name}/kube-prometheus-stack.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
         sizes = [nodes["count"] * gibibytes(claim), gibibytes(prometheus["volumeClaimTemplate"])]
         assert sum(sizes) == documented[name]
 
@@ -113,40 +112,88 @@ def notifications(applications):
     return applications["argocd-settings"].one("ConfigMap", "argocd-notifications-cm")["data"]
 
 
-def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40), since="2026-11-23T10:00:30Z"):
-    """Returns the status of an application in Argo CD: a sync that started at ten, and a health."""
-    sync = {"phase": phase, "syncResult": {"revisions": list(revisions)}, "startedAt": "2026-11-23T10:00:00Z"}
+def state(phase="Succeeded", health="Healthy", revisions=("d" * 40, "c" * 40), since="2026-11-23T10:00:30Z", name="shoutback", sync="Synced"):
+    """Returns an application of Argo CD: a sync that started at ten, and a health."""
+    operation = {"operation": {}, "phase": phase, "syncResult": {"revision": "", "revisions": list(revisions)}, "startedAt": "2026-11-23T10:00:00Z"}
     return {
-        "metadata": {"name": "shoutback"},
-        "spec": {"sources": [{"repoURL": "https://github.com/example/shoutback.git", "ref": "deployed"}, {"repoURL": "x"}]},
-        "status": {"operationState": sync, "health": {"status": health, "lastTransitionTime": since}},
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": "argocd"},
+        "spec": {"project": name, "destination": {}, "sources": [{"repoURL": "https://github.com/example/shoutback.git", "ref": "deployed"}, {"repoURL": "x"}]},
+        "status": {"operationState": operation, "health": {"status": health} | ({"lastTransitionTime": since} if since else {}), "sync": {"status": sync}},
     }
 
 
+@pytest.fixture
+def argocd(applications, tmp_path):
+    """`argocd(*arguments, thing)` runs `argocd admin` with the settings on an object, and returns its output. Needs no cluster."""
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none", "namespace": "argocd"}}],
+        "users": [{"name": "none", "user": {"token": "none"}}],
+        "current-context": "none",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    for thing in applications["argocd-settings"].objects:
+        if thing["kind"] == "ConfigMap":
+            # It would authenticate to GitHub.
+            thing = thing | {"data": {name: value for name, value in thing["data"].items() if name != "service.github"}}
+            (tmp_path / f"{thing['metadata']['name']}.yaml").write_text(json.dumps(thing))
+
+    def argocd(*arguments, thing=None):
+        (tmp_path / "thing.yaml").write_text(json.dumps(thing))
+        command = ["argocd", "admin", *(argument.format(settings=tmp_path, thing=tmp_path / "thing.yaml") for argument in arguments)]
+        environment = ENVIRONMENT | {"KUBECONFIG": str(tmp_path / "kubeconfig"), "HOME": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    return argocd
+
+
+def fired(argocd, applications, application):
+    """Returns the templates that the triggers of the application's annotations send."""
+    sent = set()
+    for trigger in ("platform-deployed",) if application["metadata"]["name"] == "platform" else ("deployed", "not-deployed"):
+        done = argocd(*f"notifications trigger run {trigger} {{thing}} --secret :empty --config-map {{settings}}/argocd-notifications-cm.yaml".split(), thing=application)
+        results = re.findall(r"^app\..* (true|false) *$", done.stdout, re.M)
+        conditions = yaml.safe_load(notifications(applications)[f"trigger.{trigger}"])
+        assert done.returncode == 0 and len(results) == len(conditions), done.stdout + done.stderr
+        for condition, result in zip(conditions, results, strict=True):
+            sent |= set(condition["send"]) if result == "true" else set()
+    return sent
+
+
 @pytest.mark.parametrize("outcome", ["success", "failure"])
-def test_the_status_is_that_of_the_pipeline(applications, environment, outcome, page):
+@pytest.mark.parametrize(("name", "suffix"), [("shoutback", ""), ("platform", "/platform")])
+def test_the_status_is_that_of_the_pipeline(applications, environment, outcome, name, suffix, page):
     template = yaml.safe_load(notifications(applications)[f"template.{outcome}"])["github"]
     # The first source of the application is the branch `deploy`.
-    sources = applications["shoutback"].sources
+    sources = applications[name].sources
     assert (sources[0]["targetRevision"], sources[0]["ref"]) == ("deploy", "deployed") and "path" not in sources[0]
-    assert executed(template["repoURLPath"], app=state()) == "https://github.com/example/shoutback.git"
-    assert executed(template["revisionPath"], app=state()) == "d" * 40
-    assert template["status"]["label"] == f"argocd/{environment}" and 'f"argocd/{environment}"' in page("scripts/release/wait")
+    app = state(name=name)
+    assert executed(template["repoURLPath"], app=app) == "https://github.com/example/shoutback.git"
+    assert executed(template["revisionPath"], app=app) == "d" * 40
+    assert executed(template["status"]["label"], app=app) == f"argocd/{environment}{suffix}"
+    assert 'f"argocd/{environment}" + ("/platform" if what is PLATFORM else "")' in page("scripts/release/wait")
     assert template["status"]["state"] == outcome
-    assert executed(template["status"]["targetURL"], app=state()) == "https://argocd.example.com/applications/shoutback"
+    assert executed(template["status"]["targetURL"], app=app) == f"https://tools.example.com/argocd/applications/{name}"
 
 
 def test_each_notification_is_subscribed(applications):
     data = notifications(applications)
+    subscribed = {"shoutback": ("deployed", "not-deployed"), "platform": ("platform-deployed", "not-deployed")}
     for name, application in applications.items():
         marks = {mark for mark in application.manifest["metadata"].get("annotations", {}) if mark.startswith("notifications.")}
-        assert marks == ({f"notifications.argoproj.io/subscribe.{trigger}.github" for trigger in ("deployed", "not-deployed")} if name == "shoutback" else set())
-    assert {"service.github", "trigger.deployed", "trigger.not-deployed"} <= data.keys()
-    for name in ("deployed", "not-deployed"):
-        for condition in yaml.safe_load(data[f"trigger.{name}"]):
+        assert marks == {f"notifications.argoproj.io/subscribe.{trigger}.github" for trigger in subscribed.get(name, ())}
+    for trigger in {trigger for triggers in subscribed.values() for trigger in triggers}:
+        for condition in yaml.safe_load(data[f"trigger.{trigger}"]):
             assert all(f"template.{template}" in data for template in condition["send"])
     service = yaml.safe_load(data["service.github"])
     assert service == {"appID": 1234567, "installationID": 7654321, "privateKey": "$github-privateKey"}
+
+
+NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @pytest.mark.parametrize(
@@ -160,22 +207,72 @@ def test_each_notification_is_subscribed(applications):
         (state(phase="Running"), None),
         (state(phase="Running", health="Degraded"), "failure"),
         (state(health="Degraded"), "failure"),
+        # A passing state is no verdict: an autoscaler is Degraded while Prometheus restarts.
+        (state(health="Degraded", since=NOW), None),
         (state(phase="Failed"), "failure"),
         (state(phase="Error", health="Progressing"), "failure"),
-        ({"metadata": {"name": "shoutback"}, "status": {"health": {"status": "Missing"}, "operationState": None}}, None),
+        (state(name="platform", health="Degraded"), "success"),
+        (state(name="platform", sync="OutOfSync"), None),
+        (state(name="platform", phase="Running"), None),
     ],
 )
-def test_each_trigger_fires_in_its_states(applications, application, sent):
-    """The triggers' conditions are valid Python after a few replacements."""
+def test_each_trigger_fires_in_its_states(argocd, applications, application, sent):
+    assert fired(argocd, applications, application) == ({sent} if sent else set())
 
-    class Object(dict):
-        __getattr__ = dict.__getitem__
 
-    fired = set()
-    app = json.loads(json.dumps(application), object_hook=Object)
-    for trigger in ("deployed", "not-deployed"):
-        for condition in yaml.safe_load(notifications(applications)[f"trigger.{trigger}"]):
-            when = condition["when"].replace("nil", "None").replace(".Before(", ".__lt__(")
-            if eval(when, {"app": app, "time": SimpleNamespace(Parse=datetime.fromisoformat)}):
-                fired |= set(condition["send"])
-    assert fired == ({sent} if sent else set())
+def health(argocd, kind, spec=None, **status):
+    group = {"Elasticsearch": "elasticsearch.k8s.elastic.co/v1", "Kibana": "kibana.k8s.elastic.co/v1", "Application": "argoproj.io/v1alpha1"}[kind]
+    thing = {"apiVersion": group, "kind": kind, "metadata": {"name": "x"}, "spec": spec or {}} | ({"status": status} if status else {})
+    done = argocd(*"settings resource-overrides health {thing} --argocd-cm-path {settings}/argocd-cm.yaml".split(), thing=thing)
+    assert done.returncode == 0, done.stderr
+    return re.search(r"STATUS: (\w+)", done.stdout)[1]
+
+
+@pytest.mark.parametrize("kind", ["Elasticsearch", "Kibana"])
+def test_the_operators_resources_have_a_health(argocd, kind):
+    assert health(argocd, kind) == "Progressing"
+    for colour, expected in {"green": "Healthy", "yellow": "Progressing", "red": "Degraded", "unknown": "Progressing"}.items():
+        assert health(argocd, kind, health=colour) == expected, colour
+    assert health(argocd, kind, health="green", phase="ApplyingChanges") == "Progressing"
+
+
+def test_waves_order_only_the_first_installation(argocd):
+    """An add-on that was deployed before never delays the others, whatever its health."""
+    assert health(argocd, "Application") == "Progressing"
+    assert health(argocd, "Application", operationState={"phase": "Running"}) == "Progressing"
+    assert health(argocd, "Application", operationState={"phase": "Failed"}) == "Degraded"
+    for later in ("Progressing", "Degraded"):
+        assert health(argocd, "Application", history=[{"id": 0}], health={"status": later}) == "Healthy"
+
+
+@pytest.mark.parametrize(
+    ("action", "target", "teams"),
+    [
+        ("get", "platform/logging", {"developers", "auditors", "sre", "break-glass"}),
+        ("sync", "shoutback/shoutback", {"sre", "break-glass"}),
+        ("sync", "platform/logging", {"sre", "break-glass"}),
+        # To pause the automatic sync.
+        ("update", "shoutback/shoutback", {"sre", "break-glass"}),
+        ("update", "platform/logging", set()),
+        ("override", "shoutback/shoutback", set()),
+        ("delete", "shoutback/shoutback", set()),
+        ("create", "platform/more", set()),
+        ("create", "default/more", set()),
+    ],
+)
+def test_permissions_in_argo_cd(argocd, action, target, teams):
+    for team in ("developers", "auditors", "sre", "break-glass", "someone-else"):
+        group = team if team == "someone-else" else f"shoutback-{team}"
+        done = argocd(*f"settings rbac can {group} {action} applications {target} --policy-file {{settings}}/argocd-rbac-cm.yaml".split())
+        assert (done.stdout.strip() == "Yes") == (team in teams), (team, done.stdout, done.stderr)
+
+
+def test_people_sign_in_with_the_user_pool_of_operators(applications):
+    settings = applications["argocd-settings"].one("ConfigMap", "argocd-cm")["data"]
+    sign_in = yaml.safe_load(settings["oidc.config"])
+    assert sign_in["issuer"] == "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators"
+    # A public client has no secret, and proves itself by PKCE.
+    assert sign_in["enablePKCEAuthentication"] and "clientSecret" not in sign_in
+    assert settings["admin.enabled"] == "false"
+    # What Cognito calls a user's groups.
+    assert yaml.safe_load(applications["argocd-settings"].one("ConfigMap", "argocd-rbac-cm")["data"]["scopes"]) == ["cognito:groups"]

@@ -49,8 +49,7 @@ def merged(*trees):
 
 def of_environment(environment, config=None, **ingress):
     """Returns the chart's objects of an environment, with these values over its own."""
-    folder = GITOPS / environment / "shoutback"
-    return render(folder / "values.yaml", FILLED, config=config or {}, ingress=ingress)
+    return render(GITOPS / "service" / environment / "values.yaml", FILLED, config=config or {}, ingress=ingress)
 
 
 def ingress_of(objects):
@@ -64,7 +63,7 @@ def config_of(objects):
 
 def controller_values(environment):
     """Returns the values of the controller's chart."""
-    files = [GITOPS / "base/nginx/values.yaml", GITOPS / environment / "nginx/values.yaml"]
+    files = [GITOPS / "platform/values/nginx-ingress.yaml", GITOPS / "platform" / environment / "nginx-ingress.yaml"]
     return merged(*(yaml.safe_load(file.read_text()) for file in files))
 
 

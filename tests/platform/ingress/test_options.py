@@ -23,6 +23,7 @@ HANDED_ON = {
     "controller.networkPolicy.ingress",
     "controller.resources",
     "controller.service.annotations",
+    "controller.service.loadBalancerClass",
     "controller.strategy",
     "controller.topologySpreadConstraints",
     "prometheus.serviceMonitor.labels",
@@ -111,8 +112,9 @@ def test_the_controller_has_time_for_graceful_shutdown(values, parameters):
 
 def test_the_client_address_comes_from_the_proxy_protocol(values, parameters):
     """Both sides enable it or neither, and there is no other source."""
-    announced = values["service"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-proxy-protocol"]
-    assert (announced, parameters["proxy-protocol"], parameters["real-ip-header"]) == ("*", True, "proxy_protocol")
+    announced = values["service"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-target-group-attributes"].split(",")
+    assert "proxy_protocol_v2.enabled=true" in announced
+    assert (parameters["proxy-protocol"], parameters["real-ip-header"]) == (True, "proxy_protocol")
     assert parameters["set-real-ip-from"]
     # It would precede HTTP health checks, too, which NGINX's readiness port does not support.
     assert not [name for name in values["service"]["annotations"] if "healthcheck" in name]
@@ -126,6 +128,13 @@ def test_no_old_tls(parameters):
     assert parameters["ssl-protocols"] == "TLSv1.2 TLSv1.3"
 
 
+def test_a_rollout_waits_for_the_load_balancer(values):
+    """Kubernetes calls a pod ready minutes before the load balancer sends it requests."""
+    assert values["minReadySeconds"] >= 180
+    # Each step of the rollout must end before the Deployment counts as failed, after ten minutes without progress.
+    assert values["minReadySeconds"] + values["terminationGracePeriodSeconds"] < 600
+
+
 def test_a_replica_of_the_controller_may_be_evicted(values):
     assert values["replicaCount"] > 1
     assert values["podDisruptionBudget"] == {"enabled": True, "maxUnavailable": 1}
@@ -135,7 +144,11 @@ def test_a_replica_of_the_controller_may_be_evicted(values):
 def test_the_chart_and_the_controller_agree_on_names(environment, values):
     objects = manifests.of_environment(environment)
     assert manifests.ingress_of(objects)["spec"]["ingressClassName"] == values["ingressClass"]["name"]
-    assert values["watchNamespace"] == manifests.ingress_of(objects)["metadata"]["namespace"]
+    namespace, watched = manifests.ingress_of(objects)["metadata"]["namespace"], values["watchNamespace"].split(",")
+    # It learns the load balancer's name from its own Service: otherwise the Ingress never gets an address.
+    own = yaml.safe_load(Path("gitops/platform/values.yaml").read_text())["applications"]["nginx-ingress"]["namespace"]
+    assert sorted(watched) == sorted([namespace, own])
+    assert values["watchSecretNamespace"] == namespace
     # The service's network policy and the controller's labels must match.
     (port,) = objects["Service", "shoutback"]["spec"]["ports"]
     assert port["name"] == "http"

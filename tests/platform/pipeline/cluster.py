@@ -84,7 +84,7 @@ class Clusters:
                 continue
             reported = tip
             for name, environment in self.environments.items():
-                if f"gitops/{name}/shoutback/image.yaml" in git(self.source.bare, "ls-tree", "-r", "--name-only", tip):
+                if f"gitops/service/{name}/image.yaml" in git(self.source.bare, "ls-tree", "-r", "--name-only", tip):
                     self._synchronise(name, environment, tip)
 
     def _synchronise(self, name, environment, tip):
@@ -114,7 +114,7 @@ class Clusters:
 
     def _config(self, name, tag):
         """Returns `config` of the environment's values at the released commit, without what needs a cluster."""
-        values = self.source.file(tag, f"gitops/{name}/shoutback/values.yaml")
+        values = self.source.file(tag, f"gitops/service/{name}/values.yaml")
         section = re.search(r"^config:\n((?: +.*\n|\n)*)", values + "\n", re.M)[1]
         pairs = re.findall(r"^  ([A-Z_0-9]+): *\"?([^\"\n]*)\"?$", section, re.M)
         return {key: value for key, value in pairs if not key.startswith("OTEL_") and "REPLACE_WITH" not in value}

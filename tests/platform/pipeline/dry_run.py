@@ -19,7 +19,7 @@ from containers import Containers, Registry
 from github import GitHub
 from source import Source
 
-PRODUCTION_VALUES = "gitops/production/shoutback/values.yaml"
+PRODUCTION_VALUES = "gitops/service/production/values.yaml"
 
 
 class Stopped(Exception):

@@ -74,7 +74,7 @@ class Source:
 
     def image(self, environment, commit="deploy"):
         """Returns the content of an environment's image.yaml."""
-        lines = self.file(commit, f"gitops/{environment}/shoutback/image.yaml").splitlines()
+        lines = self.file(commit, f"gitops/service/{environment}/image.yaml").splitlines()
         fields = dict(line.strip().split(": ") for line in lines if ": " in line and not line.startswith("#"))
         return fields["tag"].strip('"'), fields["digest"].strip('"')
 

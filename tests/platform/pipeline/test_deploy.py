@@ -6,7 +6,7 @@ import pytest
 
 from harness.git import git
 
-IMAGE = "gitops/{}/shoutback/image.yaml"
+IMAGE = "gitops/service/{}/image.yaml"
 
 OTHER_DIGEST = f"sha256:{'f' * 64}"
 

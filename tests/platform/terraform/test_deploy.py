@@ -149,4 +149,4 @@ def test_manual_secrets_are_those_of_the_gitops_readme():
     # The copy of the certificate.
     assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace shoutback apply" in PAGE
     assert documented.pop(("shoutback", "shoutback-es-http-certs-public")) == {"ca.crt"}
-    assert created == documented and len(created) == 5
+    assert created == documented and len(created) == 7

@@ -19,7 +19,7 @@ def run(tested):
 def test_groups_are_those_of_the_role_bindings(run):
     subjects = {
         subject["name"]
-        for file in sorted((ROOT / "gitops/base/teams").glob("*.yaml"))
+        for file in sorted((ROOT / "gitops/platform/cluster/teams").glob("*.yaml"))
         for document in yaml.safe_load_all(file.read_text())
         if document and document.get("kind") in ("RoleBinding", "ClusterRoleBinding")
         for subject in document["subjects"]

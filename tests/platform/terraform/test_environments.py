@@ -113,17 +113,19 @@ PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
 
 # Placeholders that are not from Terraform.
 YOURS = {
-    "REPLACE_WITH_ARGOCD_HOST": "argocd.example.com",
+    "REPLACE_WITH_ARGOCD_CLIENT_ID": "3example23456789",
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
     "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
-    "REPLACE_WITH_KIBANA_HOST": "kibana.example.com",
     "REPLACE_WITH_REPOSITORY": "example/shoutback",
+    "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
+    "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
+    "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
     "REPLACE_WITH_TRACES_HOST": "traces.example.com",
 }
 
 
 def placeholders(name):
-    return {placeholder for file in (ROOT / "gitops" / name).glob("*/values.yaml") for placeholder in PLACEHOLDER.findall(file.read_text())}
+    return {placeholder for file in ROOT.glob(f"gitops/*/{name}/*.yaml") for placeholder in PLACEHOLDER.findall(file.read_text())}
 
 
 def leads():
@@ -152,7 +154,7 @@ def test_every_placeholder_is_an_output_or_documented_as_none(folder, tested):
 @each
 def test_every_variable_that_the_service_requires_has_an_output(folder, tested):
     required = re.findall(r"^\| `(\w+)` \| `required`", page("docs/configuration.md"), re.MULTILINE)
-    chart = yaml.safe_load(page(f"gitops/{folder.split('/')[1]}/shoutback/values.yaml"))["config"]
+    chart = yaml.safe_load(page(f"gitops/service/{folder.split('/')[1]}/values.yaml"))["config"]
     assert len(required) >= 2
     for name in required:
         assert whole(tested).outputs["placeholders"][chart[name]], name
@@ -178,9 +180,9 @@ def checkout(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/fill-values").write_text(page("scripts/fill-values"))
     for name in ENVIRONMENTS:
-        for file in (ROOT / "gitops" / name).glob("*/values.yaml"):
+        for file in ROOT.glob(f"gitops/*/{name}/*.yaml"):
             target = tmp_path / file.relative_to(ROOT)
-            target.parent.mkdir(parents=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(file.read_text())
     return tmp_path
 
@@ -192,9 +194,9 @@ def fill(checkout, stdin, *arguments):
 def test_remaining_placeholders_are_reported(checkout):
     done = fill(checkout, '{"REPLACE_WITH_REGION": "us-east-2"}', "staging")
     assert done.returncode == 1 and "REPLACE_WITH_USER_POOL_ID remains" in done.stderr
-    text = (checkout / "gitops/staging/shoutback/values.yaml").read_text()
+    text = (checkout / "gitops/service/staging/values.yaml").read_text()
     assert "REPLACE_WITH_REGION" not in text and ".dkr.ecr.us-east-2." in text
-    assert (checkout / "gitops/production/shoutback/values.yaml").read_text() == page("gitops/production/shoutback/values.yaml")
+    assert (checkout / "gitops/service/production/values.yaml").read_text() == page("gitops/service/production/values.yaml")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_remaining_placeholders_are_reported(checkout):
     [
         ("", ["staging"], "not JSON"),
         ("[]", ["staging"], "not a JSON object"),
-        ("{}", ["test"], "there is no gitops/test"),
+        ("{}", ["test"], "there is no gitops/*/test"),
         ("{}", ["staging", "kibana.example.com"], "is not REPLACE_WITH_NAME=VALUE"),
         ('{"REGION": "us-east-2"}', ["staging"], "does not begin with REPLACE_WITH_"),
         ('{"REPLACE_WITH_REGION": ""}', ["staging"], "cannot be a value"),
@@ -216,7 +218,7 @@ def test_wrong_input_changes_nothing(checkout, stdin, arguments, message):
     done = fill(checkout, stdin, *arguments)
     assert done.returncode == 2 and message in done.stderr
     for name in ENVIRONMENTS:
-        assert (checkout / f"gitops/{name}/shoutback/values.yaml").read_text() == page(f"gitops/{name}/shoutback/values.yaml")
+        assert (checkout / f"gitops/service/{name}/values.yaml").read_text() == page(f"gitops/service/{name}/values.yaml")
 
 
 @each
@@ -226,7 +228,7 @@ def test_the_chart_renders_with_the_filled_values(folder, tested, checkout):
     done = fill(checkout, json.dumps(outputs["placeholders"]), name, *(f"{placeholder}={value}" for placeholder, value in YOURS.items()))
     assert done.returncode == 0, done.stderr
     rendered = subprocess.run(
-        ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/{name}/shoutback/values.yaml"]
+        ["helm", "template", "shoutback", ROOT / "helm/shoutback", "--namespace", "shoutback", "--values", checkout / f"gitops/service/{name}/values.yaml"]
         + ["--set", f"image.tag={'0' * 40}", "--set", f"image.digest=sha256:{'0' * 64}"],
         capture_output=True,
         text=True,

@@ -219,4 +219,4 @@ def test_fluent_bit_forwards_the_services_lines_once_and_unchanged(run):
 
 def test_the_names_of_containers_and_namespace_match_fluent_bits():
     assert re.search(r"^ +- name: shoutback$", (ROOT / "helm/shoutback/templates/deployment.yaml").read_text(), re.MULTILINE)
-    assert re.search(r"^ +name: shoutback$", (ROOT / "gitops/base/namespace/namespace.yaml").read_text(), re.MULTILINE)
+    assert re.search(r"^ +name: shoutback$", (ROOT / "gitops/platform/cluster/namespace/namespace.yaml").read_text(), re.MULTILINE)

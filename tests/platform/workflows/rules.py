@@ -57,6 +57,8 @@ def permissions_are_granted_per_job(workflows):
 
 # The write permissions of each job; other jobs have none.
 MAY_WRITE = {
+    ("override.yml", "override"): {"contents"},
+    ("platform.yml", "platform"): {"contents"},
     ("main.yml", "image"): {"id-token"},
     ("main.yml", "staging"): {"contents"},
     ("plan.yml", "plan"): {"id-token"},

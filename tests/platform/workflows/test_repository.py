@@ -50,8 +50,8 @@ def found(name):
 
 
 def test_each_third_party_chart_is_updated():
-    name = "gitops/applications/templates/platform.yaml"
-    versions = re.findall(r'"version" "([^"]+)"', (TOP / name).read_text())
+    name = "gitops/platform/values.yaml"
+    versions = re.findall(r"version: (v?\d[^,\s]*)", (TOP / name).read_text())
     assert len(versions) >= 9
     assert sorted(version for _, version in found(name)) == sorted(versions)
 

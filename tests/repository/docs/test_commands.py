@@ -76,7 +76,7 @@ EXECUTED = {
     "KIBANA_URL=https://kibana:5601 ELASTICSEARCH_API_KEY=ID:KEY ./load": By("search", "tests/platform/observability/search", "kibana/load"),
     "otelcol-shoutback --config config.yaml --config aws.yaml --config otlp.yaml": By("collector", "tests/harness/collector.py", "--config"),
     "helm test shoutback --namespace shoutback --logs": By("chart", "tests/platform/chart/test_shout.py", "def test_"),
-    "git log --oneline origin/deploy -- gitops/production": By("pipeline", "tests/platform/pipeline/source.py", '"deploy", "--"'),
+    "git log --oneline origin/deploy -- gitops/service/production": By("pipeline", "tests/platform/pipeline/source.py", '"deploy", "--"'),
     "scripts/release/rollback production COMMIT": By("pipeline", "tests/platform/pipeline/test_rollback.py", '"rollback"'),
     "GITHUB_REPOSITORY=example/shoutback scripts/release/verify REPOSITORY@sha256:DIGEST": By("pipeline", "tests/platform/pipeline/test_sign.py", '"verify"'),
     "terraform init": ACCOUNT,

@@ -13,9 +13,9 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 FILLED = TOP / "tests/platform/filled-values.yaml"
 CHARTS = sorted((TOP / name).parent for name in ending("/Chart.yaml"))
 # Values files for the service's chart; each is merged over the chart's defaults.
-VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *TOP.glob("gitops/*/shoutback/values.yaml")])
+VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *TOP.glob("gitops/service/*/values.yaml")])
 # Argo CD gives this chart the values files of the service's chart, too.
-SHARED = {TOP / "gitops/charts/canary": CHART}
+SHARED = {TOP / "gitops/service/canary": CHART}
 
 
 def read(path):

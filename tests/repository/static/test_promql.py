@@ -12,7 +12,7 @@ from files import TOP
 RULES = sorted((TOP / "observability/prometheus/rules").glob("*.yaml"))
 TESTS = sorted((TOP / "observability/prometheus/tests").glob("*.yaml"))
 DASHBOARDS = sorted((TOP / "observability/grafana/dashboards").glob("*.json"))
-ADAPTER = TOP / "gitops/base/prometheus-adapter/values.yaml"
+ADAPTER = TOP / "gitops/platform/values/prometheus-adapter.yaml"
 
 # Variables of Grafana and the adapter that stand for more than a word.
 FILLED_IN = {"__range": "1h", "__rate_interval": "1m", "__interval": "1m", "LabelMatchers": 'namespace="shoutback"', "GroupBy": "namespace"}
