@@ -1,14 +1,21 @@
-{{/* The service's variables, from the table in files/configuration.md: {NAME: {default, accepts}}. */}}
-{{- define "shoutback.variables" -}}
+{{/*
+Sets .Variables, which all templates of a rendering share, to the service's variables, {NAME: {default, accepts, pattern}}, from the table in
+files/configuration.md.
+*/}}
+{{- define "shoutback.readVariables" -}}
+{{- if not (hasKey . "Variables") -}}
 {{- $variables := dict -}}
+{{- $patterns := include "shoutback.patterns" . | fromJson -}}
 {{- range .Files.Lines "files/configuration.md" -}}
 {{- if regexMatch "^\\| `[A-Z0-9_]+` \\| .* Accepts " . -}}
 {{- $cells := splitList " | " (trimAll "| " .) -}}
 {{- $default := regexReplaceAll "^(unset|required|[A-Z0-9_]+_[A-Z0-9_]+)$" (trimAll "`*" (index $cells 1)) "" -}}
-{{- $_ := set $variables (trimAll "`" (first $cells)) (dict "default" $default "accepts" (regexReplaceAll "^.* Accepts (.*)\\.$" (last $cells) "$1")) -}}
+{{- $name := trimAll "`" (first $cells) -}}
+{{- $_ := set $variables $name (dict "default" $default "accepts" (regexReplaceAll "^.* Accepts (.*)\\.$" (last $cells) "$1") "pattern" (get $patterns $name)) -}}
 {{- end -}}
 {{- end -}}
-{{- toJson $variables -}}
+{{- $_ := set . "Variables" $variables -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The text of a variable, of any type in YAML, in which numbers are floats: (include "shoutback.text" 1000000) is 1000000. */}}
@@ -23,7 +30,8 @@
 {{- if hasKey $root.Values.config $name -}}
 {{- include "shoutback.text" (index $root.Values.config $name) | trim -}}
 {{- else -}}
-{{- get (get (include "shoutback.variables" $root | fromJson) $name) "default" -}}
+{{- include "shoutback.readVariables" $root -}}
+{{- get (get $root.Variables $name) "default" -}}
 {{- end -}}
 {{- end -}}
 
@@ -88,12 +96,12 @@ service validates the same; a test compares both.
 {{- $root := index . 0 -}}
 {{- $name := index . 1 -}}
 {{- $text := include "shoutback.config" . -}}
-{{- $variable := get (include "shoutback.variables" $root | fromJson) $name -}}
+{{- $variable := get $root.Variables $name -}}
 {{- if not $variable -}}
 config.{{ $name }} is no variable of the service: docs/configuration.md has them all
 {{- else if not (and (hasPrefix "OTEL_" $name) (not $text)) -}}
 {{- $accepts := $variable.accepts -}}
-{{- $pattern := get (include "shoutback.patterns" $root | fromJson) $name -}}
+{{- $pattern := $variable.pattern -}}
 {{- $valid := true -}}
 {{- if contains "a comma-separated list of" $accepts | and (contains "without duplicates" $accepts) -}}
 {{- $items := list -}}
