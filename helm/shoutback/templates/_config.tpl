@@ -38,7 +38,7 @@ files/configuration.md.
 {{/* A variable as a number: a duration in milliseconds, a size in bytes, a ratio of one. (include … | float64) */}}
 {{- define "shoutback.number" -}}
 {{- $units := dict "" 1 "B" 1 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824 "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "%" 0.01 -}}
-{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z%]*$" .)) | printf "%f" -}}
+{{- mulf (regexFind "[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z%]*$" .)) | printf "%f" -}}
 {{- end -}}
 
 {{- define "shoutback.configNumber" -}}
@@ -106,18 +106,18 @@ config.{{ $name }} is no variable of the service: docs/configuration.md has them
 {{- if contains "a comma-separated list of" $accepts | and (contains "without duplicates" $accepts) -}}
 {{- $items := list -}}
 {{- range splitList "," $text -}}
-{{- $valid = and $valid (regexMatch (printf "^(%s)$" $pattern) (trim .)) (ne (lower (trim .)) "none") (not (has (trim .) $items)) -}}
+{{- $valid = and $valid (regexMatch (printf "^(%s)$" $pattern) (trim .)) (ne (lower (trim .)) "none") (not (has (trim .) $items)) (or (le (len (trim .)) 55) (ne $name "COGNITO_USER_POOL_IDS")) -}}
 {{- $items = append $items (trim .) -}}
 {{- end -}}
 {{- $valid = ternary (hasSuffix ", or empty" $accepts) $valid (not $text) -}}
 {{- else if eq $name "RUST_LOG" -}}
-{{- range splitList "," $text -}}{{- $valid = and $valid (regexMatch (printf "^(%s)$" $pattern) .) -}}{{- end -}}
+{{- range splitList "," $text -}}{{- $valid = and $valid (ne $text "") (regexMatch (printf "^(%s)?$" $pattern) .) -}}{{- end -}}
 {{- else if $pattern -}}
-{{- $valid = and (regexMatch (printf "^(%s)$" $pattern) $text) (or (eq $name "OTEL_PROPAGATORS") (ne (lower $text) "none")) -}}
+{{- $valid = and (regexMatch (printf "^(%s)$" $pattern) $text) (or (hasPrefix "OTEL_" $name) (ne (lower $text) "none")) -}}
 {{- else if hasPrefix "one of " $accepts -}}
 {{- $valid = has $text (splitList ", " (trimPrefix "one of " $accepts)) -}}
 {{- else -}}
-{{- $kinds := dict "duration" "[0-9]+ *(ms|s|m|h|d)" "size" "[0-9]+ *(B|KiB|MiB|GiB)?" "ratio" "([0-9]+\\.?[0-9]*|\\.[0-9]+) *%?" "rate" "[0-9]+ */ *[smh]|off" "whole" "[0-9]+" "number of" "[0-9]+" "number from" "[0-9]*\\.?[0-9]+" -}}
+{{- $kinds := dict "duration" "[0-9]+ *(ms|s|m|h|d)" "size" "[0-9]+ *(B|KiB|MiB|GiB)?" "ratio" "([0-9]+\\.?[0-9]*|\\.[0-9]+) *%?" "rate" "[0-9]+ */ *[smh]|off" "whole" "[0-9]+" "number of" "[0-9]+" "number from" "\\+?[0-9]*\\.?[0-9]+" -}}
 {{- $kind := regexFind "duration|size|ratio|rate|whole|number (of|from)" $accepts -}}
 {{- $bounds := splitList " to " (trimPrefix "from " (regexFind "from [^ ]+ to [^ ,]+" $accepts)) -}}
 {{- $valid = regexMatch (printf "^(%s)$" (get $kinds $kind)) $text -}}
