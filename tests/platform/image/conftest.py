@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,9 +22,13 @@ def build(tmp_path_factory):
     offline.write_text("[net]\noffline = true\n")
     volumes = [f"{home}/registry:/usr/local/cargo/registry:ro", f"{offline}:/usr/local/cargo/config.toml:ro"]
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
+    # What the Dockerfile installs, so that its crates are here, too.
+    [auditable] = re.findall(r"^ARG CARGO_AUDITABLE=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    install = ["cargo", "install", "--locked", "--quiet", f"cargo-auditable@{auditable}", f"--root={tmp_path_factory.mktemp('auditable')}"]
+    subprocess.run(install, check=True)
 
     def build(tool):
-        variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool}
+        variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool, "GITHUB_REPOSITORY": "example/shoutback"}
         options = ["--pull=never", *(f"--volume={volume}" for volume in volumes)]
         built = subprocess.run([ROOT / "scripts/image", *options], env=variables, stdout=subprocess.PIPE, text=True)
         assert built.returncode == 0
