@@ -8,7 +8,7 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 
 # Writes the list of crates into the binary, where vulnerability scanners read it.
-ARG CARGO_AUDITABLE=0.7.1
+ARG CARGO_AUDITABLE=0.7.7
 RUN cargo install --locked "cargo-auditable@${CARGO_AUDITABLE}"
 
 # Dependencies have their own layer, which is cached until the lock file changes. It contains only the manifest of the package
