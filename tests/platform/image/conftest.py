@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,10 +23,15 @@ def build(tmp_path_factory):
     offline.write_text("[net]\noffline = true\n")
     volumes = [f"{home}/registry:/usr/local/cargo/registry:ro", f"{offline}:/usr/local/cargo/config.toml:ro"]
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
-    # What the Dockerfile installs, so that its crates are here, too.
-    [auditable] = re.findall(r"^ARG CARGO_AUDITABLE=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
-    install = ["cargo", "install", "--locked", "--quiet", f"cargo-auditable@{auditable}", f"--root={tmp_path_factory.mktemp('auditable')}"]
-    subprocess.run(install, check=True)
+    # What the Dockerfile installs, with the crates of its lock file.
+    [version] = re.findall(r"^ARG CARGO_AUDITABLE=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    fetched, locked = tmp_path_factory.mktemp("fetched"), tmp_path_factory.mktemp("locked") / "cargo-auditable"
+    (fetched / "Cargo.toml").write_text(f'[package]\nname = "fetched"\nedition = "2021"\n[lib]\npath = "lib.rs"\n[dependencies]\ncargo-auditable = "={version}"\n')
+    (fetched / "lib.rs").touch()
+    subprocess.run(["cargo", "fetch", "--quiet"], cwd=fetched, check=True)
+    [source, *_] = home.glob(f"registry/src/*/cargo-auditable-{version}")
+    shutil.copytree(source, locked)
+    subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=locked, check=True)
 
     def build(tool):
         variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool, "GITHUB_REPOSITORY": "example/shoutback"}
