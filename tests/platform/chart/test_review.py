@@ -409,7 +409,7 @@ def mebibytes(quantity):
 
 @fault(
     ("templates/_filebeat.tpl", '    sizeLimit: {{ include "shoutback.logVolumeBytes" . | quote }}', "    medium: Memory"),
-    (POD, "(add 128 $log)", "(add 64 $log)"),
+    ("templates/_filebeat.tpl", "sizeLimit: 16Mi", "sizeLimit: 1Gi"),
 )
 def a_volume_grows_without_bound_or_evicts_the_pod(r):
     if r.pod["spec"].get("volumes"):
