@@ -7,6 +7,10 @@ FROM ${RUST_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 
+# Writes the list of crates into the binary, where vulnerability scanners read it.
+ARG CARGO_AUDITABLE=0.7.7
+RUN cargo install --locked "cargo-auditable@${CARGO_AUDITABLE}"
+
 # Dependencies have their own layer, which is cached until the lock file changes. It contains only the manifest of the package
 # itself. The build of its stubs is removed; otherwise Cargo would take sources that are older than the stubs for built.
 # Of the emulators, which are not built, Cargo reads the manifest; their sources are not in the build context.
@@ -24,7 +28,7 @@ COPY src src
 # Reported by /version.
 ARG REVISION
 ARG CREATED
-RUN SHOUTBACK_COMMIT="${REVISION}" SHOUTBACK_BUILD_TIME="${CREATED}" cargo build --locked --release
+RUN SHOUTBACK_COMMIT="${REVISION}" SHOUTBACK_BUILD_TIME="${CREATED}" cargo auditable build --locked --release
 
 # The whole file system of the image: the binary, its shared libraries, certificates and a user. Also the status and licences of
 # the Debian packages that these files come from, for vulnerability scanners and licence audits.
@@ -54,9 +58,11 @@ COPY --from=build /image/ /
 ARG REVISION
 ARG CREATED
 ARG VERSION
+ARG SOURCE
 LABEL org.opencontainers.image.title="shoutback" \
       org.opencontainers.image.description="An HTTP API that reverses a string and returns it in upper case, built for production" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

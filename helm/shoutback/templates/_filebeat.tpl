@@ -2,7 +2,7 @@
 {{- $filebeat := .Values.filebeat -}}
 # A native sidecar: it starts before the service and is stopped after it.
 - name: filebeat
-  image: {{ include "shoutback.image" $filebeat.image | quote }}
+  image: {{ include "shoutback.image" (list . $filebeat.image) | quote }}
   imagePullPolicy: {{ $filebeat.image.pullPolicy }}
   restartPolicy: Always
   command: [bash, -c]
@@ -28,6 +28,8 @@
         secretKeyRef:
           name: {{ $filebeat.apiKeySecret.name }}
           key: {{ $filebeat.apiKeySecret.key }}
+          # Without it Filebeat fails and is started again, but not the replica.
+          optional: true
     - name: ELASTICSEARCH_CA_FILE
       value: /etc/shoutback-elasticsearch/ca.crt
     - name: DATA_STREAM_NAMESPACE
@@ -65,12 +67,14 @@
   {{- if $filebeat.caSecret.name }}
   secret:
     secretName: {{ $filebeat.caSecret.name }}
+    optional: true
     items:
       - key: {{ $filebeat.caSecret.key }}
         path: ca.crt
   {{- else }}
   configMap:
     name: {{ $filebeat.caConfigMap.name }}
+    optional: true
     items:
       - key: {{ $filebeat.caConfigMap.key }}
         path: ca.crt

@@ -50,9 +50,20 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* A reference repository:tag@digest. The digest identifies the image, the tag is informational. */}}
+{{/*
+A reference repository:tag@digest: the digest identifies the image, the tag is informational. (list $ $image) Images of others may come
+through a registry that caches them, under their full names.
+*/}}
 {{- define "shoutback.image" -}}
-{{- printf "%s:%s" .repository .tag -}}{{- with .digest -}}@{{ . }}{{- end -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- if and $root.Values.imageRegistry (ne $image.repository $root.Values.image.repository) -}}{{ $root.Values.imageRegistry }}/{{- end -}}
+{{- printf "%s:%s" $image.repository $image.tag -}}{{- with $image.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/* Whether `helm test` has something to run: it needs a token, unless none is required. */}}
+{{- define "shoutback.tested" -}}
+{{- if or (eq "disabled" (include "shoutback.config" (list . "AUTH_MODE"))) .Values.tests.tokenSecret.name .Values.tests.credentialsSecret.name -}}true{{- end -}}
 {{- end -}}
 
 {{/* Of every container: the requirements of Pod Security's profile "restricted", and a read-only root file system. */}}
@@ -90,27 +101,16 @@ service has ended; then it has 5 s to send the rest (filebeat.shutdown_timeout).
 
 {{/* In addition to the service's two there are 5 s to flush telemetry (3 s) and to end the process. */}}
 {{- define "shoutback.neededGrace" -}}
-{{- $needed := add (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_GRACE"))) (include "shoutback.seconds" (include "shoutback.config" (list . "SHUTDOWN_TIMEOUT"))) 5 -}}
+{{- $needed := add (include "shoutback.seconds" (list . "SHUTDOWN_GRACE")) (include "shoutback.seconds" (list . "SHUTDOWN_TIMEOUT")) 5 -}}
 {{- if .Values.filebeat.enabled -}}
 {{- $needed = add $needed (include "shoutback.filebeat.linger" .) (include "shoutback.filebeat.stop" .) -}}
 {{- end -}}
 {{- $needed -}}
 {{- end -}}
 
-{{- define "shoutback.terminationGrace" -}}
-{{- $needed := include "shoutback.neededGrace" . | int64 -}}
-{{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
-{{- $needed -}}
-{{- else if lt (int64 .Values.terminationGracePeriodSeconds) $needed -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but shutdown takes up to %d s (SHUTDOWN_GRACE, SHUTDOWN_TIMEOUT, 5 s%s): requests would be cut off. Leave it null to have it computed, or shorten those." (int64 .Values.terminationGracePeriodSeconds) $needed (ternary ", Filebeat's 11 s" "" .Values.filebeat.enabled)) -}}
-{{- else -}}
-{{- int64 .Values.terminationGracePeriodSeconds -}}
-{{- end -}}
-{{- end -}}
-
 {{/* Size of the volume for log files: the service limits them to LOG_FILE_MAX_BYTES; a sixteenth more for directories. */}}
 {{- define "shoutback.logVolumeBytes" -}}
-{{- $most := include "shoutback.bytes" (include "shoutback.config" (list . "LOG_FILE_MAX_BYTES")) | int64 -}}
+{{- $most := include "shoutback.bytes" (list . "LOG_FILE_MAX_BYTES") | int64 -}}
 {{- add $most (div $most 16) 1048576 -}}
 {{- end -}}
 

@@ -3,51 +3,14 @@ Ingress and HTTPRoute wait this many seconds longer than REQUEST_TIMEOUT for a r
 service reports the error.
 */}}
 {{- define "shoutback.ingress.timeout" -}}
-{{- add (include "shoutback.seconds" (include "shoutback.config" (list . "REQUEST_TIMEOUT"))) 5 -}}
-{{- end }}
-
-{{/*
-Validations of the Ingress' values that the schema cannot express.
-*/}}
-{{- define "shoutback.ingress.check" -}}
-{{- $idle := include "shoutback.config" (list . "IDLE_TIMEOUT") -}}
-{{- with .Values.ingress -}}
-{{- if not .host -}}
-{{- fail "ingress.host is empty: name the host under which the API is called, such as api.example.com" -}}
-{{- end -}}
-{{- $tls := list -}}
-{{- if .tls.certManager.issuer -}}{{- $tls = append $tls "tls.certManager.issuer" -}}{{- end -}}
-{{- if .tls.secretName -}}{{- $tls = append $tls "tls.secretName" -}}{{- end -}}
-{{- if .tls.acm -}}{{- $tls = append $tls "tls.acm" -}}{{- end -}}
-{{- if not $tls -}}
-{{- fail "ingress.tls is empty: set one of tls.certManager.issuer (cert-manager issues the certificate), tls.secretName (it is in a Secret), tls.acm (TLS ends at the load balancer)" -}}
-{{- end -}}
-{{- if gt (len $tls) 1 -}}
-{{- fail (printf "ingress.%s exclude each other: set only one" (join " and ingress." $tls)) -}}
-{{- end -}}
-{{- if and .tls.certManager.http01 (not .tls.certManager.issuer) -}}
-{{- fail "ingress.tls.certManager.http01 requires ingress.tls.certManager.issuer: set that, too, or neither" -}}
-{{- end -}}
-{{- /* NGINX closes idle connections to a replica after 60 s, which no annotation changes. */ -}}
-{{- if and (gt (int .keepalive) 0) (le (include "shoutback.seconds" $idle | int) 60) -}}
-{{- fail (printf "config.IDLE_TIMEOUT is %s: a replica would close connections that NGINX, which reuses them for 60 s, is about to use. Make it longer than 60s, or set ingress.keepalive to 0" $idle) -}}
-{{- end -}}
-{{- range $name, $_ := .annotations -}}
-{{- if hasPrefix "nginx.org/" $name -}}
-{{- fail (printf "ingress.annotations may not have %s: the other values determine NGINX's configuration" $name) -}}
-{{- end -}}
-{{- if has $name (list "cert-manager.io/cluster-issuer" "cert-manager.io/issuer") -}}
-{{- fail (printf "ingress.annotations may not have %s: set ingress.tls.certManager.issuer" $name) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
+{{- add (include "shoutback.seconds" (list . "REQUEST_TIMEOUT")) 5 -}}
 {{- end }}
 
 {{/*
 The Ingress' annotations. docs/ingress.md describes each.
 */}}
 {{- define "shoutback.ingress.annotations" -}}
-{{- $bytes := include "shoutback.bytes" (include "shoutback.config" (list . "MAX_BODY_BYTES")) | int64 -}}
+{{- $bytes := include "shoutback.bytes" (list . "MAX_BODY_BYTES") | int64 -}}
 {{- $timeout := include "shoutback.ingress.timeout" . -}}
 {{- with .Values.ingress -}}
 {{- with .tls.certManager }}
@@ -62,12 +25,7 @@ cert-manager.io/issue-temporary-certificate: "true"
 {{- end }}
 {{- /* Preserves the method POST. */}}
 nginx.org/http-redirect-code: "308"
-{{- if .tls.acm }}
-nginx.org/redirect-to-https: "true"
-nginx.org/hsts-behind-proxy: "true"
-{{- else }}
 nginx.org/ssl-redirect: "true"
-{{- end }}
 nginx.org/hsts: "true"
 nginx.org/hsts-max-age: {{ .hsts.maxAge | int64 | quote }}
 nginx.org/hsts-include-subdomains: {{ .hsts.includeSubdomains | quote }}

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,13 @@ TOP = Path(__file__).parents[3]
 CHART = TOP / "helm/shoutback"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+# The service's variables: default and accepted values, as documented.
+VARIABLES = {
+    name: (default, accepts)
+    for name, default, accepts in re.findall(
+        r"^\| `([A-Z0-9_]+)` \| [`*]([^`*]*)[`*] \| .* Accepts (.*)\. \|$", (TOP / "docs/configuration.md").read_text(), re.M
+    )
+}
 FILLED = TOP / "tests/platform/filled-values.yaml"
 
 CI = {path.name.removesuffix("-values.yaml"): (path,) for path in sorted((CHART / "ci").glob("*-values.yaml"))}
@@ -105,7 +113,7 @@ class Rendering:
         for entry in self.container["env"]:
             if "value" in entry:
                 variables[entry["name"]] = expanded(entry["value"], variables)
-            else:
+            elif "fieldRef" in entry["valueFrom"]:
                 variables[entry["name"]] = fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
         return variables
 

@@ -1,17 +1,20 @@
 """The sidecar: its configuration, and that it ends after the service."""
 
+import fnmatch
 import re
 import subprocess
 
 import pytest
 import yaml
-from rendering import EVERYTHING, MINIMAL, TOP, ci
+from rendering import ALL, EVERYTHING, MINIMAL, TOP, ci
 
 from harness.process import ENVIRONMENT, wait_until
 
 RENDERING = ci("filebeat")
 STARTED = "filebeat -e -c /etc/shoutback-filebeat/filebeat.yml --strict.perms=false"
 SHIPPED = (TOP / "observability/filebeat/filebeat.yml").read_text()
+NODE_TEXT = (TOP / "observability/filebeat/node.yml").read_text()
+NODE = yaml.safe_load(NODE_TEXT)
 
 
 def sidecar(rendering=RENDERING):
@@ -134,3 +137,77 @@ while :; do /bin/sleep 0.02; done""",
         stop = int(re.search(r"filebeat.shutdown_timeout: (\d+)s", SHIPPED)[1])
         without = MINIMAL.pod["spec"]["terminationGracePeriodSeconds"]
         assert RENDERING.pod["spec"]["terminationGracePeriodSeconds"] == without + int(linger) + stop
+
+
+class TestOnTheNode:
+    """The chart that runs Filebeat apart from the replicas, so that neither its image nor its Secrets are on their start path."""
+
+    DIGEST = "sha256:" + "0" * 64
+
+    @pytest.fixture(scope="class")
+    def objects(self):
+        [chart] = TOP.glob("gitops/*/filebeat/Chart.yaml")
+        command = ["helm", "template", "filebeat", chart.parent, "--namespace=filebeat", f"--set=environment=staging,image.digest={self.DIGEST}"]
+        result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return {thing["kind"]: thing for thing in yaml.safe_load_all(result.stdout)}
+
+    @pytest.fixture
+    def container(self, objects):
+        [container] = objects["DaemonSet"]["spec"]["template"]["spec"]["containers"]
+        return container
+
+    @pytest.mark.parametrize("name", ["staging", "production"])
+    def test_replicas_of_the_environments_start_without_filebeat(self, name):
+        """Kubernetes starts a pod's containers only once its sidecars run, and calls it ready only while all of them are."""
+        assert not any("filebeat" in container["image"] for container in ALL[name].containers())
+        assert "LOG_FILE" not in ALL[name].variables()
+
+    def test_it_reads_what_kubelet_writes_for_the_replicas(self, container):
+        """kubelet: /var/log/pods/NAMESPACE_POD_UID/CONTAINER/N.log, rotated ones N.log.TIME, then N.log.TIME.gz."""
+        [input] = NODE["filebeat.inputs"]
+        variables = {entry["name"]: entry.get("value") for entry in container["env"]}
+        [pattern] = [expand(path, variables) for path in input["paths"]]
+        service = f"/var/log/pods/shoutback_{RENDERING.deployment['metadata']['name']}-6d-x_u-i-d/{RENDERING.container['name']}/0.log"
+        skipped = [re.compile(text) for text in input["prospector.scanner.exclude_files"]]
+        read = [path for path in (service, f"{service}.20261129-120000", f"{service}.20261129-120000.gz", service.replace("shoutback_", "other_"))
+                if fnmatch.fnmatch(path, pattern) and not any(each.search(path) for each in skipped)]  # fmt: skip
+        assert read == [service, f"{service}.20261129-120000"]
+        [mount] = [mount for mount in container["volumeMounts"] if pattern.startswith(mount["mountPath"] + "/")]
+        assert mount["readOnly"]
+
+    def test_each_line_has_the_pod_of_its_file(self, container):
+        [tokenizer] = [step["dissect"]["tokenizer"] for step in NODE["processors"] if "dissect" in step]
+        pattern = re.sub(r"%\{([a-z.]*)\}", lambda match: f"(?P<{match[1].replace('.', '_')}>[^_/]*)" if match[1] else ".*", expand(tokenizer, {}))
+        found = re.fullmatch(pattern, "/var/log/pods/shoutback_shoutback-6d5f-x2z_0f3a-11/shoutback/0.log")
+        assert found.groupdict() == {"namespace": "shoutback", "pod_name": "shoutback-6d5f-x2z", "pod_uid": "0f3a-11"}
+
+    def test_its_options_are_the_sidecars(self):
+        """Only where lines come from differs."""
+        sidecar = yaml.safe_load(SHIPPED)
+        differing = {name for name in NODE.keys() | sidecar.keys() if NODE.get(name) != sidecar.get(name)}
+        assert differing == {"filebeat.inputs", "processors"}
+        [mine], [other] = NODE["filebeat.inputs"], sidecar["filebeat.inputs"]
+        assert {name for name in mine.keys() | other.keys() if mine.get(name) != other.get(name)} == {"paths", "parsers", "prospector.scanner.exclude_files"}
+        assert mine["parsers"] == [{"container": None}, *other["parsers"]]
+
+    def test_each_variable_without_a_default_is_set(self, container):
+        required = {match[1] for match in re.finditer(r"\$\{([A-Z_]+)(:?)", NODE_TEXT) if not match[2]}
+        assert required <= {entry["name"] for entry in container["env"]}
+
+    def test_it_can_change_nothing_on_the_node(self, objects, container):
+        spec = objects["DaemonSet"]["spec"]["template"]["spec"]
+        assert [volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume] == ["/var/log/pods"]
+        assert spec["automountServiceAccountToken"] is False and not {"hostNetwork", "hostPID"} & spec.keys()
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]} and not context["allowPrivilegeEscalation"]
+        assert container["image"] == f"docker.io/elastic/filebeat:9.2.1@{self.DIGEST}"
+
+    def test_it_does_not_run_without_a_digest(self):
+        [chart] = TOP.glob("gitops/*/filebeat/Chart.yaml")
+        result = subprocess.run(["helm", "template", chart.parent, "--set=environment=staging"], env=ENVIRONMENT, capture_output=True, text=True)
+        assert result.returncode != 0 and "image.digest is empty" in result.stderr
+
+
+def expand(text, variables):
+    return re.sub(r"\$\{([A-Z_]+)(?::([^}]*))?\}", lambda match: variables.get(match[1]) or match[2], text)

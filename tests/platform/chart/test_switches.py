@@ -145,6 +145,24 @@ class TestThePod:
         assert EVERYTHING.pod["metadata"]["labels"]["example.com/team"] == "consumers"
         assert EVERYTHING.pod["metadata"]["annotations"]["example.com/contact"] == "consumers@example.com"
         assert {"secretRef": {"name": "shoutback-otlp"}} in EVERYTHING.container["envFrom"]
+        assert EVERYTHING.deployment["metadata"]["annotations"] == {"reloader.stakater.com/auto": "true"}
+        assert EVERYTHING.container["env"][-1]["name"] == "OTEL_EXPORTER_OTLP_HEADERS"
+        assert {mount["name"] for mount in EVERYTHING.container["volumeMounts"]} == {"log", "ca"}
+
+    def test_images_of_others_come_through_the_registry_that_caches_them(self):
+        images = [container["image"].partition("@")[0] for container in EVERYTHING.containers()]
+        assert sorted(images) == [
+            "registry.example.com/cache/docker.io/curlimages/curl:8.17.0",
+            "registry.example.com/cache/docker.io/elastic/filebeat:9.2.1",
+            "registry.example.com/team/shoutback:v1.2.3",
+        ]
+
+    def test_its_memory_limit_is_at_least_its_request(self):
+        small = {"config": {"MAX_REQUESTS_IN_FLIGHT": 1, "SHOUTCLOUD_MAX_CONCURRENCY": 1, "CACHE_CAPACITY": 0}}
+        assert MINIMAL.but(small).container["resources"]["limits"]["memory"] == "256Mi"
+
+    def test_it_runs_on_every_architecture(self):
+        assert "kubernetes.io/arch" not in MINIMAL.text
 
     def test_unset_values_are_omitted(self):
         assert (
@@ -157,9 +175,10 @@ class TestThePod:
         [constraint] = MINIMAL.but({"topologySpread": spread}).pod["spec"]["topologySpreadConstraints"]
         assert spread[0].items() <= constraint.items()
         assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+        assert constraint["nodeTaintsPolicy"] == "Honor"
 
     def test_more_storage_can_be_requested(self):
         more = {"resources": {"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "2Gi", "cpu": 2}}}
         resources = MINIMAL.but(more).container["resources"]
         assert resources["requests"]["ephemeral-storage"] == "1Gi"
-        assert resources["limits"] == {"ephemeral-storage": "2Gi", "cpu": 2, "memory": "640Mi"}
+        assert resources["limits"] == {"ephemeral-storage": "2Gi", "cpu": 2, "memory": "3136Mi"}

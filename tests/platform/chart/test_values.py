@@ -5,7 +5,8 @@ import re
 
 import pytest
 import yaml
-from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, at, ci, leaves, merged, nested, resolved
+from variables import EXAMPLES
+from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, VARIABLES, at, ci, leaves, merged, nested, resolved
 
 LEAVES = dict(leaves())
 EVERYTHING_SET = merged(DEFAULTS, yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()))
@@ -23,7 +24,6 @@ WITHOUT_EFFECT = {("global",): "Helm passes it to every subchart"}
 
 # The changed values whose type the schema does not define.
 OTHER = {
-    "image.tag": "f" * 40,
     "image.digest": "sha256:" + "f" * 64,
     "filebeat.image.digest": "sha256:" + "f" * 64,
     "tests.image.digest": "sha256:" + "f" * 64,
@@ -31,7 +31,7 @@ OTHER = {
     "podDisruptionBudget.maxUnavailable": "50%",
     "topologySpread": [],
     "tolerations": [],
-    "resources.requests.cpu": "123m",
+    "resources.requests.cpu": "124m",
     "terminationGracePeriodSeconds": 300,
     "networkPolicy.extraEgressCIDRs": [],
     "networkPolicy.extraIngress": [],
@@ -45,14 +45,26 @@ OTHER = {
     "gateway.parentRefs": [{"name": "other"}],
     "gateway.redirectParentRefs": [],
     "gateway.hostnames": ["other.example.com"],
-    "config.DOCS_COGNITO_DOMAIN": "other.auth.eu-central-1.amazoncognito.com",
-    # With an Ingress, more than 60 s.
-    "config.IDLE_TIMEOUT": "77s",
-    "config.RATE_LIMIT_PER_CLIENT": "7/s",
-    "config.COGNITO_ENDPOINT": "https://other.example.com",
-    "config.COGNITO_JWKS_ENDPOINT": "https://other.example.com",
-    "config.OTEL_PROPAGATORS": "xray",
-    "config.OTEL_RESOURCE_ATTRIBUTES": "other=1",
+    "image.repository": "other",
+    "serviceMonitor.interval": "17s",
+    "image.tag": "v2",
+    "imageRegistry": "other.example.com",
+    "config": {},
+    "extraEnv": [{"name": "OTHER", "value": "1"}],
+    "extraVolumes": [],
+    "extraVolumeMounts": [],
+    "resources.requests.memory": "123Mi",
+    "resources.requests.ephemeral-storage": "123Mi",
+    "resources.limits.cpu": "123",
+    "resources.limits.memory": "20Gi",
+    "resources.limits.ephemeral-storage": "1Gi",
+    "filebeat.resources.requests.cpu": "123m",
+    "filebeat.resources.requests.memory": "123Mi",
+    "filebeat.resources.requests.ephemeral-storage": "123Mi",
+    "filebeat.resources.limits.cpu": "123",
+    "filebeat.resources.limits.memory": "1Gi",
+    "filebeat.resources.limits.ephemeral-storage": "1Gi",
+    "networkPolicy.extraEgressCIDRs": [],
 }
 
 # Renderings in which a value has an effect, if not with everything on; or values to set with it.
@@ -66,7 +78,6 @@ WHERE = {
 # Values to change together with a value.
 TOGETHER = {
     "ingress.tls.secretName": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
-    "ingress.tls.acm": {"ingress": {"tls": {"certManager": {"issuer": "", "http01": False}}}},
 }
 
 
@@ -91,30 +102,30 @@ def other(name, schema, current):
     return next(text for text in candidates if re.search(pattern, text) and text != current)
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path not in WITHOUT_EFFECT and path[0] != "config"], ids=".".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path not in WITHOUT_EFFECT], ids=".".join)
 def test_each_value_changes_the_rendering(path):
     name = ".".join(path)
     base = WHERE.get(name, EVERYTHING if path[0] in ("dashboards", "prometheusRule") else SHORT)
     files = [yaml.safe_load(file.read_text()) for file in base.files]
     current = at(merged(DEFAULTS, *files, json.loads(base.more)), path)
     value = other(name, LEAVES[path], current)
+    value = {"RUST_LOG": "debug"} if name == "config" else value
     assert value != current
     changed = base.but(merged(nested(path, value), TOGETHER.get(name, {})))
     assert changed.text != base.text
 
 
 def test_each_variable_reaches_the_service():
-    current = EVERYTHING.variables()
-    schemas = {path[1]: schema for path, schema in LEAVES.items() if path[0] == "config" and path[1] not in REJECTED}
-    # In production it has no other value.
-    schemas.pop("AUTH_MODE")
-    changed = {name: other(f"config.{name}", schema, current.get(name)) for name, schema in schemas.items()}
-    variables = EVERYTHING.but({"config": changed}).variables()
-    for name, value in changed.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        assert text != current.get(name)
-        # The chart adds to this one.
-        assert variables[name].split(",")[0] == text if name == "OTEL_RESOURCE_ATTRIBUTES" else variables[name] == text
+    """Other valid values than the defaults: those of the variables' examples."""
+    given = {name: value for name, value in EXAMPLES.items() if name != "AUTH_MODE"}
+    assert set(given) | {"AUTH_MODE"} | REJECTED == set(VARIABLES)
+    for names in (set(given) - {"COGNITO_ENDPOINT"}, set(given) - {"COGNITO_ADDITIONAL_REGIONS"}):
+        chosen = {name: given[name] for name in names}
+        variables = EVERYTHING.but({"config": chosen}).variables()
+        for name, value in chosen.items():
+            assert value != VARIABLES[name][0]
+            # The chart adds to this one.
+            assert variables[name].split(",")[0] == value if name == "OTEL_RESOURCE_ATTRIBUTES" else variables[name] == value
     assert ci("development").variables()["AUTH_MODE"] == "disabled"
 
 
@@ -216,9 +227,3 @@ def test_the_readme_has_the_defaults(name):
 def test_the_readme_explains_why_there_is_no_cpu_limit():
     assert "cpu" not in DEFAULTS["resources"]["limits"]
     assert "No CPU limit" in README
-
-
-def test_config_has_every_variable_and_no_other():
-    page = (TOP / "docs/configuration.md").read_text()
-    documented = re.findall(r"^\| `([A-Z0-9_]+)` \| .*Accepts", page, re.M)
-    assert list(SCHEMA["properties"]["config"]["properties"]) == documented

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,9 +23,18 @@ def build(tmp_path_factory):
     offline.write_text("[net]\noffline = true\n")
     volumes = [f"{home}/registry:/usr/local/cargo/registry:ro", f"{offline}:/usr/local/cargo/config.toml:ro"]
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
+    # What the Dockerfile installs, with the crates of its lock file.
+    [version] = re.findall(r"^ARG CARGO_AUDITABLE=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    fetched, locked = tmp_path_factory.mktemp("fetched"), tmp_path_factory.mktemp("locked") / "cargo-auditable"
+    (fetched / "Cargo.toml").write_text(f'[package]\nname = "fetched"\nedition = "2021"\n[lib]\npath = "lib.rs"\n[dependencies]\ncargo-auditable = "={version}"\n')
+    (fetched / "lib.rs").touch()
+    subprocess.run(["cargo", "fetch", "--quiet"], cwd=fetched, check=True)
+    [source, *_] = home.glob(f"registry/src/*/cargo-auditable-{version}")
+    shutil.copytree(source, locked)
+    subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=locked, check=True)
 
     def build(tool):
-        variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool}
+        variables = {name: value for name, value in inherited().items() if name != "RUST_IMAGE"} | {"CONTAINER_TOOL": tool, "GITHUB_REPOSITORY": "example/shoutback"}
         options = ["--pull=never", *(f"--volume={volume}" for volume in volumes)]
         built = subprocess.run([ROOT / "scripts/image", *options], env=variables, stdout=subprocess.PIPE, text=True)
         assert built.returncode == 0

@@ -167,6 +167,24 @@ def test_its_tag_is_the_commit(checkout):
     assert command[-3:] == ["--label", "a=b", "."]
 
 
+@pytest.mark.parametrize(
+    ("remote", "variables", "source"),
+    [
+        (None, {}, ""),
+        ("https://github.com/example/shoutback.git", {}, "https://github.com/example/shoutback"),
+        ("git@github.com:example/shoutback", {}, "https://github.com/example/shoutback"),
+        ("https://github.com/fork/shoutback", {"GITHUB_REPOSITORY": "example/shoutback"}, "https://github.com/example/shoutback"),
+    ],
+)
+def test_it_names_its_source(checkout, remote, variables, source):
+    checkout.tool("docker")
+    if remote:
+        checkout.git("remote", "add", "origin", remote)
+    checkout.build(**variables)
+    [command] = checkout.builds()
+    assert f"SOURCE={source}" in command
+
+
 @pytest.mark.parametrize("change", ["src/main.rs", "src/new.rs", "Cargo.lock"])
 def test_uncommitted_changes_are_marked_dirty(checkout, change):
     checkout.tool("docker")

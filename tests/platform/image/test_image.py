@@ -1,8 +1,11 @@
 """The image: its configuration and every file in it."""
 
+import json
 import re
 import stat
 import subprocess
+import tomllib
+import zlib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -59,6 +62,7 @@ def test_its_configuration_and_labels(image, description):
         "title": "shoutback",
         "description": re.search('^description = "(.*)"$', manifest, re.M).group(1),
         "version": re.search('^version = "(.*)"$', manifest, re.M).group(1),
+        "source": "https://github.com/example/shoutback",
         "licenses": re.search('^license = "(.*)"$', manifest, re.M).group(1),
         "revision": revision,
     }
@@ -115,6 +119,16 @@ def test_its_binary_holds_no_emulator_and_no_symbols(files):
     assert b"/_emulator/" not in binary
     sections = subprocess.run(["readelf", "--sections", "--wide", files / "shoutback"], capture_output=True, text=True, check=True)
     assert ".symtab" not in sections.stdout
+
+
+def test_its_binary_lists_its_crates(files, tmp_path):
+    """In the section that vulnerability scanners read: zlib-compressed JSON."""
+    section = tmp_path / "crates"
+    subprocess.run(["objcopy", "--dump-section", f".dep-v0={section}", files / "shoutback", "/dev/null"], check=True, capture_output=True)
+    listed = {(crate["name"], crate["version"]) for crate in json.loads(zlib.decompress(section.read_bytes()))["packages"]}
+    locked = {(crate["name"], crate["version"]) for crate in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
+    assert listed <= locked
+    assert {"shoutback", "hyper", "h2", "tokio", "jsonwebtoken"} <= {name for name, _ in listed}
 
 
 def test_its_binary_is_for_the_platform(image):

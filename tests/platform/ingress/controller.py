@@ -68,7 +68,6 @@ PARAMETERS = {
     "error-log-level": (CONFIG_MAP, one_of("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"), "notice"),
     "fail-timeout": (BOTH, time, "10s"),
     "hsts": (BOTH, boolean, False),
-    "hsts-behind-proxy": (BOTH, boolean, False),
     "hsts-include-subdomains": (BOTH, boolean, False),
     "hsts-max-age": (BOTH, number, "2592000"),
     "http-redirect-code": (BOTH, one_of("301", "302", "307", "308"), "301"),
@@ -99,7 +98,6 @@ PARAMETERS = {
     "proxy-send-timeout": (BOTH, time, "60s"),
     "real-ip-header": (CONFIG_MAP, text, None),
     "real-ip-recursive": (CONFIG_MAP, boolean, False),
-    "redirect-to-https": (BOTH, boolean, False),
     # Annotations only work with `enableSnippets`, which our controller does not set.
     "server-snippets": (CONFIG_MAP, lines, []),
     "server-tokens": (BOTH, boolean, True),
@@ -317,16 +315,13 @@ def server(ingress, host, certificates, upstreams, values, layout):
     yield f"server_tokens {'on' if values['server-tokens'] else 'off'}; server_name {host};"
     yield f'set $resource_type "ingress"; set $resource_name "{ingress["metadata"]["name"]}";'
     yield f'set $resource_namespace "{ingress["metadata"]["namespace"]}"; set $service "-";'
-    if values["hsts"] and (certificates or values["hsts-behind-proxy"]):
-        condition = "$http_x_forwarded_proto = 'https'" if values["hsts-behind-proxy"] else "$https = on"
+    if values["hsts"] and certificates:
         subdomains = "includeSubDomains; " if values["hsts-include-subdomains"] else ""
         yield 'set $hsts_header_val ""; proxy_hide_header Strict-Transport-Security;'
-        yield f'if ({condition}) {{ set $hsts_header_val "max-age={values["hsts-max-age"]}; {subdomains}preload"; }}'
+        yield f'if ($https = on) {{ set $hsts_header_val "max-age={values["hsts-max-age"]}; {subdomains}preload"; }}'
         yield 'add_header Strict-Transport-Security "$hsts_header_val" always;'
     if certificates and values["ssl-redirect"]:
         yield f"if ($scheme = http) {{ return {values['http-redirect-code']} https://$host:443$request_uri; }}"
-    if values["redirect-to-https"]:
-        yield f"if ($http_x_forwarded_proto = 'http') {{ return {values['http-redirect-code']} https://$host$request_uri; }}"
     yield from snippets(values["server-snippets"], layout)
     for (path, kind), (upstream, service) in upstreams.items():
         yield from location(path, kind, upstream, service, ingress["metadata"], values)
@@ -344,8 +339,7 @@ def location(path, kind, upstream, service, metadata, values):
     yield from optional("client_body_buffer_size", values["client-body-buffer-size"])
     yield "proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;"
     yield "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Host $host;"
-    scheme = "https" if values["redirect-to-https"] else "$scheme"
-    yield f"proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Proto {scheme};"
+    yield "proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Proto $scheme;"
     yield f"proxy_buffering {'on' if values['proxy-buffering'] else 'off'};"
     yield from optional("proxy_max_temp_file_size", values["proxy-max-temp-file-size"])
     for suffix in ("", "-timeout", "-tries"):

@@ -42,7 +42,7 @@ def paths(values, before=""):
 def annotations():
     """Yields the annotations of every way to end TLS."""
     for environment in manifests.ENVIRONMENTS:
-        for tls in ({}, {"certManager": {"issuer": ""}, "acm": True}, {"certManager": {"issuer": ""}, "secretName": "mine"}):
+        for tls in ({}, {"certManager": {"issuer": ""}, "secretName": "mine"}):
             yield from manifests.ingress_of(manifests.of_environment(environment, tls=tls))["metadata"]["annotations"]
 
 

@@ -66,7 +66,6 @@ def test_nginx_waits_longer_than_the_service(timeout, waits):
                 "cert-manager.io/issue-temporary-certificate": "true",
             },
         ),
-        ({"acm": True}, None, {"nginx.org/redirect-to-https": "true", "nginx.org/hsts-behind-proxy": "true"}),
     ],
 )
 def test_tls_termination(tls, block, expected):
@@ -134,9 +133,8 @@ def test_the_redirect_of_an_http_route():
 
 INVALID = [
     ({"ingress": INGRESS | {"host": ""}}, "ingress.host is empty: name the host"),
-    ({"ingress": INGRESS | {"tls": {}}}, "set one of tls.certManager.issuer"),
-    ({"ingress": merged(INGRESS, {"tls": {"acm": True}})}, "ingress.tls.secretName and ingress.tls.acm exclude each other"),
-    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "issuer and ingress.tls.secretName exclude"),
+    ({"ingress": INGRESS | {"tls": {}}}, "ingress.tls needs a certificate: set either"),
+    ({"ingress": merged(INGRESS, {"tls": {"certManager": {"issuer": "x"}}})}, "it is in a Secret\\), not both"),
     ({"ingress": merged(INGRESS, {"tls": {"certManager": {"http01": True}}})}, "http01 requires"),
     ({"ingress": INGRESS, "config": {"IDLE_TIMEOUT": "60s"}}, "config.IDLE_TIMEOUT is 60s: a replica would close"),
     ({"ingress": INGRESS | {"annotations": {"nginx.org/hsts": "false"}}}, "ingress.annotations may not have nginx.org/hsts"),
@@ -170,11 +168,9 @@ def test_each_message_of_the_templates_is_provoked():
         with pytest.raises(Failed) as error:
             render(**values)
         provoked.append(str(error.value))
-    messages = []
-    for name in ("_ingress.tpl", "httproute.yaml"):
-        text = (manifests.CHART / "templates" / name).read_text()
-        messages += re.findall(r'fail \(?(?:printf )?"((?:[^"\\]|\\.)*)"', text)
-    assert len(messages) > 8
+    text = (manifests.CHART / "templates/checks/values/all.yaml").read_text().partition("if .Values.ingress.enabled")[2]
+    messages = re.findall(r'append \$problems \(?(?:printf )?"((?:[^"\\]|\\.)*)"', text)
+    assert len(messages) >= 8
     for message in messages:
         pattern = re.sub("%[sdq]", ".*", re.escape(message))
         assert any(re.search(pattern, text) for text in provoked), f"nothing provokes: {message}"

@@ -94,7 +94,7 @@ def test_docker_builds_for_every_platform(run, repository, recorder, on_actions)
     token = {"ACTIONS_RUNTIME_TOKEN": "token"} if on_actions else {}
     run.prints("publish", repository, CONTAINER_TOOL="docker", **docker.variables, **token)
     [call] = docker.calls()
-    assert call.startswith("buildx build --push --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max ")
+    assert call.startswith("buildx build --output type=image,push=true,rewrite-timestamp=true --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max ")
     scopes = re.findall(r"^ +scope: (\S+)$", (ROOT / ".github/workflows/main.yml").read_text(), re.M)
     assert len(scopes) == 2
     assert re.findall(r"--cache-from (\S+)", call) == ([f"type=gha,scope={scope}" for scope in scopes] if on_actions else [])

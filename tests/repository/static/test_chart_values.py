@@ -50,7 +50,7 @@ def test_an_invalid_schema_is_found():
 
 
 def test_defaults_lack_only_required_values():
-    assert violations(read(CHART / "values.yaml")).keys() == {"environment", "config"}
+    assert violations(read(CHART / "values.yaml")).keys() == {"environment"}
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: str(path.relative_to(TOP)))

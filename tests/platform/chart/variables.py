@@ -1,0 +1,110 @@
+"""Values of the service's variables: valid ones, and for each kind many that are not."""
+
+from rendering import VARIABLES
+
+# Valid, and not the default.
+EXAMPLES = {
+    "MAX_BODY_BYTES": "128KiB",
+    "MAX_CONNECTIONS": "7",
+    "MAX_REQUESTS_IN_FLIGHT": "7",
+    "HEADER_READ_TIMEOUT": "7s",
+    "REQUEST_TIMEOUT": "70s",
+    # Longer than NGINX reuses connections.
+    "IDLE_TIMEOUT": "77s",
+    "SHUTDOWN_GRACE": "7s",
+    "SHUTDOWN_TIMEOUT": "7s",
+    "AUTH_MODE": "cognito",
+    "COGNITO_USER_POOL_IDS": "eu-central-1_JkLmNoPqR",
+    "COGNITO_CLIENT_IDS": "a+b-c_d, other",
+    "COGNITO_ENDPOINT": "https://idp.example.com:8443/cognito",
+    "COGNITO_JWKS_ENDPOINT": "http://127.0.0.1:5002",
+    "COGNITO_ADDITIONAL_REGIONS": "eu-west-1, eu-south-2",
+    "COGNITO_JWKS_REFRESH": "7m",
+    "COGNITO_JWKS_MAX_STALE": "7h",
+    "AUTH_REQUIRED_SCOPES": "other/scope,b",
+    "AUTH_ALLOWED_GROUPS": "a group,other",
+    "AUTH_AUDIENCES": "https://api.example.com",
+    "AUTH_CLOCK_LEEWAY": "7s",
+    "RATE_LIMIT_PER_CLIENT": "7 / m",
+    "RATE_LIMIT_BURST": "7",
+    "SHOUTCLOUD_URL": "http://[::1]:8000/V1/SHOUT?key=1",
+    "SHOUTCLOUD_CONNECT_TIMEOUT": "7s",
+    "SHOUTCLOUD_ATTEMPT_TIMEOUT": "8s",
+    "SHOUTCLOUD_DEADLINE": "9s",
+    "SHOUTCLOUD_MAX_RETRIES": "7",
+    "SHOUTCLOUD_RETRY_BUDGET": "12.5 %",
+    "SHOUTCLOUD_RETRY_RESERVE": "7",
+    "SHOUTCLOUD_MAX_CONCURRENCY": "7",
+    "SHOUTCLOUD_MAX_QUEUE": "7",
+    "BREAKER_WINDOW": "7s",
+    "BREAKER_MIN_CALLS": "7",
+    "BREAKER_FAILURE_RATE": ".7",
+    "BREAKER_SLOW_CALL": "7s",
+    "BREAKER_SLOW_RATE": "0.7",
+    "BREAKER_OPEN_FOR": "7s",
+    "BREAKER_PROBES": "7",
+    "SHOUTCLOUD_FALLBACK": "local",
+    "CACHE_CAPACITY": "7MiB",
+    "CACHE_TTL": "7d",
+    "CACHE_STALE_IF_ERROR": "0ms",
+    "LOG_FORMAT": "pretty",
+    "RUST_LOG": "warn,shoutback::auth=debug,hyper=Info",
+    "LOG_FILE_MAX_BYTES": "7 MiB",
+    "DOCS_COGNITO_DOMAIN": "other.auth.eu-central-1.amazoncognito.com",
+    "DOCS_CLIENT_ID": "other",
+    "OTEL_SDK_DISABLED": "true",
+    "OTEL_SERVICE_NAME": "other é/name",
+    "OTEL_RESOURCE_ATTRIBUTES": "a=b%20c",
+    "OTEL_TRACES_SAMPLER": "traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.7",
+    "OTEL_PROPAGATORS": "xray, tracecontext",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector.monitoring:4319",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://10.1.2.3/spans",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "7",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "7",
+    "OTEL_BSP_SCHEDULE_DELAY": "7",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "8",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "7",
+    "OTEL_BSP_EXPORT_TIMEOUT": "7",
+}
+
+ODD = ["", " ", "none", "None", "null", "off", "true", "0", "1", "-1", "+1", "1.5", "1e3", "1_000", "é", "a b", "a,b", "a,", ",a", "a,,b", "a,a", "NaN", "inf",
+       "99999999999999999999", "=", "a=b", "\n", "5s\n", "x" * 300, "$(POD_NAME)", "{}", "\"", "'a'"]  # fmt: skip
+KINDS = {
+    "a duration": ["500ms", "0ms", "0s", "1ms", "99ms", "100ms", "1 s", "5m", "301s", "10m", "601s", "1h", "3601s", "24h", "25h", "30d", "31d", "5", "5S",
+                   "1m30s", "1.5s", "1w", "s", "-5s", "18446744073709551615d"],
+    "a size": ["0B", "1B", "1", "64KiB", "65535", "1MiB", "1025KiB", "1048577", "2MiB", "64GiB", "65GiB", "1TiB", "64KB", "64kib", "1.5MiB", "1Mi", "KiB", "1 GiB"],
+    "a whole number": ["2", "100", "101", "1000000", "1000001", "1000000000", "1000000001", "1 000", "5B", "5%"],
+    "a number": ["0.5", ".5", "1.0", "1.1", "3600000", "3600001", "10s", "50%"],
+    "a ratio": ["0%", "0.1%", "0.09%", "0.0005", "0.001", "100%", "101%", "1.0", "1.01", "20 %", "20", "1/5", "%", "."],
+    "a rate": ["1/h", "0/s", "1000000/s", "1000001/s", "100/d", "100", "100 / s", "100/ m", "Off", "/s", "1.5/s"],
+    "one of": ["disabled", "cognito", "Cognito", "ecs", "json", "local", "grpc", "http/json", "otlp", "zipkin", "always_on", "false"],
+    "a comma-separated list": [
+        "us-east-2_AbC", "us-east-2_", "_AbC", "US-EAST-2_AbC", "us-east-2_AbC,us-east-2_AbC", "us-east-2_A-b", "us-east-2_" + "a" * 60, "xx-foo-1_a",
+        "us-gov-west-1_AbC", "eusc-de-east-1_a", "id1, id2", "id.1", "a" * 129, "a" * 128, "eu-west-1", "eu-west", "eu-west-1a", "cn-north-1", "EU-WEST-1",
+        "shoutback/shout", "a\\b", "a\"b", "a group, another", "https://api.example.com", "a,none", "tracecontext,b3", "baggage, xray", "xray,xray", "a=1,a=1",
+        "a=%ZZ", "a=%4", "a=%41", "%41=1", "a b=1", "a=1 2", "a=1;b", "a=é", "a=1,", "=1", "a(=1",
+    ],
+    "an https: URL": ["https://idp.example.com", "https://idp.example.com/", "http://idp.example.com", "http://localhost", "http://localhost:1/a", "http://127.0.0.2:1",
+                      "https://u@h", "https://u:p@h/", "https://h?q", "https://h#f", "https://", "https:///a", "idp.example.com", "https://h:99999", "https://[::1]/a",
+                      "https://256.1.1.1", "https://h h", "HTTPS://h"],
+    "an http: or https: URL": ["http://api.shoutcloud.io/V1/SHOUT", "https://h:8443/a?b=c", "http://h#f", "http://u:p@h", "ftp://h", "http://", "http://h:0/", "http://h:65536",
+                               "http://1.2.3", "http://1.2.3.999", "//h", "http://h/a b", "http://a_b.c:1"],
+    "a host name": ["auth.example.com", "https://auth.example.com", "http://127.0.0.1:5002", "http://127.0.0.1:5002/", "http://example.com", "localhost", "Auth.example.com",
+                    "a..b", "-a.b", "a-.b", "a.1", "1.a", "a." + "b" * 64, "auth.example.com."],
+    "an app client id": ["1example23456789", "a b", "a.b", "a" * 129],
+    "tracing directives": ["info", "INFO", "inof", "info,shoutback=debug", "shoutback", "shoutback::auth", "shoutback=", "hyper", "hyper=info", "hyper=loud", "info,", "6", "5",
+                           "info, shoutback=debug", "[span]=debug", "a[", "off"],
+    "a name of": ["shoutback", "a/b:c.d_e-f", "a,b", "a=b"],
+}  # fmt: skip
+
+
+def candidates(name):
+    """Returns values to try, valid and invalid ones."""
+    accepts = VARIABLES[name][1]
+    kinds = [values for kind, values in KINDS.items() if accepts.startswith(kind)]
+    assert kinds, f"{name}: a kind without values: {accepts}"
+    return [*ODD, *(value for values in kinds for value in values)]
