@@ -1,11 +1,6 @@
 variable "name" {
   description = "Name of the user pool, such as shoutback-staging."
   type        = string
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{2,40}$", var.name))
-    error_message = "The name is 3 to 41 lower-case letters, digits and hyphens, and begins with a letter."
-  }
 }
 
 variable "domain_prefix" {
@@ -31,7 +26,6 @@ variable "callback_urls" {
 variable "logout_urls" {
   description = "URLs after sign-out."
   type        = set(string)
-  default     = []
 
   validation {
     condition     = alltrue([for url in var.logout_urls : can(regex("^(https://[^*#]+|http://localhost(:[0-9]+)?(/[^*#]*)?)$", url))])
@@ -42,44 +36,10 @@ variable "logout_urls" {
 variable "advanced_security" {
   description = "Cognito's threat protection: off, audit or enforced. The last two need the Plus tier, which costs extra per active user."
   type        = string
-  default     = "off"
 
   validation {
     condition     = contains(["off", "audit", "enforced"], var.advanced_security)
     error_message = "off, audit or enforced."
-  }
-}
-
-variable "mfa" {
-  description = "Whether people need a second factor (a one-time password of an app): on or optional."
-  type        = string
-  default     = "on"
-
-  validation {
-    condition     = contains(["on", "optional"], var.mfa)
-    error_message = "on or optional."
-  }
-}
-
-variable "groups" {
-  description = "Groups of people and their precedence; AUTH_ALLOWED_GROUPS may require one."
-  type        = map(number)
-  default     = { shouters = 10 }
-
-  validation {
-    condition     = alltrue([for name, precedence in var.groups : can(regex("^[a-z][a-z0-9-]{0,63}$", name)) && precedence >= 0])
-    error_message = "Names of lower-case letters, digits and hyphens; precedence 0 or more."
-  }
-}
-
-variable "access_token_minutes" {
-  description = "Lifetime of access tokens."
-  type        = number
-  default     = 60
-
-  validation {
-    condition     = var.access_token_minutes >= 5 && var.access_token_minutes <= 60
-    error_message = "5 to 60 minutes."
   }
 }
 

@@ -8,10 +8,10 @@ locals {
   region    = data.aws_region.current.region
 
   # The first three of eight blocks are for nodes and their pods; the last is split into small ones for load balancers and NAT.
-  private_cidrs = { for index, az in var.azs : az => cidrsubnet(var.cidr, 3, index) }
-  public_cidrs  = { for index, az in var.azs : az => cidrsubnet(var.cidr, 6, 56 + index) }
+  private_cidrs = { for index, az in var.availability_zones : az => cidrsubnet(var.cidr, 3, index) }
+  public_cidrs  = { for index, az in var.availability_zones : az => cidrsubnet(var.cidr, 6, 56 + index) }
 
-  nat_azs = var.single_nat_gateway ? [var.azs[0]] : var.azs
+  nat_azs = var.single_nat_gateway ? [var.availability_zones[0]] : var.availability_zones
 }
 
 resource "aws_vpc" "this" {
@@ -95,22 +95,22 @@ resource "aws_nat_gateway" "this" {
 }
 
 resource "aws_route_table" "private" {
-  for_each = toset(var.azs)
+  for_each = toset(var.availability_zones)
 
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-private-${each.key}" }
 }
 
 resource "aws_route" "by_nat" {
-  for_each = toset(var.azs)
+  for_each = toset(var.availability_zones)
 
   route_table_id         = aws_route_table.private[each.key].id
   destination_cidr_block = "0.0.0.0/0"
-  nat_gateway_id         = aws_nat_gateway.this[var.single_nat_gateway ? var.azs[0] : each.key].id
+  nat_gateway_id         = aws_nat_gateway.this[var.single_nat_gateway ? var.availability_zones[0] : each.key].id
 }
 
 resource "aws_route_table_association" "private" {
-  for_each = toset(var.azs)
+  for_each = toset(var.availability_zones)
 
   route_table_id = aws_route_table.private[each.key].id
   subnet_id      = aws_subnet.private[each.key].id

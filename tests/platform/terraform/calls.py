@@ -3,7 +3,7 @@ and condition context. An action on several resources is listed for each. For th
 
 ACCOUNT = "111122223333"
 NAME = "shoutback-staging"
-REGION = {"aws:RequestedRegion": "eu-central-1"}
+REGION = {"aws:RequestedRegion": "us-east-2"}
 # A resource created with tags; one that has them; one of Amazon or EKS without our tags.
 NEW = REGION | {"aws:RequestTag/environment": "staging"}
 OWN = REGION | {"aws:ResourceTag/environment": "staging"}
@@ -11,7 +11,7 @@ EKSS = REGION | {"aws:ResourceTag/aws:eks:cluster-name": NAME}
 BOUNDED = REGION | {"iam:PermissionsBoundary": "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"}
 
 
-def arn(service, resource, region="eu-central-1"):
+def arn(service, resource, region="us-east-2"):
     return f"arn:aws:{service}:{region}:{ACCOUNT}:{resource}"
 
 
@@ -37,7 +37,7 @@ def all_of(service, resource, context, *actions):
 
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-node"
-POOL = "userpool/eu-central-1_AbCdEfGhI"
+POOL = "userpool/us-east-2_AbCdEfGhI"
 ALARM = "alarm:staging-ShoutbackReplicaDown-page"
 
 CALLS = {

@@ -8,7 +8,7 @@ from folders import ROOT
 from iam import allowed
 
 FOLDER = "modules/eks"
-CLUSTER = "arn:aws:eks:eu-central-1:111122223333:cluster/shoutback-production"
+CLUSTER = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from iam import actions, allowed, matches, principals, statements
 
 FOLDER = "modules/github-oidc"
 PREFIXES = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
-HERE = {"aws__RequestedRegion": "eu-central-1"}
+HERE = {"aws__RequestedRegion": "us-east-2"}
 ACCOUNT = "111122223333"
 BUCKET = "arn:aws:s3:::shoutback-terraform-111122223333"
 BOUNDARY = {"iam__PermissionsBoundary": "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"}
@@ -100,8 +100,8 @@ OWN = {"aws__ResourceTag/environment": "staging"}
 OTHER_ENVIRONMENT = {"aws__ResourceTag/environment": "production"}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/shoutback-staging-node"
 KNOWN_POLICY = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
-REPOSITORY = f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/shoutback"
-EU = f"eu-central-1:{ACCOUNT}"
+REPOSITORY = f"arn:aws:ecr:us-east-2:{ACCOUNT}:repository/shoutback"
+EU = f"us-east-2:{ACCOUNT}"
 
 ALLOWED = [
     (PLAN, "ec2:DescribeVpcs", "*", {}),
@@ -239,7 +239,7 @@ def test_the_boundary_excludes_other_environments(boundaries, tag):
     """For any policy of a role: resources of another environment by our tag, or those of EKS, load balancers or disks."""
     own, other = ("staging", "production") if tag == "environment" else ("shoutback-staging", "shoutback-production")
     for action in ("ec2:DeleteVolume", "elasticloadbalancing:DeleteLoadBalancer", "ec2:AuthorizeSecurityGroupIngress", "kms:Decrypt"):
-        keys = {"aws:RequestedRegion": "eu-central-1"}
+        keys = {"aws:RequestedRegion": "us-east-2"}
         assert allowed([boundaries["staging"]], action, keys=keys | {f"aws:ResourceTag/{tag}": own})
         assert not allowed([boundaries["staging"]], action, keys=keys | {f"aws:ResourceTag/{tag}": other})
         assert not allowed([boundaries["staging"]], action, keys={"aws:RequestedRegion": "us-east-1"})

@@ -28,7 +28,7 @@ def test_the_accounts_roles_encrypt(keys, purpose):
 def test_services_create_grants(keys):
     """EKS requests them on behalf of the cluster's creator, not as an AWS resource."""
     assert allowed([keys["eks"]], "kms:CreateGrant", principal=ROOT)
-    registry = {"kms:ViaService": "ecr.eu-central-1.amazonaws.com"}
+    registry = {"kms:ViaService": "ecr.us-east-2.amazonaws.com"}
     for action in ("kms:CreateGrant", "kms:RetireGrant"):
         assert allowed([keys["ecr"]], action, principal=ROOT, keys=registry)
         assert not allowed([keys["ecr"]], action, principal=ROOT)
@@ -41,10 +41,10 @@ def test_roles_cannot_decrypt_data_of_services_directly(keys, purpose):
 
 
 def test_logs_of_this_account_and_region(keys):
-    service = "logs.eu-central-1.amazonaws.com"
+    service = "logs.us-east-2.amazonaws.com"
     name = "kms:EncryptionContext:aws:logs:arn"
-    assert allowed([keys["logs"]], "kms:Encrypt", principal=service, keys={name: "arn:aws:logs:eu-central-1:111122223333:log-group:/any"})
-    for other in ("arn:aws:logs:eu-central-1:444455556666:log-group:/any", "arn:aws:logs:us-east-1:111122223333:log-group:/any"):
+    assert allowed([keys["logs"]], "kms:Encrypt", principal=service, keys={name: "arn:aws:logs:us-east-2:111122223333:log-group:/any"})
+    for other in ("arn:aws:logs:us-east-2:444455556666:log-group:/any", "arn:aws:logs:us-east-1:111122223333:log-group:/any"):
         assert not allowed([keys["logs"]], "kms:Encrypt", principal=service, keys={name: other})
     assert not allowed([keys["logs"]], "kms:Encrypt", principal=service)
 

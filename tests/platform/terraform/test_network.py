@@ -22,7 +22,7 @@ def test_subnets_are_in_the_network_and_disjoint(run):
     assert not any(one.overlaps(other) for one in subnets for other in subnets if one is not other)
     for name in ("private", "public"):
         zones = {subnet.values["availability_zone"] for subnet in run.all("aws_subnet") if subnet.name == name}
-        assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
+        assert zones == {"us-east-2a", "us-east-2b", "us-east-2c"}
 
 
 def test_one_gateway_can_serve_all_zones(tested):
@@ -45,11 +45,11 @@ def test_the_role_of_flow_logs_has_no_other_permission(run):
     flow, role, group = run.one("aws_flow_log"), run.one("aws_iam_role"), run.one("aws_cloudwatch_log_group")
     assert flow["iam_role_arn"] == role["arn"] and flow["log_destination"] == group["arn"]
     trust, policy = json.loads(role["assume_role_policy"]), json.loads(run.one("aws_iam_role_policy")["policy"])
-    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:eu-central-1:111122223333:vpc-flow-log/fl-1"}
+    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:us-east-2:111122223333:vpc-flow-log/fl-1"}
     assert allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own)
     assert not allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own | {"aws:SourceAccount": "444455556666"})
     assert allowed([policy], "logs:PutLogEvents", f"{group['arn']}:log-stream:1")
-    assert not allowed([policy], "logs:PutLogEvents", "arn:aws:logs:eu-central-1:111122223333:log-group:/another:log-stream:1")
+    assert not allowed([policy], "logs:PutLogEvents", "arn:aws:logs:us-east-2:111122223333:log-group:/another:log-stream:1")
 
 
 def endpoint(run, service):
@@ -80,7 +80,7 @@ def test_endpoints_permit_only_the_account(run, service, action, no):
 
 def test_the_s3_endpoint_permits_only_image_layers(run):
     policy = json.loads(endpoint(run, "s3")["policy"])
-    for bucket in ("prod-eu-central-1-starport-layer-bucket", "prod-registry-k8s-io-eu-central-1"):
+    for bucket in ("prod-us-east-2-starport-layer-bucket", "prod-registry-k8s-io-us-east-2"):
         assert allowed([policy], "s3:GetObject", f"arn:aws:s3:::{bucket}/layer", principal="anyone")
         assert not allowed([policy], "s3:PutObject", f"arn:aws:s3:::{bucket}/layer", principal="anyone")
     assert not allowed([policy], "s3:GetObject", "arn:aws:s3:::elsewhere/data", principal="anyone")

@@ -10,8 +10,8 @@ from iam import actions, allowed, statements
 
 FOLDER = "modules/observability"
 ACCOUNT = "111122223333"
-TOPIC = f"arn:aws:sns:eu-central-1:{ACCOUNT}:shoutback-production"
-ALARMS = f"arn:aws:cloudwatch:eu-central-1:{ACCOUNT}:alarm"
+TOPIC = f"arn:aws:sns:us-east-2:{ACCOUNT}:shoutback-production"
+ALARMS = f"arn:aws:cloudwatch:us-east-2:{ACCOUNT}:alarm"
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_dashboard_names_only_metrics_that_exist(run):
 def test_the_dashboard_queries_the_environment_in_its_region(run):
     assert all('{environment="production"' in expression for expression in expressions(run))
     for widget in dashboard(run)["widgets"]:
-        assert widget["type"] in ("alarm", "text") or widget["properties"]["region"] == "eu-central-1"
+        assert widget["type"] in ("alarm", "text") or widget["properties"]["region"] == "us-east-2"
 
 
 def test_every_log_query_exists_and_uses_the_services_group(run):
@@ -130,7 +130,7 @@ def test_a_role_is_only_for_its_pods(run, name):
     namespace, account = ROLES[name]
     own = {
         "aws:SourceAccount": ACCOUNT,
-        "aws:SourceArn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/shoutback-production",
+        "aws:SourceArn": f"arn:aws:eks:us-east-2:{ACCOUNT}:cluster/shoutback-production",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": account,
     }
@@ -146,12 +146,12 @@ def test_the_collector_has_only_the_documented_permissions(run):
     needed = set(re.findall(r"`((?:xray|cloudwatch):\w+)`", page))
     assert {action for statement in statements(policy(run, "collector")) for action in actions(statement)} == needed
     for action in needed:
-        assert allowed([policy(run, "collector")], action, aws__RequestedRegion="eu-central-1")
+        assert allowed([policy(run, "collector")], action, aws__RequestedRegion="us-east-2")
         assert not allowed([policy(run, "collector")], action, aws__RequestedRegion="us-east-1")
 
 
 def test_the_agent_writes_only_to_existing_groups(run):
-    group = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/shoutback/shoutback-production/service"
+    group = f"arn:aws:logs:us-east-2:{ACCOUNT}:log-group:/shoutback/shoutback-production/service"
     agent = [policy(run, "cloudwatch")]
     assert allowed(agent, "logs:PutLogEvents", f"{group}:log-stream:1")
     assert not allowed(agent, "logs:PutLogEvents", f"{group}-2:log-stream:1")

@@ -10,8 +10,8 @@ ACCOUNT = "111122223333"
 ZONE = "arn:aws:route53:::hostedzone/Z0PRODUCTION"
 NAMES = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
 TYPES = "route53:ChangeResourceRecordSetsRecordTypes"
-ELB = f"arn:aws:elasticloadbalancing:eu-central-1:{ACCOUNT}"
-EC2 = f"arn:aws:ec2:eu-central-1:{ACCOUNT}"
+ELB = f"arn:aws:elasticloadbalancing:us-east-2:{ACCOUNT}"
+EC2 = f"arn:aws:ec2:us-east-2:{ACCOUNT}"
 TAG = "elbv2.k8s.aws/cluster"
 PODS = {
     "certificates": ("cert-manager", "cert-manager"),
@@ -40,7 +40,7 @@ def test_a_role_is_only_for_its_pods(run, name):
     trust = json.loads(role["assume_role_policy"])
     own = {
         "aws:SourceAccount": ACCOUNT,
-        "aws:SourceArn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/shoutback-production",
+        "aws:SourceArn": f"arn:aws:eks:us-east-2:{ACCOUNT}:cluster/shoutback-production",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": account,
     }
@@ -105,7 +105,7 @@ NEW_OTHER = {f"aws:RequestTag/{TAG}": "shoutback-staging"}
 BALANCER = f"{ELB}:loadbalancer/net/shoutback-production/1"
 
 ALLOWED = [
-    ("elasticloadbalancing:DescribeLoadBalancers", "*", {"aws:RequestedRegion": "eu-central-1"}),
+    ("elasticloadbalancing:DescribeLoadBalancers", "*", {"aws:RequestedRegion": "us-east-2"}),
     ("elasticloadbalancing:CreateLoadBalancer", BALANCER, NEW),
     ("elasticloadbalancing:CreateTargetGroup", f"{ELB}:targetgroup/k8s-1/1", NEW),
     ("elasticloadbalancing:CreateListener", f"{ELB}:listener/net/shoutback-production/1/1", NEW),
