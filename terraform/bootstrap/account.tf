@@ -1,4 +1,4 @@
-# What holds for the whole account in this region, whoever creates something in it.
+# Defaults of the whole account in this region, also for resources of other projects.
 
 # Also for volumes that the cluster creates for claims: their storage class names no key.
 resource "aws_ebs_encryption_by_default" "this" {

@@ -4,7 +4,7 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# A plan: what was applied in a test would have to be destroyed after it, which buckets and keys refuse.
+# A plan: what was applied in a test would have to be destroyed after it, which prevent_destroy forbids.
 run "shipped_values" {
   command = plan
 

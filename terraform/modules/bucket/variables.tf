@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts the objects; other keys are refused."
+  description = "Key that encrypts the objects; other keys are rejected."
   type        = string
 }
 

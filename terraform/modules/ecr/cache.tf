@@ -19,7 +19,7 @@ resource "aws_ecr_pull_through_cache_rule" "this" {
 }
 
 # Of the repositories that ECR makes at the first pull. Tags stay movable, because upstream moves them; our manifests name digests.
-# Amazon's encryption: a key of ours and tags would need a role for ECR, for images that everybody may read.
+# Amazon's encryption: our key and tags would need a role for ECR, for public images.
 resource "aws_ecr_repository_creation_template" "this" {
   for_each = local.caches
 

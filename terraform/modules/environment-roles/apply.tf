@@ -189,11 +189,12 @@ locals {
       Resource = [local.roles]
     },
     {
+      # Without ec2:RunInstances, which it lacks, the role of the nodes is of no use to itself.
       Sid       = "HandRolesToServices"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
       Resource  = [local.roles]
-      Condition = { StringEquals = { "iam:PassedToService" = ["eks.amazonaws.com", "pods.eks.amazonaws.com", "vpc-flow-logs.amazonaws.com"] } }
+      Condition = { StringEquals = { "iam:PassedToService" = ["ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com", "vpc-flow-logs.amazonaws.com"] } }
     },
     {
       # The names of GitHub's roles have the prefix of the roles that it creates; without this it could change its own permissions.

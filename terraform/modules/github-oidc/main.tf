@@ -11,7 +11,7 @@ locals {
   ref    = "refs/heads/${var.branch}"
 
   # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated. Plans of pull requests are for
-  # staging only: whoever can push a branch can run one, and reads the state with it. The others run on the branch, before an approval and
+  # staging only: a developer who can push a branch can run one, and read the state with it. The others run on the branch, before an approval and
   # for drift.
   on_branch = ["ref:${local.ref}"]
   subjects = merge(

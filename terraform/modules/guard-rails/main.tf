@@ -101,7 +101,7 @@ resource "aws_guardduty_detector" "this" {
   }
 }
 
-# Findings that nobody would look for: those of GuardDuty, and critical vulnerabilities of pushed images.
+# Findings that would otherwise be seen only in the console: those of GuardDuty, and critical vulnerabilities of pushed images.
 resource "aws_cloudwatch_event_rule" "this" {
   for_each = {
     guardduty = { source = ["aws.guardduty"], detail-type = ["GuardDuty Finding"], detail = { severity = [{ numeric = [">=", 7] }] } }

@@ -1,6 +1,6 @@
 # Alarms on what carries the service, by metrics of AWS: they work when the cluster, or its Prometheus, does not.
 
-# Alertmanager publishes the alert Watchdog, which always fires, at least every five minutes. Nobody subscribes: the alarm reads how many
+# Alertmanager publishes the alert Watchdog, which always fires, at least every five minutes. It has no subscription: the alarm reads how many
 # messages SNS has counted.
 resource "aws_sns_topic" "heartbeat" {
   name              = "${var.name}-heartbeat"

@@ -61,7 +61,7 @@ variable "cloudwatch_addon_version" {
   description = "Version of the add-on amazon-cloudwatch-observability, which aws eks describe-addon-versions lists."
   type        = string
 
-  # AWS refuses a configuration that the add-on's version does not know: `applicationSignals` of the chart exists since 6.2.0.
+  # AWS rejects a configuration that the add-on's version does not know: `applicationSignals` of the chart exists since 6.2.0.
   validation {
     condition     = can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", var.cloudwatch_addon_version)) && try(tonumber(regex("^v([0-9]+)\\.", var.cloudwatch_addon_version)[0]) * 1000 + tonumber(regex("^v[0-9]+\\.([0-9]+)", var.cloudwatch_addon_version)[0]) >= 6002, false)
     error_message = "A complete version such as v6.2.0-eksbuild.1, not older than 6.2.0."

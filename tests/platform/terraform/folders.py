@@ -15,10 +15,9 @@ from harness.terraform import environment
 ROOT = Path(os.environ.get("SHOUTBACK_ROOT") or Path(__file__).resolve().parents[3])
 SHIPPED = ROOT / "terraform"
 
-# Each is a module with its own tests; examples belong to their module.
-FOLDERS = sorted(
-    str(file.parent.relative_to(SHIPPED)) for pattern in ("bootstrap", "modules/*", "environments/*") for file in SHIPPED.glob(f"{pattern}/versions.tf")
-)
+# Each is a module with its own tests. A root is tested with the values of each of its `.tfvars`.
+FOLDERS = sorted(str(file.parent.relative_to(SHIPPED)) for pattern in ("*", "modules/*") for file in SHIPPED.glob(f"{pattern}/versions.tf"))
+ENVIRONMENTS = ["staging", "production"]
 
 
 @dataclass
@@ -68,14 +67,18 @@ class Copy:
             return self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
 
     def test(self, folder):
-        """Returns every run of the folder's tests, by "FILE/RUN"."""
+        """Returns every run of the folder's tests, by "FILE/RUN"; those of a root by "VALUES/RUN"."""
         prepared = self.init(folder)
         assert prepared.returncode == 0, prepared.stderr
-        done = self.run(folder, "test", "-json", "-verbose", "-no-color")
         runs = {}
-        for line in done.stdout.splitlines():
-            _read(json.loads(line), runs)
-        assert runs, done.stdout + done.stderr
+        for values in sorted(path.stem for path in (self.terraform / folder).glob("*.tfvars")) or [None]:
+            options = [f"-var-file={values}.tfvars"] if values else []
+            done = self.run(folder, "test", "-json", "-verbose", "-no-color", *options)
+            found = {}
+            for line in done.stdout.splitlines():
+                _read(json.loads(line), found)
+            assert found, done.stdout + done.stderr
+            runs |= {f"{values}/{name.rpartition('/')[2]}" if values else name: run for name, run in found.items()}
         return runs
 
 

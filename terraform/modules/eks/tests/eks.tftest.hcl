@@ -41,7 +41,7 @@ run "everything_set" {
     error_message = "All logs of the control plane are enabled."
   }
 
-  # EKS refuses a cluster with one or two of the three.
+  # EKS rejects a cluster with one or two of the three.
   assert {
     condition = alltrue([
       aws_eks_cluster.this.compute_config[0].enabled,
