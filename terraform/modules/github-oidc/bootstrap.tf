@@ -6,7 +6,6 @@ resource "aws_iam_role" "plan_bootstrap" {
 }
 
 resource "aws_iam_role_policy" "plan_bootstrap" {
-  # checkov:skip=CKV_AWS_355: most of these services support no resources for describe actions
   name = "read-bootstrap"
   role = aws_iam_role.plan_bootstrap.name
   policy = jsonencode({

@@ -1,11 +1,7 @@
-data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
 
 locals {
-  account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
-  region    = data.aws_region.current.region
 
   issuer = "token.actions.githubusercontent.com"
   ref    = "refs/heads/${var.branch}"

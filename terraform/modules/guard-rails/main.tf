@@ -43,7 +43,7 @@ resource "aws_budgets_budget" "this" {
   time_unit    = "MONTHLY"
 
   dynamic "notification" {
-    for_each = { ACTUAL = 80, FORECASTED = 100 }
+    for_each = { ACTUAL = 90, FORECASTED = 100 }
     content {
       notification_type         = notification.key
       threshold                 = notification.value

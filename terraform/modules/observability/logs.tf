@@ -27,7 +27,6 @@ locals {
 
 # Created before the add-on, which would otherwise create them without key and retention.
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   for_each = local.groups
 
   name              = each.value

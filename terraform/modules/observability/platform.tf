@@ -32,7 +32,7 @@ locals {
       metric   = { namespace = "AWS/NATGateway", name = "ErrorPortAllocation", stat = "Sum", dimensions = { NatGatewayId = gateway.id } }
     } },
     { for name, dimension in local.balancers : "LoadBalancerWithoutTargets-${name}" => {
-      severity = "page", text = "A target group of ${name} has no healthy target: its port answers nobody"
+      severity = "page", text = "A target group of ${name} has no healthy target: connections to its port fail"
       periods  = 3, period = 60, operator = "LessThanThreshold", threshold = 1, missing = "breaching"
       query    = "SELECT MIN(HealthyHostCount) FROM SCHEMA(\"AWS/NetworkELB\", LoadBalancer, TargetGroup) WHERE LoadBalancer = '${dimension}'"
       metric   = null

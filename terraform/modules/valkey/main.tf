@@ -22,8 +22,6 @@ resource "aws_vpc_security_group_ingress_rule" "pods" {
 
 # Limits and cached responses: nothing that a snapshot would have to keep. Name and engine cannot be changed later.
 resource "aws_elasticache_replication_group" "this" {
-  # checkov:skip=CKV_AWS_31: users with passwords are better than one token for all; checkov knows only the token
-  # checkov:skip=CKV2_AWS_50: what is stored may be lost
   replication_group_id       = "${var.name}-valkey"
   description                = "Shared limits and cache of ${var.name}"
   engine                     = "valkey"

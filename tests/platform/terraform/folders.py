@@ -55,7 +55,7 @@ class Copy:
         self.terraform = directory / "terraform"
         shutil.copytree(SHIPPED, self.terraform, ignore=shutil.ignore_patterns(".terraform*", "terraform.tfstate*"))
         for entry in ROOT.iterdir():
-            if entry.name != "terraform" and not entry.name.startswith("."):
+            if entry.name == ".github" or entry.name != "terraform" and not entry.name.startswith("."):
                 (directory / entry.name).symlink_to(entry)
 
     def run(self, folder, *arguments):
@@ -105,7 +105,7 @@ def _read(message, runs):
             # A plan after an apply may delete resources.
             if change["mode"] == "managed" and change["change"]["after"] is not None
         ]
-        run.outputs = {name: change["after"] for name, change in message["test_plan"].get("output_changes", {}).items()}
+        run.outputs = {name: change.get("after") for name, change in message["test_plan"].get("output_changes", {}).items()}
     elif kind == "test_state":
         run.resources = list(_resources(message["test_state"].get("root_module", {})))
         run.outputs = {name: output["value"] for name, output in message["test_state"].get("outputs", {}).items()}

@@ -80,6 +80,12 @@ def test_alarms_on_what_should_be_rare(run, event, raised):
     assert all(alarm["alarm_actions"] and alarm["threshold"] == 0 and alarm["statistic"] == "Sum" for alarm in alarms.values())
 
 
+def test_the_trail_has_the_reads_of_the_state(run):
+    fields = [{field["field"]: field["equals"] or field["starts_with"] for field in selector["field_selector"]} for selector in run.one("aws_cloudtrail")["advanced_event_selector"]]
+    assert {"eventCategory": ["Management"]} in fields
+    assert {"eventCategory": ["Data"], "resources.type": ["AWS::S3::Object"], "resources.ARN": [f"{BUCKET}/"]} in fields
+
+
 def test_every_sender_may_publish(run):
     """An alarm, a budget or a rule without permission would fail only when it matters."""
     policy, arn = json.loads(run.one("aws_sns_topic_policy")["policy"]), run.one("aws_sns_topic")["arn"]

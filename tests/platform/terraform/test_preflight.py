@@ -84,7 +84,7 @@ def test_an_account_with_everything_passes(preflight):
     assert done.stdout.count("\nok") + 1 >= 8
 
 
-def test_a_new_account_has_too_few_processors(preflight):
+def test_a_new_account_has_too_few_cpus(preflight):
     done = preflight(**{"service_quotas__get_service_quota L-1216C47A": {"Quota": {"Value": 5.0}}})
     assert done.returncode == 1
     [line] = missing(done)
@@ -123,7 +123,7 @@ def test_credentials_are_not_on_the_command_line(preflight):
         assert "of-the-test" not in " ".join(arguments)
 
 
-WITHOUT = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 1800", "monthly_budget       = 1800\n  trail                = false\n  guardduty            = false")
+WITHOUT = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2000", "monthly_budget       = 1800\n  trail                = false\n  guardduty            = false")
 
 
 def test_guard_rails_of_the_organization_are_checked(preflight):
@@ -139,7 +139,7 @@ def test_an_existing_monitor_of_costs_has_to_be_named(preflight):
     monitors = {"AnomalyMonitors": [{"MonitorArn": MONITOR, "MonitorName": "Default-Services-Monitor", "MonitorDimension": "SERVICE"}]}
     done = preflight(ce__get_anomaly_monitors=monitors)
     assert done.returncode == 1 and f'guard_rails.anomaly_monitor_arn = "{MONITOR}"' in done.stdout
-    named = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 1800", f'monthly_budget       = 1800\n  anomaly_monitor_arn  = "{MONITOR}"')
+    named = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2000", f'monthly_budget       = 1800\n  anomaly_monitor_arn  = "{MONITOR}"')
     assert preflight(edit=[named], ce__get_anomaly_monitors=monitors).returncode == 0
 
 
@@ -160,9 +160,9 @@ def test_wrong_usage(preflight, arguments):
     assert preflight(*arguments).returncode == 2
 
 
-def test_processors_are_twice_those_of_the_nodes():
+def test_cpus_are_twice_those_of_the_nodes():
     text = (ROOT / "docs/cost.md").read_text()
-    row = re.search(r"^\| Nodes, (\d+) processors each.*?\| +(\d+) \|[^|]*\| +(\d+) \|", text, re.MULTILINE)
+    row = re.search(r"^\| Nodes, (\d+) CPUs each.*?\| +(\d+) \|[^|]*\| +(\d+) \|", text, re.MULTILINE)
     each, staging, production = map(int, row.groups())
     script = (ROOT / "scripts/aws/preflight").read_text()
-    assert f'PROCESSORS = {{"staging": {2 * each * staging}, "production": {2 * each * production}}}' in script
+    assert f'CPUS = {{"staging": {2 * each * staging}, "production": {2 * each * production}}}' in script

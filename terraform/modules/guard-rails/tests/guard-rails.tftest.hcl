@@ -9,7 +9,7 @@ variables {
   state_bucket_arn = "arn:aws:s3:::shoutback-terraform-111122223333"
   guard_rails = {
     email                = "shoutback@example.com"
-    monthly_budget       = 1800
+    monthly_budget       = 2000
     break_glass_role_arn = "arn:aws:iam::111122223333:role/BreakGlass"
     trail                = true
     guardduty            = true
@@ -35,7 +35,7 @@ run "everything" {
   }
 
   assert {
-    condition     = aws_budgets_budget.this.limit_amount == "1800" && toset([for n in aws_budgets_budget.this.notification : n.notification_type]) == toset(["ACTUAL", "FORECASTED"])
+    condition     = aws_budgets_budget.this.limit_amount == "2000" && toset([for n in aws_budgets_budget.this.notification : n.notification_type]) == toset(["ACTUAL", "FORECASTED"])
     error_message = "There are messages before the budget is used up, and if it will be."
   }
 
@@ -56,7 +56,7 @@ run "in_an_organization" {
   variables {
     guard_rails = {
       email               = "shoutback@example.com"
-      monthly_budget      = 1800
+      monthly_budget      = 2000
       trail               = false
       guardduty           = false
       anomaly_monitor_arn = "arn:aws:ce::111122223333:anomalymonitor/00000000-0000-0000-0000-000000000000"
