@@ -1,4 +1,4 @@
-"""scripts/aws/suite without an account: what it refuses, and that its steps are the documented ones."""
+"""scripts/aws/suite without an account: what it rejects, and that its steps are the documented ones."""
 
 import os
 import re
@@ -78,7 +78,7 @@ def test_wrong_usage_creates_nothing(suite, arguments):
 def test_a_failing_step_ends_the_run(suite):
     done, calls = suite("all")
     assert done.returncode != 0 and done.stderr.count("=== ") == 1
-    assert not [call for call in calls if call.startswith("iam")]
+    assert not [call for call in calls if re.search(r"\b(create|apply|init|install)\b", call)]
 
 
 def test_steps_are_documented_in_their_order():

@@ -1,4 +1,4 @@
-"""scripts/aws/preflight, with stand-ins for the AWS CLI and curl that answer as AWS documents it."""
+"""scripts/aws/preflight, with stand-ins for the AWS CLI and curl whose responses are those that AWS documents."""
 
 import json
 import os
