@@ -11,11 +11,6 @@ variable "account_id" {
 variable "region" {
   description = "Region of state, registry and environments."
   type        = string
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "A region such as us-east-2."
-  }
 }
 
 variable "subject_prefixes" {

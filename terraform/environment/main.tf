@@ -30,9 +30,7 @@ module "network" {
   source = "../modules/network"
 
   name                     = local.name
-  cidr                     = var.network.cidr
-  availability_zones       = var.network.availability_zones
-  single_nat_gateway       = var.network.single_nat_gateway
+  network                  = var.network
   logs                     = local.logs
   permissions_boundary_arn = local.permissions_boundary_arn
 }
@@ -40,28 +38,23 @@ module "network" {
 module "eks" {
   source = "../modules/eks"
 
-  name                      = local.name
-  kubernetes_version        = var.cluster.kubernetes_version
-  subnet_ids                = module.network.private_subnet_ids
-  public_cidrs              = var.cluster.public_cidrs
-  private_cidrs             = var.cluster.private_cidrs
-  kms_key_arn               = module.kms.key_arns["eks"]
-  logs                      = local.logs
-  image_cache_prefixes      = ["docker-hub", "kubernetes", "quay"]
-  team_role_arns            = var.cluster.team_role_arns
-  bootstrap_admin_role_arns = var.cluster.bootstrap_admin_role_arns
-  deletion_protection       = var.deletion_protection
-  permissions_boundary_arn  = local.permissions_boundary_arn
+  name                     = local.name
+  kubernetes_version       = var.cluster.kubernetes_version
+  subnet_ids               = module.network.private_subnet_ids
+  access                   = var.cluster
+  kms_key_arn              = module.kms.key_arns["eks"]
+  logs                     = local.logs
+  image_cache_prefixes     = ["docker-hub", "kubernetes", "quay"]
+  deletion_protection      = var.deletion_protection
+  permissions_boundary_arn = local.permissions_boundary_arn
 }
 
 module "cognito" {
   source = "../modules/cognito"
 
   name                = local.name
-  domain_prefix       = var.sign_in.domain_prefix
-  callback_urls       = ["https://${var.dns.host}/docs"]
-  logout_urls         = ["https://${var.dns.host}/docs"]
-  advanced_security   = var.sign_in.advanced_security
+  host                = var.dns.host
+  sign_in             = var.sign_in
   deletion_protection = var.deletion_protection
 }
 
@@ -85,8 +78,7 @@ module "dns" {
 
   name                     = local.name
   cluster                  = module.eks.cluster
-  zone                     = var.dns.zone
-  host                     = var.dns.host
+  dns                      = var.dns
   permissions_boundary_arn = local.permissions_boundary_arn
 }
 

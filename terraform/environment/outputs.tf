@@ -25,7 +25,7 @@ output "cognito" {
 
 output "valkey" {
   description = "Host of the shared store, and its secret in Secrets Manager; null without one."
-  value       = one([for store in module.valkey : { endpoint = store.endpoint, secret_name = store.secret_name }])
+  value       = one(module.valkey[*].store)
 }
 
 output "pods_with_roles" {

@@ -70,14 +70,12 @@ run "refused" {
 
   variables {
     account_id       = "shoutback"
-    region           = "Ohio"
     zones            = { staging = "staging.example.com." }
     hosted_zone_arns = { elsewhere = [] }
   }
 
   expect_failures = [
     var.account_id,
-    var.region,
     var.zones,
     var.hosted_zone_arns,
   ]

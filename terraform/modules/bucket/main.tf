@@ -95,14 +95,7 @@ resource "aws_s3_bucket_policy" "this" {
           Null            = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = "false" }
           StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = var.kms_key_arn }
         } }
-        } : {
-        Sid       = sid
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = deny.action
-        Resource  = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
-        Condition = deny.condition
-      }
+      } : { Sid = sid, Effect = "Deny", Principal = "*", Action = deny.action, Resource = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"], Condition = deny.condition }
     ], var.statements)
   })
 

@@ -10,7 +10,7 @@ locals {
 
 resource "aws_cognito_user_pool" "this" {
   name                     = var.name
-  user_pool_tier           = var.advanced_security == "off" ? "ESSENTIALS" : "PLUS"
+  user_pool_tier           = var.sign_in.advanced_security == "off" ? "ESSENTIALS" : "PLUS"
   deletion_protection      = var.deletion_protection ? "ACTIVE" : "INACTIVE"
   mfa_configuration        = "ON"
   username_attributes      = ["email"]
@@ -49,12 +49,12 @@ resource "aws_cognito_user_pool" "this" {
   }
 
   user_pool_add_ons {
-    advanced_security_mode = upper(var.advanced_security)
+    advanced_security_mode = upper(var.sign_in.advanced_security)
   }
 }
 
 resource "aws_cognito_user_pool_domain" "this" {
-  domain                = var.domain_prefix
+  domain                = var.sign_in.domain_prefix
   user_pool_id          = aws_cognito_user_pool.this.id
   managed_login_version = 2
 }
@@ -119,8 +119,8 @@ locals {
           GenerateSecret             = false
           AllowedOAuthFlows          = ["code"]
           AllowedOAuthScopes         = ["openid", local.scope]
-          CallbackURLs               = sort(var.callback_urls)
-          LogoutURLs                 = sort(var.logout_urls)
+          CallbackURLs               = ["https://${var.host}/docs"]
+          LogoutURLs                 = ["https://${var.host}/docs"]
           SupportedIdentityProviders = ["COGNITO"]
           IdTokenValidity            = 60
           RefreshTokenValidity       = 1

@@ -2,7 +2,7 @@
 data "aws_partition" "current" {}
 
 data "aws_route53_zone" "this" {
-  name         = var.zone
+  name         = var.dns.zone
   private_zone = false
 }
 
@@ -21,7 +21,7 @@ locals {
     # The prefixed names are external-dns' ownership records: TXT, with a prefix for the type.
     records = {
       namespace = "external-dns"
-      names     = [for prefix in ["", "a-", "aaaa-", "cname-"] : "${prefix}${var.host}"]
+      names     = [for prefix in ["", "a-", "aaaa-", "cname-"] : "${prefix}${var.dns.host}"]
       types     = ["A", "AAAA", "CNAME", "TXT"]
       reads = [
         { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets", "route53:ListTagsForResource", "route53:ListTagsForResources"], Resource = [local.zone_arn] },
@@ -30,7 +30,7 @@ locals {
     }
     certificates = {
       namespace = "cert-manager"
-      names     = ["_acme-challenge.${var.host}"]
+      names     = ["_acme-challenge.${var.dns.host}"]
       types     = ["TXT"]
       reads = [
         { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets"], Resource = [local.zone_arn] },

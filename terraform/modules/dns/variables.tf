@@ -8,23 +8,18 @@ variable "cluster" {
   type        = object({ name = string, arn = string })
 }
 
-variable "zone" {
-  description = "Name of the public Route 53 zone of the host."
-  type        = string
+variable "dns" {
+  description = "As in the environment: name of the public Route 53 zone, and the host of the API in it."
+  type        = object({ zone = string, host = string })
 
   validation {
-    condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", var.zone))
-    error_message = "A domain in lower case, without a dot at its end."
+    condition     = alltrue([for name in values(var.dns) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", name))])
+    error_message = "Names in lower case: no wildcard, no dot at their end."
   }
-}
-
-variable "host" {
-  description = "Host of the API."
-  type        = string
 
   validation {
-    condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", var.host)) && (var.host == var.zone || endswith(var.host, ".${var.zone}"))
-    error_message = "A host of the zone in lower case, such as api.shoutback.example.com: no wildcard, no dot at its end."
+    condition     = var.dns.host == var.dns.zone || endswith(var.dns.host, ".${var.dns.zone}")
+    error_message = "The host is not in this zone."
   }
 }
 

@@ -74,9 +74,9 @@ resource "aws_eks_cluster" "this" {
   vpc_config {
     subnet_ids              = var.subnet_ids
     endpoint_private_access = true
-    endpoint_public_access  = length(var.public_cidrs) > 0
+    endpoint_public_access  = length(var.access.public_cidrs) > 0
     # The default is the whole world; without a public endpoint it must be omitted.
-    public_access_cidrs = length(var.public_cidrs) > 0 ? var.public_cidrs : null
+    public_access_cidrs = length(var.access.public_cidrs) > 0 ? var.access.public_cidrs : null
   }
 
   # The credentials of GitHub's apply role last longer than the longest of these.
@@ -96,7 +96,7 @@ resource "aws_eks_cluster" "this" {
 
 resource "aws_vpc_security_group_ingress_rule" "api" {
   # checkov:skip=CKV_AWS_23: the rule's tag describes it
-  for_each = toset(var.private_cidrs)
+  for_each = toset(var.access.private_cidrs)
 
   security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
   cidr_ipv4         = each.value

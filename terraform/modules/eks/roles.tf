@@ -36,12 +36,7 @@ locals {
 
 resource "aws_iam_role_policy" "cluster" {
   for_each = {
-    encrypt-secrets = [{
-      Sid      = "EncryptSecrets"
-      Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"]
-      Resource = [var.kms_key_arn]
-    }]
+    encrypt-secrets = [{ Sid = "EncryptSecrets", Effect = "Allow", Action = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"], Resource = [var.kms_key_arn] }]
     tag-resources = [for service, tagged in local.tagging : {
       Sid       = "Tag${title(service)}"
       Effect    = "Allow"
@@ -60,13 +55,8 @@ resource "aws_iam_role" "node" {
   name                 = "${var.name}-node"
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "Instances"
-      Effect    = "Allow"
-      Principal = { Service = "ec2.amazonaws.com" }
-      Action    = ["sts:AssumeRole"]
-    }]
+    Version   = "2012-10-17"
+    Statement = [{ Sid = "Instances", Effect = "Allow", Principal = { Service = "ec2.amazonaws.com" }, Action = ["sts:AssumeRole"] }]
   })
 }
 

@@ -18,25 +18,38 @@ variable "subnet_ids" {
   type        = list(string)
 }
 
-variable "public_cidrs" {
-  description = "Ranges that reach the API server from outside; empty: none, and it has no public endpoint."
-  type        = list(string)
-  default     = []
+variable "access" {
+  description = "As `cluster` of the environment: ranges from which people (public) and a VPN (private) reach the API server, IAM roles of the teams' groups, and administrators."
+  type = object({
+    public_cidrs              = list(string)
+    private_cidrs             = list(string)
+    team_role_arns            = map(set(string))
+    bootstrap_admin_role_arns = set(string)
+  })
 
   validation {
-    condition     = alltrue([for cidr in var.public_cidrs : can(cidrhost(cidr, 0)) && try(tonumber(split("/", cidr)[1]) >= 16, false)])
-    error_message = "IPv4 ranges of /16 or narrower: the API server is never open to the world."
+    condition     = alltrue([for cidr in var.access.public_cidrs : can(cidrhost(cidr, 0)) && try(tonumber(split("/", cidr)[1]) >= 16, false)])
+    error_message = "public_cidrs: IPv4 ranges of /16 or narrower: the API server is never open to the world."
   }
-}
-
-variable "private_cidrs" {
-  description = "Ranges besides the nodes that reach the API server inside the network, such as that of a VPN."
-  type        = list(string)
-  default     = []
 
   validation {
-    condition     = alltrue([for cidr in var.private_cidrs : can(cidrhost(cidr, 0)) && can(regex("^(10|172\\.(1[6-9]|2[0-9]|3[01])|192\\.168)\\.", cidr))])
-    error_message = "Private IPv4 ranges."
+    condition     = alltrue([for cidr in var.access.private_cidrs : can(cidrhost(cidr, 0)) && can(regex("^(10|172\\.(1[6-9]|2[0-9]|3[01])|192\\.168)\\.", cidr))])
+    error_message = "private_cidrs: private IPv4 ranges."
+  }
+
+  validation {
+    condition     = length(setsubtract(keys(var.access.team_role_arns), local.team_groups)) == 0
+    error_message = "team_role_arns: groups are ${join(", ", local.team_groups)}."
+  }
+
+  validation {
+    condition     = alltrue([for arn in concat(local.team_roles, tolist(var.access.bootstrap_admin_role_arns)) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
+    error_message = "ARNs of IAM roles: no users, no account roots, no wildcards."
+  }
+
+  validation {
+    condition     = length(setintersection(var.access.bootstrap_admin_role_arns, local.team_roles)) == 0
+    error_message = "A role is either a team's or an administrator's: EKS permits one entry per role."
   }
 }
 
@@ -53,38 +66,6 @@ variable "logs" {
 variable "image_cache_prefixes" {
   description = "Prefixes of the repositories of the registry's pull-through cache."
   type        = set(string)
-}
-
-variable "team_role_arns" {
-  description = "IAM roles of the people in each team's group, by the group."
-  type        = map(set(string))
-  default     = {}
-
-  validation {
-    condition     = length(setsubtract(keys(var.team_role_arns), local.team_groups)) == 0
-    error_message = "Groups are ${join(", ", local.team_groups)}."
-  }
-
-  validation {
-    condition     = alltrue([for arn in flatten([for arns in values(var.team_role_arns) : tolist(arns)]) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
-    error_message = "ARNs of IAM roles: no users, no account roots, no wildcards."
-  }
-}
-
-variable "bootstrap_admin_role_arns" {
-  description = "IAM roles that are administrators for the first installation and for the deletion; empty otherwise."
-  type        = set(string)
-  default     = []
-
-  validation {
-    condition     = alltrue([for arn in var.bootstrap_admin_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
-    error_message = "ARNs of IAM roles: no users, no account roots, no wildcards."
-  }
-
-  validation {
-    condition     = length(setintersection(var.bootstrap_admin_role_arns, flatten([for arns in values(var.team_role_arns) : tolist(arns)]))) == 0
-    error_message = "A role is either a team's or the first installation's: EKS permits one entry per role."
-  }
 }
 
 variable "deletion_protection" {

@@ -62,12 +62,7 @@ resource "aws_iam_policy" "boundary" {
           Condition = { StringEquals = { "iam:AWSServiceName" = ["elasticloadbalancing.amazonaws.com", "spot.amazonaws.com"] } }
         },
       ],
-      length(var.hosted_zone_arns) == 0 ? [] : [{
-        Sid      = "BoundaryOfRecords"
-        Effect   = "Allow"
-        Action   = ["route53:ChangeResourceRecordSets"]
-        Resource = sort(var.hosted_zone_arns)
-      }],
+      length(var.hosted_zone_arns) == 0 ? [] : [{ Sid = "BoundaryOfRecords", Effect = "Allow", Action = ["route53:ChangeResourceRecordSets"], Resource = sort(var.hosted_zone_arns) }],
     )
   })
 }

@@ -40,7 +40,7 @@ resource "aws_vpc_endpoint" "interface" {
   service_name        = "com.amazonaws.${local.region}.${each.key}"
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
-  subnet_ids          = [for az in var.availability_zones : aws_subnet.private[az].id]
+  subnet_ids          = [for az in var.network.availability_zones : aws_subnet.private[az].id]
   security_group_ids  = [aws_security_group.endpoints.id]
   policy = jsonencode({
     Version = "2012-10-17"
@@ -60,7 +60,7 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${local.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [for az in var.availability_zones : aws_route_table.private[az].id]
+  route_table_ids   = [for az in var.network.availability_zones : aws_route_table.private[az].id]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

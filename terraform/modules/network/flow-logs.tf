@@ -45,13 +45,7 @@ resource "aws_iam_role_policy" "flow_logs" {
         Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         Resource = [aws_cloudwatch_log_group.flow_logs.arn, "${aws_cloudwatch_log_group.flow_logs.arn}:*"]
       },
-      {
-        Sid       = "FindGroup"
-        Effect    = "Allow"
-        Action    = ["logs:DescribeLogGroups"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-      },
+      { Sid = "FindGroup", Effect = "Allow", Action = ["logs:DescribeLogGroups"], Resource = "*", Condition = { StringEquals = { "aws:RequestedRegion" = local.region } } },
     ]
   })
 }

@@ -10,7 +10,7 @@ output "vpc_cidr" {
 
 output "private_subnet_ids" {
   description = "Subnets of nodes, one per zone."
-  value       = [for az in var.availability_zones : aws_subnet.private[az].id]
+  value       = [for az in var.network.availability_zones : aws_subnet.private[az].id]
 
   # So nodes start after their way out exists, and it is removed after them.
   depends_on = [aws_route.by_nat, aws_route_table_association.private, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]

@@ -78,14 +78,7 @@ resource "aws_sns_topic_policy" "this" {
           ArnLike      = { "aws:SourceArn" = "${local.alarms_arn}:${var.environment}-*" }
         }
       },
-      {
-        Sid       = "TlsOnly"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = ["sns:Publish"]
-        Resource  = [each.value.arn]
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
+      { Sid = "TlsOnly", Effect = "Deny", Principal = "*", Action = ["sns:Publish"], Resource = [each.value.arn], Condition = { Bool = { "aws:SecureTransport" = "false" } } },
     ]
   })
 }

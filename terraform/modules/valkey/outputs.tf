@@ -1,11 +1,6 @@
-output "endpoint" {
-  description = "Host of the primary node; port 6379, with TLS."
-  value       = aws_elasticache_replication_group.this.primary_endpoint_address
-}
-
-output "secret_name" {
-  description = "The secret in Secrets Manager with username and password, for the SecretProviderClass."
-  value       = "${var.name}-valkey"
+output "store" {
+  description = "Host of the primary node, port 6379 with TLS; and the secret in Secrets Manager with username and password, for the SecretProviderClass."
+  value       = { endpoint = aws_elasticache_replication_group.this.primary_endpoint_address, secret_name = "${var.name}-valkey" }
 
   depends_on = [aws_cloudformation_stack.user]
 }

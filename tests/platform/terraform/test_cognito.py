@@ -22,7 +22,7 @@ def test_machines_have_a_secret_and_get_only_the_scope(clients):
 def test_people_have_no_secret_and_sign_in_by_code(clients):
     people = clients["People"]
     assert people["GenerateSecret"] is False
-    assert (people["AllowedOAuthFlows"], people["CallbackURLs"]) == (["code"], ["http://localhost:5000/docs", "https://shoutback.example/docs"])
+    assert (people["AllowedOAuthFlows"], people["CallbackURLs"]) == (["code"], ["https://api.shoutback.example.com/docs"])
 
 
 def test_refresh_tokens_of_people_are_rotated(clients):
@@ -43,3 +43,9 @@ def test_the_secret_is_only_in_secrets_manager(clients, tested):
     stored = json.loads(clients["MachineSecret"]["SecretString"]["Fn::Sub"])
     assert stored == {"client_id": "${Machine}", "client_secret": "${Machine.ClientSecret}"}
     assert tested["cognito/everything_set"].outputs["settings"]["machine_secret_name"] == clients["MachineSecret"]["Name"] == "shoutback-production-machine-client"
+
+
+def test_outputs_of_the_stack_are_ids(tested):
+    """Outputs of a stack are in the state."""
+    template = json.loads(tested["cognito/everything_set"].one("aws_cloudformation_stack")["template_body"])
+    assert template["Outputs"] == {"MachineClientId": {"Value": {"Ref": "Machine"}}, "PeopleClientId": {"Value": {"Ref": "People"}}}

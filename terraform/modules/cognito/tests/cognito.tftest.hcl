@@ -4,11 +4,9 @@ mock_provider "aws" {
 }
 
 variables {
-  name              = "shoutback-production"
-  domain_prefix     = "shoutback-example"
-  callback_urls     = ["https://shoutback.example/docs", "http://localhost:5000/docs"]
-  logout_urls       = ["https://shoutback.example/docs"]
-  advanced_security = "enforced"
+  name    = "shoutback-production"
+  host    = "api.shoutback.example.com"
+  sign_in = { domain_prefix = "shoutback-example", advanced_security = "enforced" }
 }
 
 run "everything_set" {
@@ -49,7 +47,7 @@ run "without_protection" {
   command = plan
 
   variables {
-    advanced_security   = "off"
+    sign_in             = { domain_prefix = "shoutback-example", advanced_security = "off" }
     deletion_protection = false
   }
 
@@ -63,16 +61,18 @@ run "refused" {
   command = plan
 
   variables {
-    domain_prefix     = "my-aws-thing"
-    callback_urls     = ["http://shoutback.example/docs"]
-    logout_urls       = ["https://*.example"]
-    advanced_security = "maybe"
+    sign_in = { domain_prefix = "my-aws-thing", advanced_security = "off" }
   }
 
-  expect_failures = [
-    var.domain_prefix,
-    var.callback_urls,
-    var.logout_urls,
-    var.advanced_security,
-  ]
+  expect_failures = [var.sign_in]
+}
+
+run "refused_in_another_way" {
+  command = plan
+
+  variables {
+    sign_in = { domain_prefix = "shoutback-example", advanced_security = "maybe" }
+  }
+
+  expect_failures = [var.sign_in]
 }

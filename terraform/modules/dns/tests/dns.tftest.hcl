@@ -6,8 +6,7 @@ mock_provider "aws" {
 variables {
   name                     = "shoutback-production"
   cluster                  = { name = "shoutback-production", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production" }
-  zone                     = "shoutback.example.com"
-  host                     = "api.shoutback.example.com"
+  dns                      = { zone = "shoutback.example.com", host = "api.shoutback.example.com" }
   permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
 }
 
@@ -24,28 +23,28 @@ run "refused" {
   command = plan
 
   variables {
-    zone = "shoutback.example.com."
+    dns = { zone = "shoutback.example.com.", host = "api.shoutback.example.com." }
   }
 
-  expect_failures = [var.zone]
+  expect_failures = [var.dns]
 }
 
 run "refused_with_a_wildcard" {
   command = plan
 
   variables {
-    host = "*.shoutback.example.com"
+    dns = { zone = "shoutback.example.com", host = "*.shoutback.example.com" }
   }
 
-  expect_failures = [var.host]
+  expect_failures = [var.dns]
 }
 
 run "refused_in_another_zone" {
   command = plan
 
   variables {
-    host = "api.shoutback.example.org"
+    dns = { zone = "shoutback.example.com", host = "api.shoutback.example.org" }
   }
 
-  expect_failures = [var.host]
+  expect_failures = [var.dns]
 }

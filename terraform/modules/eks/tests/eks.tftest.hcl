@@ -4,20 +4,22 @@ mock_provider "aws" {
 }
 
 variables {
-  name                      = "shoutback-production"
-  kubernetes_version        = "1.36"
-  subnet_ids                = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
-  kms_key_arn               = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  logs                      = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
-  image_cache_prefixes      = ["docker-hub", "kubernetes", "quay"]
-  permissions_boundary_arn  = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
-  public_cidrs              = ["198.51.100.0/24"]
-  private_cidrs             = ["10.99.0.0/16"]
-  bootstrap_admin_role_arns = ["arn:aws:iam::111122223333:role/Installer"]
-  team_role_arns = {
-    shoutback-auditors    = ["arn:aws:iam::111122223333:role/Auditors", "arn:aws:iam::111122223333:role/SRE"]
-    shoutback-break-glass = ["arn:aws:iam::111122223333:role/BreakGlass"]
-    shoutback-sre         = ["arn:aws:iam::111122223333:role/SRE"]
+  name                     = "shoutback-production"
+  kubernetes_version       = "1.36"
+  subnet_ids               = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
+  kms_key_arn              = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
+  image_cache_prefixes     = ["docker-hub", "kubernetes", "quay"]
+  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  access = {
+    public_cidrs              = ["198.51.100.0/24"]
+    private_cidrs             = ["10.99.0.0/16"]
+    bootstrap_admin_role_arns = ["arn:aws:iam::111122223333:role/Installer"]
+    team_role_arns = {
+      shoutback-auditors    = ["arn:aws:iam::111122223333:role/Auditors", "arn:aws:iam::111122223333:role/SRE"]
+      shoutback-break-glass = ["arn:aws:iam::111122223333:role/BreakGlass"]
+      shoutback-sre         = ["arn:aws:iam::111122223333:role/SRE"]
+    }
   }
 }
 
@@ -63,7 +65,7 @@ run "everything_set" {
   }
 
   assert {
-    condition     = alltrue([for entry in aws_eks_access_entry.team : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.bootstrap_admin_role_arns
+    condition     = alltrue([for entry in aws_eks_access_entry.team : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.access.bootstrap_admin_role_arns
     error_message = "There are administrators only for the first installation."
   }
 
@@ -82,8 +84,7 @@ run "private" {
   command = plan
 
   variables {
-    public_cidrs              = []
-    bootstrap_admin_role_arns = []
+    access = { public_cidrs = [], private_cidrs = [], team_role_arns = {}, bootstrap_admin_role_arns = [] }
   }
 
   assert {
@@ -92,34 +93,63 @@ run "private" {
   }
 }
 
-run "refused" {
+run "refused_as_open_to_the_world" {
   command = plan
 
   variables {
+    access             = { public_cidrs = ["0.0.0.0/0"], private_cidrs = [], team_role_arns = {}, bootstrap_admin_role_arns = [] }
     kubernetes_version = "1.34"
-    public_cidrs       = ["0.0.0.0/0"]
-    private_cidrs      = ["198.51.100.0/24"]
-    team_role_arns     = { "system:masters" = ["arn:aws:iam::111122223333:role/SRE"] }
   }
 
-  expect_failures = [
-    var.kubernetes_version,
-    var.public_cidrs,
-    var.private_cidrs,
-    var.team_role_arns,
-  ]
+  expect_failures = [var.kubernetes_version, var.access]
 }
 
-run "refused_in_other_ways" {
+run "refused_as_two_halves_of_the_world" {
   command = plan
 
   variables {
-    public_cidrs              = ["0.0.0.0/1", "128.0.0.0/1"]
-    bootstrap_admin_role_arns = ["arn:aws:iam::111122223333:root"]
+    access = { public_cidrs = ["0.0.0.0/1", "128.0.0.0/1"], private_cidrs = [], team_role_arns = {}, bootstrap_admin_role_arns = [] }
   }
 
-  expect_failures = [
-    var.public_cidrs,
-    var.bootstrap_admin_role_arns,
-  ]
+  expect_failures = [var.access]
+}
+
+run "refused_as_public" {
+  command = plan
+
+  variables {
+    access = { public_cidrs = ["198.51.100.0/24"], private_cidrs = ["198.51.100.0/24"], team_role_arns = {}, bootstrap_admin_role_arns = [] }
+  }
+
+  expect_failures = [var.access]
+}
+
+run "refused_as_masters" {
+  command = plan
+
+  variables {
+    access = { public_cidrs = ["198.51.100.0/24"], private_cidrs = [], team_role_arns = { "system:masters" = ["arn:aws:iam::111122223333:role/SRE"] }, bootstrap_admin_role_arns = [] }
+  }
+
+  expect_failures = [var.access]
+}
+
+run "refused_as_root" {
+  command = plan
+
+  variables {
+    access = { public_cidrs = ["198.51.100.0/24"], private_cidrs = [], team_role_arns = {}, bootstrap_admin_role_arns = ["arn:aws:iam::111122223333:root"] }
+  }
+
+  expect_failures = [var.access]
+}
+
+run "refused_as_both" {
+  command = plan
+
+  variables {
+    access = { public_cidrs = ["198.51.100.0/24"], private_cidrs = [], team_role_arns = { shoutback-sre = ["arn:aws:iam::111122223333:role/SRE"] }, bootstrap_admin_role_arns = ["arn:aws:iam::111122223333:role/SRE"] }
+  }
+
+  expect_failures = [var.access]
 }

@@ -5,9 +5,7 @@ mock_provider "aws" {
 
 variables {
   name                     = "shoutback-production"
-  cidr                     = "10.30.0.0/16"
-  availability_zones       = ["us-east-2a", "us-east-2b", "us-east-2c"]
-  single_nat_gateway       = false
+  network                  = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
   logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
   permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
 }
@@ -16,7 +14,7 @@ run "one_nat" {
   command = plan
 
   variables {
-    single_nat_gateway = true
+    network = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = true }
   }
 
   assert {
@@ -35,7 +33,7 @@ run "nat_per_zone" {
 
   assert {
     condition = alltrue([
-      for az in var.availability_zones : aws_route.by_nat[az].nat_gateway_id == aws_nat_gateway.this[az].id && aws_nat_gateway.this[az].subnet_id == aws_subnet.public[az].id
+      for az in var.network.availability_zones : aws_route.by_nat[az].nat_gateway_id == aws_nat_gateway.this[az].id && aws_nat_gateway.this[az].subnet_id == aws_subnet.public[az].id
     ])
     error_message = "Each zone routes to its own NAT gateway."
   }
@@ -71,13 +69,22 @@ run "nat_per_zone" {
   }
 }
 
-run "refused" {
+run "refused_as_public" {
   command = plan
 
   variables {
-    cidr               = "8.8.0.0/16"
-    availability_zones = ["us-east-2a", "us-east-2b"]
+    network = { cidr = "8.8.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
   }
 
-  expect_failures = [var.cidr, var.availability_zones]
+  expect_failures = [var.network]
+}
+
+run "refused_with_two_zones" {
+  command = plan
+
+  variables {
+    network = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b"], single_nat_gateway = false }
+  }
+
+  expect_failures = [var.network]
 }

@@ -43,7 +43,7 @@ run "two_nodes" {
   }
 
   assert {
-    condition     = output.pods == "shoutback/shoutback" && output.secret_name == "shoutback-staging-valkey"
+    condition     = output.pods == "shoutback/shoutback" && output.store.secret_name == "shoutback-staging-valkey"
     error_message = "The service's pods read the password."
   }
 }
