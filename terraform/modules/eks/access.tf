@@ -2,8 +2,6 @@ locals {
   # The groups in the role bindings of gitops/base/teams.
   team_groups = ["shoutback-auditors", "shoutback-break-glass", "shoutback-developers", "shoutback-sre"]
 
-  team_roles = flatten([for arns in values(var.access.team_role_arns) : tolist(arns)])
-
   # EKS permits one entry per principal, with all of its groups.
   groups_of_role = transpose({ for group, arns in var.access.team_role_arns : group => tolist(arns) })
 }

@@ -43,12 +43,12 @@ variable "access" {
   }
 
   validation {
-    condition     = alltrue([for arn in concat(local.team_roles, tolist(var.access.bootstrap_admin_role_arns)) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
+    condition     = alltrue([for arn in concat(flatten([for arns in values(var.access.team_role_arns) : tolist(arns)]), tolist(var.access.bootstrap_admin_role_arns)) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
     error_message = "ARNs of IAM roles: no users, no account roots, no wildcards."
   }
 
   validation {
-    condition     = length(setintersection(var.access.bootstrap_admin_role_arns, local.team_roles)) == 0
+    condition     = length(setintersection(var.access.bootstrap_admin_role_arns, flatten([for arns in values(var.access.team_role_arns) : tolist(arns)]))) == 0
     error_message = "A role is either a team's or an administrator's: EKS permits one entry per role."
   }
 }
