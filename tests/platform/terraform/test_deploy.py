@@ -183,7 +183,7 @@ def test_every_protection_has_a_line_in_undo_that_turns_it_off():
         assert protections[name] in commands, name
 
 
-def test_undo_names_every_module_with_something_that_is_kept():
+def test_undo_names_every_module_that_terraform_does_not_destroy():
     """The addresses of `state rm` are those of the plan of the bootstrap."""
     [removed] = re.findall(r"terraform state rm (.*)", UNDO)
     kept = {file.parent.name for file in SHIPPED.rglob("*.tf") if "prevent_destroy = true" in file.read_text()}
