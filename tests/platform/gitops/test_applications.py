@@ -203,7 +203,7 @@ def test_environments_have_the_same_files():
 
 def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
     documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
-    assert len(documented) == 4
+    assert len(documented) == 3
     for pod in documented:
         namespace, account = pod.split("/")
         application = applications[account]

@@ -95,7 +95,7 @@ FAULTS = [
     Fault("modules/guard-rails", "no reads of the state", "trail.tf", 'equals = ["Data"]', 'equals = ["Management"]', "test_the_trail_has_the_reads_of_the_state", "Data"),
     Fault("modules/guard-rails", "an alarm on another role", "trail.tf", "shoutback-*-apply", "shoutback-*-plan", "test_alarms_on_what_should_be_rare", "apply-role-assumed"),
     Fault("modules/guard-rails", "budgets without permission", "main.tf", '[for service in ["budgets", ', "[for service in [", "test_every_sender_may_publish", "service"),
-    Fault("modules/guard-rails", "every account publishes", "main.tf", 'Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }', "", "test_every_sender_may_publish", "444455556666"),
+    Fault("modules/guard-rails", "every account publishes", "main.tf", 'Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }', "", "test_only_this_account_publishes", "444455556666"),
     Fault("modules/observability", "alarms of any environment", "alarms.tf", ':${var.environment}-*"', ':*"', "test_topics_accept_only_the_environments_alarms", "staging-ShoutbackReplicaDown"),
     Fault("modules/observability", "unencrypted topics", "alarms.tf", "  kms_master_key_id = var.sns_kms_key_arn\n", "", RESOURCES, "is not encrypted"),
     Fault("modules/observability", "pages to the wrong topic", "alarms.tf", 'page_topic_arn   = aws_sns_topic.this["page"].arn', 'page_topic_arn   = aws_sns_topic.this["ticket"].arn', "test_pages_and_tickets_go_to_their_topics", "shoutback-production-ticket"),

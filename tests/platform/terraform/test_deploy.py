@@ -218,8 +218,9 @@ def test_the_pipelines_set_up_is_reachable_from_the_guide():
     release = (ROOT / "docs/release.md").read_text()
     section = PAGE.partition("## 14. The pipeline")[2].partition("\n## ")[0]
     assert "release.md#what-is-set-up-once" in section and "## What is set up once" in release
-    for name in re.findall(r"^\| `([A-Z_]+)`", release.partition("**Variables**")[2], re.MULTILINE):
+    for name in re.findall(r"^\| `([A-Z_]+)`", release.partition("**Variables**")[2].partition("**Secrets**")[0], re.MULTILINE):
         assert f"`{name}`" in section or name == "GITOPS_APP_CLIENT_ID", name
+    assert "secret `CLIENT_SECRET`" in section
 
 
 def test_loss_of_a_region_is_not_promised():

@@ -91,10 +91,15 @@ def test_every_sender_may_publish(run):
     policy, arn = json.loads(run.one("aws_sns_topic_policy")["policy"]), run.one("aws_sns_topic")["arn"]
     for service in ("budgets", "cloudwatch", "costalerts", "events"):
         assert allowed([policy], "sns:Publish", arn, principal=f"{service}.amazonaws.com", keys={"aws:SourceAccount": "111122223333"})
-        assert not allowed([policy], "sns:Publish", arn, principal=f"{service}.amazonaws.com", keys={"aws:SourceAccount": "444455556666"})
     assert run.one("aws_budgets_budget")["notification"] and all(n["subscriber_sns_topic_arns"] == [arn] for n in run.one("aws_budgets_budget")["notification"])
     assert [subscriber["address"] for subscriber in run.one("aws_ce_anomaly_subscription")["subscriber"]] == [arn]
     assert {target.values["arn"] for target in run.all("aws_cloudwatch_event_target")} == {arn}
+
+
+def test_only_this_account_publishes(run):
+    policy, arn = json.loads(run.one("aws_sns_topic_policy")["policy"]), run.one("aws_sns_topic")["arn"]
+    assert not allowed([policy], "sns:Publish", arn, principal="cloudwatch.amazonaws.com", keys={"aws:SourceAccount": "444455556666"})
+    assert not allowed([policy], "sns:Publish", arn, principal="lambda.amazonaws.com", keys={"aws:SourceAccount": "111122223333"})
 
 
 def test_the_trail_writes_only_to_its_own_folder(run):
