@@ -77,7 +77,6 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  # checkov:skip=CKV2_AWS_19: they belong to NAT gateways, which checkov does not find behind for_each
   for_each = toset(local.nat_azs)
 
   domain = "vpc"
