@@ -24,6 +24,10 @@ test: ## Tests the service, documentation and static files: 7 min cold, 2 warm. 
 test-all: ## Tests every artefact with its real peer: 45 min cold, 35 warm; SUITES="chart interop" picks. Also needs Go, Node, Java, C++, Terraform, apt, root for two
 	@scripts/test all $(SUITES)
 
+.PHONY: test-aws
+test-aws: ## Applies, uses, upgrades and destroys a throw-away environment in the AWS account SHOUTBACK_AWS_ACCOUNT; costs money
+	@scripts/aws/suite all
+
 .PHONY: fuzz
 fuzz: ## Fuzzes each target of fuzz/ for FUZZ_SECONDS (60)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz

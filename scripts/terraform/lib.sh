@@ -1,4 +1,5 @@
-# Sourced by the programs of this folder.
+# Sourced by the programs of this folder. A NAME is an environment, or `bootstrap`, or `bootstrap-…` of another account: the root has a file
+# NAME.tfvars.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -9,34 +10,62 @@ usage() {
     exit 2
 }
 
-# begin ENVIRONMENT: sets `folder`, and `scratch`, a directory that is removed at exit, because plans contain every secret.
+# root NAME: prints the directory of the root.
+root() {
+    case $1 in
+        bootstrap | bootstrap-*) echo terraform/bootstrap ;;
+        *) echo terraform/environment ;;
+    esac
+}
+
+# environments: prints the environments, staging first, because what fails there does not reach the others.
+environments() {
+    local file
+    for file in terraform/environment/{staging,*}.tfvars; do
+        [[ ! -f $file ]] || basename "$file" .tfvars
+    done | awk '!seen[$0]++'
+}
+
+# is_set_up NAME: whether backend and account are not those of the examples.
+is_set_up() {
+    local files
+    files=$(root "$1")/$1
+    [[ -f $files.s3.tfbackend && -f $files.tfvars ]] && ! grep -q 111122223333 "$files.s3.tfbackend" "$files.tfvars"
+}
+
+# begin NAME: sets `folder` and `values`, and `scratch`, a directory that is removed at exit, because plans contain every secret.
 begin() {
-    folder=terraform/environments/$1
-    if [[ ! $1 =~ ^[a-z]+$ || ! -d $folder ]]; then
-        log "error: no environment is named $1"
+    if [[ ! $1 =~ ^[a-z]+(-[a-z]+)?$ || ! -f $(root "$1")/$1.tfvars ]]; then
+        log "error: there is no $(root "$1")/$1.tfvars"
         exit 2
     fi
-    if [[ ! -f $folder/backend.hcl ]]; then
-        log "error: $folder/backend.hcl is not there: docs/deploy.md, step 5"
+    if ! is_set_up "$1"; then
+        log "error: $(root "$1")/$1.s3.tfbackend and $1.tfvars have the examples: docs/deploy.md, step 5"
         exit 1
     fi
+    folder=$(root "$1")
+    values=-var-file=$1.tfvars
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    export TF_IN_AUTOMATION=1 TF_INPUT=0
+    # Both environments have one folder: a data directory each, so that the backend of one is never used with the values of the other.
+    export TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR=$scratch/.terraform
 
     # STAGING_TF_VAR_page_subscriptions becomes staging's TF_VAR_page_subscriptions: a job may have those of all environments.
     local prefix=${1^^}_TF_VAR_ name
     for name in $(compgen -e); do
         [[ $name != "$prefix"* || -z ${!name} ]] || export "TF_VAR_${name#"$prefix"}=${!name}"
     done
-    terraform -chdir="$folder" init -reconfigure -backend-config=backend.hcl >&2
+    local options=(-reconfigure "-backend-config=$1.s3.tfbackend")
+    # The provider that was reviewed, and no other.
+    [[ ! -f $folder/.terraform.lock.hcl ]] || options+=(-lockfile=readonly)
+    terraform -chdir="$folder" init "${options[@]}" >&2
 }
 
 # plan [OPTION…]: writes $scratch/plan; sets `changes` to yes or no, and `fingerprint`.
 plan() {
     local code=0
     changes=no
-    terraform -chdir="$folder" plan -detailed-exitcode -out="$scratch/plan" "$@" >&2 || code=$?
+    terraform -chdir="$folder" plan -detailed-exitcode -out="$scratch/plan" "$values" "$@" >&2 || code=$?
     case $code in
         0) ;;
         2) changes=yes ;;

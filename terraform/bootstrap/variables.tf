@@ -1,22 +1,16 @@
-variable "region" {
-  description = "Region of state, registry and environments."
+variable "account_id" {
+  description = "The account; in another one the plan fails."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "A region such as eu-central-1."
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "Account ids have 12 digits."
   }
 }
 
-variable "name" {
-  description = "Name of the image repository and prefix of all names; those of an environment begin with NAME-ENVIRONMENT."
+variable "region" {
+  description = "Region of state, registry and environments."
   type        = string
-  default     = "shoutback"
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{2,20}$", var.name))
-    error_message = "The name is 3 to 21 lower-case letters, digits and hyphens, and begins with a letter."
-  }
 }
 
 variable "subject_prefixes" {
@@ -31,13 +25,13 @@ variable "branch" {
 }
 
 variable "environments" {
-  description = "GitHub's environments whose Terraform is applied in this account."
+  description = "Environments whose Terraform is applied in this account."
   type        = set(string)
   default     = ["production", "staging"]
 }
 
 variable "zones" {
-  description = "DNS zones to create by environment, such as staging.example.com."
+  description = "DNS zones to create by environment, such as staging.shoutback.example.com."
   type        = map(string)
   default     = {}
 
@@ -46,14 +40,15 @@ variable "zones" {
     error_message = "Zones are keyed by one of the environments."
   }
 
+  # A new zone for example.com would have none of the records of the domain: once it is delegated, its mail and web sites are gone.
   validation {
-    condition     = alltrue([for zone in values(var.zones) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", zone))])
-    error_message = "Names of domains in lower case, without a dot at the end."
+    condition     = alltrue([for zone in values(var.zones) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.){2,}[a-z]{2,}$", zone))])
+    error_message = "Names below a domain, in lower case, without a dot at the end. The zone of a domain in use goes into hosted_zone_arns."
   }
 }
 
 variable "hosted_zone_arns" {
-  description = "Existing DNS zones by environment, with records that its Terraform and its pods may change."
+  description = "Existing DNS zones by environment, with records that its pods may change."
   type        = map(set(string))
   default     = {}
 
@@ -69,19 +64,26 @@ variable "pull_account_ids" {
   default     = []
 }
 
-variable "state_bucket" {
-  description = "Name of the state's bucket; null: NAME-terraform-ACCOUNT."
+variable "docker_hub_secret_arn" {
+  description = "Secret ecr-pullthroughcache/… with a Docker Hub account, to cache its images; null: they are not cached."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket))
-    error_message = "A bucket's name: 3 to 63 lower-case letters, digits and hyphens."
-  }
 }
 
 variable "transaction_search" {
   description = "Whether to enable X-Ray's Transaction Search for the account: without it, X-Ray accepts no spans by OTLP."
   type        = bool
   default     = true
+}
+
+variable "guard_rails" {
+  description = "Address that guard rails notify; budget in US dollars a month; the break-glass role; and what the account has already: trail and guardduty = false, and the ARN of its anomaly monitor."
+  type = object({
+    email                = string
+    monthly_budget       = number
+    break_glass_role_arn = optional(string)
+    trail                = optional(bool, true)
+    guardduty            = optional(bool, true)
+    anomaly_monitor_arn  = optional(string)
+  })
 }

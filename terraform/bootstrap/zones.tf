@@ -10,10 +10,23 @@ resource "aws_route53_zone" "this" {
 }
 
 locals {
+  # Zones of which another one of these is the parent, such as staging.shoutback.example.com of shoutback.example.com.
+  parents = { for environment, zone in var.zones : environment => one([for other, name in var.zones : other if endswith(zone, ".${name}")]) }
+
   zone_arns = {
     for environment in var.environments : environment => setunion(
       lookup(var.hosted_zone_arns, environment, []),
-      contains(keys(var.zones), environment) ? [aws_route53_zone.this[environment].arn] : [],
+      [for zone in aws_route53_zone.this[*] : zone[environment].arn if contains(keys(var.zones), environment)],
     )
   }
+}
+
+resource "aws_route53_record" "delegation" {
+  for_each = { for environment, parent in local.parents : environment => parent if parent != null }
+
+  zone_id = aws_route53_zone.this[each.value].zone_id
+  name    = var.zones[each.key]
+  type    = "NS"
+  ttl     = 3600
+  records = aws_route53_zone.this[each.key].name_servers
 }

@@ -1,90 +1,67 @@
+# Runs with the shipped values: terraform test -var-file=bootstrap.tfvars.
 mock_provider "aws" {
-  source = "../testing/aws"
+  source          = "../testing/aws"
+  override_during = plan
 }
 
-variables {
-  region           = "eu-central-1"
-  subject_prefixes = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
-  zones = {
-    staging    = "staging.example.com"
-    production = "example.com"
-  }
-}
+# A plan: what was applied in a test would have to be destroyed after it, which prevent_destroy forbids.
+run "shipped_values" {
+  command = plan
 
-run "example" {
   assert {
-    condition     = aws_s3_bucket.state.bucket == "shoutback-terraform-111122223333" && output.state_bucket == aws_s3_bucket.state.bucket && !aws_s3_bucket.state.force_destroy
-    error_message = "The bucket is named after the account, and is not deleted with its objects."
+    condition     = module.state.name == "shoutback-terraform-111122223333"
+    error_message = "The bucket is named after the account."
   }
 
   assert {
-    condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
-    error_message = "Every version of the state can be restored."
+    condition     = toset(keys(output.backend_configuration)) == toset(["bootstrap", "production", "staging"])
+    error_message = "Each root has its own state."
   }
 
   assert {
-    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule).apply_server_side_encryption_by_default).kms_master_key_id == module.kms.key_arns["state"]
-    error_message = "State is encrypted by its own key."
+    condition     = toset(keys(output.role_arns)) == toset(["production", "staging"])
+    error_message = "Each environment has its own roles."
   }
 
   assert {
-    condition = alltrue([
-      aws_s3_bucket_public_access_block.state.block_public_acls,
-      aws_s3_bucket_public_access_block.state.block_public_policy,
-      aws_s3_bucket_public_access_block.state.ignore_public_acls,
-      aws_s3_bucket_public_access_block.state.restrict_public_buckets,
-    ])
-    error_message = "State is never public."
+    condition     = tomap({ for environment, zone in aws_route53_zone.this : environment => zone.name }) == var.zones && keys(output.name_servers) == ["production"]
+    error_message = "Each environment has its zone, of which one is delegated by hand."
   }
 
   assert {
-    condition     = one(aws_s3_bucket_ownership_controls.state.rule).object_ownership == "BucketOwnerEnforced"
-    error_message = "No access by ACLs."
+    condition     = keys(aws_route53_record.delegation) == ["staging"] && aws_route53_record.delegation["staging"].zone_id == aws_route53_zone.this["production"].zone_id && aws_route53_record.delegation["staging"].type == "NS"
+    error_message = "The zone of production delegates that of staging."
   }
 
   assert {
-    condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].newer_noncurrent_versions == 20
-    error_message = "Twenty old versions are retained."
-  }
-
-  assert {
-    condition     = toset(keys(output.backend_configuration)) == toset(["bootstrap", "production", "staging"]) && strcontains(output.backend_configuration["staging"], "key          = \"staging/terraform.tfstate\"")
-    error_message = "Each environment has its own state."
-  }
-
-  assert {
-    condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"]) && toset(keys(output.permissions_boundary_arns)) == toset(["production", "staging"])
-    error_message = "Each environment has its own role."
-  }
-
-  assert {
-    condition     = tomap({ for environment, zone in aws_route53_zone.this : environment => zone.name }) == var.zones && toset(keys(output.zones)) == toset(["production", "staging"])
-    error_message = "Each environment has its configured zone."
-  }
-
-  assert {
-    condition     = length(module.transaction_search) == 1
+    condition     = length(aws_cloudformation_stack.transaction_search) == 1
     error_message = "X-Ray accepts spans by OTLP."
   }
+
+  assert {
+    condition     = aws_ec2_instance_metadata_defaults.this.http_tokens == "required" && aws_s3_account_public_access_block.this.block_public_policy && aws_ebs_encryption_by_default.this.enabled
+    error_message = "The account's defaults are the safe ones."
+  }
 }
 
-run "zones_and_traces_of_others" {
+run "production_in_its_own_account" {
   command = plan
 
   variables {
+    environments       = ["production"]
     zones              = {}
-    hosted_zone_arns   = { staging = ["arn:aws:route53:::hostedzone/Z0STAGING"] }
+    hosted_zone_arns   = { production = ["arn:aws:route53:::hostedzone/Z0PRODUCTION"] }
     transaction_search = false
   }
 
   assert {
-    condition     = length(aws_route53_zone.this) == 0 && local.zone_arns["staging"] == toset(["arn:aws:route53:::hostedzone/Z0STAGING"]) && length(local.zone_arns["production"]) == 0
+    condition     = length(aws_route53_zone.this) == 0 && local.zone_arns["production"] == toset(["arn:aws:route53:::hostedzone/Z0PRODUCTION"])
     error_message = "Roles are limited to the given zones."
   }
 
   assert {
-    condition     = length(module.transaction_search) == 0
-    error_message = "If it is enabled already, it is not changed."
+    condition     = length(aws_cloudformation_stack.transaction_search) == 0 && keys(output.role_arns) == ["production"]
+    error_message = "Only what is missing is created."
   }
 }
 
@@ -92,18 +69,24 @@ run "refused" {
   command = plan
 
   variables {
-    region           = "Frankfurt"
-    name             = "S"
+    account_id       = "shoutback"
     zones            = { staging = "staging.example.com." }
     hosted_zone_arns = { elsewhere = [] }
-    state_bucket     = "State"
   }
 
   expect_failures = [
-    var.region,
-    var.name,
+    var.account_id,
     var.zones,
     var.hosted_zone_arns,
-    var.state_bucket,
   ]
+}
+
+run "refused_as_a_domain_in_use" {
+  command = plan
+
+  variables {
+    zones = { production = "example.com" }
+  }
+
+  expect_failures = [var.zones]
 }

@@ -32,24 +32,17 @@ locals {
     }
   ]
 
-  undeployed = [
-    for count in var.keep_undeployed == null ? [] : [var.keep_undeployed] : {
-      rulePriority = 1 + length(var.environments)
-      description  = "Of images that were never deployed, the newest stay"
-      selection = {
-        tagStatus      = "tagged"
-        tagPatternList = ["*"]
-        countType      = "imageCountMoreThan"
-        countNumber    = count
-      }
-      action = { type = "expire" }
-    }
-  ]
+  undeployed = {
+    rulePriority = 1 + length(var.environments)
+    description  = "Of images that were never deployed, the newest 500 stay"
+    selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 500 }
+    action       = { type = "expire" }
+  }
 }
 
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
-  policy     = jsonencode({ rules = concat(local.deployed, local.undeployed) })
+  policy     = jsonencode({ rules = concat(local.deployed, [local.undeployed]) })
 }
 
 resource "aws_ecr_repository_policy" "this" {

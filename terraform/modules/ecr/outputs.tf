@@ -7,8 +7,3 @@ output "repository_arn" {
   description = "Its ARN."
   value       = aws_ecr_repository.this.arn
 }
-
-output "repository_name" {
-  description = "Its name."
-  value       = aws_ecr_repository.this.name
-}

@@ -3,7 +3,7 @@ locals {
   team_groups = ["shoutback-auditors", "shoutback-break-glass", "shoutback-developers", "shoutback-sre"]
 
   # EKS permits one entry per principal, with all of its groups.
-  groups_of_role = transpose({ for group, arns in var.team_role_arns : group => tolist(arns) })
+  groups_of_role = transpose({ for group, arns in var.access.team_role_arns : group => tolist(arns) })
 }
 
 resource "aws_eks_access_entry" "team" {
@@ -16,7 +16,7 @@ resource "aws_eks_access_entry" "team" {
 }
 
 resource "aws_eks_access_entry" "bootstrap_admin" {
-  for_each = var.bootstrap_admin_role_arns
+  for_each = var.access.bootstrap_admin_role_arns
 
   cluster_name  = aws_eks_cluster.this.name
   principal_arn = each.key
@@ -37,7 +37,7 @@ resource "aws_eks_access_policy_association" "bootstrap_admin" {
 
 check "no_lasting_administrator" {
   assert {
-    condition     = length(var.bootstrap_admin_role_arns) == 0
+    condition     = length(var.access.bootstrap_admin_role_arns) == 0
     error_message = "bootstrap_admin_role_arns is not empty: administrators are for the first installation only."
   }
 }

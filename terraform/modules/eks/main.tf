@@ -14,22 +14,44 @@ locals {
 resource "aws_cloudwatch_log_group" "control_plane" {
   # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   name              = "/aws/eks/${var.name}/cluster"
-  kms_key_id        = var.logs_kms_key_arn
-  retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs.kms_key_arn
+  retention_in_days = var.logs.retention_days
 }
 
+# With Auto Mode: AWS runs nodes, network, volumes and load balancers. The three blocks `enabled` change only together.
 resource "aws_eks_cluster" "this" {
   # checkov:skip=CKV_AWS_339: checkov's list ends before 1.36, which AWS supports
-  name                          = var.name
-  role_arn                      = aws_iam_role.cluster.arn
-  version                       = var.kubernetes_version
-  enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  name                      = var.name
+  role_arn                  = aws_iam_role.cluster.arn
+  version                   = var.kubernetes_version
+  enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  # Required by Auto Mode, which replaces these add-ons.
   bootstrap_self_managed_addons = false
   deletion_protection           = var.deletion_protection
 
   access_config {
     authentication_mode                         = "API"
     bootstrap_cluster_creator_admin_permissions = false
+  }
+
+  compute_config {
+    enabled = true
+    # For the first pods; the pools of gitops/ have precedence over it. With a built-in pool, EKS also makes the access entry of the
+    # nodes' role. The role cannot be changed later.
+    node_pools    = ["general-purpose"]
+    node_role_arn = aws_iam_role.node.arn
+  }
+
+  kubernetes_network_config {
+    elastic_load_balancing {
+      enabled = true
+    }
+  }
+
+  storage_config {
+    block_storage {
+      enabled = true
+    }
   }
 
   encryption_config {
@@ -44,24 +66,37 @@ resource "aws_eks_cluster" "this" {
     support_type = "STANDARD"
   }
 
+  # Lets an operator, and AWS, move traffic away from an impaired zone.
+  zonal_shift_config {
+    enabled = true
+  }
+
   vpc_config {
     subnet_ids              = var.subnet_ids
     endpoint_private_access = true
-    endpoint_public_access  = length(var.endpoint_public_access_cidrs) > 0
+    endpoint_public_access  = length(var.access.public_cidrs) > 0
     # The default is the whole world; without a public endpoint it must be omitted.
-    public_access_cidrs = length(var.endpoint_public_access_cidrs) > 0 ? var.endpoint_public_access_cidrs : null
+    public_access_cidrs = length(var.access.public_cidrs) > 0 ? var.access.public_cidrs : null
+  }
+
+  # The credentials of GitHub's apply role last longer than the longest of these.
+  timeouts {
+    create = "60m"
+    update = "120m"
+    delete = "60m"
   }
 
   depends_on = [
     aws_cloudwatch_log_group.control_plane,
-    aws_iam_role_policy.cluster_key,
+    aws_iam_role_policy.cluster,
     aws_iam_role_policy_attachment.cluster,
+    aws_iam_role_policy_attachment.node,
   ]
 }
 
 resource "aws_vpc_security_group_ingress_rule" "api" {
   # checkov:skip=CKV_AWS_23: the rule's tag describes it
-  for_each = toset(var.endpoint_private_access_cidrs)
+  for_each = toset(var.access.private_cidrs)
 
   security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
   cidr_ipv4         = each.value
@@ -69,43 +104,4 @@ resource "aws_vpc_security_group_ingress_rule" "api" {
   from_port         = 443
   to_port           = 443
   tags              = { Name = "api-server-from-inside" }
-}
-
-resource "aws_iam_role" "cluster" {
-  name                 = "${var.name}-cluster"
-  permissions_boundary = var.permissions_boundary_arn
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ThisCluster"
-      Effect    = "Allow"
-      Principal = { Service = "eks.amazonaws.com" }
-      Action    = ["sts:AssumeRole"]
-      Condition = {
-        StringEquals = {
-          "aws:SourceAccount" = local.account
-          "aws:SourceArn"     = local.cluster_arn
-        }
-      }
-    }]
-  })
-}
-
-resource "aws_iam_role_policy_attachment" "cluster" {
-  role       = aws_iam_role.cluster.name
-  policy_arn = "${local.managed}/AmazonEKSClusterPolicy"
-}
-
-resource "aws_iam_role_policy" "cluster_key" {
-  name = "encrypt-secrets"
-  role = aws_iam_role.cluster.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid      = "EncryptSecrets"
-      Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"]
-      Resource = [var.kms_key_arn]
-    }]
-  })
 }

@@ -1,31 +1,20 @@
-data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
 
 locals {
-  account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
-  region    = data.aws_region.current.region
 
   issuer = "token.actions.githubusercontent.com"
   ref    = "refs/heads/${var.branch}"
 
-  # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated.
+  # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated. Plans of pull requests are for
+  # staging only: a developer who can push a branch can run one, and read the state with it. The others run on the branch, before an approval and
+  # for drift.
+  on_branch = ["ref:${local.ref}"]
   subjects = merge(
-    {
-      # On the branch, too: for the plan before an approval, and for drift.
-      plan = [for pair in setproduct(var.subject_prefixes, ["pull_request", "ref:${local.ref}"]) : join(":", pair)]
-      push = [for prefix in var.subject_prefixes : "${prefix}:ref:${local.ref}"]
-    },
-    {
-      for environment in var.environments : "apply-${environment}" => [for prefix in var.subject_prefixes : "${prefix}:environment:${environment}-terraform"]
-    },
+    { push = local.on_branch, plan-bootstrap = local.on_branch },
+    { for environment in var.environments : "plan-${environment}" => environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch },
+    { for environment in var.environments : "apply-${environment}" => ["environment:${environment}-terraform"] },
   )
-
-  # The subject of a job with an environment has no branch, but the claim `ref` has, which AWS evaluates since January 2026.
-  refs = {
-    for role, subjects in local.subjects : role => role == "plan" ? {} : { "${local.issuer}:ref" = local.ref }
-  }
 
   trust = {
     for role, subjects in local.subjects : role => jsonencode({
@@ -39,9 +28,10 @@ locals {
           StringEquals = merge(
             {
               "${local.issuer}:aud" = "sts.amazonaws.com"
-              "${local.issuer}:sub" = sort(subjects)
+              "${local.issuer}:sub" = sort([for pair in setproduct(var.subject_prefixes, subjects) : join(":", pair)])
             },
-            local.refs[role],
+            # The subject of a job with an environment has no branch, but the claim `ref` has, which AWS evaluates since January 2026.
+            contains(subjects, "pull_request") ? {} : { "${local.issuer}:ref" = local.ref },
           )
         }
       }]
@@ -53,4 +43,16 @@ locals {
 resource "aws_iam_openid_connect_provider" "github" {
   url            = "https://${local.issuer}"
   client_id_list = ["sts.amazonaws.com"]
+}
+
+module "environment" {
+  source   = "../environment-roles"
+  for_each = var.environments
+
+  environment        = each.key
+  other_environments = sort(setsubtract(var.environments, [each.key]))
+  trust              = { apply = local.trust["apply-${each.key}"], plan = local.trust["plan-${each.key}"] }
+  state_bucket_arn   = var.state_bucket_arn
+  state_kms_key_arn  = var.state_kms_key_arn
+  hosted_zone_arns   = lookup(var.hosted_zone_arns, each.key, [])
 }

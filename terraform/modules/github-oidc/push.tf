@@ -1,5 +1,5 @@
 resource "aws_iam_role" "push" {
-  name                 = "${var.name}-push"
+  name                 = "shoutback-push"
   assume_role_policy   = local.trust["push"]
   max_session_duration = 3600
 }
@@ -10,27 +10,16 @@ resource "aws_iam_role_policy" "push" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      {
-        Sid      = "LogIn"
-        Effect   = "Allow"
-        Action   = ["ecr:GetAuthorizationToken"]
-        Resource = "*"
-      },
+      { Sid = "LogIn", Effect = "Allow", Action = ["ecr:GetAuthorizationToken"], Resource = "*" },
       {
         # No permission to remove an image or to move a tag.
         Sid    = "PushAndTag"
         Effect = "Allow"
-        Action = [
-          "ecr:BatchCheckLayerAvailability",
-          "ecr:BatchGetImage",
-          "ecr:CompleteLayerUpload",
-          "ecr:DescribeImages",
-          "ecr:GetDownloadUrlForLayer",
-          "ecr:InitiateLayerUpload",
-          "ecr:PutImage",
-          "ecr:UploadLayerPart",
-        ]
-        Resource = sort(var.repository_arns)
+        Action = formatlist("ecr:%s", [
+          "BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload", "DescribeImages", "GetDownloadUrlForLayer", "InitiateLayerUpload",
+          "PutImage", "UploadLayerPart",
+        ])
+        Resource = [var.repository_arn]
       },
     ]
   })

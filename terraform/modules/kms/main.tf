@@ -4,110 +4,76 @@ data "aws_region" "current" {}
 
 locals {
   account = data.aws_caller_identity.current.account_id
-  root    = "arn:${data.aws_partition.current.partition}:iam::${local.account}:root"
   region  = data.aws_region.current.region
+  suffix  = data.aws_partition.current.dns_suffix
+  arn     = "arn:${data.aws_partition.current.partition}"
 
-  # A list instead of kms:*: the account administers its keys, and key policies are changed only by Terraform.
-  administration = [
-    "kms:CancelKeyDeletion",
-    "kms:CreateAlias",
-    "kms:DeleteAlias",
-    "kms:DescribeKey",
-    "kms:DisableKey",
-    "kms:DisableKeyRotation",
-    "kms:EnableKey",
-    "kms:EnableKeyRotation",
-    "kms:GetKeyPolicy",
-    "kms:GetKeyRotationStatus",
-    "kms:ListGrants",
-    "kms:ListKeyPolicies",
-    "kms:ListKeyRotations",
-    "kms:ListResourceTags",
-    "kms:ListRetirableGrants",
-    "kms:PutKeyPolicy",
-    "kms:RevokeGrant",
-    "kms:RotateKeyOnDemand",
-    "kms:ScheduleKeyDeletion",
-    "kms:TagResource",
-    "kms:UntagResource",
-    "kms:UpdateAlias",
-    "kms:UpdateKeyDescription",
-  ]
+  # Lists instead of kms:*: the account administers its keys, and key policies are changed only by Terraform.
+  administration = formatlist("kms:%s", [
+    "CancelKeyDeletion", "CreateAlias", "DeleteAlias", "DescribeKey", "DisableKey", "DisableKeyRotation", "EnableKey", "EnableKeyRotation",
+    "GetKeyPolicy", "GetKeyRotationStatus", "ListGrants", "ListKeyPolicies", "ListKeyRotations", "ListResourceTags", "ListRetirableGrants",
+    "PutKeyPolicy", "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription",
+  ])
+  encryption = formatlist("kms:%s", [
+    "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo",
+  ])
 
-  encryption = [
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-  ]
+  this_account = { StringEquals = { "aws:SourceAccount" = local.account } }
+  log_groups   = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "${local.arn}:logs:${local.region}:${local.account}:log-group:*" } }
 
-  # The users of a key: roles of the account with permission in their own policies ("account"), services with a grant that a role
-  # created for them ("grants", with an optional condition), or a service principal, only for resources of this account
-  # ("service"). EKS does not request its grant as an AWS resource, so kms:GrantIsForAWSResource would reject it.
+  # The users of a key: roles of the account with permission in their own policies (`account`), services with a grant that a role
+  # created for them (`grants`, the condition), or service principals, only for resources of this account (`services`, conditions by
+  # principal). EKS does not request its grant as an AWS resource, so kms:GrantIsForAWSResource would reject it.
   uses = {
-    ecr = {
-      account   = true
-      grants    = { StringEquals = { "kms:ViaService" = "ecr.${local.region}.amazonaws.com" } }
-      service   = null
-      condition = null
+    audit = {
+      account = true, grants = null
+      services = merge(
+        { for service in ["budgets", "cloudwatch", "costalerts", "events"] : "${service}.${local.suffix}" => local.this_account },
+        {
+          "cloudtrail.${local.suffix}"           = { StringEquals = { "aws:SourceArn" = "${local.arn}:cloudtrail:${local.region}:${local.account}:trail/${var.name}" } }
+          "logs.${local.region}.${local.suffix}" = local.log_groups
+        },
+      )
     }
-    eks   = { account = true, grants = {}, service = null, condition = null }
-    state = { account = true, grants = null, service = null, condition = null }
-    logs = {
-      account = false
-      grants  = null
-      service = "logs.${local.region}.${data.aws_partition.current.dns_suffix}"
-      condition = {
-        ArnLike = {
-          "kms:EncryptionContext:aws:logs:arn" = "arn:${data.aws_partition.current.partition}:logs:${local.region}:${local.account}:log-group:*"
-        }
-      }
-    }
-    sns = {
-      account   = false
-      grants    = null
-      service   = "cloudwatch.${data.aws_partition.current.dns_suffix}"
-      condition = { StringEquals = { "aws:SourceAccount" = local.account } }
-    }
+    ecr    = { account = true, grants = { StringEquals = { "kms:ViaService" = "ecr.${local.region}.${local.suffix}" } }, services = {} }
+    eks    = { account = true, grants = {}, services = {} }
+    logs   = { account = false, grants = null, services = { "logs.${local.region}.${local.suffix}" = local.log_groups } }
+    sns    = { account = false, grants = null, services = { "cloudwatch.${local.suffix}" = local.this_account } }
+    state  = { account = true, grants = null, services = {} }
+    valkey = { account = true, grants = { StringEquals = { "kms:ViaService" = "elasticache.${local.region}.${local.suffix}" } }, services = {} }
   }
 
+  # As JSON, because the conditions have different types.
   statements = {
     for purpose, use in local.uses : purpose => concat(
-      [{
+      [jsonencode({
         Sid       = "AccountAdministers"
         Effect    = "Allow"
-        Principal = { AWS = local.root }
-        Action    = local.administration
+        Principal = { AWS = "${local.arn}:iam::${local.account}:root" }
+        Action    = concat(local.administration, use.account ? tolist(setsubtract(local.encryption, local.administration)) : [])
         Resource  = "*"
-      }],
-      [for _ in range(use.account ? 1 : 0) : {
-        Sid       = "AccountEncrypts"
-        Effect    = "Allow"
-        Principal = { AWS = local.root }
-        Action    = local.encryption
-        Resource  = "*"
-      }],
-      [for _ in range(use.grants == null ? 0 : 1) : {
+      })],
+      use.grants == null ? [] : [jsonencode({
         Sid       = "ServicesKeepGrants"
         Effect    = "Allow"
-        Principal = { AWS = local.root }
+        Principal = { AWS = "${local.arn}:iam::${local.account}:root" }
         Action    = ["kms:CreateGrant", "kms:RetireGrant"]
         Resource  = "*"
         Condition = use.grants
-      }],
-      [for _ in range(use.service == null ? 0 : 1) : {
-        Sid       = "ServiceEncrypts"
+      })],
+      [for service, condition in use.services : jsonencode({
+        Sid       = "Encrypt${replace(title(split(".", service)[0]), "/[^A-Za-z]/", "")}"
         Effect    = "Allow"
-        Principal = { Service = use.service }
+        Principal = { Service = service }
         Action    = local.encryption
         Resource  = "*"
-        Condition = use.condition
-      }],
+        Condition = condition
+      })],
     )
   }
+
+  policies = { for purpose, statements in local.statements : purpose => jsonencode({ Version = "2012-10-17", Statement = [for text in statements : jsondecode(text)] }) }
+  keys     = merge(aws_kms_key.this, aws_kms_key.kept)
 }
 
 resource "aws_kms_key" "this" {
@@ -115,16 +81,27 @@ resource "aws_kms_key" "this" {
 
   enable_key_rotation     = true
   deletion_window_in_days = 30
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = local.statements[each.key]
-  })
-  tags = { Name = "${var.name}-${each.key}" }
+  policy                  = local.policies[each.key]
+  tags                    = { Name = "${var.name}-${each.key}" }
+}
+
+# Deleting the key of the state or of the images makes both unreadable. `lifecycle` takes no variables, so this is a second resource.
+resource "aws_kms_key" "kept" {
+  for_each = var.kept_purposes
+
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  policy                  = local.policies[each.key]
+  tags                    = { Name = "${var.name}-${each.key}" }
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_kms_alias" "this" {
-  for_each = var.purposes
+  for_each = setunion(var.purposes, var.kept_purposes)
 
   name          = "alias/${var.name}-${each.key}"
-  target_key_id = aws_kms_key.this[each.key].key_id
+  target_key_id = local.keys[each.key].key_id
 }

@@ -1,15 +1,19 @@
 locals {
-  # The requests of nodes and pods to each service. Images are only pulled; pushes come from outside.
+  # The requests of nodes and pods to each service. Images are pulled; the first pull through a cache imports them. Pushes come from
+  # outside.
   endpoint_actions = {
     "ecr.api" = local.pull
     "ecr.dkr" = local.pull
-    "logs"    = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents", "logs:PutRetentionPolicy"]
+    "logs"    = formatlist("logs:%s", ["CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy"])
     "sts"     = ["sts:AssumeRole", "sts:GetCallerIdentity", "sts:TagSession"]
   }
-  pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer"]
+  pull = formatlist("ecr:%s", [
+    "BatchCheckLayerAvailability", "BatchGetImage", "BatchImportUpstreamImage", "CreateRepository", "GetAuthorizationToken", "GetDownloadUrlForLayer",
+  ])
 
-  # Layers of ECR's images are downloaded from a bucket of Amazon, and inside AWS also those of registry.k8s.io.
-  buckets = setunion(var.readable_buckets, ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}"])
+  # Where layers are downloaded from inside AWS: those of ECR, and so of its pull-through cache, and of images that are pulled without
+  # the cache from registry.k8s.io and quay.io.
+  layer_buckets = ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}", "quayio-production-s3"]
 }
 
 resource "aws_security_group" "endpoints" {
@@ -30,13 +34,13 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = var.interface_endpoints
+  for_each = local.endpoint_actions
 
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${local.region}.${each.key}"
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
-  subnet_ids          = [for az in var.azs : aws_subnet.private[az].id]
+  subnet_ids          = [for az in var.network.availability_zones : aws_subnet.private[az].id]
   security_group_ids  = [aws_security_group.endpoints.id]
   policy = jsonencode({
     Version = "2012-10-17"
@@ -44,7 +48,7 @@ resource "aws_vpc_endpoint" "interface" {
       Sid       = "OwnAccount"
       Effect    = "Allow"
       Principal = "*"
-      Action    = local.endpoint_actions[each.key]
+      Action    = each.value
       Resource  = "*"
       Condition = { StringEquals = { "aws:PrincipalAccount" = local.account } }
     }]
@@ -56,7 +60,7 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${local.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [for az in var.azs : aws_route_table.private[az].id]
+  route_table_ids   = [for az in var.network.availability_zones : aws_route_table.private[az].id]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -65,7 +69,7 @@ resource "aws_vpc_endpoint" "s3" {
       Effect    = "Allow"
       Principal = "*"
       Action    = ["s3:GetObject"]
-      Resource  = [for bucket in local.buckets : "arn:${local.partition}:s3:::${bucket}/*"]
+      Resource  = [for bucket in local.layer_buckets : "arn:${local.partition}:s3:::${bucket}/*"]
     }]
   })
   tags = { Name = "${var.name}-s3" }

@@ -11,8 +11,8 @@ resource "aws_flow_log" "this" {
 resource "aws_cloudwatch_log_group" "flow_logs" {
   # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   name              = "/aws/vpc/${var.name}/flow-logs"
-  kms_key_id        = var.flow_log_kms_key_arn
-  retention_in_days = var.flow_log_retention_days
+  kms_key_id        = var.logs.kms_key_arn
+  retention_in_days = var.logs.retention_days
 }
 
 resource "aws_iam_role" "flow_logs" {
@@ -45,13 +45,7 @@ resource "aws_iam_role_policy" "flow_logs" {
         Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         Resource = [aws_cloudwatch_log_group.flow_logs.arn, "${aws_cloudwatch_log_group.flow_logs.arn}:*"]
       },
-      {
-        Sid       = "FindGroup"
-        Effect    = "Allow"
-        Action    = ["logs:DescribeLogGroups"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-      },
+      { Sid = "FindGroup", Effect = "Allow", Action = ["logs:DescribeLogGroups"], Resource = "*", Condition = { StringEquals = { "aws:RequestedRegion" = local.region } } },
     ]
   })
 }

@@ -8,14 +8,14 @@ locals {
   region    = data.aws_region.current.region
 
   # The first three of eight blocks are for nodes and their pods; the last is split into small ones for load balancers and NAT.
-  private_cidrs = { for index, az in var.azs : az => cidrsubnet(var.cidr, 3, index) }
-  public_cidrs  = { for index, az in var.azs : az => cidrsubnet(var.cidr, 6, 56 + index) }
+  private_cidrs = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 3, index) }
+  public_cidrs  = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 6, 56 + index) }
 
-  nat_azs = var.single_nat_gateway ? [var.azs[0]] : var.azs
+  nat_azs = var.network.single_nat_gateway ? [var.network.availability_zones[0]] : var.network.availability_zones
 }
 
 resource "aws_vpc" "this" {
-  cidr_block           = var.cidr
+  cidr_block           = var.network.cidr
   enable_dns_hostnames = true
   enable_dns_support   = true
   tags                 = { Name = var.name }
@@ -77,7 +77,6 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  # checkov:skip=CKV2_AWS_19: they belong to NAT gateways, which checkov does not find behind for_each
   for_each = toset(local.nat_azs)
 
   domain = "vpc"
@@ -95,22 +94,22 @@ resource "aws_nat_gateway" "this" {
 }
 
 resource "aws_route_table" "private" {
-  for_each = toset(var.azs)
+  for_each = toset(var.network.availability_zones)
 
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-private-${each.key}" }
 }
 
 resource "aws_route" "by_nat" {
-  for_each = toset(var.azs)
+  for_each = toset(var.network.availability_zones)
 
   route_table_id         = aws_route_table.private[each.key].id
   destination_cidr_block = "0.0.0.0/0"
-  nat_gateway_id         = aws_nat_gateway.this[var.single_nat_gateway ? var.azs[0] : each.key].id
+  nat_gateway_id         = aws_nat_gateway.this[var.network.single_nat_gateway ? var.network.availability_zones[0] : each.key].id
 }
 
 resource "aws_route_table_association" "private" {
-  for_each = toset(var.azs)
+  for_each = toset(var.network.availability_zones)
 
   route_table_id = aws_route_table.private[each.key].id
   subnet_id      = aws_subnet.private[each.key].id

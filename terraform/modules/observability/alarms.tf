@@ -15,7 +15,7 @@ locals {
   files     = [for name in fileset(local.source, "alarms/*.yaml") : yamldecode(templatefile("${local.source}/${name}", local.variables))]
   metric    = flatten([for file in local.files : try(file.metric_alarms, [])])
   composite = flatten([for file in local.files : try(file.composite_alarms, [])])
-  alarms    = [for alarm in concat(local.composite, local.metric) : alarm.AlarmName]
+  alarms    = concat([for alarm in concat(local.composite, local.metric) : alarm.AlarmName], local.platform_alarm_names)
 
   queries = {
     for name in fileset(local.source, "insights/*.query") : trimsuffix(basename(name), ".query") => file("${local.source}/${name}")
@@ -78,35 +78,16 @@ resource "aws_sns_topic_policy" "this" {
           ArnLike      = { "aws:SourceArn" = "${local.alarms_arn}:${var.environment}-*" }
         }
       },
-      {
-        Sid       = "TlsOnly"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = ["sns:Publish"]
-        Resource  = [each.value.arn]
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
+      { Sid = "TlsOnly", Effect = "Deny", Principal = "*", Action = ["sns:Publish"], Resource = [each.value.arn], Condition = { Bool = { "aws:SecureTransport" = "false" } } },
     ]
   })
 }
 
-# The names are not secret; an endpoint often contains a key.
-resource "aws_sns_topic_subscription" "page" {
-  for_each = nonsensitive(toset(keys(var.page_subscriptions)))
+# The names, TOPIC/NAME, are not secret; an endpoint often contains a key.
+resource "aws_sns_topic_subscription" "this" {
+  for_each = nonsensitive(toset(flatten([for topic, subscriptions in var.subscriptions : [for name in keys(subscriptions) : "${topic}/${name}"]])))
 
-  topic_arn = aws_sns_topic.this["page"].arn
-  protocol  = var.page_subscriptions[each.key].protocol
-  endpoint  = var.page_subscriptions[each.key].endpoint
-
-  endpoint_auto_confirms = nonsensitive(var.page_subscriptions[each.key].protocol == "https")
-}
-
-resource "aws_sns_topic_subscription" "ticket" {
-  for_each = nonsensitive(toset(keys(var.ticket_subscriptions)))
-
-  topic_arn = aws_sns_topic.this["ticket"].arn
-  protocol  = var.ticket_subscriptions[each.key].protocol
-  endpoint  = var.ticket_subscriptions[each.key].endpoint
-
-  endpoint_auto_confirms = nonsensitive(var.ticket_subscriptions[each.key].protocol == "https")
+  topic_arn = aws_sns_topic.this[split("/", each.key)[0]].arn
+  protocol  = var.subscriptions[split("/", each.key)[0]][split("/", each.key)[1]].protocol
+  endpoint  = var.subscriptions[split("/", each.key)[0]][split("/", each.key)[1]].endpoint
 }

@@ -3,7 +3,7 @@ locals {
     # The service's lines, unchanged, for the log queries.
     { service = "/shoutback/${var.name}/service" },
     # The add-on's group names, which CloudWatch's console expects.
-    { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster_name}/${kind}" },
+    { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster.name}/${kind}" },
   )
 
   agent_statements = [
@@ -21,30 +21,23 @@ locals {
       Resource  = "*"
       Condition = { StringEquals = { "cloudwatch:namespace" = ["CWAgent", "ContainerInsights"] } }
     },
-    {
-      Sid       = "DescribeNodes"
-      Effect    = "Allow"
-      Action    = ["ec2:DescribeInstances", "ec2:DescribeTags", "ec2:DescribeVolumes"]
-      Resource  = "*"
-      Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-    },
+    { Sid = "DescribeNodes", Effect = "Allow", Action = ["ec2:DescribeInstances", "ec2:DescribeTags", "ec2:DescribeVolumes"], Resource = "*", Condition = local.here },
   ]
 }
 
 # Created before the add-on, which would otherwise create them without key and retention.
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
   for_each = local.groups
 
   name              = each.value
-  kms_key_id        = var.logs_kms_key_arn
-  retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs.kms_key_arn
+  retention_in_days = var.logs.retention_days
 }
 
 resource "aws_eks_addon" "cloudwatch" {
-  cluster_name                = var.cluster_name
+  cluster_name                = var.cluster.name
   addon_name                  = "amazon-cloudwatch-observability"
-  addon_version               = var.addon_version
+  addon_version               = var.cloudwatch_addon_version
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
 
@@ -64,10 +57,6 @@ resource "aws_eks_addon" "cloudwatch" {
     }
   })
 
-  pod_identity_association {
-    role_arn        = aws_iam_role.pods["cloudwatch"].arn
-    service_account = local.pods.cloudwatch.service_account
-  }
-
-  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.pods]
+  # Its agents get their credentials when they start.
+  depends_on = [aws_cloudwatch_log_group.this, module.pod_role]
 }

@@ -3,73 +3,45 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  account   = data.aws_caller_identity.current.account_id
-  partition = data.aws_partition.current.partition
-  region    = data.aws_region.current.region
+  region     = data.aws_region.current.region
+  account    = data.aws_caller_identity.current.account_id
+  here       = { StringEquals = { "aws:RequestedRegion" = local.region } }
+  alarms_arn = "arn:${data.aws_partition.current.partition}:cloudwatch:${local.region}:${local.account}:alarm"
 
-  alarms_arn = "arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm"
-
-  # The pods with a role, by the last part of the role's name.
+  # The pods that send telemetry, by the last part of their role's name. As JSON, because statements have different types.
   pods = {
-    cloudwatch = { namespace = "amazon-cloudwatch", service_account = "cloudwatch-agent" }
-    collector  = { namespace = "monitoring", service_account = "otel-collector" }
+    cloudwatch = {
+      namespace       = "amazon-cloudwatch"
+      service_account = "cloudwatch-agent"
+      statements      = jsonencode(local.agent_statements)
+    }
+    # X-Ray and CloudWatch support no resources for these actions, so only the region is limited.
+    collector = {
+      namespace       = "monitoring"
+      service_account = "otel-collector"
+      statements = jsonencode([
+        { Sid = "SendSpans", Effect = "Allow", Action = ["xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments"], Resource = "*", Condition = local.here },
+        { Sid = "SendMetrics", Effect = "Allow", Action = ["cloudwatch:PutMetricData"], Resource = "*", Condition = local.here },
+      ])
+    }
+    # Sends Prometheus' Watchdog to the topic of the heartbeat.
+    alertmanager = {
+      namespace       = "monitoring"
+      service_account = "kube-prometheus-stack-alertmanager"
+      statements      = jsonencode([{ Sid = "SendHeartbeat", Effect = "Allow", Action = ["sns:Publish"], Resource = [aws_sns_topic.heartbeat.arn] }])
+    }
   }
 }
 
-resource "aws_iam_role" "pods" {
+module "pod_role" {
+  source   = "../pod-role"
   for_each = local.pods
 
-  name                 = "${var.name}-${each.key}"
-  permissions_boundary = var.permissions_boundary_arn
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "PodsOfThisCluster"
-      Effect    = "Allow"
-      Principal = { Service = "pods.eks.amazonaws.com" }
-      Action    = ["sts:AssumeRole", "sts:TagSession"]
-      Condition = {
-        StringEquals = {
-          "aws:SourceAccount"                         = local.account
-          "aws:SourceArn"                             = var.cluster_arn
-          "aws:RequestTag/kubernetes-namespace"       = each.value.namespace
-          "aws:RequestTag/kubernetes-service-account" = each.value.service_account
-        }
-      }
-    }]
-  })
-}
-
-resource "aws_iam_role_policy" "pods" {
-  for_each = {
-    cloudwatch = local.agent_statements
-    collector  = local.collector_statements
-  }
-
-  name = "send-telemetry"
-  role = aws_iam_role.pods[each.key].name
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = each.value
-  })
-}
-
-locals {
-  # Neither service supports resources for these actions, so only the region is limited.
-  collector_statements = [
-    {
-      Sid       = "SendSpans"
-      Effect    = "Allow"
-      Action    = ["xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments"]
-      Resource  = "*"
-      Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-    },
-    {
-      Sid       = "SendMetrics"
-      Effect    = "Allow"
-      Action    = ["cloudwatch:PutMetricData"]
-      Resource  = "*"
-      Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-    },
-  ]
+  name                     = var.name
+  suffix                   = each.key
+  cluster                  = var.cluster
+  namespace                = each.value.namespace
+  service_account          = each.value.service_account
+  statements               = jsondecode(each.value.statements)
+  permissions_boundary_arn = var.permissions_boundary_arn
 }

@@ -1,16 +1,6 @@
 output "topic_arns" {
-  description = "The topics by name: page and ticket."
-  value       = { for name, topic in aws_sns_topic.this : name => topic.arn }
-}
-
-output "log_groups" {
-  description = "Names of the log groups: service (the service's lines), and those of the add-on."
-  value       = local.groups
-}
-
-output "dashboard_name" {
-  description = "Name of the dashboard."
-  value       = aws_cloudwatch_dashboard.this.dashboard_name
+  description = "The topics by name: page, ticket, and heartbeat, to which Alertmanager sends Watchdog."
+  value       = merge({ for name, topic in aws_sns_topic.this : name => topic.arn }, { heartbeat = aws_sns_topic.heartbeat.arn })
 }
 
 output "alarm_names" {
@@ -18,7 +8,7 @@ output "alarm_names" {
   value       = sort(local.alarms)
 }
 
-output "collector" {
-  description = "The collector's role, and the namespace and service account of its pods."
-  value       = merge(local.pods.collector, { role_arn = aws_iam_role.pods["collector"].arn })
+output "pods" {
+  description = "Service accounts with roles, as NAMESPACE/SERVICEACCOUNT."
+  value       = [for role in module.pod_role : role.pods]
 }

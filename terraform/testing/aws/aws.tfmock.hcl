@@ -16,68 +16,58 @@ mock_data "aws_partition" {
 
 mock_data "aws_region" {
   defaults = {
-    region = "eu-central-1"
+    region = "us-east-2"
   }
 }
 
-mock_data "aws_lb" {
+mock_data "aws_lbs" {
   defaults = {
-    dns_name = "shoutback-0123456789abcdef.elb.eu-central-1.amazonaws.com"
-    zone_id  = "Z3F0SRJ5LGBH90"
+    arns = ["arn:aws:elasticloadbalancing:us-east-2:111122223333:loadbalancer/net/k8s-nginx/0123456789abcdef"]
   }
 }
 
 mock_data "aws_route53_zone" {
   defaults = {
-    zone_id = "Z0STAGING"
-    name    = "staging.example.com"
+    zone_id = "Z0EXAMPLE"
   }
 }
 
-mock_resource "aws_acm_certificate" {
+mock_resource "aws_cloudformation_stack" {
   defaults = {
-    arn = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
-    domain_validation_options = [{
-      domain_name           = "api.example.com"
-      resource_record_name  = "_0.api.example.com."
-      resource_record_type  = "CNAME"
-      resource_record_value = "_1.acm-validations.aws."
-    }]
+    outputs = {
+      MachineClientId = "1machine23456789"
+      PeopleClientId  = "1people234567890"
+      SecretArn       = "arn:aws:secretsmanager:us-east-2:111122223333:secret:shoutback-staging-valkey-AbCdEf"
+      UserGroupId     = "shoutback-staging"
+    }
   }
 }
 
 mock_resource "aws_cloudwatch_log_group" {
   defaults = {
-    arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/example"
+    arn = "arn:aws:logs:us-east-2:111122223333:log-group:/example"
   }
 }
 
 mock_resource "aws_cognito_user_pool" {
   defaults = {
-    arn = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_AbCdEfGhI"
-    id  = "eu-central-1_AbCdEfGhI"
-  }
-}
-
-mock_resource "aws_cognito_user_pool_client" {
-  defaults = {
-    id            = "1example23456789"
-    client_secret = "secret-of-the-mock"
+    arn = "arn:aws:cognito-idp:us-east-2:111122223333:userpool/us-east-2_AbCdEfGhI"
+    id  = "us-east-2_AbCdEfGhI"
   }
 }
 
 mock_resource "aws_ecr_repository" {
   defaults = {
-    arn            = "arn:aws:ecr:eu-central-1:111122223333:repository/shoutback"
-    repository_url = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+    arn            = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
+    repository_url = "111122223333.dkr.ecr.us-east-2.amazonaws.com/shoutback"
     registry_id    = "111122223333"
   }
 }
 
 mock_resource "aws_eks_cluster" {
   defaults = {
-    arn      = "arn:aws:eks:eu-central-1:111122223333:cluster/shoutback-staging"
-    endpoint = "https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+    arn      = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-staging"
+    endpoint = "https://0123456789ABCDEF.gr7.us-east-2.eks.amazonaws.com"
     certificate_authority = [{
       data = "Y2VydGlmaWNhdGU="
     }]
@@ -89,7 +79,7 @@ mock_resource "aws_eks_cluster" {
 
 mock_resource "aws_eks_access_entry" {
   defaults = {
-    access_entry_arn = "arn:aws:eks:eu-central-1:111122223333:access-entry/shoutback-staging/role/111122223333/example/0"
+    access_entry_arn = "arn:aws:eks:us-east-2:111122223333:access-entry/shoutback-staging/role/111122223333/example/0"
   }
 }
 
@@ -113,15 +103,8 @@ mock_resource "aws_iam_role" {
 
 mock_resource "aws_kms_key" {
   defaults = {
-    arn    = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+    arn    = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
     key_id = "00000000-0000-0000-0000-000000000000"
-  }
-}
-
-mock_resource "aws_launch_template" {
-  defaults = {
-    id             = "lt-0aaaaaaaaaaaaaaaa"
-    latest_version = 1
   }
 }
 
@@ -140,7 +123,7 @@ mock_resource "aws_s3_bucket" {
 
 mock_resource "aws_sns_topic" {
   defaults = {
-    arn = "arn:aws:sns:eu-central-1:111122223333:example"
+    arn = "arn:aws:sns:us-east-2:111122223333:example"
   }
 }
 
@@ -174,5 +157,15 @@ mock_resource "aws_subnet" {
 mock_resource "aws_vpc" {
   defaults = {
     id = "vpc-0aaaaaaaaaaaaaaaa"
+  }
+}
+
+mock_resource "aws_cloudtrail" {
+  defaults = {}
+}
+
+mock_resource "aws_ce_anomaly_monitor" {
+  defaults = {
+    arn = "arn:aws:ce::111122223333:anomalymonitor/00000000-0000-0000-0000-000000000000"
   }
 }

@@ -15,10 +15,9 @@ from harness.terraform import environment
 ROOT = Path(os.environ.get("SHOUTBACK_ROOT") or Path(__file__).resolve().parents[3])
 SHIPPED = ROOT / "terraform"
 
-# Each is a module with its own tests; examples belong to their module.
-FOLDERS = sorted(
-    str(file.parent.relative_to(SHIPPED)) for pattern in ("bootstrap", "modules/*", "environments/*") for file in SHIPPED.glob(f"{pattern}/versions.tf")
-)
+# Each is a module with its own tests. A root is tested with the values of each of its `.tfvars`.
+FOLDERS = sorted(str(file.parent.relative_to(SHIPPED)) for pattern in ("*", "modules/*") for file in SHIPPED.glob(f"{pattern}/versions.tf"))
+ENVIRONMENTS = ["staging", "production"]
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Copy:
         self.terraform = directory / "terraform"
         shutil.copytree(SHIPPED, self.terraform, ignore=shutil.ignore_patterns(".terraform*", "terraform.tfstate*"))
         for entry in ROOT.iterdir():
-            if entry.name != "terraform" and not entry.name.startswith("."):
+            if entry.name == ".github" or entry.name != "terraform" and not entry.name.startswith("."):
                 (directory / entry.name).symlink_to(entry)
 
     def run(self, folder, *arguments):
@@ -68,14 +67,18 @@ class Copy:
             return self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
 
     def test(self, folder):
-        """Returns every run of the folder's tests, by "FILE/RUN"."""
+        """Returns every run of the folder's tests, by "FILE/RUN"; those of a root by "VALUES/RUN"."""
         prepared = self.init(folder)
         assert prepared.returncode == 0, prepared.stderr
-        done = self.run(folder, "test", "-json", "-verbose", "-no-color")
         runs = {}
-        for line in done.stdout.splitlines():
-            _read(json.loads(line), runs)
-        assert runs, done.stdout + done.stderr
+        for values in sorted(path.stem for path in (self.terraform / folder).glob("*.tfvars")) or [None]:
+            options = [f"-var-file={values}.tfvars"] if values else []
+            done = self.run(folder, "test", "-json", "-verbose", "-no-color", *options)
+            found = {}
+            for line in done.stdout.splitlines():
+                _read(json.loads(line), found)
+            assert found, done.stdout + done.stderr
+            runs |= {f"{values}/{name.rpartition('/')[2]}" if values else name: run for name, run in found.items()}
         return runs
 
 
@@ -102,7 +105,7 @@ def _read(message, runs):
             # A plan after an apply may delete resources.
             if change["mode"] == "managed" and change["change"]["after"] is not None
         ]
-        run.outputs = {name: change["after"] for name, change in message["test_plan"].get("output_changes", {}).items()}
+        run.outputs = {name: change.get("after") for name, change in message["test_plan"].get("output_changes", {}).items()}
     elif kind == "test_state":
         run.resources = list(_resources(message["test_state"].get("root_module", {})))
         run.outputs = {name: output["value"] for name, output in message["test_state"].get("outputs", {}).items()}

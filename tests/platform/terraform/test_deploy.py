@@ -1,4 +1,4 @@
-"""Runs the commands of docs/deploy.md that are marked so, and compares their output with the document."""
+"""Runs the commands of docs/deploy.md that are marked so, and compares their output with the document. And what docs/undo.md and others must have."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
-from folders import ROOT, environment
+from folders import ROOT, SHIPPED, environment
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
 DIGEST = "0123456789abcdef" * 4
@@ -61,16 +61,21 @@ def test_nothing_needs_eksctl_or_long_lived_keys():
 def test_each_output_in_commands_exists(everything):
     outputs = outputs_of(everything)
     used = {name for _, commands in blocks() for command in commands for name in re.findall(r"\.(\w+)\.value\b|\$\(output (\w+)\)", command.text) for name in name if name}
-    assert len(used) > 8 and used <= outputs.keys(), used - outputs.keys()
-    bootstrap = everything["bootstrap"]["bootstrap/example"].outputs
+    assert len(used) > 4 and used <= outputs.keys(), used - outputs.keys()
+    bootstrap = everything["bootstrap"]["bootstrap/shipped_values"].outputs
     for _, commands in blocks():
         for command in commands:
-            for name in re.findall(r"bootstrap output (?:-json |-raw )?(\w+)", command.text):
+            for name in re.findall(r"(?:bootstrap|terraform) output (?:-json |-raw )(\w+)", command.text):
                 assert name in bootstrap, command.text
+    # Paths into an output, such as .cluster.value.name.
+    for path in re.findall(r"-r (?:'[^']*)?\.(\w+(?:\.\w+)+) outputs\.json", PAGE):
+        value = outputs[path.split(".")[0]]
+        for name in path.split(".")[2:]:
+            value = value[name]
 
 
 def outputs_of(everything):
-    return next(run.outputs for run in everything["environments/staging"].values() if run.all("aws_eks_cluster"))
+    return everything["environment"]["staging/shipped_values"].outputs
 
 
 def test_values_files_and_folders_exist():
@@ -81,7 +86,9 @@ def test_values_files_and_folders_exist():
                 if flag in ("--values", "--kustomize") or word.startswith("helm/"):
                     assert (ROOT / word).exists(), command.text
             for folder in re.findall(r"-chdir=(\S+)", command.text):
-                assert (ROOT / folder / "versions.tf").exists(), command.text
+                assert "$" in folder or (ROOT / folder / "versions.tf").exists(), command.text
+            for file in re.findall(r"(?:-var-file|-backend-config)=([a-z.0-9]+)", command.text):
+                assert list(ROOT.glob(f"terraform/*/{file}")), command.text
 
 
 def test_the_tag_of_the_image_is_retained_by_the_registry(everything):
@@ -92,7 +99,7 @@ def test_the_tag_of_the_image_is_retained_by_the_registry(everything):
 
 def retention_rules(everything):
     """Returns the rules of the registry's lifecycle policy for tags of deployed images."""
-    policy = everything["modules/ecr"]["ecr/example"].one("aws_ecr_lifecycle_policy")["policy"]
+    policy = everything["modules/ecr"]["ecr/shared"].one("aws_ecr_lifecycle_policy")["policy"]
     return [rule for rule in json.loads(policy)["rules"] if rule["selection"].get("tagPatternList", ["*"]) != ["*"]]
 
 
@@ -150,3 +157,75 @@ def test_manual_secrets_are_those_of_the_gitops_readme():
     assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace shoutback apply" in PAGE
     assert documented.pop(("shoutback", "shoutback-es-http-certs-public")) == {"ca.crt"}
     assert created == documented and len(created) == 7
+
+
+def test_commands_name_one_platform_for_the_first_image():
+    """An image of another architecture under the commit's tag cannot be replaced: tags are immutable."""
+    [built] = [command.text for _, commands in blocks() for command in commands if command.text.startswith("make image")]
+    assert "--platform linux/amd64" in built
+
+
+UNDO = (ROOT / "docs/undo.md").read_text()
+
+
+def test_every_protection_has_a_line_in_undo_that_turns_it_off():
+    """Of Terraform, and of the load balancer, which the cluster creates."""
+    protections = {
+        "prevent_destroy": "terraform state rm module.state module.guard_rails.module.bucket 'module.kms.aws_kms_key.kept'",
+        "deletion_protection": "-var=deletion_protection=false",
+        "deletion_protection.enabled=true": "aws-load-balancer-attributes=deletion_protection.enabled=false",
+    }
+    text = "".join(file.read_text() for file in [*SHIPPED.rglob("*.tf"), *(ROOT / "gitops").rglob("*.yaml")])
+    found = set(re.findall(r"deletion_protection\.enabled=true|\bprevent_destroy\b|\bdeletion_protection\b(?!\.)", text))
+    assert found <= protections.keys() and {"prevent_destroy", "deletion_protection"} <= found
+    commands = "".join(re.findall(r"```console\n(.*?)```", UNDO, re.DOTALL))
+    for name in found:
+        assert protections[name] in commands, name
+
+
+def test_undo_names_every_module_that_terraform_does_not_destroy():
+    """The addresses of `state rm` are those of the plan of the bootstrap."""
+    [removed] = re.findall(r"terraform state rm (.*)", UNDO)
+    kept = {file.parent.name for file in SHIPPED.rglob("*.tf") if "prevent_destroy = true" in file.read_text()}
+    assert kept == {"bucket", "kms"}
+    main, rails = (SHIPPED / "bootstrap/main.tf").read_text(), (SHIPPED / "modules/guard-rails/trail.tf").read_text()
+    for address in removed.replace("'", "").split():
+        first = address.split(".")[1]
+        assert f'module "{first}"' in main, address
+    assert 'module "bucket"' in rails
+
+
+def test_undo_begins_with_access_and_ends_with_the_network():
+    """After the first installation every team's role is denied what undo needs."""
+    order = ["bootstrap_admin_role_arns", "deletion_protection.enabled=false", "delete application nginx-ingress", "delete persistentvolumeclaims", "-var=deletion_protection=false", "terraform destroy"]
+    positions = [UNDO.partition("## An environment")[2].index(text) for text in order]
+    assert positions == sorted(positions)
+    # For both environments: no command names one.
+    commands = "".join(re.findall(r"```console\n(.*?)```", UNDO, re.DOTALL)).replace("environment=staging", "")
+    assert not re.search(r"\b(staging|production)\b", commands)
+
+
+def test_one_region_through_the_documentation():
+    """Two regions in the examples of one installation lead to values of both. Cognito's own documents may name others."""
+    pages = [ROOT / f"docs/{name}.md" for name in ("deploy", "cost", "undo", "upgrade", "platform-alarms", "aws-suite", "release")] + list(SHIPPED.rglob("*.md")) + list(SHIPPED.rglob("*.tf*"))
+    regions = {region for page in pages for region in re.findall(r"\b(?:us|eu|ap|ca|sa)-[a-z]+-[0-9]\b", page.read_text()) if page.suffix != ".hcl"}
+    assert regions - {"us-east-1"} == {"us-east-2"}
+    # Only where Amazon or Red Hat decide: DNSSEC's key, and Quay's bucket.
+    assert {page.name for page in pages if "us-east-1" in page.read_text()} <= {"zones.tf", "README.md", "aws.tfmock.hcl"}
+
+
+def test_the_pipelines_set_up_is_reachable_from_the_guide():
+    release = (ROOT / "docs/release.md").read_text()
+    section = PAGE.partition("## 14. The pipeline")[2].partition("\n## ")[0]
+    assert "release.md#what-is-set-up-once" in section and "## What is set up once" in release
+    for name in re.findall(r"^\| `([A-Z_]+)`", release.partition("**Variables**")[2].partition("**Secrets**")[0], re.MULTILINE):
+        assert f"`{name}`" in section or name == "GITOPS_APP_CLIENT_ID", name
+    assert "secret `CLIENT_SECRET`" in section
+
+
+def test_loss_of_a_region_is_not_promised():
+    """Roles and boundary permit their region only, so nothing may be documented that needs another."""
+    assert "There is no recovery in another region" in (ROOT / "docs/regions.md").read_text()
+    operations = (ROOT / "docs/operations.md").read_text()
+    paragraph = operations.partition("**The region is gone.**")[2].partition("\n\n")[0]
+    assert "regions.md" in paragraph and "step 5" not in paragraph

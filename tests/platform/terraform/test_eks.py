@@ -1,4 +1,4 @@
-"""The cluster: access, and that the add-on for pods' credentials is installed before the nodes."""
+"""The cluster: access, Auto Mode's roles, and that nothing of it is patched or scaled by hand."""
 
 import json
 
@@ -8,7 +8,7 @@ from folders import ROOT
 from iam import allowed
 
 FOLDER = "modules/eks"
-CLUSTER = "arn:aws:eks:eu-central-1:111122223333:cluster/shoutback-production"
+CLUSTER = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production"
 
 
 @pytest.fixture
@@ -40,22 +40,14 @@ def test_access_entries_are_those_of_the_teams(run):
 
 def test_there_is_no_administrator_after_the_first_installation(tested):
     assert {resource.index for resource in tested["eks/everything_set"].all("aws_eks_access_policy_association")} == {"arn:aws:iam::111122223333:role/Installer"}
-    assert tested["eks/example"].all("aws_eks_access_policy_association") == []
-    assert all(not groups for groups in (entry.values["kubernetes_groups"] for entry in run_entries(tested) if entry.name == "bootstrap_admin"))
-
-
-def run_entries(tested):
-    return [entry for run in tested.values() for entry in run.all("aws_eks_access_entry")]
-
-
-def test_without_ranges_there_is_no_public_endpoint(tested):
-    configuration = tested["eks/example"].one("aws_eks_cluster")["vpc_config"][0]
-    assert configuration["endpoint_public_access"] is False and configuration["endpoint_private_access"] is True
+    assert tested["eks/private"].all("aws_eks_access_policy_association") == []
+    entries = [entry for run in tested.values() for entry in run.all("aws_eks_access_entry") if entry.name == "bootstrap_admin"]
+    assert entries and not any(entry.values["kubernetes_groups"] for entry in entries)
 
 
 def test_secrets_are_encrypted_with_the_key_of_the_role(run):
     cluster = run.one("aws_eks_cluster")
-    [policy] = [json.loads(policy.values["policy"]) for policy in run.all("aws_iam_role_policy") if policy.name == "cluster_key"]
+    policy = json.loads(run.one("aws_iam_role_policy", "encrypt-secrets")["policy"])
     key = cluster["encryption_config"][0]["provider"][0]["key_arn"]
     for action in ("kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"):
         assert allowed([policy], action, key)
@@ -68,34 +60,46 @@ def test_logs_of_the_control_plane_are_encrypted(run):
     assert group["kms_key_id"].endswith("11111111-1111-1111-1111-111111111111") and group["retention_in_days"] == 365
 
 
-def test_roles_of_add_ons_are_only_for_their_pods(run):
-    associated = {addon.index: addon.values["pod_identity_association"] for addon in run.all("aws_eks_addon")}
-    assert {name: [one["service_account"] for one in found] for name, found in associated.items()} == {
-        "aws-ebs-csi-driver": ["ebs-csi-controller-sa"],
-        "coredns": [],
-        "eks-pod-identity-agent": [],
-        "kube-proxy": [],
-        "vpc-cni": ["aws-node"],
-    }
-    trusts = {role.index: json.loads(role.values["assume_role_policy"]) for role in run.all("aws_iam_role") if role.name == "addon"}
-    for name, trust in trusts.items():
-        account = associated[name][0]["service_account"]
-        own = {
-            "aws:SourceAccount": "111122223333",
-            "aws:SourceArn": CLUSTER,
-            "aws:RequestTag/kubernetes-namespace": "kube-system",
-            "aws:RequestTag/kubernetes-service-account": account,
-        }
-        assert allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=own)
-        for key, other in [
-            ("aws:SourceAccount", "444455556666"),
-            ("aws:SourceArn", CLUSTER + "2"),
-            ("aws:RequestTag/kubernetes-namespace", "default"),
-            ("aws:RequestTag/kubernetes-service-account", "default"),
-        ]:
-            assert not allowed([trust], "sts:AssumeRole", principal="pods.eks.amazonaws.com", keys=own | {key: other})
+def role(run, name):
+    """Returns the trust of a role, its AWS policies and its inline policies."""
+    [trust] = [json.loads(role.values["assume_role_policy"]) for role in run.all("aws_iam_role") if role.name == name]
+    attached = {attachment.values["policy_arn"].rsplit("/")[-1] for attachment in run.all("aws_iam_role_policy_attachment") if attachment.name == name}
+    return trust, attached, [json.loads(policy.values["policy"]) for policy in run.all("aws_iam_role_policy") if policy.name == name]
+
+
+def test_the_role_of_the_cluster_is_that_of_auto_mode(run):
+    """EKS user guide, "Amazon EKS Auto Mode cluster IAM role": five policies, and sessions that EKS may tag."""
+    trust, attached, _ = role(run, "cluster")
+    assert attached == {f"AmazonEKS{part}Policy" for part in ("BlockStorage", "Cluster", "Compute", "LoadBalancing", "Networking")}
+    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": CLUSTER}
+    for action in ("sts:AssumeRole", "sts:TagSession"):
+        assert allowed([trust], action, principal="eks.amazonaws.com", keys=own)
+        assert not allowed([trust], action, principal="eks.amazonaws.com", keys=own | {"aws:SourceArn": CLUSTER + "2"})
+
+
+def test_our_tags_are_permitted_on_resources_of_this_cluster_only(run):
+    """The managed policies permit no tags but EKS's: containers-roadmap #2487."""
+    _, _, policies = role(run, "cluster")
+    own = {"aws:RequestTag/eks:eks-cluster-name": "shoutback-production", "aws:RequestTag/environment": "production"}
+    for action, resource in (
+        ("ec2:RunInstances", "arn:aws:ec2:us-east-2:111122223333:instance/*"),
+        ("ec2:CreateVolume", "arn:aws:ec2:us-east-2:111122223333:volume/*"),
+        ("elasticloadbalancing:CreateLoadBalancer", "arn:aws:elasticloadbalancing:us-east-2:111122223333:loadbalancer/net/k8s/*"),
+    ):
+        assert allowed(policies, action, resource, keys=own), action
+        assert not allowed(policies, action, resource, keys=own | {"aws:RequestTag/eks:eks-cluster-name": "shoutback-staging"}), action
 
 
 def test_nodes_only_join_and_pull(run):
-    attached = {attachment.values["policy_arn"].rsplit("/")[-1] for attachment in run.all("aws_iam_role_policy_attachment") if attachment.values["role"].endswith("-node")}
-    assert attached == {"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"}
+    _, attached, policies = role(run, "node")
+    assert attached == {"AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly"}
+    repository = "arn:aws:ecr:us-east-2:111122223333:repository"
+    assert allowed(policies, "ecr:CreateRepository", f"{repository}/quay/argoproj/argocd")
+    assert not allowed(policies, "ecr:CreateRepository", f"{repository}/shoutback")
+
+
+def test_auto_mode_chooses_image_version_and_number_of_nodes(run):
+    """So nodes are patched and scaled by AWS. A group of nodes would keep the AMI of its creation."""
+    kinds = {resource.type for resource in run.resources}
+    assert not kinds & {"aws_eks_node_group", "aws_launch_template", "aws_eks_addon", "aws_autoscaling_group"}
+    assert run.one("aws_eks_cluster")["compute_config"][0]["node_pools"] == ["general-purpose"]

@@ -2,8 +2,10 @@
 
 import ipaddress
 import json
+import re
 
 import pytest
+from folders import SHIPPED
 from iam import allowed
 
 FOLDER = "modules/network"
@@ -22,11 +24,11 @@ def test_subnets_are_in_the_network_and_disjoint(run):
     assert not any(one.overlaps(other) for one in subnets for other in subnets if one is not other)
     for name in ("private", "public"):
         zones = {subnet.values["availability_zone"] for subnet in run.all("aws_subnet") if subnet.name == name}
-        assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
+        assert zones == {"us-east-2a", "us-east-2b", "us-east-2c"}
 
 
 def test_one_gateway_can_serve_all_zones(tested):
-    run = tested["network/example"]
+    run = tested["network/one_nat"]
     [gateway] = run.all("aws_nat_gateway")
     routes = [route.values for route in run.all("aws_route") if route.name == "by_nat"]
     assert len(routes) == 3 and {route["nat_gateway_id"] for route in routes} == {gateway.values["id"]}
@@ -45,11 +47,11 @@ def test_the_role_of_flow_logs_has_no_other_permission(run):
     flow, role, group = run.one("aws_flow_log"), run.one("aws_iam_role"), run.one("aws_cloudwatch_log_group")
     assert flow["iam_role_arn"] == role["arn"] and flow["log_destination"] == group["arn"]
     trust, policy = json.loads(role["assume_role_policy"]), json.loads(run.one("aws_iam_role_policy")["policy"])
-    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:eu-central-1:111122223333:vpc-flow-log/fl-1"}
+    own = {"aws:SourceAccount": "111122223333", "aws:SourceArn": "arn:aws:ec2:us-east-2:111122223333:vpc-flow-log/fl-1"}
     assert allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own)
     assert not allowed([trust], "sts:AssumeRole", principal="vpc-flow-logs.amazonaws.com", keys=own | {"aws:SourceAccount": "444455556666"})
     assert allowed([policy], "logs:PutLogEvents", f"{group['arn']}:log-stream:1")
-    assert not allowed([policy], "logs:PutLogEvents", "arn:aws:logs:eu-central-1:111122223333:log-group:/another:log-stream:1")
+    assert not allowed([policy], "logs:PutLogEvents", "arn:aws:logs:us-east-2:111122223333:log-group:/another:log-stream:1")
 
 
 def endpoint(run, service):
@@ -62,6 +64,9 @@ def endpoint(run, service):
     [
         ("ecr.api", "ecr:GetAuthorizationToken", "ecr:BatchDeleteImage"),
         ("ecr.dkr", "ecr:BatchGetImage", "ecr:PutImage"),
+        # The first pull of an image through a cache.
+        ("ecr.api", "ecr:BatchImportUpstreamImage", "ecr:CreatePullThroughCacheRule"),
+        ("ecr.api", "ecr:CreateRepository", "ecr:DeleteRepository"),
         ("logs", "logs:PutLogEvents", "logs:DeleteLogGroup"),
         ("sts", "sts:GetCallerIdentity", "sts:GetFederationToken"),
     ],
@@ -80,7 +85,8 @@ def test_endpoints_permit_only_the_account(run, service, action, no):
 
 def test_the_s3_endpoint_permits_only_image_layers(run):
     policy = json.loads(endpoint(run, "s3")["policy"])
-    for bucket in ("prod-eu-central-1-starport-layer-bucket", "prod-registry-k8s-io-eu-central-1"):
+    # Of ECR and its cache, of registry.k8s.io, and of quay.io, whose bucket is in us-east-1 and would otherwise fail there.
+    for bucket in ("prod-us-east-2-starport-layer-bucket", "prod-registry-k8s-io-us-east-2", "quayio-production-s3"):
         assert allowed([policy], "s3:GetObject", f"arn:aws:s3:::{bucket}/layer", principal="anyone")
         assert not allowed([policy], "s3:PutObject", f"arn:aws:s3:::{bucket}/layer", principal="anyone")
     assert not allowed([policy], "s3:GetObject", "arn:aws:s3:::elsewhere/data", principal="anyone")
@@ -91,7 +97,14 @@ def test_endpoints_accept_only_the_network(run):
     assert (rule["cidr_ipv4"], rule["from_port"], rule["to_port"], rule["ip_protocol"]) == ("10.30.0.0/16", 443, 443, "tcp")
 
 
+def test_nodes_wait_for_their_way_out():
+    """A cluster takes its subnets from this output: its nodes start after routes and endpoints, and end before them."""
+    text = (SHIPPED / FOLDER / "outputs.tf").read_text()
+    depends = re.search(r'output "private_subnet_ids" \{.*?depends_on = \[(.*?)\]', text, re.DOTALL)[1]
+    assert set(depends.split(", ")) == {"aws_route.by_nat", "aws_route_table_association.private", "aws_vpc_endpoint.interface", "aws_vpc_endpoint.s3"}
+
+
 def test_the_default_security_group_permits_nothing(tested):
-    for name in ("network/example", "network/nat_per_zone"):
+    for name in ("network/one_nat", "network/nat_per_zone"):
         group = tested[name].one("aws_default_security_group")
         assert not group["ingress"] and not group["egress"]

@@ -10,8 +10,8 @@ from iam import actions, allowed, statements
 
 FOLDER = "modules/observability"
 ACCOUNT = "111122223333"
-TOPIC = f"arn:aws:sns:eu-central-1:{ACCOUNT}:shoutback-production"
-ALARMS = f"arn:aws:cloudwatch:eu-central-1:{ACCOUNT}:alarm"
+TOPIC = f"arn:aws:sns:us-east-2:{ACCOUNT}:shoutback-production"
+ALARMS = f"arn:aws:cloudwatch:us-east-2:{ACCOUNT}:alarm"
 
 
 @pytest.fixture
@@ -68,7 +68,10 @@ def test_pages_and_tickets_go_to_their_topics(stack):
 
 
 def test_outputs_and_dashboard_name_all_alarms(run, stack):
-    names = sorted(properties["AlarmName"] for properties in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")])
+    names = sorted(
+        [properties["AlarmName"] for properties in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]]
+        + [alarm.values["alarm_name"] for alarm in run.all("aws_cloudwatch_metric_alarm")]
+    )
     assert sorted(run.outputs["alarm_names"]) == names
     [widget] = [widget for widget in dashboard(run)["widgets"] if widget["type"] == "alarm"]
     assert sorted(widget["properties"]["alarms"]) == [f"{ALARMS}:{name}" for name in names]
@@ -96,7 +99,7 @@ def test_dashboard_names_only_metrics_that_exist(run):
 def test_the_dashboard_queries_the_environment_in_its_region(run):
     assert all('{environment="production"' in expression for expression in expressions(run))
     for widget in dashboard(run)["widgets"]:
-        assert widget["type"] in ("alarm", "text") or widget["properties"]["region"] == "eu-central-1"
+        assert widget["type"] in ("alarm", "text") or widget["properties"]["region"] == "us-east-2"
 
 
 def test_every_log_query_exists_and_uses_the_services_group(run):
@@ -112,16 +115,17 @@ def test_every_log_query_exists_and_uses_the_services_group(run):
 ROLES = {
     "cloudwatch": ("amazon-cloudwatch", "cloudwatch-agent"),
     "collector": ("monitoring", "otel-collector"),
+    "alertmanager": ("monitoring", "kube-prometheus-stack-alertmanager"),
 }
 
 
 def trust(run, name):
-    [role] = [role.values for role in run.all("aws_iam_role") if role.index == name]
+    [role] = [role.values for role in run.all("aws_iam_role") if role.values["name"] == f"shoutback-production-{name}"]
     return json.loads(role["assume_role_policy"])
 
 
 def policy(run, name):
-    [found] = [policy.values for policy in run.all("aws_iam_role_policy") if policy.index == name]
+    [found] = [policy.values for policy in run.all("aws_iam_role_policy") if policy.values["name"] == name]
     return json.loads(found["policy"])
 
 
@@ -130,7 +134,7 @@ def test_a_role_is_only_for_its_pods(run, name):
     namespace, account = ROLES[name]
     own = {
         "aws:SourceAccount": ACCOUNT,
-        "aws:SourceArn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/shoutback-production",
+        "aws:SourceArn": f"arn:aws:eks:us-east-2:{ACCOUNT}:cluster/shoutback-production",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": account,
     }
@@ -146,12 +150,12 @@ def test_the_collector_has_only_the_documented_permissions(run):
     needed = set(re.findall(r"`((?:xray|cloudwatch):\w+)`", page))
     assert {action for statement in statements(policy(run, "collector")) for action in actions(statement)} == needed
     for action in needed:
-        assert allowed([policy(run, "collector")], action, aws__RequestedRegion="eu-central-1")
+        assert allowed([policy(run, "collector")], action, aws__RequestedRegion="us-east-2")
         assert not allowed([policy(run, "collector")], action, aws__RequestedRegion="us-east-1")
 
 
 def test_the_agent_writes_only_to_existing_groups(run):
-    group = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/shoutback/shoutback-production/service"
+    group = f"arn:aws:logs:us-east-2:{ACCOUNT}:log-group:/shoutback/shoutback-production/service"
     agent = [policy(run, "cloudwatch")]
     assert allowed(agent, "logs:PutLogEvents", f"{group}:log-stream:1")
     assert not allowed(agent, "logs:PutLogEvents", f"{group}-2:log-stream:1")
@@ -165,7 +169,6 @@ def test_log_groups_are_those_of_the_agent(run):
     names = {group.values["name"] for group in run.all("aws_cloudwatch_log_group")}
     insights = {f"/aws/containerinsights/shoutback-production/{kind}" for kind in ("application", "dataplane", "host", "performance")}
     assert names == insights | {"/shoutback/shoutback-production/service"}
-    assert set(run.outputs["log_groups"].values()) == names
 
 
 def test_topics_accept_only_the_environments_alarms(run):
@@ -220,3 +223,42 @@ def test_fluent_bit_forwards_the_services_lines_once_and_unchanged(run):
 def test_the_names_of_containers_and_namespace_match_fluent_bits():
     assert re.search(r"^ +- name: shoutback$", (ROOT / "helm/shoutback/templates/deployment.yaml").read_text(), re.MULTILINE)
     assert re.search(r"^ +name: shoutback$", (ROOT / "gitops/platform/cluster/namespace/namespace.yaml").read_text(), re.MULTILINE)
+
+
+def platform(run):
+    return {alarm.index: alarm.values for alarm in run.all("aws_cloudwatch_metric_alarm")}
+
+
+def test_a_silent_prometheus_pages(run):
+    """Watchdog fires always; Alertmanager sends it to a topic, and the alarm counts the messages. No message is no data."""
+    alarm = platform(run)["PrometheusHeartbeat"]
+    [query] = alarm["metric_query"]
+    [metric] = query["metric"]
+    [topic] = [topic.values["name"] for topic in run.all("aws_sns_topic") if topic.name == "heartbeat"]
+    assert (metric["namespace"], metric["metric_name"], metric["dimensions"], metric["stat"]) == ("AWS/SNS", "NumberOfMessagesPublished", {"TopicName": topic}, "Sum")
+    assert alarm["treat_missing_data"] == "breaching" and (alarm["comparison_operator"], alarm["threshold"]) == ("LessThanThreshold", 1)
+    assert alarm["alarm_actions"] == [f"{TOPIC}-page"]
+    # Two of three messages may be late or lost: the alarm comes after as many periods as it has.
+    assert metric["period"] * alarm["evaluation_periods"] == 900
+    sender = [policy(run, "alertmanager")]
+    arn = run.outputs["topic_arns"]["heartbeat"]
+    assert allowed(sender, "sns:Publish", arn) and not allowed(sender, "sns:Publish", f"{TOPIC}-page")
+
+
+def test_alarms_on_the_platform_watch_from_outside_the_cluster(run):
+    """By metrics that AWS makes, of resources of this environment only."""
+    alarms = platform(run)
+    assert {name.partition("-")[0] for name in alarms} == {"PrometheusHeartbeat", "NatGatewayPorts", "LoadBalancerWithoutTargets", "LoadBalancerUnhealthyTargets"}
+    for alarm in alarms.values():
+        [query] = alarm["metric_query"]
+        assert "WHERE LoadBalancer = 'net/k8s-nginx/0123456789abcdef'" in query["expression"] if query["expression"] else query["metric"][0]["namespace"].startswith("AWS/")
+        severity = alarm["alarm_name"].rpartition("-")[2]
+        assert alarm["alarm_actions"] == alarm["ok_actions"] == [f"{TOPIC}-{severity}"]
+    assert alarms["LoadBalancerWithoutTargets-k8s-nginx"]["treat_missing_data"] == "breaching"
+
+
+def test_every_platform_alarm_links_to_its_section(run):
+    sections = {title.lower() for title in re.findall(r"^## (\w+)$", (ROOT / "docs/platform-alarms.md").read_text(), re.MULTILINE)}
+    for alarm in platform(run).values():
+        page, anchor = alarm["alarm_description"].split()[-1].split("#")
+        assert page == "https://docs.example.com/shoutback/platform-alarms.md" and anchor in sections

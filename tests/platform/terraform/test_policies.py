@@ -9,28 +9,33 @@ from iam import actions, conditions, policies, principals, statements, targets
 # Statements without a resource, and why: type and attribute of the resource, and the statement's Sid.
 UNNAMED = {
     ("aws_kms_key.policy", "AccountAdministers"): "in a key's policy, * is that key",
-    ("aws_kms_key.policy", "AccountEncrypts"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptBudgets"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptCloudtrail"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptCloudwatch"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptCostalerts"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptEvents"): "in a key's policy, * is that key",
+    ("aws_kms_key.policy", "EncryptLogs"): "in a key's policy, * is that key",
     ("aws_kms_key.policy", "ServicesKeepGrants"): "in a key's policy, * is that key",
-    ("aws_kms_key.policy", "ServiceEncrypts"): "in a key's policy, * is that key",
-    ("aws_iam_policy.policy", "ReadConfiguration"): "most read actions do not support resources",
+    ("aws_iam_policy.policy", "ReadNetworks"): "lists and descriptions that do not support resources; limited to the region",
+    ("aws_iam_policy.policy", "ReadGlobal"): "names of zones and of Cognito's domains, which are public",
     ("aws_iam_policy.policy", "BoundaryOfZones"): "a boundary grants nothing: it limits the permissions of roles",
+    ("aws_iam_policy.policy", "Boundary"): "a boundary grants nothing: it limits the permissions of roles",
     ("aws_iam_policy.policy", "CompositeAlarms"): "required by the API; other environments' alarms are denied, and it is limited to the region",
     ("aws_iam_policy.policy", "NamesOfEndpoints"): "the zones of endpoints are Amazon's",
+    ("aws_iam_policy.policy", "NewPasswords"): "makes a random text; does not support resources",
     ("aws_iam_policy.policy", "Subscriptions"): "subscriptions are not IAM resources; limited to the region",
-    ("aws_iam_policy.policy", "Boundary"): "a boundary grants nothing: it limits the permissions of roles",
-    ("aws_iam_policy.policy", "MakeNetworks"): "new resources have no name yet; limited to the region and to resources without another environment's tag",
+    ("aws_iam_policy.policy", "CreateNetworks"): "new resources have no name yet; limited to the region and to resources without another environment's tag",
     ("aws_iam_policy.policy", "DeleteOwnNetworks"): "AWS chooses the ids; limited to the environment's tag",
-    ("aws_iam_policy.policy", "MakeKeys"): "AWS chooses the ids; limited to the environment's tag",
-    ("aws_iam_policy.policy", "MakeUserPools"): "AWS chooses the ids; limited to the environment's tag",
-    ("aws_iam_policy.policy", "RequestCertificates"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "CreateKeys"): "AWS chooses the ids; limited to the environment's tag",
+    ("aws_iam_policy.policy", "CreateUserPools"): "AWS chooses the ids; limited to the environment's tag",
     ("aws_iam_policy.policy", "LogQueries"): "does not support resources; limited to the region",
+    ("aws_iam_role_policy.policy", "ReadConfiguration"): "most read actions do not support resources",
     ("aws_iam_role_policy.policy", "LogIn"): "ecr:GetAuthorizationToken does not support resources",
     ("aws_iam_role_policy.policy", "SendSpans"): "X-Ray's write actions do not support resources; limited to the region",
     ("aws_iam_role_policy.policy", "SendMetrics"): "does not support resources; limited to the region or to namespaces",
     ("aws_iam_role_policy.policy", "DescribeNodes"): "EC2's describe actions do not support resources; limited to the region",
     ("aws_iam_role_policy.policy", "FindGroup"): "listing log groups does not support resources; limited to the region",
     ("aws_iam_role_policy.policy", "FindZones"): "listing zones does not support resources",
-    ("aws_iam_role_policy.policy", "Look"): "describe actions do not support resources; limited to the region",
     ("aws_vpc_endpoint.policy", "OwnAccount"): "an endpoint's policy grants nothing: it limits requests to the account",
 }
 
@@ -110,13 +115,18 @@ def test_are_bounded(folder, tested):
     assert list(complaints(tested)) == []
 
 
+# AWS' limits of characters without whitespace, by the type of the resource.
+LIMITS = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240}
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_of_iam_fit_into_what_aws_takes(folder, tested):
+    """With a reserve of a tenth, so that the next action does not break an installation with longer names: environment-roles has a run
+    with the longest that its variables permit."""
     for run in tested.values():
         for resource, attribute, policy in policies(run.resources):
-            limit = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240}.get(resource.type, 20480)
-            limit = 2048 if attribute == "assume_role_policy" else limit
-            assert len(re.sub(r"\s", "", resource.values[attribute])) <= limit, resource.address
+            limit = 2048 if attribute == "assume_role_policy" else LIMITS.get(resource.type, 20480)
+            assert len(re.sub(r"\s", "", resource.values[attribute])) <= 0.9 * limit, resource.address
 
 
 def test_every_exception_is_used(everything):

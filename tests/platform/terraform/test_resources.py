@@ -11,41 +11,50 @@ ENCRYPTED = {
     "aws_ecr_repository": lambda values: values["encryption_configuration"][0]["encryption_type"] == "KMS" and values["encryption_configuration"][0]["kms_key"],
     "aws_eks_cluster": lambda values: "secrets" in values["encryption_config"][0]["resources"] and values["encryption_config"][0]["provider"][0]["key_arn"],
     "aws_kms_key": lambda values: values["enable_key_rotation"],
-    "aws_launch_template": lambda values: values["block_device_mappings"] and all(disk["ebs"][0]["encrypted"] == "true" for disk in values["block_device_mappings"]),
     "aws_s3_bucket_server_side_encryption_configuration": lambda values: all(
         default["sse_algorithm"] == "aws:kms" and default["kms_master_key_id"]
         for rule in values["rule"]
         for default in rule["apply_server_side_encryption_by_default"]
     ),
     "aws_sns_topic": lambda values: values["kms_master_key_id"],
+    "aws_cloudtrail": lambda values: values["kms_key_id"],
+    "aws_elasticache_replication_group": lambda values: values["kms_key_id"] and values["transit_encryption_mode"] == "required",
     "aws_ebs_encryption_by_default": lambda values: values["enabled"] is not False,
 }
 
 # Types that store nothing, or that Amazon always encrypts with its own keys. A type in neither table is a failure, so that each new
 # type is decided on.
 NOTHING_TO_ENCRYPT = {
-    "aws_acm_certificate",
-    "aws_acm_certificate_validation",
+    "aws_budgets_budget",
+    "aws_ce_anomaly_monitor",
+    "aws_ce_anomaly_subscription",
     "aws_cloudformation_stack",
     "aws_cloudwatch_dashboard",
+    "aws_cloudwatch_event_rule",
+    "aws_cloudwatch_event_target",
+    "aws_cloudwatch_log_metric_filter",
     "aws_cloudwatch_log_resource_policy",
+    "aws_cloudwatch_metric_alarm",
     "aws_cloudwatch_query_definition",
     "aws_cognito_managed_login_branding",
     "aws_cognito_resource_server",
     "aws_cognito_user_group",
     "aws_cognito_user_pool",
-    "aws_cognito_user_pool_client",
     "aws_cognito_user_pool_domain",
     "aws_default_security_group",
+    "aws_ec2_instance_metadata_defaults",
     "aws_ecr_lifecycle_policy",
+    "aws_ecr_pull_through_cache_rule",
+    "aws_ecr_repository_creation_template",
     "aws_ecr_repository_policy",
     "aws_eip",
     "aws_eks_access_entry",
     "aws_eks_access_policy_association",
     "aws_eks_addon",
-    "aws_eks_node_group",
     "aws_eks_pod_identity_association",
+    "aws_elasticache_subnet_group",
     "aws_flow_log",
+    "aws_guardduty_detector",
     "aws_iam_openid_connect_provider",
     "aws_iam_policy",
     "aws_iam_role",
@@ -59,6 +68,7 @@ NOTHING_TO_ENCRYPT = {
     "aws_route53_zone",
     "aws_route_table",
     "aws_route_table_association",
+    "aws_s3_account_public_access_block",
     "aws_s3_bucket",
     "aws_s3_bucket_lifecycle_configuration",
     "aws_s3_bucket_ownership_controls",
@@ -71,9 +81,7 @@ NOTHING_TO_ENCRYPT = {
     "aws_subnet",
     "aws_vpc",
     "aws_vpc_endpoint",
-    "aws_vpc_security_group_egress_rule",
     "aws_vpc_security_group_ingress_rule",
-    "aws_xray_group",
 }
 
 # Resources that a bucket, a network or a role requires.
@@ -107,7 +115,7 @@ class _default(dict):
 
     def __getitem__(self, name):
         value = self.get(name)
-        return [_Nothing()] if value == [] and name not in ("block_device_mappings", "rule") else value
+        return [_Nothing()] if value == [] and name != "rule" else value
 
 
 class _Nothing:
@@ -129,8 +137,6 @@ def open_to_the_world(resource):
         yield "is open to the world"
     if resource.type == "aws_subnet" and values["map_public_ip_on_launch"] is not False:
         yield "assigns public addresses to instances"
-    if resource.type == "aws_launch_template" and any(interface["associate_public_ip_address"] == "true" for interface in values["network_interfaces"]):
-        yield "assigns public addresses to nodes"
     if resource.type == "aws_s3_bucket_public_access_block" and not all(
         values[name] for name in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
     ):
@@ -156,7 +162,7 @@ def test_are_encrypted_and_closed(folder, tested):
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_roles_have_the_boundary(folder, tested):
     """The pipeline cannot create other roles. Those of the bootstrap are an exception."""
-    if folder in ("bootstrap", "modules/github-oidc"):
+    if folder in ("bootstrap", "modules/github-oidc", "modules/environment-roles", "modules/guard-rails"):
         assert all(role.values["permissions_boundary"] is None for run in tested.values() for role in run.all("aws_iam_role"))
         return
     for name, run in tested.items():

@@ -91,10 +91,12 @@ def permissions_have_a_reason(workflows):
 @rule
 def jobs_end(workflows):
     for job in jobs(workflows):
+        # An upgrade of a cluster takes up to two hours, and an interrupted apply leaves a locked state.
+        longest = 175 if (job.workflow, job.name) == ("terraform.yml", "apply") else 120
         limit = job.data.get("timeout-minutes", "")
         if "uses" in job.data:
             continue
-        if not limit.isdigit() or int(limit) > 120:
+        if not limit.isdigit() or int(limit) > longest:
             yield f"{job}: timeout-minutes is {limit or 'missing'}"
 
 
@@ -195,16 +197,16 @@ def secrets_are_known_and_in_their_environment(workflows):
 @rule
 def aws_is_accessed_by_oidc_and_the_right_role(workflows):
     trust = (TOP / "terraform/modules/github-oidc/main.tf").read_text()
-    [template] = re.findall(r'"\$\{prefix\}:environment:([^"]+)"', trust)
+    [template] = re.findall(r'\["environment:([^"]+)"\]', trust)
     apply = template.replace("${environment}", "${{ matrix.environment }}")
-    if not re.search(r'plan = .*"pull_request", "ref:\$\{local\.ref\}"', trust) or not re.search(r'push = .*\$\{prefix\}:ref:\$\{local\.ref\}"', trust):
+    if 'environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch' not in trust or "push = local.on_branch" not in trust:
         yield "Terraform trusts other jobs than these rules know"
     for workflow in workflows.values():
         if re.search(r"access-key|AWS_SECRET|aws_session", workflow.text, re.IGNORECASE):
             yield f"{workflow.name}: a key of AWS"
     for job in jobs(workflows):
-        roles = [step["with"]["role-to-assume"] for step in job.using("aws-actions/configure-aws-credentials")]
-        environment = {"${{ vars.PLAN_ROLE_ARN }}": "", "${{ vars.PUSH_ROLE_ARN }}": "", "${{ vars.APPLY_ROLE_ARN }}": apply}
+        roles = [assumed(job, step["with"]["role-to-assume"]) for step in job.using("aws-actions/configure-aws-credentials")]
+        environment = {"plan": "", "${{ vars.PUSH_ROLE_ARN }}": "", "apply": apply}
         for role in roles:
             if role not in environment:
                 yield f"{job}: the role {role}"
@@ -215,6 +217,32 @@ def aws_is_accessed_by_oidc_and_the_right_role(workflows):
         calls_plan = "plan.yml" in job.data.get("uses", "")
         if bool(roles or calls_plan) != ("id-token" in permitted(job, "write")):
             yield f"{job}: id-token: write without use, or missing"
+
+
+def assumed(job, role):
+    """Returns the role of a step: an expression, or plan or apply of the environment of the matrix."""
+    if role != "${{ steps.role.outputs.arn }}":
+        return role
+    [command] = [step["run"] for step in job.data["steps"] if step.get("id") == "role"]
+    found = re.fullmatch(r'scripts/github/output arn scripts/terraform/role (plan|apply) "\$ENVIRONMENT"', command)
+    return found[1] if found else command
+
+
+@rule
+def pull_requests_plan_staging_only(workflows):
+    """A plan reads the state, and a pull request comes from any branch."""
+    for workflow in workflows.values():
+        touched = [command for job in workflow.jobs for command in job.commands() if "terraform/touched" in command]
+        if "pull_request" in workflow.triggers and any("--pull-request" not in command for command in touched):
+            yield f"{workflow.name}: plans more than staging"
+
+
+@rule
+def environments_are_applied_one_after_the_other(workflows):
+    [job] = [job for job in workflows["terraform.yml"].jobs if job.name == "apply"]
+    strategy = job.data["strategy"]
+    if (strategy.get("max-parallel"), strategy.get("fail-fast")) != ("1", "true"):
+        yield f"{job}: what fails in staging reaches production"
 
 
 def only_main(workflow, job):

@@ -224,11 +224,13 @@ def checkout(tmp_path):
     """Returns a repository with the programs, a git history, and one of two environments set up."""
     for path in ("scripts/terraform", "scripts/github"):
         subprocess.run(["cp", "--recursive", "--parents", path, tmp_path], cwd=TOP, check=True)
-    for name in ("staging", "production"):
-        folder = tmp_path / "terraform/environments" / name
-        folder.mkdir(parents=True)
-        (folder / "main.tf").write_text("")
-    (tmp_path / "terraform/environments/staging/backend.hcl").write_text('path = "terraform.tfstate"\n')
+    for folder in ("environment", "bootstrap"):
+        (tmp_path / "terraform" / folder).mkdir(parents=True)
+        (tmp_path / "terraform" / folder / "main.tf").write_text("")
+    for file, number in {"environment/staging": "444455556666", "environment/production": "111122223333", "bootstrap/bootstrap": "444455556666"}.items():
+        values = f'account_id = "{number}"\nregion = "us-east-2"\n' if "bootstrap" in file else f'account = {{ id = "{number}", region = "us-east-2" }}\n'
+        (tmp_path / f"terraform/{file}.tfvars").write_text(values)
+        (tmp_path / f"terraform/{file}.s3.tfbackend").write_text('path = "terraform.tfstate"\n')
     commit(tmp_path, "Begin", start=True)
     return tmp_path
 
@@ -248,37 +250,71 @@ def inside(checkout, program, *arguments, variables=None):
 @pytest.mark.parametrize(
     ("file", "environments"),
     [
-        ("terraform/environments/staging/main.tf", '["staging"]'),
-        ("terraform/environments/production/main.tf", "[]"),
-        ("terraform/modules/eks/main.tf", '["staging"]'),
-        ("observability/cloudwatch/dashboard.yaml", '["staging"]'),
+        ("terraform/environment/staging.tfvars", '["staging"]'),
+        ("terraform/environment/production.tfvars", "[]"),
+        ("terraform/environment/production.s3.tfbackend", "[]"),
+        ("terraform/environment/main.tf", '["staging"]'),
+        ("terraform/modules/eks/main.tf", '["staging","bootstrap"]'),
+        ("observability/cloudwatch/dashboard.yaml", '["staging","bootstrap"]'),
         ("src/main.rs", "[]"),
-        ("terraform/bootstrap/main.tf", "[]"),
+        ("terraform/README.md", "[]"),
+        ("terraform/bootstrap/main.tf", '["bootstrap"]'),
+        ("terraform/bootstrap/bootstrap.tfvars", '["bootstrap"]'),
     ],
 )
 def test_environments_of_a_change(checkout, file, environments):
     base = commit(checkout, "Base")
     (checkout / file).parent.mkdir(parents=True, exist_ok=True)
-    (checkout / file).write_text("# changed\n")
+    with (checkout / file).open("a") as changed:
+        changed.write("# changed\n")
     commit(checkout, "Change")
     done = inside(checkout, "touched", base)
     assert done.stdout.strip() == environments, done.stderr
-    # Production has no backend yet, which is reported.
+    # A plan of a pull request reads no state but staging's.
+    assert inside(checkout, "touched", "--pull-request", base).stdout.strip() in ('["staging"]', "[]")
+    # Production has the account of the examples, which is reported.
     if "production" in file or "modules" in file:
         assert "production is not set up" in done.stderr
 
 
 def test_without_a_base_all_environments_are_changed(checkout):
-    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging"]'
-    assert inside(checkout, "touched", "0" * 40).stdout.strip() == '["staging"]'
-    (checkout / "terraform/environments/production/backend.hcl").write_text("")
-    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging","production"]'
+    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging","bootstrap"]'
+    assert inside(checkout, "touched", "0" * 40).stdout.strip() == '["staging","bootstrap"]'
+    (checkout / "terraform/environment/production.tfvars").write_text('account = { id = "222233334444", region = "eu-west-1" }\n')
+    (checkout / "terraform/environment/trial.tfvars").write_text('account = { id = "222233334444", region = "eu-west-1" }\n')
+    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging","production","bootstrap"]'
+
+
+def test_environments_of_two_accounts_have_roles_of_their_own(checkout):
+    """The recommended isolation: production in another account, and another region."""
+    (checkout / "terraform/environment/production.tfvars").write_text(
+        'environment = "production"\n# account = { id = "999999999999" }\naccount = {\n  id                  = "222233334444" # ours\n  region              = "cn-north-1"\n'
+        '  registry_account_id = "444455556666"\n}\ncluster = { team_role_arns = { sre = ["arn:aws:iam::1:role/x"] } }\n'
+    )
+    (checkout / "terraform/bootstrap/bootstrap-production.tfvars").write_text('account_id = "222233334444"\nregion     = "cn-north-1"\n')
+    printed = {(wanted, name): inside(checkout, "role", wanted, name).stdout.strip() for wanted in ("plan", "apply", "region") for name in ("staging", "production", "bootstrap-production")}
+    assert printed["plan", "staging"] == "arn:aws:iam::444455556666:role/shoutback-staging-plan"
+    assert printed["apply", "production"] == "arn:aws-cn:iam::222233334444:role/shoutback-production-apply"
+    assert printed["plan", "bootstrap-production"] == "arn:aws-cn:iam::222233334444:role/shoutback-bootstrap-plan"
+    assert [printed["region", name] for name in ("staging", "production", "bootstrap-production")] == ["us-east-2", "cn-north-1", "cn-north-1"]
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["push", "staging"], ["plan", "nowhere"], ["plan", "../bootstrap"], ["region", "staging", "more"]])
+def test_a_role_of_nothing_is_an_error(checkout, arguments):
+    done = inside(checkout, "role", *arguments)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and not done.stdout
+
+
+def test_values_without_an_account_are_an_error(checkout):
+    (checkout / "terraform/environment/staging.tfvars").write_text('cluster = { id = "444455556666", region = "us-east-2" }\n')
+    assert inside(checkout, "role", "plan", "staging").returncode == 2
 
 
 CONFIGURATION = """
 terraform {
   backend "local" {}
 }
+variable "account" {}
 variable "page_subscriptions" { default = "none" }
 resource "terraform_data" "one" { input = var.page_subscriptions }
 """
@@ -287,7 +323,7 @@ resource "terraform_data" "one" { input = var.page_subscriptions }
 @pytest.fixture
 def planned(checkout, tmp_path_factory):
     """Returns the checkout and a folder with the plan of staging, by the real Terraform, which needs no provider for it."""
-    (checkout / "terraform/environments/staging/main.tf").write_text(CONFIGURATION)
+    (checkout / "terraform/environment/main.tf").write_text(CONFIGURATION)
     folder = tmp_path_factory.mktemp("plans")
     done = inside(checkout, "plan", "staging", folder)
     assert done.returncode == 0, done.stderr
@@ -295,7 +331,7 @@ def planned(checkout, tmp_path_factory):
 
 
 def state(checkout):
-    file = checkout / "terraform/environments/staging/terraform.tfstate"
+    file = checkout / "terraform/environment/terraform.tfstate"
     return json.loads(file.read_text())["resources"] if file.exists() else []
 
 
@@ -335,6 +371,33 @@ class TestTerraform:
         assert inside(checkout, "apply", "staging", folder, variables=given).returncode == 0
         assert state(checkout)[0]["instances"][0]["attributes"]["input"]["value"] == "mine"
 
+    def test_values_of_one_environment_never_meet_the_state_of_another(self, planned):
+        """Both have one folder; each program has a data directory of its own."""
+        checkout, folder = planned
+        assert inside(checkout, "apply", "staging", folder).returncode == 0
+        (checkout / "terraform/environment/production.tfvars").write_text('account = { id = "222233334444", region = "us-east-2" }\n')
+        (checkout / "terraform/environment/production.s3.tfbackend").write_text('path = "production.tfstate"\n')
+        assert inside(checkout, "plan", "production", folder).returncode == 0
+        assert "Plan: 1 to add" in (folder / "production.md").read_text()
+        assert not (checkout / "terraform/environment/.terraform").exists()
+
+    def test_a_lock_file_is_not_changed(self, planned):
+        checkout, folder = planned
+        lock = checkout / "terraform/environment/.terraform.lock.hcl"
+        lock.write_text('provider "registry.terraform.io/hashicorp/null" {\n  version = "3.2.4"\n}\n')
+        (checkout / "terraform/environment/versions.tf").write_text('terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws" }\n  }\n}\n')
+        done = inside(checkout, "plan", "staging", folder)
+        assert done.returncode != 0 and "lock" in done.stderr
+        assert "hashicorp/aws" not in lock.read_text()
+
+    def test_the_bootstrap_is_planned_and_left_to_a_person(self, planned):
+        checkout, folder = planned
+        (checkout / "terraform/bootstrap/main.tf").write_text(CONFIGURATION.replace('variable "account" {}', 'variable "account_id" {}\nvariable "region" {}'))
+        done = inside(checkout, "plan", "bootstrap", folder)
+        assert done.returncode == 0, done.stderr
+        assert "Plan: 1 to add" in (folder / "bootstrap.md").read_text()
+        assert inside(checkout, "changed", folder).stdout.strip() == '["staging"]'
+
     def test_drift_is_an_issue_until_there_is_none(self, planned, github):
         checkout, folder = planned
         assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
@@ -346,9 +409,9 @@ class TestTerraform:
         assert github.changes[-1][:2] == ("PATCH", "issues/9") and github.changes[-1][2]["state"] == "closed"
 
     def test_errors_are_reported(self, checkout, tmp_path):
-        assert "no environment is named" in inside(checkout, "plan", "moon", tmp_path).stderr
+        assert "there is no terraform/environment/moon.tfvars" in inside(checkout, "plan", "moon", tmp_path).stderr
         done = inside(checkout, "plan", "production", tmp_path)
-        assert done.returncode == 1 and "backend.hcl is not there" in done.stderr
+        assert done.returncode == 1 and "have the examples" in done.stderr
         assert inside(checkout, "plan").returncode == 2
 
 

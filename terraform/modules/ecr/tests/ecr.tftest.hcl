@@ -4,26 +4,20 @@ mock_provider "aws" {
 }
 
 variables {
-  kms_key_arn      = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
-  keep_undeployed  = null
-  pull_account_ids = ["444455556666", "222233334444"]
+  name                  = "shoutback"
+  kms_key_arn           = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+  environments          = ["production", "staging"]
+  pull_account_ids      = ["444455556666", "222233334444"]
+  docker_hub_secret_arn = "arn:aws:secretsmanager:us-east-2:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf"
 }
 
-run "example" {
+run "shared" {
   command = plan
-
-  module {
-    source = "./example"
-  }
 
   assert {
-    condition     = output.repository_url == "111122223333.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
+    condition     = output.repository_url == "111122223333.dkr.ecr.us-east-2.amazonaws.com/shoutback"
     error_message = "The repository's address is that of its images."
   }
-}
-
-run "kept_and_shared" {
-  command = plan
 
   assert {
     condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE"
@@ -41,16 +35,35 @@ run "kept_and_shared" {
   }
 
   assert {
-    condition     = length([for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule if rule.selection.countType == "imageCountMoreThan"]) == 0
-    error_message = "Without a limit, no image is removed by count."
-  }
-
-  assert {
     condition = toset(jsondecode(aws_ecr_repository_policy.this[0].policy).Statement[0].Principal.AWS) == toset([
       "arn:aws:iam::222233334444:root",
       "arn:aws:iam::444455556666:root",
     ])
     error_message = "Only the given accounts may pull."
+  }
+
+  assert {
+    condition     = { for prefix, rule in aws_ecr_pull_through_cache_rule.this : prefix => rule.upstream_registry_url } == { docker-hub = "registry-1.docker.io", kubernetes = "registry.k8s.io", quay = "quay.io" }
+    error_message = "Three registries are cached."
+  }
+
+  assert {
+    condition     = aws_ecr_pull_through_cache_rule.this["docker-hub"].credential_arn == var.docker_hub_secret_arn && keys(aws_ecr_repository_creation_template.this) == keys(aws_ecr_pull_through_cache_rule.this)
+    error_message = "Docker Hub is asked with an account, and every cache has a template."
+  }
+}
+
+run "alone" {
+  command = plan
+
+  variables {
+    pull_account_ids      = []
+    docker_hub_secret_arn = null
+  }
+
+  assert {
+    condition     = length(aws_ecr_repository_policy.this) == 0 && keys(aws_ecr_pull_through_cache_rule.this) == ["kubernetes", "quay"]
+    error_message = "No other account pulls, and Docker Hub is not cached without an account of it."
   }
 }
 
@@ -58,18 +71,14 @@ run "refused" {
   command = plan
 
   variables {
-    name             = "Shoutback!"
-    kms_key_arn      = ""
-    environments     = ["*"]
-    keep_undeployed  = 3
-    pull_account_ids = ["*"]
+    environments          = ["*"]
+    pull_account_ids      = ["*"]
+    docker_hub_secret_arn = "arn:aws:secretsmanager:us-east-2:111122223333:secret:docker-hub-AbCdEf"
   }
 
   expect_failures = [
-    var.name,
-    var.kms_key_arn,
     var.environments,
-    var.keep_undeployed,
     var.pull_account_ids,
+    var.docker_hub_secret_arn,
   ]
 }

@@ -4,54 +4,37 @@ mock_provider "aws" {
 }
 
 variables {
-  subject_prefixes  = ["repo:example/shoutback"]
+  subject_prefixes  = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
+  branch            = "main"
+  environments      = ["production", "staging"]
   state_bucket_arn  = "arn:aws:s3:::shoutback-terraform-111122223333"
-  state_kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
-  repository_arns   = ["arn:aws:ecr:eu-central-1:111122223333:repository/shoutback"]
+  state_kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+  repository_arn    = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
+  hosted_zone_arns = {
+    staging    = ["arn:aws:route53:::hostedzone/Z0STAGING"]
+    production = ["arn:aws:route53:::hostedzone/Z0PRODUCTION"]
+  }
 }
 
-run "example" {
+run "two_environments" {
   command = plan
-
-  module {
-    source = "./example"
-  }
 
   # The mock gives all policies the same ARN, and the boundaries of two environments would be equal.
   override_resource {
-    target          = module.github_oidc.aws_iam_policy.boundary["staging"]
+    target          = module.environment["staging"].aws_iam_policy.boundary
     override_during = plan
     values          = { arn = "arn:aws:iam::111122223333:policy/shoutback-staging-boundary" }
   }
 
   override_resource {
-    target          = module.github_oidc.aws_iam_policy.boundary["production"]
+    target          = module.environment["production"].aws_iam_policy.boundary
     override_during = plan
     values          = { arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary" }
   }
 
   assert {
-    condition     = toset(keys(output.apply_role_arns)) == toset(["production", "staging"])
-    error_message = "One role per environment."
-  }
-}
-
-run "one_environment" {
-  command = plan
-
-  variables {
-    environments = ["staging"]
-    branch       = "trunk"
-  }
-
-  assert {
-    condition     = keys(output.apply_role_arns) == ["staging"] && keys(output.permissions_boundary_arns) == ["staging"]
-    error_message = "Roles and boundaries are those of the given environments."
-  }
-
-  assert {
-    condition     = jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/shoutback:ref:refs/heads/trunk"]
-    error_message = "Images are pushed from the given branch."
+    condition     = keys(output.role_arns) == ["production", "staging"] && keys(output.role_arns["staging"]) == ["apply", "plan"]
+    error_message = "Two roles per environment."
   }
 
   assert {
@@ -60,28 +43,35 @@ run "one_environment" {
   }
 }
 
+run "production_alone_on_another_branch" {
+  command = plan
+
+  variables {
+    environments = ["production"]
+    branch       = "trunk"
+  }
+
+  assert {
+    condition     = keys(output.role_arns) == ["production"]
+    error_message = "Roles are those of the given environments."
+  }
+
+  assert {
+    condition     = contains(jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"], "repo:example/shoutback:ref:refs/heads/trunk")
+    error_message = "Images are pushed from the given branch."
+  }
+}
+
 run "refused" {
   command = plan
 
   variables {
-    name              = "S"
-    subject_prefixes  = ["repo:example/*"]
-    branch            = "*"
-    environments      = ["*"]
-    state_bucket_arn  = "*"
-    state_kms_key_arn = "*"
-    repository_arns   = ["*"]
-    hosted_zone_arns  = { staging = ["*"] }
+    subject_prefixes = ["repo:example/*"]
+    branch           = "*"
   }
 
   expect_failures = [
-    var.name,
     var.subject_prefixes,
     var.branch,
-    var.environments,
-    var.state_bucket_arn,
-    var.state_kms_key_arn,
-    var.repository_arns,
-    var.hosted_zone_arns,
   ]
 }

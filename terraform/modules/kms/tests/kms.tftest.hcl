@@ -4,38 +4,26 @@ mock_provider "aws" {
 }
 
 variables {
-  name     = "shoutback-staging"
-  purposes = ["ecr", "eks", "logs", "sns", "state"]
-}
-
-run "example" {
-  command = plan
-
-  module {
-    source = "./example"
-  }
-
-  assert {
-    condition     = toset(keys(output.key_arns)) == toset(["eks", "logs", "sns"])
-    error_message = "One key per purpose."
-  }
+  name          = "shoutback-staging"
+  purposes      = ["audit", "eks", "logs", "sns", "valkey"]
+  kept_purposes = ["ecr", "state"]
 }
 
 run "every_purpose" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_kms_key.this)) == var.purposes && toset(keys(output.key_arns)) == var.purposes
+    condition     = toset(keys(output.key_arns)) == setunion(var.purposes, var.kept_purposes)
     error_message = "One key per purpose."
   }
 
   assert {
-    condition     = alltrue([for key in aws_kms_key.this : key.enable_key_rotation && key.deletion_window_in_days == 30])
+    condition     = alltrue([for key in concat(values(aws_kms_key.this), values(aws_kms_key.kept)) : key.enable_key_rotation && key.deletion_window_in_days == 30])
     error_message = "Keys are rotated, and deletion waits 30 days."
   }
 
   assert {
-    condition     = aws_kms_alias.this["logs"].name == "alias/shoutback-staging-logs"
+    condition     = aws_kms_alias.this["logs"].name == "alias/shoutback-staging-logs" && aws_kms_alias.this["state"].name == "alias/shoutback-staging-state"
     error_message = "Aliases consist of name and purpose."
   }
 }
@@ -44,9 +32,18 @@ run "refused" {
   command = plan
 
   variables {
-    name     = "Shoutback"
     purposes = ["everything"]
   }
 
-  expect_failures = [var.name, var.purposes]
+  expect_failures = [var.purposes]
+}
+
+run "refused_twice" {
+  command = plan
+
+  variables {
+    kept_purposes = ["state", "logs"]
+  }
+
+  expect_failures = [var.kept_purposes]
 }

@@ -5,27 +5,21 @@ mock_provider "aws" {
 
 variables {
   name                     = "shoutback-production"
-  cidr                     = "10.30.0.0/16"
-  azs                      = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
-  flow_log_kms_key_arn     = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  network                  = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
+  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
   permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
 }
 
-run "example" {
+run "one_nat" {
   command = plan
 
-  module {
-    source = "./example"
+  variables {
+    network = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = true }
   }
 
   assert {
-    condition     = length(output.private_subnet_ids) == 3
-    error_message = "One private subnet per zone."
-  }
-
-  assert {
-    condition     = length(output.nat_public_ips) == 1
-    error_message = "There is one NAT gateway."
+    condition     = length(output.private_subnet_ids) == 3 && keys(output.nat_gateways) == ["us-east-2a"]
+    error_message = "One private subnet per zone, and one NAT gateway."
   }
 }
 
@@ -33,13 +27,13 @@ run "nat_per_zone" {
   command = plan
 
   assert {
-    condition     = length(aws_nat_gateway.this) == 3 && length(output.nat_public_ips) == 3
+    condition     = length(aws_nat_gateway.this) == 3 && length(output.nat_gateways) == 3
     error_message = "One NAT gateway per zone."
   }
 
   assert {
     condition = alltrue([
-      for az in var.azs : aws_route.by_nat[az].nat_gateway_id == aws_nat_gateway.this[az].id && aws_nat_gateway.this[az].subnet_id == aws_subnet.public[az].id
+      for az in var.network.availability_zones : aws_route.by_nat[az].nat_gateway_id == aws_nat_gateway.this[az].id && aws_nat_gateway.this[az].subnet_id == aws_subnet.public[az].id
     ])
     error_message = "Each zone routes to its own NAT gateway."
   }
@@ -55,7 +49,7 @@ run "nat_per_zone" {
   }
 
   assert {
-    condition     = toset([for endpoint in aws_vpc_endpoint.interface : endpoint.service_name]) == toset([for service in ["ecr.api", "ecr.dkr", "logs", "sts"] : "com.amazonaws.eu-central-1.${service}"])
+    condition     = toset([for endpoint in aws_vpc_endpoint.interface : endpoint.service_name]) == toset([for service in ["ecr.api", "ecr.dkr", "logs", "sts"] : "com.amazonaws.us-east-2.${service}"])
     error_message = "There are endpoints for ECR, logs and STS."
   }
 
@@ -75,26 +69,22 @@ run "nat_per_zone" {
   }
 }
 
-run "refused" {
+run "refused_as_public" {
   command = plan
 
   variables {
-    name                    = "S"
-    cidr                    = "8.8.0.0/16"
-    azs                     = ["eu-central-1a", "eu-central-1b"]
-    interface_endpoints     = ["everything"]
-    readable_buckets        = ["*"]
-    flow_log_kms_key_arn    = ""
-    flow_log_retention_days = 1
+    network = { cidr = "8.8.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
   }
 
-  expect_failures = [
-    var.name,
-    var.cidr,
-    var.azs,
-    var.interface_endpoints,
-    var.readable_buckets,
-    var.flow_log_kms_key_arn,
-    var.flow_log_retention_days,
-  ]
+  expect_failures = [var.network]
+}
+
+run "refused_with_two_zones" {
+  command = plan
+
+  variables {
+    network = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b"], single_nat_gateway = false }
+  }
+
+  expect_failures = [var.network]
 }

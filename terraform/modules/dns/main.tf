@@ -1,0 +1,65 @@
+# The host's records, and who writes them: external-dns and cert-manager, for this host and no other name.
+data "aws_partition" "current" {}
+
+data "aws_route53_zone" "this" {
+  name         = var.dns.zone
+  private_zone = false
+}
+
+locals {
+  zone_arn = "arn:${data.aws_partition.current.partition}:route53:::hostedzone/${data.aws_route53_zone.this.zone_id}"
+
+  # ForAllValues alone would be true for a request in which AWS finds neither names nor types.
+  named = {
+    Null = {
+      "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
+      "route53:ChangeResourceRecordSetsRecordTypes"           = "false"
+    }
+  }
+
+  pods = {
+    # The prefixed names are external-dns' ownership records: TXT, with a prefix for the type.
+    records = {
+      namespace = "external-dns"
+      names     = [for prefix in ["", "a-", "aaaa-", "cname-"] : "${prefix}${var.dns.host}"]
+      types     = ["A", "AAAA", "CNAME", "TXT"]
+      reads = [
+        { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets", "route53:ListTagsForResource", "route53:ListTagsForResources"], Resource = [local.zone_arn] },
+        { Sid = "FindZones", Effect = "Allow", Action = ["route53:ListHostedZones"], Resource = ["*"] },
+      ]
+    }
+    certificates = {
+      namespace = "cert-manager"
+      names     = ["_acme-challenge.${var.dns.host}"]
+      types     = ["TXT"]
+      reads = [
+        { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets"], Resource = [local.zone_arn] },
+        { Sid = "AwaitChanges", Effect = "Allow", Action = ["route53:GetChange"], Resource = ["arn:${data.aws_partition.current.partition}:route53:::change/*"] },
+      ]
+    }
+  }
+}
+
+module "pod_role" {
+  source   = "../pod-role"
+  for_each = local.pods
+
+  name                     = var.name
+  suffix                   = each.key
+  cluster                  = var.cluster
+  namespace                = each.value.namespace
+  service_account          = each.value.namespace
+  permissions_boundary_arn = var.permissions_boundary_arn
+  statements = concat([{
+    Sid      = "OwnRecords"
+    Effect   = "Allow"
+    Action   = ["route53:ChangeResourceRecordSets"]
+    Resource = [local.zone_arn]
+    Condition = merge(local.named, {
+      "ForAllValues:StringEquals" = {
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames" = each.value.names
+        "route53:ChangeResourceRecordSetsRecordTypes"           = each.value.types
+      }
+    })
+  }], each.value.reads)
+}

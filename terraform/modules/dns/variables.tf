@@ -1,0 +1,29 @@
+variable "name" {
+  description = "Prefix of names, such as shoutback-staging."
+  type        = string
+}
+
+variable "cluster" {
+  description = "The cluster of the pods: name and ARN."
+  type        = object({ name = string, arn = string })
+}
+
+variable "dns" {
+  description = "As in the environment: name of the public Route 53 zone, and the host of the API in it."
+  type        = object({ zone = string, host = string })
+
+  validation {
+    condition     = alltrue([for name in values(var.dns) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", name))])
+    error_message = "Names in lower case: no wildcard, no dot at their end."
+  }
+
+  validation {
+    condition     = var.dns.host == var.dns.zone || endswith(var.dns.host, ".${var.dns.zone}")
+    error_message = "The host is not in this zone."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the roles that are created here."
+  type        = string
+}

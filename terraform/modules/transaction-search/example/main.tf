@@ -1,7 +1,0 @@
-module "transaction_search" {
-  source = "../"
-}
-
-output "log_group" {
-  value = module.transaction_search.log_group
-}
