@@ -154,8 +154,8 @@ def test_manual_secrets_are_those_of_the_gitops_readme():
                 created[namespace, name] = set(re.findall(r"--from-(?:file|literal)=\"?([\w.-]+)=", rest))
     assert created.pop(("argocd", "repository")) == {"url", "githubAppID", "githubAppInstallationID", "githubAppPrivateKey"}
     # The copy of the certificate.
-    assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace shoutback apply" in PAGE
-    assert documented.pop(("shoutback", "shoutback-es-http-certs-public")) == {"ca.crt"}
+    assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace filebeat apply" in PAGE
+    assert documented.pop(("filebeat", "shoutback-es-http-certs-public")) == {"ca.crt"}
     assert created == documented and len(created) == 8
 
 
