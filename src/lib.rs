@@ -29,7 +29,7 @@
 //! `content-length` → authentication → rate limit → media types → body → cache → coalescing → reversal → deadline → bulkhead →
 //! retry → `retry-after` → breaker → attempt upstream: send, read the response, validate the shout.
 //!
-//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry → outbound → config`. No two files
+//! Dependencies point one way: `main → app → http → {auth, quota, shout → {shoutcloud, valkey}} → telemetry → outbound → config`. No two files
 //! import each other; the suite `static` checks both.
 
 pub mod app;
@@ -44,4 +44,5 @@ pub mod quota;
 pub mod shout;
 pub mod shoutcloud;
 pub mod telemetry;
+pub mod valkey;
 pub mod version;

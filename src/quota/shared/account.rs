@@ -1,0 +1,293 @@
+//! What one replica knows of one principal's quota: its lease, the bucket in Valkey as last seen, and the share that it
+//! falls back to.
+//!
+//! Pure: time is an argument. docs/decisions/shared-quota.md has the algorithm and the proof of its bounds.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::demand::Demand;
+use crate::quota::decision::Decision;
+
+/// A lease covers the use of this time.
+const HORIZON: Duration = Duration::from_millis(250);
+
+/// A lease that was not renewed for this long is void: the replica has lost Valkey meanwhile, and spends its share.
+const LEASE_LIFETIME: Duration = Duration::from_secs(5);
+
+/// How long a lease may exceed what recent use justifies before the rest is returned.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// All leases together are at most this fraction of a bucket.
+const LEASED_FRACTION: f64 = 0.1;
+
+/// The size of a bucket and how fast it fills.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Time in which the bucket gains a token.
+    pub(super) period: Duration,
+    /// Tokens in a full bucket.
+    pub(super) burst: u32,
+}
+
+/// The state of Valkey that decisions depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peers {
+    /// Replicas that share the quota.
+    pub(super) replicas: u32,
+    /// Whether they all count this replica, so that their leases leave room for those of this one.
+    pub(super) may_lease_ahead: bool,
+    /// The time limit of a call.
+    pub(super) timeout: Duration,
+}
+
+/// What to ask of the bucket in Valkey.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ask {
+    /// Tokens wanted.
+    pub(super) take: u32,
+    /// Tokens returned.
+    pub(super) give: u32,
+    /// The most that the bucket can hold, as far as this replica knows: it protects against a burst after the server
+    /// lost its data, or its clock jumped.
+    pub(super) ceiling: f64,
+}
+
+/// What the bucket in Valkey answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grant {
+    /// Tokens that now belong to the replica.
+    pub(super) granted: u32,
+    /// Tokens left in the bucket.
+    pub(super) level: f64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Account {
+    leased: u32,
+    lease_ends: Instant,
+    /// The bucket in Valkey: an upper bound, exact if no other replica has used it since.
+    bucket: Level,
+    /// While the bucket is known to be empty.
+    empty_until: Option<Instant>,
+    /// The replica's own share, while Valkey fails.
+    share: Option<Level>,
+    demand: Demand,
+    last_used: Instant,
+    /// Since when the lease is larger than recent use justifies.
+    surplus_since: Option<Instant>,
+    /// Requests that wait for the call in flight or the next one.
+    pub(super) waiting: u32,
+    /// Whether a call is in flight.
+    pub(super) is_calling: bool,
+}
+
+/// Tokens at a time.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Level {
+    /// Returns the tokens after growing by one per `period` up to `most`.
+    fn grown(self, now: Instant, period: Duration, most: f64) -> f64 {
+        let gained = now
+            .saturating_duration_since(self.at)
+            .div_duration_f64(period);
+        (self.tokens + gained).min(most)
+    }
+}
+
+impl Account {
+    /// Creates the account of a principal whose bucket is full as far as known.
+    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            leased: 0,
+            lease_ends: now,
+            bucket: Level {
+                tokens: limits.burst.into(),
+                at: now,
+            },
+            empty_until: None,
+            share: None,
+            demand: Demand::new(now),
+            last_used: now,
+            surplus_since: None,
+            waiting: 0,
+            is_calling: false,
+        }
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&mut self, now: Instant) {
+        self.last_used = now;
+        self.demand.count(now);
+    }
+
+    /// Decides on a request without a call, if possible: it spends a token of the lease, or the bucket is known to be
+    /// empty.
+    pub(super) fn spend(&mut self, limits: Limits, now: Instant) -> Option<Decision> {
+        if now >= self.lease_ends {
+            self.leased = 0;
+        }
+        if self.leased > 0 {
+            self.leased -= 1;
+            return Some(self.accepted(limits, now));
+        }
+        match self.empty_until {
+            Some(until) if now < until => Some(rejected(limits, until - now)),
+            _ => None,
+        }
+    }
+
+    /// Decides on a request by the replica's own share of the quota.
+    pub(super) fn spend_share(&mut self, limits: Limits, peers: Peers, now: Instant) -> Decision {
+        let replicas = f64::from(peers.replicas);
+        let period = limits.period * peers.replicas;
+        let burst = (f64::from(limits.burst) / replicas).max(1.0);
+        let tokens = match self.share {
+            Some(share) => share.grown(now, period, burst),
+            None => {
+                (self
+                    .bucket
+                    .grown(now, limits.period, limits.burst.into())
+                    / replicas)
+                    .min(burst)
+            }
+        };
+        let accepts = tokens >= 1.0;
+        let left = if accepts { tokens - 1.0 } else { tokens };
+        self.share = Some(Level {
+            tokens: left,
+            at: now,
+        });
+        if accepts {
+            decision(limits, left as u32, None)
+        } else {
+            rejected(limits, period.mul_f64(1.0 - left))
+        }
+    }
+
+    /// Returns whether to lease the next part now, ahead of need.
+    pub(super) fn needs_lease(&mut self, limits: Limits, peers: Peers, now: Instant) -> bool {
+        if self.is_calling || self.empty_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let target = self.target(limits, peers, now);
+        target > 0 && self.leased <= target / 2
+    }
+
+    /// Starts a call: returns what to ask for those that wait, and ahead of need.
+    pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
+        self.is_calling = true;
+        let wanted = self.target(limits, peers, now).saturating_add(self.waiting);
+        Ask {
+            take: wanted.saturating_sub(self.leased),
+            give: 0,
+            ceiling: self.ceiling(limits, peers, now),
+        }
+    }
+
+    /// Ends a call that was sent at `sent`. `grant` is `None` if it failed.
+    pub(super) fn complete(&mut self, limits: Limits, ask: Ask, sent: Instant, grant: Option<Grant>) {
+        self.is_calling = false;
+        let Some(grant) = grant else {
+            return;
+        };
+        // Times count from when the call was sent: the bucket may have a token earlier, but never later.
+        self.leased = self.leased.saturating_add(grant.granted);
+        self.lease_ends = sent + LEASE_LIFETIME;
+        self.share = None;
+        self.bucket = Level {
+            tokens: grant.level,
+            at: sent,
+        };
+        self.empty_until = (grant.granted < ask.take && grant.level < 1.0)
+            .then(|| sent + limits.period.mul_f64(1.0 - grant.level));
+    }
+
+    /// Takes out of the lease what recent use does not justify any more, to be returned; all of it if `all`.
+    pub(super) fn surplus(&mut self, limits: Limits, peers: Peers, all: bool, now: Instant) -> Option<Ask> {
+        if now >= self.lease_ends {
+            self.leased = 0;
+        }
+        let keep = if all { 0 } else { self.target(limits, peers, now) };
+        if self.is_calling || self.leased <= keep {
+            self.surplus_since = None;
+            return None;
+        }
+        let since = *self.surplus_since.get_or_insert(now);
+        if !all && now - since < IDLE_AFTER {
+            return None;
+        }
+        self.surplus_since = None;
+        let give = self.leased - keep;
+        self.leased = keep;
+        // They are not spent any more, whether or not the call succeeds.
+        self.bucket.tokens += f64::from(give);
+        self.is_calling = true;
+        Some(Ask {
+            take: 0,
+            give,
+            ceiling: self.ceiling(limits, peers, now),
+        })
+    }
+
+    /// Returns whether nothing is lost if the account is dropped: the bucket is full again, and nothing is in flight.
+    pub(super) fn is_idle(&self, limits: Limits, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.last_used);
+        self.leased == 0 && !self.is_calling && self.waiting == 0 && {
+            idle >= (limits.period * limits.burst).max(2 * LEASE_LIFETIME)
+        }
+    }
+
+    /// Returns the size of a lease: the use of the next moment, within this replica's part of what may be leased.
+    fn target(&mut self, limits: Limits, peers: Peers, now: Instant) -> u32 {
+        if !peers.may_lease_ahead {
+            return 0;
+        }
+        let part = f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas);
+        self.demand.within(HORIZON, now).min(part) as u32
+    }
+
+    /// Returns the most that the bucket can hold when the call arrives.
+    fn ceiling(&self, limits: Limits, peers: Peers, now: Instant) -> f64 {
+        let burst = f64::from(limits.burst);
+        match self.share {
+            // All replicas have spent their shares meanwhile; this one stands for all.
+            Some(share) => {
+                let replicas = f64::from(peers.replicas);
+                let tokens = share.grown(now, limits.period * peers.replicas, (burst / replicas).max(1.0));
+                (tokens * replicas).min(burst)
+            }
+            // Others may have returned leases, and the call takes a moment.
+            None => {
+                let bucket = self
+                    .bucket
+                    .grown(now + peers.timeout, limits.period, f64::INFINITY);
+                (bucket + burst * LEASED_FRACTION).min(burst)
+            }
+        }
+    }
+
+    fn accepted(&self, limits: Limits, now: Instant) -> Decision {
+        let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
+        let remaining = self.leased.saturating_add(bucket as u32).min(limits.burst);
+        decision(limits, remaining, None)
+    }
+}
+
+fn rejected(limits: Limits, wait: Duration) -> Decision {
+    decision(limits, 0, Some(wait))
+}
+
+fn decision(limits: Limits, remaining: u32, retry_after: Option<Duration>) -> Decision {
+    Decision {
+        retry_after,
+        remaining,
+        reset_after: limits.period * (limits.burst - remaining.min(limits.burst)),
+    }
+}
