@@ -14,6 +14,7 @@
 //! | [`quota`] | rate limit per client |
 //! | [`shout`](mod@shout) | the domain: reversal, cache, coalescing of calls, local fallback |
 //! | [`shoutcloud`] | the client of the upstream and its middleware, and validation of its responses |
+//! | [`valkey`] | the state that replicas share |
 //! | [`telemetry`] | metrics, logs and traces |
 //! | [`outbound`] | what all outbound HTTP clients have in common |
 //! | `blocking` | moves long work off the workers of the runtime |

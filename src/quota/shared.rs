@@ -1,7 +1,7 @@
 //! Token buckets in Valkey, of which each replica leases small parts ahead of need.
 //!
 //! A request spends a token of the lease, without waiting. Only if there is none does it wait for a call, at most
-//! `VALKEY_TIMEOUT`: the first request of a client, for example. All requests of a client share one call. When that
+//! `VALKEY_TIMEOUT`: the first request of a client, for example. Requests that wait together share the call. When it
 //! fails, and while Valkey is down, the replica counts on its own and enforces its share: the limit divided by the
 //! replicas.
 
@@ -20,7 +20,7 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use quick_cache::DefaultHashBuilder;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use self::account::{Account, Ask, Grant, Limits};
@@ -90,7 +90,7 @@ impl SharedQuotas {
         if account.needs_lease(*limits, store.peers(), now) && store.is_up() {
             // The call belongs to no request.
             let _no_trace = Context::new().attach();
-            self.start_call(&entry, &mut account, now);
+            self.start_call(&entry, &mut account);
         }
         Some(decision)
     }
@@ -116,8 +116,8 @@ impl SharedQuotas {
                 account.waiting += 1;
                 // Subscribed before the call starts, so that its end is not missed.
                 let subscription = (entry.calls.subscribe(), Waiting(&entry));
-                if !account.is_calling {
-                    self.start_call(&entry, &mut account, now);
+                if account.needs_call() {
+                    self.start_call(&entry, &mut account);
                 }
                 subscription
             };
@@ -141,10 +141,17 @@ impl SharedQuotas {
         Arc::clone(&entry.or_insert_with(|| Arc::new(new())))
     }
 
-    fn start_call(&self, entry: &Arc<Entry>, account: &mut Account, now: Instant) {
-        let ask = account.ask(self.0.limits, self.0.store.peers(), now);
-        let call = call(Arc::clone(&self.0), Arc::clone(entry), ask, now);
-        tokio::spawn(call.with_current_context());
+    fn start_call(&self, entry: &Arc<Entry>, account: &mut Account) {
+        account.start_call();
+        let (quotas, entry) = (Arc::clone(&self.0), Arc::clone(entry));
+        let lease = async move {
+            // Requests that arrive together share the call.
+            yield_now().await;
+            let now = Instant::now();
+            let ask = entry.account().ask(quotas.limits, quotas.store.peers(), now);
+            call(quotas, entry, ask, now).await;
+        };
+        tokio::spawn(lease.with_current_context());
     }
 
     /// Returns leases that are too large, and evicts idle accounts, periodically until dropped.

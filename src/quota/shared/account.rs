@@ -22,6 +22,10 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// All leases together are at most this fraction of a bucket.
 const LEASED_FRACTION: f64 = 0.1;
 
+/// Calls in flight for one principal. More than one, because requests that arrive during a call could otherwise wait for
+/// two of them.
+const MAX_CALLS: u32 = 8;
+
 /// The size of a bucket and how fast it fills.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -47,6 +51,8 @@ pub(super) struct Peers {
 pub(super) struct Ask {
     /// Tokens wanted.
     pub(super) take: u32,
+    /// How many of them requests wait for.
+    pub(super) need: u32,
     /// Tokens returned.
     pub(super) give: u32,
     /// The most that the bucket can hold, as far as this replica knows: it protects against a burst after the server
@@ -78,10 +84,15 @@ pub(super) struct Account {
     last_used: Instant,
     /// Since when the lease is larger than recent use justifies.
     surplus_since: Option<Instant>,
-    /// Requests that wait for the call in flight or the next one.
+    /// Requests that wait for a call.
     pub(super) waiting: u32,
-    /// Whether a call is in flight.
-    pub(super) is_calling: bool,
+    calls: u32,
+    /// Whether one of the calls has not asked yet: it will ask for all that wait then.
+    is_starting: bool,
+    /// Tokens that the other calls will bring for those that wait.
+    expected: u32,
+    /// Tokens that were spent out of the share because a call took too long: what it brings pays for them.
+    debt: u32,
 }
 
 /// Tokens at a time.
@@ -117,7 +128,10 @@ impl Account {
             last_used: now,
             surplus_since: None,
             waiting: 0,
-            is_calling: false,
+            calls: 0,
+            is_starting: false,
+            expected: 0,
+            debt: 0,
         }
     }
 
@@ -160,6 +174,9 @@ impl Account {
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };
+        if accepts && self.calls > 0 {
+            self.debt += 1;
+        }
         self.share = Some(Level {
             tokens: left,
             at: now,
@@ -173,19 +190,37 @@ impl Account {
 
     /// Returns whether to lease the next part now, ahead of need.
     pub(super) fn needs_lease(&mut self, limits: Limits, peers: Peers, now: Instant) -> bool {
-        if self.is_calling || self.empty_until.is_some_and(|until| now < until) {
+        if self.calls > 0 || self.empty_until.is_some_and(|until| now < until) {
             return false;
         }
         let target = self.target(limits, peers, now);
         target > 0 && self.leased <= target / 2
     }
 
-    /// Starts a call: returns what to ask for those that wait, and ahead of need.
+    /// Returns whether to start a call for those that wait and that no other call asks for.
+    pub(super) fn needs_call(&self) -> bool {
+        !self.is_starting && self.waiting > self.expected && self.calls < MAX_CALLS
+    }
+
+    /// Starts a call, which asks later.
+    pub(super) fn start_call(&mut self) {
+        self.calls += 1;
+        self.is_starting = true;
+    }
+
+    /// Returns what the call that was started asks for: for those that wait by now, and ahead of need.
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
-        self.is_calling = true;
-        let wanted = self.target(limits, peers, now).saturating_add(self.waiting);
+        self.is_starting = false;
+        let need = self.waiting.saturating_sub(self.expected);
+        self.expected += need;
+        let ahead = if self.calls == 1 {
+            self.target(limits, peers, now).saturating_sub(self.leased)
+        } else {
+            0
+        };
         Ask {
-            take: wanted.saturating_sub(self.leased),
+            take: need.saturating_add(ahead).saturating_add(self.debt),
+            need,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
         }
@@ -193,14 +228,23 @@ impl Account {
 
     /// Ends a call that was sent at `sent`. `grant` is `None` if it failed.
     pub(super) fn complete(&mut self, limits: Limits, ask: Ask, sent: Instant, grant: Option<Grant>) {
-        self.is_calling = false;
+        self.calls -= 1;
+        self.expected -= ask.need;
         let Some(grant) = grant else {
+            // From now on the share counts.
+            self.debt = 0;
             return;
         };
-        // Times count from when the call was sent: the bucket may have a token earlier, but never later.
-        self.leased = self.leased.saturating_add(grant.granted);
-        self.lease_ends = sent + LEASE_LIFETIME;
+        let paid = self.debt.min(grant.granted);
+        self.debt -= paid;
+        self.leased = self.leased.saturating_add(grant.granted - paid);
         self.share = None;
+        // Calls may end in another order than they were sent.
+        if sent + LEASE_LIFETIME < self.lease_ends {
+            return;
+        }
+        // Times count from when the call was sent: the bucket may have a token earlier, but never later.
+        self.lease_ends = sent + LEASE_LIFETIME;
         self.bucket = Level {
             tokens: grant.level,
             at: sent,
@@ -215,7 +259,7 @@ impl Account {
             self.leased = 0;
         }
         let keep = if all { 0 } else { self.target(limits, peers, now) };
-        if self.is_calling || self.leased <= keep {
+        if self.calls > 0 || self.leased <= keep {
             self.surplus_since = None;
             return None;
         }
@@ -228,9 +272,10 @@ impl Account {
         self.leased = keep;
         // They are not spent any more, whether or not the call succeeds.
         self.bucket.tokens += f64::from(give);
-        self.is_calling = true;
+        self.calls += 1;
         Some(Ask {
             take: 0,
+            need: 0,
             give,
             ceiling: self.ceiling(limits, peers, now),
         })
@@ -239,9 +284,10 @@ impl Account {
     /// Returns whether nothing is lost if the account is dropped: the bucket is full again, and nothing is in flight.
     pub(super) fn is_idle(&self, limits: Limits, now: Instant) -> bool {
         let idle = now.saturating_duration_since(self.last_used);
-        self.leased == 0 && !self.is_calling && self.waiting == 0 && {
-            idle >= (limits.period * limits.burst).max(2 * LEASE_LIFETIME)
-        }
+        self.leased == 0
+            && self.calls == 0
+            && self.waiting == 0
+            && idle >= (limits.period * limits.burst).max(2 * LEASE_LIFETIME)
     }
 
     /// Returns the size of a lease: the use of the next moment, within this replica's part of what may be leased.
