@@ -106,11 +106,7 @@ impl Valkey {
     }
 
     /// Executes `command` within the time limit.
-    pub async fn execute(
-        &self,
-        operation: ValkeyOperation,
-        command: &Cmd,
-    ) -> Result<redis::Value, Error> {
+    pub async fn execute(&self, operation: ValkeyOperation, command: &Cmd) -> Result<redis::Value, Error> {
         let result = match self.0.live.load_full() {
             None => Err(Error::down()),
             Some(live) => self.execute_on(&live, operation, command).await,
@@ -177,7 +173,10 @@ impl Valkey {
     /// Stops sending commands over `live`, unless another command has done so.
     fn mark_down(&self, live: &Arc<Live>, error: &Error) {
         let previous = self.0.live.compare_and_swap(live, None);
-        if previous.as_ref().is_some_and(|previous| Arc::ptr_eq(previous, live)) {
+        if previous
+            .as_ref()
+            .is_some_and(|previous| Arc::ptr_eq(previous, live))
+        {
             self.0.metrics.set_up(false);
             log_down(error);
             self.0.failed.notify_one();

@@ -95,10 +95,13 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn accounting(criterion: &mut Criterion) {
-    let quotas = Quotas::new(&RateLimit {
-        replenish_one: Duration::from_nanos(1),
-        burst: NonZero::new(u32::MAX).expect("not zero"),
-    }, None);
+    let quotas = Quotas::new(
+        &RateLimit {
+            replenish_one: Duration::from_nanos(1),
+            burst: NonZero::new(u32::MAX).expect("not zero"),
+        },
+        None,
+    );
     let principal = Principal {
         client_id: Arc::from("benchmark"),
         ..Principal::anonymous()

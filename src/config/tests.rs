@@ -196,7 +196,10 @@ fn conflicting_values_are_problems() {
             ],
             "CACHE_SHARED",
         ),
-        (&[("VALKEY_PASSWORD_FILE", "/run/password")], "VALKEY_PASSWORD_FILE"),
+        (
+            &[("VALKEY_PASSWORD_FILE", "/run/password")],
+            "VALKEY_PASSWORD_FILE",
+        ),
         (
             &[
                 ("VALKEY_PASSWORD_FILE", "/run/password"),

@@ -133,7 +133,6 @@ fn parse(text: &str) -> Option<ValkeyUrl> {
         None => None,
         Some(password) => Some(decoded(password)?),
     };
-    // A user without a password could never log in; the file has the password of a user.
     Some(ValkeyUrl {
         host: host.trim_matches(['[', ']']).to_owned(),
         port: url.port().unwrap_or(DEFAULT_PORT),

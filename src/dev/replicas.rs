@@ -16,8 +16,7 @@ const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
 /// Valkey cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot start {}: {0}; install it, set VALKEY_URL to a server that runs, or run `make dev ARGS=--replicas=3`, which installs it",
-    PROGRAMS.join(" or ")
+    "cannot start valkey-server or redis-server: {0}; install one, set VALKEY_URL to a server that runs, or use `make dev ARGS=--replicas=3`, which installs it"
 )]
 pub(crate) struct ValkeyError(io::Error);
 
@@ -60,11 +59,13 @@ pub(crate) fn start_valkey(
 /// replica, which is not running yet, and that address. The admin ports follow that of the first.
 pub(crate) async fn bind(config: &Config, count: u16) -> Result<(Application, SocketAddr), StartError> {
     let address = config.http.http_addr;
-    let balancer = TcpListener::bind(address).await.map_err(|source| StartError::Bind {
-        variable: "HTTP_ADDR",
-        address,
-        source,
-    })?;
+    let balancer = TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind {
+            variable: "HTTP_ADDR",
+            address,
+            source,
+        })?;
     let balanced = balancer.local_addr().unwrap_or(address);
     let mut config = config.clone();
     config.http.http_addr.set_port(0);

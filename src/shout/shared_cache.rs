@@ -76,8 +76,7 @@ impl SharedCache {
             return None;
         }
         let entry = decode(&value, SystemTime::now())?;
-        let is_shout =
-            || entry.shout.to_uppercase() == reverse(&key.text).to_uppercase();
+        let is_shout = || entry.shout.to_uppercase() == reverse(&key.text).to_uppercase();
         (entry.age < self.lifetime && blocking::run(key.text.len(), is_shout)).then_some(entry)
     }
 
@@ -112,7 +111,10 @@ impl SharedCache {
 
 /// Returns the limit of a value: upper-casing makes a text at most three times as long.
 fn max_bytes(text: &str) -> usize {
-    text.len().saturating_mul(4).saturating_add(64).min(MAX_VALUE_BYTES)
+    text.len()
+        .saturating_mul(4)
+        .saturating_add(64)
+        .min(MAX_VALUE_BYTES)
 }
 
 /// Returns the key: a digest, so that keys have one length and texts of clients cannot be listed.
@@ -197,6 +199,9 @@ mod tests {
         assert_ne!(key("ab", "c"), key("a", "bc"));
         assert_eq!(key("app", "hello"), key("app", "hello"));
         let text = key("app", "hello");
-        assert!(text.starts_with("shoutback:cache:") && !text.contains("hello"), "{text}");
+        assert!(
+            text.starts_with("shoutback:cache:") && !text.contains("hello"),
+            "{text}"
+        );
     }
 }

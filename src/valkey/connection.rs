@@ -120,9 +120,7 @@ impl Connector {
         if let Some(password) = password {
             settings = settings.set_password(password);
         }
-        Ok(info
-            .set_redis_settings(settings)
-            .set_tcp_settings(tcp_settings()))
+        Ok(info.set_redis_settings(settings).set_tcp_settings(tcp_settings()))
     }
 }
 

@@ -44,7 +44,10 @@ impl Error {
 
     /// Returns the error for a response of an unexpected type.
     pub fn invalid_response() -> Self {
-        Self::new(ValkeyOutcome::InvalidResponse, "the response has an unexpected type")
+        Self::new(
+            ValkeyOutcome::InvalidResponse,
+            "the response has an unexpected type",
+        )
     }
 
     /// Returns how the operation ended, as a metric label.
@@ -131,16 +134,10 @@ fn message(error: &RedisError, outcome: ValkeyOutcome) -> String {
 
 #[cfg(test)]
 mod tests {
-    use redis::RedisError;
-
     use super::{Error, ValkeyOutcome};
 
     fn error(code: &str) -> Error {
-        RedisError::from(redis::make_extension_error(
-            code.to_owned(),
-            Some("a s3cret detail".to_owned()),
-        ))
-        .into()
+        redis::make_extension_error(code.to_owned(), Some("a s3cret detail".to_owned())).into()
     }
 
     #[test]

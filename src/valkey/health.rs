@@ -14,7 +14,7 @@ impl Health {
     /// Records a command and returns whether too many have failed.
     pub(super) fn record(&self, succeeded: bool) -> bool {
         let failed = u16::from(!succeeded);
-        let shifted = |outcomes: u16| outcomes << 1 | failed;
+        let shifted = |outcomes: u16| (outcomes << 1) | failed;
         // The hot case: nothing to write, so no cache line moves between threads.
         if failed == 0 && self.0.load(Ordering::Relaxed) == 0 {
             return false;

@@ -105,9 +105,7 @@ struct Level {
 impl Level {
     /// Returns the tokens after growing by one per `period` up to `most`.
     fn grown(self, now: Instant, period: Duration, most: f64) -> f64 {
-        let gained = now
-            .saturating_duration_since(self.at)
-            .div_duration_f64(period);
+        let gained = now.saturating_duration_since(self.at).div_duration_f64(period);
         (self.tokens + gained).min(most)
     }
 }
@@ -164,13 +162,7 @@ impl Account {
         let burst = (f64::from(limits.burst) / replicas).max(1.0);
         let tokens = match self.share {
             Some(share) => share.grown(now, period, burst),
-            None => {
-                (self
-                    .bucket
-                    .grown(now, limits.period, limits.burst.into())
-                    / replicas)
-                    .min(burst)
-            }
+            None => (self.bucket.grown(now, limits.period, limits.burst.into()) / replicas).min(burst),
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };

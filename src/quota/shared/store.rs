@@ -87,8 +87,8 @@ fn grant(response: &Value, ask: Ask) -> Result<Grant, Error> {
     };
     let granted = u32::try_from(*granted).map_err(|_| Error::invalid_response())?;
     Ok(Grant {
-        // Never more than was asked for, whatever the server answers.
+        // Within bounds, whatever the server answers.
         granted: granted.min(ask.take),
-        level: *thousandths as f64 / 1000.0,
+        level: (*thousandths as f64 / 1000.0).clamp(0.0, f64::from(u32::MAX)),
     })
 }

@@ -43,16 +43,6 @@ impl ValkeyMetrics {
         }
     }
 
-    /// Returns metrics that record nothing.
-    #[cfg(test)]
-    pub(crate) fn noop() -> Self {
-        Self {
-            requests: Arc::new(EnumMap::from_fn(|_| EnumMap::from_fn(|_| Counter::noop()))),
-            up: Gauge::noop(),
-            replicas: Gauge::noop(),
-        }
-    }
-
     /// Counts an operation.
     pub fn record(&self, operation: ValkeyOperation, outcome: ValkeyOutcome) {
         self.requests[operation][outcome].increment(1);

@@ -4,7 +4,7 @@ import pytest
 
 from client import SPREADS, requests_total, round_robin, send, shout
 
-PER_SECOND, BURST, SECONDS = 40, 40, 15
+PER_SECOND, BURST, SECONDS = 40, 120, 15
 LIMITS = {"RATE_LIMIT_PER_CLIENT": f"{PER_SECOND}/s", "RATE_LIMIT_BURST": str(BURST)}
 
 
@@ -74,12 +74,12 @@ def test_headers_tell_what_is_left_over_all_replicas(valkey, start_replicas):
 def test_leases_are_returned_when_a_client_pauses_and_when_a_replica_stops(valkey, start_replicas):
     replicas = start_replicas(valkey.url, RATE_LIMIT_PER_CLIENT="1/m", RATE_LIMIT_BURST="3000")
     used = send(round_robin(replicas), 60, 5).accepted
-    [key] = [key for key in valkey("KEYS", "shoutback:quota:*")]
+    [key] = valkey("KEYS", "shoutback:quota:*")
 
     def level():
         return float(valkey("HGET", key, "level"))
 
-    assert sum(requests_total(replica, "quota_lease", "success") for replica in replicas) < used / 2
+    assert sum(requests_total(replica, "quota_lease", "success") for replica in replicas) < 0.8 * used
     replicas[0].until("the leases are returned", lambda: level() > 3000 - used - 1)
     assert level() < 3000 - used + 2
     send(round_robin(replicas), 60, 2)

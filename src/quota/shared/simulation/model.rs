@@ -98,7 +98,11 @@ impl Server {
     }
 
     fn random(&self, most: u64) -> u64 {
-        self.state.lock().expect("not poisoned").random.random_range(0..=most)
+        self.state
+            .lock()
+            .expect("not poisoned")
+            .random
+            .random_range(0..=most)
     }
 
     async fn call(&self, key: &str, limits: Limits, ask: Ask) -> Option<Grant> {
@@ -115,7 +119,8 @@ impl Server {
         }
         sleep(there).await;
         let grant = self.execute(key, limits, ask);
-        if matches!(&self.fault, Fault::LosesReplies(time) if time.contains(&elapsed)) && self.random(2) == 0 {
+        if matches!(&self.fault, Fault::LosesReplies(time) if time.contains(&elapsed)) && self.random(2) == 0
+        {
             return std::future::pending().await;
         }
         sleep(back).await;

@@ -138,7 +138,11 @@ async fn requests(run: &Run) -> Outcome {
             let accepted = quotas.take(&principal).await.retry_after.is_none();
             let now = Instant::now();
             // The clock has a resolution of a millisecond.
-            assert!(now - sent <= TIMEOUT + Duration::from_millis(1), "{:?}", now - sent);
+            assert!(
+                now - sent <= TIMEOUT + Duration::from_millis(1),
+                "{:?}",
+                now - sent
+            );
             decisions
                 .lock()
                 .expect("not poisoned")
