@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
-use self::account::{Account, Ask, Grant, Limits};
+use self::account::{Account, Ask, CallEnd, Grant, Limits};
 use self::store::{Store, ValkeyStore};
 use super::decision::Decision;
 use crate::auth::Principal;
@@ -48,8 +48,8 @@ struct Inner {
 struct Entry {
     key: String,
     account: Mutex<Account>,
-    /// Notifies those that wait: whether the last call succeeded.
-    calls: watch::Sender<bool>,
+    /// Notifies those that wait of the end of each call.
+    calls: watch::Sender<CallEnd>,
 }
 
 impl Entry {
@@ -102,7 +102,7 @@ impl SharedQuotas {
         let started = Instant::now();
         let deadline = started + store.peers().timeout;
         entry.account().count(started);
-        let mut failed = false;
+        let mut end = CallEnd::Granted;
         loop {
             let (mut calls, _waiting) = {
                 let mut account = entry.account();
@@ -110,7 +110,10 @@ impl SharedQuotas {
                 if let Some(decision) = account.spend(*limits, now) {
                     return decision;
                 }
-                if failed || now >= deadline || !store.is_up() {
+                if end == CallEnd::Empty {
+                    return account.reject(*limits, now);
+                }
+                if end == CallEnd::Failed || now >= deadline || !store.is_up() {
                     return account.spend_share(*limits, store.peers(), now);
                 }
                 account.waiting += 1;
@@ -121,9 +124,9 @@ impl SharedQuotas {
                 }
                 subscription
             };
-            failed = match timeout_at(deadline, calls.changed()).await {
-                Ok(Ok(())) => !*calls.borrow(),
-                Ok(Err(_)) | Err(_) => true,
+            end = match timeout_at(deadline, calls.changed()).await {
+                Ok(Ok(())) => *calls.borrow(),
+                Ok(Err(_)) | Err(_) => CallEnd::Failed,
             };
         }
     }
@@ -135,7 +138,7 @@ impl SharedQuotas {
         let new = || Entry {
             key: key(principal),
             account: Mutex::new(Account::new(self.0.limits, Instant::now())),
-            calls: watch::Sender::new(true),
+            calls: watch::Sender::new(CallEnd::Granted),
         };
         let entry = self.0.accounts.entry(principal.clone());
         Arc::clone(&entry.or_insert_with(|| Arc::new(new())))
@@ -221,10 +224,10 @@ struct Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.entry
-            .account()
-            .complete(self.limits, self.ask, self.sent, self.grant);
-        self.entry.calls.send_replace(self.grant.is_some());
+        let mut account = self.entry.account();
+        let end = account.complete(self.limits, self.ask, self.sent, self.grant);
+        drop(account);
+        self.entry.calls.send_replace(end);
     }
 }
 

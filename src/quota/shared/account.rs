@@ -53,11 +53,23 @@ pub(super) struct Ask {
     pub(super) take: u32,
     /// How many of them requests wait for.
     pub(super) need: u32,
+    /// How many of them are asked for ahead of need.
+    pub(super) ahead: u32,
     /// Tokens returned.
     pub(super) give: u32,
     /// The most that the bucket can hold, as far as this replica knows: it protects against a burst after the server
     /// lost its data, or its clock jumped.
     pub(super) ceiling: f64,
+}
+
+/// How a call ended, for those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    /// With the tokens that they need.
+    Granted,
+    /// The bucket has too few: those that get none are over the quota.
+    Empty,
+    Failed,
 }
 
 /// What the bucket in Valkey answered.
@@ -89,7 +101,9 @@ pub(super) struct Account {
     calls: u32,
     /// Whether one of the calls has not asked yet: it will ask for all that wait then.
     is_starting: bool,
-    /// Tokens that the other calls will bring for those that wait.
+    /// Whether one of the calls asks for tokens ahead of need.
+    asks_ahead: bool,
+    /// Tokens that the calls will bring for those that wait.
     expected: u32,
     /// Tokens that were spent out of the share because a call took too long: what it brings pays for them.
     debt: u32,
@@ -128,6 +142,7 @@ impl Account {
             waiting: 0,
             calls: 0,
             is_starting: false,
+            asks_ahead: false,
             expected: 0,
             debt: 0,
         }
@@ -162,7 +177,10 @@ impl Account {
         let burst = (f64::from(limits.burst) / replicas).max(1.0);
         let tokens = match self.share {
             Some(share) => share.grown(now, period, burst),
-            None => (self.bucket.grown(now, limits.period, limits.burst.into()) / replicas).min(burst),
+            None => {
+                let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
+                ((bucket - f64::from(self.debt)) / replicas).clamp(0.0, burst)
+            }
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };
@@ -205,35 +223,49 @@ impl Account {
         self.is_starting = false;
         let need = self.waiting.saturating_sub(self.expected);
         self.expected += need;
-        let ahead = if self.calls == 1 {
-            self.target(limits, peers, now).saturating_sub(self.leased)
-        } else {
+        let ahead = if self.asks_ahead {
             0
+        } else {
+            self.target(limits, peers, now).saturating_sub(self.leased)
         };
+        self.asks_ahead |= ahead > 0;
         Ask {
             take: need.saturating_add(ahead).saturating_add(self.debt),
             need,
+            ahead,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
         }
     }
 
     /// Ends a call that was sent at `sent`. `grant` is `None` if it failed.
-    pub(super) fn complete(&mut self, limits: Limits, ask: Ask, sent: Instant, grant: Option<Grant>) {
+    pub(super) fn complete(
+        &mut self,
+        limits: Limits,
+        ask: Ask,
+        sent: Instant,
+        grant: Option<Grant>,
+    ) -> CallEnd {
         self.calls -= 1;
         self.expected -= ask.need;
+        self.asks_ahead &= ask.ahead == 0;
         let Some(grant) = grant else {
             // From now on the share counts.
             self.debt = 0;
-            return;
+            return CallEnd::Failed;
         };
         let paid = self.debt.min(grant.granted);
         self.debt -= paid;
         self.leased = self.leased.saturating_add(grant.granted - paid);
         self.share = None;
+        let end = if grant.granted - paid < ask.need {
+            CallEnd::Empty
+        } else {
+            CallEnd::Granted
+        };
         // Calls may end in another order than they were sent.
         if sent + LEASE_LIFETIME < self.lease_ends {
-            return;
+            return end;
         }
         // Times count from when the call was sent: the bucket may have a token earlier, but never later.
         self.lease_ends = sent + LEASE_LIFETIME;
@@ -243,6 +275,13 @@ impl Account {
         };
         self.empty_until = (grant.granted < ask.take && grant.level < 1.0)
             .then(|| sent + limits.period.mul_f64(1.0 - grant.level));
+        end
+    }
+
+    /// Rejects a request that a call brought no token for.
+    pub(super) fn reject(&self, limits: Limits, now: Instant) -> Decision {
+        let wait = self.empty_until.map(|until| until.saturating_duration_since(now));
+        rejected(limits, wait.unwrap_or(limits.period))
     }
 
     /// Takes out of the lease what recent use does not justify any more, to be returned; all of it if `all`.
@@ -268,6 +307,7 @@ impl Account {
         Some(Ask {
             take: 0,
             need: 0,
+            ahead: 0,
             give,
             ceiling: self.ceiling(limits, peers, now),
         })
