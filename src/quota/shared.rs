@@ -6,6 +6,7 @@
 //! replicas.
 
 mod account;
+mod bucket;
 mod demand;
 #[cfg(test)]
 mod simulation;
@@ -23,7 +24,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
-use self::account::{Account, Ask, CallEnd, Grant, Limits};
+use self::account::Account;
+use self::bucket::{Ask, CallEnd, Grant, Limits};
 use self::store::{Store, ValkeyStore};
 use super::decision::Decision;
 use crate::auth::Principal;

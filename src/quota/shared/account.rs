@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::bucket::{Ask, CallEnd, Grant, Level, Limits, Peers};
 use super::demand::Demand;
 use crate::quota::decision::Decision;
 
@@ -25,61 +26,6 @@ const LEASED_FRACTION: f64 = 0.1;
 /// Calls in flight for one principal. More than one, because requests that arrive during a call could otherwise wait for
 /// two of them.
 const MAX_CALLS: u32 = 8;
-
-/// The size of a bucket and how fast it fills.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Time in which the bucket gains a token.
-    pub(super) period: Duration,
-    /// Tokens in a full bucket.
-    pub(super) burst: u32,
-}
-
-/// The state of Valkey that decisions depend on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peers {
-    /// Replicas that share the quota.
-    pub(super) replicas: u32,
-    /// Whether they all count this replica, so that their leases leave room for those of this one.
-    pub(super) may_lease_ahead: bool,
-    /// The time limit of a call.
-    pub(super) timeout: Duration,
-}
-
-/// What to ask of the bucket in Valkey.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Ask {
-    /// Tokens wanted.
-    pub(super) take: u32,
-    /// How many of them requests wait for.
-    pub(super) need: u32,
-    /// How many of them are asked for ahead of need.
-    pub(super) ahead: u32,
-    /// Tokens returned.
-    pub(super) give: u32,
-    /// The most that the bucket can hold, as far as this replica knows: it protects against a burst after the server
-    /// lost its data, or its clock jumped.
-    pub(super) ceiling: f64,
-}
-
-/// How a call ended, for those that wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallEnd {
-    /// With the tokens that they need.
-    Granted,
-    /// The bucket has too few: those that get none are over the quota.
-    Empty,
-    Failed,
-}
-
-/// What the bucket in Valkey answered.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Grant {
-    /// Tokens that now belong to the replica.
-    pub(super) granted: u32,
-    /// Tokens left in the bucket.
-    pub(super) level: f64,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -107,21 +53,6 @@ pub(super) struct Account {
     expected: u32,
     /// Tokens that were spent out of the share because a call took too long: what it brings pays for them.
     debt: u32,
-}
-
-/// Tokens at a time.
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    tokens: f64,
-    at: Instant,
-}
-
-impl Level {
-    /// Returns the tokens after growing by one per `period` up to `most`.
-    fn grown(self, now: Instant, period: Duration, most: f64) -> f64 {
-        let gained = now.saturating_duration_since(self.at).div_duration_f64(period);
-        (self.tokens + gained).min(most)
-    }
 }
 
 impl Account {

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::account::{Ask, Grant, Limits, Peers};
+use super::bucket::{Ask, Grant, Limits, Peers};
 use crate::telemetry::metrics::ValkeyOperation;
 use crate::valkey::{Error, Script, Valkey};
 

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::quota::shared::account::{Ask, Grant, Limits, Peers};
+use crate::quota::shared::bucket::{Ask, Grant, Limits, Peers};
 use crate::quota::shared::store::Store;
 
 pub(super) const TIMEOUT: Duration = Duration::from_millis(20);
