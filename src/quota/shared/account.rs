@@ -163,6 +163,7 @@ impl Account {
         Ask {
             take: need.saturating_add(ahead).saturating_add(self.debt),
             need,
+            debt: self.debt,
             ahead,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
@@ -189,7 +190,8 @@ impl Account {
         self.debt -= paid;
         self.leased = self.leased.saturating_add(grant.granted - paid);
         self.share = None;
-        let end = if grant.granted - paid < ask.need {
+        // Not by what is left after paying: the debt may have grown since.
+        let end = if grant.granted < ask.need.saturating_add(ask.debt) {
             CallEnd::Empty
         } else {
             CallEnd::Granted
@@ -238,6 +240,7 @@ impl Account {
         Some(Ask {
             take: 0,
             need: 0,
+            debt: 0,
             ahead: 0,
             give,
             ceiling: self.ceiling(limits, peers, now),

@@ -31,6 +31,8 @@ pub(super) struct Ask {
     pub(super) take: u32,
     /// How many of them requests wait for.
     pub(super) need: u32,
+    /// How many of them pay the debt.
+    pub(super) debt: u32,
     /// How many of them are asked for ahead of need.
     pub(super) ahead: u32,
     /// Tokens returned.
