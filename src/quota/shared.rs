@@ -116,7 +116,7 @@ impl SharedQuotas {
                     return account.reject(*limits, now);
                 }
                 if end == CallEnd::Failed || now >= deadline || !store.is_up() {
-                    return account.spend_share(*limits, store.peers(), now);
+                    return account.spend_share(*limits, store.peers(), store.is_up(), now);
                 }
                 account.waiting += 1;
                 // Subscribed before the call starts, so that its end is not missed.

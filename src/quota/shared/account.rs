@@ -38,6 +38,8 @@ pub(super) struct Account {
     empty_until: Option<Instant>,
     /// The replica's own share, while Valkey fails.
     share: Option<Level>,
+    /// Whether Valkey was down since the last call that succeeded.
+    was_down: bool,
     demand: Demand,
     last_used: Instant,
     /// Since when the lease is larger than recent use justifies.
@@ -51,7 +53,7 @@ pub(super) struct Account {
     asks_ahead: bool,
     /// Tokens that the calls will bring for those that wait.
     expected: u32,
-    /// Tokens that were spent out of the share because a call took too long: what it brings pays for them.
+    /// Tokens that were spent out of the share because a call took too long: the next ones pay for them.
     debt: u32,
 }
 
@@ -67,6 +69,7 @@ impl Account {
             },
             empty_until: None,
             share: None,
+            was_down: false,
             demand: Demand::new(now),
             last_used: now,
             surplus_since: None,
@@ -101,8 +104,14 @@ impl Account {
         }
     }
 
-    /// Decides on a request by the replica's own share of the quota.
-    pub(super) fn spend_share(&mut self, limits: Limits, peers: Peers, now: Instant) -> Decision {
+    /// Decides on a request by the replica's own share of the quota. `is_up`: whether only the request's call failed.
+    pub(super) fn spend_share(
+        &mut self,
+        limits: Limits,
+        peers: Peers,
+        is_up: bool,
+        now: Instant,
+    ) -> Decision {
         let replicas = f64::from(peers.replicas);
         let period = limits.period * peers.replicas;
         let burst = (f64::from(limits.burst) / replicas).max(1.0);
@@ -115,7 +124,10 @@ impl Account {
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };
-        if accepts && self.calls > 0 {
+        if !is_up {
+            self.was_down = true;
+            self.debt = 0;
+        } else if accepts {
             self.debt += 1;
         }
         self.share = Some(Level {
@@ -182,10 +194,9 @@ impl Account {
         self.expected -= ask.need;
         self.asks_ahead &= ask.ahead == 0;
         let Some(grant) = grant else {
-            // From now on the share counts.
-            self.debt = 0;
             return CallEnd::Failed;
         };
+        self.was_down = false;
         let paid = self.debt.min(grant.granted);
         self.debt -= paid;
         self.leased = self.leased.saturating_add(grant.granted - paid);
@@ -268,7 +279,7 @@ impl Account {
     /// Returns the most that the bucket can hold when the call arrives.
     fn ceiling(&self, limits: Limits, peers: Peers, now: Instant) -> f64 {
         let burst = f64::from(limits.burst);
-        match self.share {
+        match self.share.filter(|_| self.was_down) {
             // All replicas have spent their shares meanwhile; this one stands for all.
             Some(share) => {
                 let replicas = f64::from(peers.replicas);

@@ -57,7 +57,7 @@ def test_a_server_that_hangs_without_closing_costs_nothing_once_noticed(start, v
 def test_a_slow_server(start, valkey, toxiproxy):
     proxy = toxiproxy.proxy(valkey.address)
     replica = start(f"redis://{proxy.address}", VALKEY_TIMEOUT="50ms", **QUOTA)
-    with proxy.toxic("latency", latency=2_000):
+    with proxy.toxic("latency", latency=500):
         until_noticed(replica)
         answers(replica)
     replica.until_up()
