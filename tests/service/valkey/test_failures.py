@@ -54,15 +54,6 @@ def test_a_server_that_hangs_without_closing_costs_nothing_once_noticed(start, v
     assert replica.changes() == ["success", "failure", "success"]
 
 
-def test_a_slow_server(start, valkey, toxiproxy):
-    proxy = toxiproxy.proxy(valkey.address)
-    replica = start(f"redis://{proxy.address}", VALKEY_TIMEOUT="50ms", **QUOTA)
-    with proxy.toxic("latency", latency=500):
-        until_noticed(replica)
-        answers(replica)
-    replica.until_up()
-
-
 def test_connections_that_are_reset(start, valkey, toxiproxy):
     proxy = toxiproxy.proxy(valkey.address)
     replica = start(f"redis://{proxy.address}", **QUOTA)
