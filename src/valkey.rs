@@ -39,9 +39,9 @@ use self::span::CommandSpans;
 const MAX_IN_FLIGHT: usize = 1024;
 
 /// Delays between attempts to connect: doubling, each shortened by up to half at random, so that replicas do not
-/// connect together.
+/// connect together. Not longer, because replicas that are still without Valkey add their share to what the others admit.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// A connection that worked for less continues the backoff, so that a server that fails again and again after
 /// connecting costs little.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
