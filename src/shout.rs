@@ -1,8 +1,9 @@
 //! The domain: reverses a text and has it upper-cased by SHOUTCLOUD.
 //!
 //! Calls to SHOUTCLOUD are slow and can fail, so each client's results are cached (`cache`), and equal requests share
-//! one call (`coalescing`). Before the call, a cache that replicas share is read, if there is one (`shared_cache`). When a call fails, a stale result is served; without one, if the operator has configured
-//! it, the text is upper-cased locally (`uppercase`).
+//! one call (`coalescing`). Before the call, a cache that replicas share is read, if there is one (`shared_cache`). When a
+//! call fails, a stale result is served; without one, if the operator has configured it, the text is upper-cased
+//! locally (`uppercase`).
 
 mod cache;
 mod coalescing;
