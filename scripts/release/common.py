@@ -55,8 +55,8 @@ def sha(arguments, name, what):
     arguments.add_argument(name.lower(), metavar=name, type=matching(SHA, "full commit SHA"), help=what)
 
 
-def digest(arguments):
-    arguments.add_argument("digest", metavar="DIGEST", type=matching(DIGEST, "sha256 digest"), help="sha256:…")
+def digest(arguments, **options):
+    arguments.add_argument("digest", metavar="DIGEST", **options, type=matching(DIGEST, "sha256 digest"), help="sha256:…")
 
 
 def git(*arguments, directory=None, variables=None, succeeds=True):
@@ -76,6 +76,23 @@ def git(*arguments, directory=None, variables=None, succeeds=True):
     if done.returncode != 0:
         raise Failure(f"git {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout.strip()
+
+
+def fetch_main():
+    """Fetches main from origin, with GITHUB_TOKEN, if set: commits may have been merged since the checkout."""
+    url = git("remote", "get-url", "origin")
+    git("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main", variables=access(url, "GITHUB_TOKEN", "GITOPS_TOKEN"))
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        raise Failure("this checkout has not its whole history, and the order of commits decides")
+
+
+def is_ancestor(older, newer):
+    return git("merge-base", "--is-ancestor", older, newer, succeeds=False).returncode == 0
+
+
+def on_main(commit):
+    """Returns whether the commit is on main, as of the last `fetch_main`."""
+    return is_ancestor(commit, "refs/remotes/origin/main")
 
 
 def access(url, *tokens):

@@ -1,6 +1,8 @@
-"""The branch that records which build each environment runs: one file per environment, one commit per deployment.
+"""The branches `deploy/ENVIRONMENT`, which record what each environment runs: a file for the service and one for the platform, whose
+deployments and rollbacks are apart; one commit per deployment.
 
-Only these programs write it, and only by fast-forward. Its history shows which builds staging has had.
+Only these programs write them, and only by fast-forward. Each environment has its own branch, so that GitHub can permit the key that
+deploys to staging to push nothing of production.
 """
 
 import contextlib
@@ -15,51 +17,78 @@ from common import Failure, access, git, log
 # Other deployments push one commit each, so losing this many races in a row has another cause.
 ATTEMPTS = 5
 
-TEMPLATE = """\
+README = """\
+# What {environment} runs
+
+Written only by `scripts/release/deploy`, `rollback` and `override` of the branch main; read by Argo CD.
+
+- `gitops/service/{environment}/image.yaml` names the build of the service: the tag is the commit that it was built of, and of which its
+  chart and values are, too.
+- `gitops/service/{environment}/overrides.yaml`, if it exists, has values that replace those of any build.
+- `gitops/platform/{environment}/commit.yaml` names the commit of the add-ons.
+
+`git log -- gitops/service` is the log of what ran here.
+"""
+
+
+class Build(NamedTuple):
+    """A commit, and for the service the digest of the image that was built of it."""
+
+    tag: str
+    digest: str = ""
+
+    def __str__(self):
+        return f"{self.tag[:12]} ({self.digest[:19]}…)" if self.digest else self.tag[:12]
+
+
+class Lifecycle(NamedTuple):
+    name: str
+    file: str
+    template: str
+
+    def path(self, environment):
+        return f"gitops/{self.name}/{environment}/{self.file}.yaml"
+
+    def read(self, text):
+        """Returns the build of a file that `template` wrote, else None."""
+        pattern = re.escape(self.template).replace(r"\{tag\}", "([0-9a-f]{40})").replace(r"\{digest\}", "(sha256:[0-9a-f]{64})")
+        found = re.fullmatch(pattern, text)
+        return Build(*found.groups()) if found else None
+
+
+IMAGE = """\
 # Which build runs here. Written by the release pipeline, read after values.yaml.
 image:
   tag: "{tag}"
   digest: "{digest}"
 """
-
-PATTERN = re.compile(re.escape(TEMPLATE).replace(r"\{tag\}", "([0-9a-f]{40})").replace(r"\{digest\}", "(sha256:[0-9a-f]{64})"))
-
-README = """\
-# What runs where
-
-Written only by `scripts/release/deploy` and `rollback` of the source branch; read by Argo CD.
-`gitops/ENVIRONMENT/shoutback/image.yaml` names the build that an environment runs: the tag is the commit that it was built of,
-and of which the environment takes everything else, too.
-
-`git log -- gitops/production` is the log of what ran in production.
-"""
+SERVICE = Lifecycle("service", "image", IMAGE)
+PLATFORM = Lifecycle("platform", "commit", '# Of which commit the add-ons are. Written by the release pipeline.\ncommit: "{tag}"\n')
 
 
-class Build(NamedTuple):
-    tag: str
-    digest: str
-
-    def __str__(self):
-        return f"{self.tag[:12]} ({self.digest[:19]}…)"
-
-
-def path(environment):
-    return f"gitops/{environment}/shoutback/image.yaml"
+def lifecycle(arguments):
+    """Adds the option --platform; `given.lifecycle` is the result."""
+    what = "the platform (the add-ons) instead of the service"
+    arguments.add_argument("--platform", dest="lifecycle", action="store_const", const=PLATFORM, default=SERVICE, help=what)
 
 
 @contextlib.contextmanager
-def deployments():
+def deployments(environment, lifecycle=SERVICE):
     """Yields the branch in a temporary clone."""
     with tempfile.TemporaryDirectory(prefix="deployments-") as directory:
-        yield Deployments(directory)
+        yield Deployments(directory, environment, lifecycle)
 
 
 class Deployments:
-    def __init__(self, directory):
-        self.directory = directory
-        self.branch = os.environ.get("GITOPS_BRANCH") or "deploy"
+    def __init__(self, directory, environment, lifecycle):
+        self.directory, self.environment, self.lifecycle = directory, environment, lifecycle
+        self.path = lifecycle.path(environment)
+        self.branch = f"deploy/{environment}"
         remote = os.environ.get("GITOPS_REMOTE") or "origin"
         self.url = git("remote", "get-url", remote) if remote in git("remote").splitlines() else remote
+        if not re.match(r"[\w+.-]+:", self.url):
+            # The clone is in another directory.
+            self.url = str(Path(self.url).resolve())
         self.tip = None
         self.git("init", "--quiet", f"--initial-branch={self.branch}")
 
@@ -69,12 +98,12 @@ class Deployments:
     def _variables(self):
         """Returns the environment of git: the committer and the credentials."""
         given = {
-            "GIT_AUTHOR_NAME": "Release pipeline",
+            "GIT_AUTHOR_NAME": os.environ.get("GITHUB_ACTOR") or "Release pipeline",
             "GIT_AUTHOR_EMAIL": "release-pipeline@users.noreply.github.com",
             "GIT_COMMITTER_NAME": "Release pipeline",
             "GIT_COMMITTER_EMAIL": "release-pipeline@users.noreply.github.com",
         }
-        return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN")
+        return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN", "GITHUB_TOKEN")
 
     def fetch(self):
         """Fetches the branch. `tip` is its last commit, or None if the branch does not exist yet."""
@@ -85,33 +114,44 @@ class Deployments:
             self.tip = self.git("rev-parse", "FETCH_HEAD")
             self.git("checkout", "--quiet", "--force", "-B", self.branch, self.tip)
 
-    def build(self, environment, commit=None):
-        """Returns the environment's build as of `commit`, or of the tip; None before its first deployment."""
+    def build(self, commit=None):
+        """Returns the build as of `commit`, or of the tip; None before the first deployment."""
+        text = self.show(self.path, commit)
+        if text is None:
+            return None
+        if not (read := self.lifecycle.read(text)):
+            raise Failure(f"{self.path} in {commit or self.tip} was not written by scripts/release/deploy:\n{text}")
+        return read
+
+    def show(self, path, commit=None):
+        """Returns the content of a file; None if it does not exist."""
         commit = commit or self.tip
-        if not commit or not self.git("ls-tree", commit, path(environment)):
+        if not commit or not self.git("ls-tree", commit, path):
             return None
         # `git` strips the trailing newline.
-        text = self.git("show", f"{commit}:{path(environment)}") + "\n"
-        read = PATTERN.fullmatch(text)
-        if not read:
-            raise Failure(f"{path(environment)} in {commit} was not written by scripts/release/deploy:\n{text}")
-        return Build(*read.groups())
+        return self.git("show", f"{commit}:{path}") + "\n"
 
-    def before(self, environment, commit):
-        """Returns the environment's build before `commit`; None if there was none."""
-        parent = self.git("rev-parse", "--quiet", "--verify", f"{commit}^", succeeds=False).stdout.strip()
-        return self.build(environment, parent) if parent else None
+    def commits(self, since=None):
+        """Returns the commits that changed the build, the newest first; with `since`, only those after it."""
+        if not self.tip:
+            return []
+        return self.git("log", "--format=%H", f"{since}..{self.tip}" if since else self.tip, "--", self.path).splitlines()
 
-    def last(self, environment):
-        """Returns the commit of the environment's last deployment."""
-        return self.git("log", "-1", "--format=%H", self.tip, "--", path(environment))
+    def last(self):
+        """Returns the commit of the last deployment."""
+        return self.commits()[0]
 
-    def history(self, environment):
-        """Yields every build that the environment has had, the newest first."""
-        if self.tip:
-            for commit in self.git("log", "--format=%H", self.tip, "--", path(environment)).splitlines():
-                if build := self.build(environment, commit):
-                    yield build
+    def kept(self):
+        """Returns the builds to which a rollback may go, the oldest first and the current one last.
+
+        A deployment adds its build. A rollback takes back all builds after the one that it returns to, and these are not in the list
+        until they are deployed again.
+        """
+        kept = []
+        for commit in reversed(self.commits()):
+            build = self.build(commit)
+            kept = kept[: kept.index(build) + 1] if build in kept else [*kept, build]
+        return kept
 
     def has(self, commit):
         """Returns whether the commit is on the branch."""
@@ -120,19 +160,22 @@ class Deployments:
     def subject(self, commit):
         return self.git("log", "-1", "--format=%h %s", commit)
 
-    def write(self, environment, build, message):
+    def write(self, build, subject, *paragraphs):
         """Commits the build locally and returns the commit."""
-        file = Path(self.directory, path(environment))
+        lines = [f"Commit: {build.tag}", *([f"Image: {build.digest}"] if build.digest else []), *origin()]
+        text = self.lifecycle.template.format(tag=build.tag, digest=build.digest)
+        return self.commit(self.path, text, "\n\n".join([subject, *paragraphs, "\n".join(lines)]))
+
+    def commit(self, path, text, message):
+        """Commits the content of a file locally, or its removal if `text` is empty, and returns the commit."""
+        file = Path(self.directory, path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(TEMPLATE.format(tag=build.tag, digest=build.digest))
-        if not self.tip:
-            Path(self.directory, "README.md").write_text(README)
+        file.write_text(text)
+        if not text:
+            file.unlink()
+        Path(self.directory, "README.md").write_text(README.format(environment=self.environment))
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
-        return self.git("rev-parse", "HEAD")
-
-    def revert(self, commit):
-        self.git("revert", "--no-edit", commit)
         return self.git("rev-parse", "HEAD")
 
     def push(self):
@@ -148,10 +191,17 @@ class Deployments:
         return False
 
 
-def until_pushed(decide):
+def origin():
+    """Returns trailers that name the person and the run that made a commit."""
+    actor, run = os.environ.get("GITHUB_ACTOR"), os.environ.get("GITHUB_RUN_ID")
+    server, repository = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    return [*([f"Actor: {actor}"] if actor else []), *([f"Pipeline: {server}/{repository}/actions/runs/{run}"] if run else [])]
+
+
+def until_pushed(decide, environment, lifecycle=SERVICE):
     """Calls `decide(deployments)` on the current branch, which returns the output and whether there is a commit to push. Repeats if
     another push came first."""
-    with deployments() as branch:
+    with deployments(environment, lifecycle) as branch:
         for _ in range(ATTEMPTS):
             branch.fetch()
             printed, to_push = decide(branch)
