@@ -47,6 +47,33 @@ def matching(pattern, what):
     return check
 
 
+# HOST/PATH without a tag, such as 127.0.0.1:5001/shoutback.
+REPOSITORY = re.compile(r"[a-z0-9.-]+(?::\d+)?(?:/[a-z0-9._-]+)+")
+
+IMAGE = re.compile(rf"{REPOSITORY.pattern}@{DIGEST.pattern}")
+
+
+def repository(arguments):
+    arguments.add_argument("repository", metavar="REPOSITORY", type=matching(REPOSITORY, "repository without a tag"), help="HOST/NAME")
+
+
+def image(arguments):
+    """An image by its digest, because a tag could move between two uses."""
+    arguments.add_argument("image", metavar="REPOSITORY@DIGEST", type=matching(IMAGE, "REPOSITORY@sha256:…"))
+
+
+def needs(arguments, *names):
+    if missing := [name for name in names if not os.environ.get(name)]:
+        arguments.error(f"not set: {', '.join(missing)}")
+
+
+def clean_commit():
+    """Returns the commit of the checkout. Fails if there are changes that it does not have."""
+    if changes := git("status", "--porcelain"):
+        raise Failure(f"these changes are in no commit, so no tag names them:\n{changes}")
+    return git("rev-parse", "HEAD")
+
+
 def environment(arguments):
     arguments.add_argument("environment", metavar="ENVIRONMENT", choices=ENVIRONMENTS, help="staging or production")
 
