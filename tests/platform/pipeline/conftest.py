@@ -5,9 +5,11 @@ import os
 
 import pytest
 
-from containers import Containers, Registry
+from containers import Containers
 from github import GitHub
 from source import Source
+
+from harness.registry import Registry
 
 DIGESTS = (f"sha256:{number:064x}" for number in itertools.count(1))
 
