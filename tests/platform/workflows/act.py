@@ -259,5 +259,7 @@ class Result:
         self.succeeded = done.returncode == 0
         self.output = done.stdout + done.stderr
 
-    def __repr__(self):
-        return self.output[-6000:]
+    @property
+    def log(self):
+        """Returns what the steps printed, and which failed."""
+        return "\n".join(line for line in self.output.splitlines() if "  | " in line or "❌" in line or "🏁" in line or line.startswith("Error"))

@@ -27,7 +27,7 @@ def staged(runner, title):
     """Merges a commit, and returns it once main.yml has built, deployed, tested and recorded it."""
     commit = runner.merge(title)
     done = runner.workflow("main.yml", "push")
-    assert done.succeeded, done
+    assert done.succeeded, done.log
     return commit
 
 
@@ -42,7 +42,7 @@ def test_a_merge_reaches_staging_and_then_production(runner):
     assert runner.github.open_issues() == []
 
     done = promote(runner, commit)
-    assert done.succeeded, done
+    assert done.succeeded, done.log
     assert runner.image("production") == commit
     assert runner.notes("tested") == ["production --smoke"]
     [release] = runner.github.releases
@@ -75,7 +75,7 @@ def test_a_superseded_build_is_green_and_no_evidence(runner):
         done = runner.workflow("main.yml", "push")
     finally:
         runner.git("-C", runner.work, "checkout", "--quiet", "-B", "main", newer)
-    assert done.succeeded and "superseded" in done.output, done
+    assert done.succeeded and "superseded" in done.output, done.log
     assert runner.notes("tested") == []
     assert runner.image("staging") == newer
     assert not promote(runner, older).succeeded
@@ -91,7 +91,7 @@ def test_a_rollout_that_fails_is_undone_and_reported(runner):
     finally:
         runner.github.state["production"] = "success"
     assert not done.succeeded
-    assert runner.image("production") == good, done
+    assert runner.image("production") == good, done.log
     assert runner.github.open_issues() == ["A promotion to production failed"]
     assert len(runner.github.releases) == 1
 
@@ -132,7 +132,7 @@ def test_rollback_goes_back_and_is_announced(runner):
         assert promote(runner, commit).succeeded
     runner.notes("tested")
     done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
-    assert done.succeeded, done
+    assert done.succeeded, done.log
     assert runner.image("production") == commits[1]
     assert runner.notes("tested") == ["production --smoke"]
     assert runner.github.open_issues() == ["production was rolled back"]
@@ -160,7 +160,7 @@ def test_a_pull_request_runs_what_it_concerns(runner):
     runner.own()
     runner.merge("Fix a word")
     done = check(runner, base)
-    assert done.succeeded, done
+    assert done.succeeded, done.log
     ran = " ".join(runner.notes("suites")).split()
     assert {"docs", "static", "prose"} <= set(ran) and not {"cluster", "gitops", "interop"} & set(ran)
 
@@ -173,4 +173,4 @@ def test_a_pull_request_runs_what_it_concerns(runner):
     ran = " ".join(runner.notes("suites")).split()
     assert {"cluster", "interop", "image", "pipeline"} <= set(ran)
     # One leg of the matrix failed, and the gate with it.
-    assert not done.succeeded and re.search(r"platform +failure +<- required", done.output), done
+    assert not done.succeeded and re.search(r"platform +failure +<- required", done.output), done.log
