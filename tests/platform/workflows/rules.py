@@ -407,6 +407,10 @@ def every_suite_runs(workflows):
         yield "checks.yml: a required check that is never reported blocks a pull request"
     scope = json.loads(subprocess.run([TOP / "scripts/github/scope"], capture_output=True, text=True, check=True).stdout)
     running = {suite for entry in scope["matrix"]["include"] for suite in entry["suites"].split()}
+    # GitHub's image has had none since 2024.
+    for job in checks.jobs:
+        if "scripts/github/test" in str(job.commands()) and not job.using("hashicorp/setup-terraform"):
+            yield f"{job}: suites that need Terraform, and none is installed"
     for name, suite in tomllib.loads((TOP / "tests/suites.toml").read_text()).items():
         # A suite that is not in the matrix has a job of the same name.
         if name not in running and not (name in checks.data["jobs"] and scope.get(name)):
