@@ -58,6 +58,23 @@ def test_sre_owns_what_reaches_clusters_and_aws(folder):
     assert "/sre" in owned()[f"/{folder}/"]
 
 
+def test_areas_name_existing_suites_and_files():
+    areas = tomllib.loads((TOP / ".github/areas.toml").read_text())
+    suites = set(tomllib.loads((TOP / "tests/suites.toml").read_text()))
+    assert set(areas["always"]) <= suites
+    names = listed(TOP)
+    for area in areas["area"]:
+        assert set(area["suites"]) <= suites, set(area["suites"]) - suites
+        for pattern in area["files"]:
+            assert any(fnmatch.fnmatchcase(name, pattern) for name in names), pattern
+
+
+@pytest.mark.parametrize("name", ["src/main.rs", "Cargo.lock", "helm/shoutback/values.yaml", "gitops/README.md", "scripts/test", "tests/suites.toml", "Dockerfile", "docs/configuration.md", "new"])
+def test_what_suites_read_concerns_every_suite(name):
+    areas = tomllib.loads((TOP / ".github/areas.toml").read_text())["area"]
+    assert not [area for area in areas if any(fnmatch.fnmatchcase(name, pattern) for pattern in area["files"])]
+
+
 def patterns(manager):
     return [re.compile(pattern.strip("/")) for pattern in manager["managerFilePatterns"]]
 

@@ -6,7 +6,7 @@ import tomllib
 import hcl2
 import lark
 import pytest
-from files import files, HERE, TOP, ending, run
+from files import HERE, TOP, ending, files, run
 
 
 def plain_yaml():
