@@ -2,7 +2,8 @@
 
 The programs, git, the registry, crane and cosign are real. Stand-ins: actions that need GitHub (actions/), GitHub's API, the commands `aws`
 and `docker`, the scanners, and the integration tests, which the suites `integration` and `release-walk` run. act knows no permissions,
-environments, approvals and concurrency: test_rules.py checks those.
+environments, approvals and concurrency, and ends a run as soon as a called workflow fails, before reports and the undoing of a release:
+test_rules.py checks those, and the dry run undoes a release.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "CHANGELOG.md"
 
 SUITES = """#!/usr/bin/env bash
 set -euo pipefail
-echo "$ROOT $*" >>"$STATE/suites"
+echo "${ROOT:-} $*" >>"$STATE/suites"
 [[ ! -e $STATE/broken-${1%% *} ]]
 """
 
@@ -220,7 +221,8 @@ class Runner:
         for runner in ("ubuntu-24.04", "ubuntu-24.04-arm"):
             options += ["-P", f"{runner}=-self-hosted"]
         texts = "".join(path.read_text() for path in (self.work / ".github/workflows").glob("*.yml"))
-        for used in sorted(set(re.findall(r"uses: +([\w.-]+/[\w./-]+@\w+)", texts))):
+        for used in sorted(set(re.findall(r"uses: +([\w.-]+/[\w-]+)(?:/[\w/-]+)?(@\w+)", texts))):
+            used = "".join(used)
             stand_in = self.directory / "actions" / used.partition("@")[0].split("/")[1]
             options += ["--local-repository", f"{used}={stand_in if stand_in.is_dir() else self.directory / 'actions/nothing'}"]
         variables = {
@@ -234,7 +236,7 @@ class Runner:
             "CLIENT_ID": "client",
             "GITOPS_APP_CLIENT_ID": "app",
         }
-        secrets = {"CLIENT_SECRET": "secret", "GITOPS_APP_PRIVATE_KEY": "key", "GITHUB_TOKEN": "ghs_test"}
+        secrets = {"CLIENT_SECRET": "of-the-client", "GITOPS_APP_PRIVATE_KEY": "of-the-app", "GITHUB_TOKEN": "ghs_test"}
         environment = {
             "ACT_ORIGIN": self.bare,
             "ACT_ARTIFACTS": self.directory / "artifacts",
