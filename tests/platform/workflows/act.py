@@ -45,7 +45,7 @@ COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "CHANGELOG.md"
 SUITES = """#!/usr/bin/env bash
 set -euo pipefail
 echo "${ROOT:-} $*" >>"$STATE/suites"
-[[ ! -e $STATE/broken-${1%% *} ]]
+for suite in $*; do [[ ! -e $STATE/broken-$suite ]]; done
 """
 
 # Notes what it was given, and fails if the test says so.
