@@ -2,11 +2,6 @@
 
 log() { printf '%s\n' "$*" >&2; }
 
-fail() {
-    log "error: $*"
-    exit 1
-}
-
 # help NAMES [ARGUMENT]…: if the first argument is --help, prints the comment at the top of the program and exits.
 help() {
     local line
@@ -19,17 +14,6 @@ help() {
     exit 0
 }
 
-# usage NUMBER NAMES [ARGUMENT]…: handles --help, and exits with 2 unless there are NUMBER arguments.
-usage() {
-    local number=$1 names=$2
-    shift 2
-    help "$names" "$@"
-    if (($# != number)); then
-        log "usage: scripts/release/${0##*/}${names:+ $names}"
-        exit 2
-    fi
-}
-
 # needs VARIABLE…: exits with 2 unless each is set and not empty.
 needs() {
     local name
@@ -39,12 +23,4 @@ needs() {
             exit 2
         fi
     done
-}
-
-# reference TEXT: exits with 2 unless it names an image by its digest. A tag could move between two uses.
-reference() {
-    if [[ ! $1 =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]]; then
-        log "error: $1 is not REPOSITORY@sha256:…"
-        exit 2
-    fi
 }

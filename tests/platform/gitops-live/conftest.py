@@ -1,4 +1,4 @@
-"""Fixtures: staging's control plane and Argo CD, which reads a repository on disk with a branch `deploy`."""
+"""Fixtures: staging's control plane and Argo CD, which reads a repository on disk with a branch of deployments."""
 
 import os
 import re

@@ -218,6 +218,6 @@ class Installation:
         if revision not in self.checkouts:
             folder = Path(self.folder, revision)
             git(self.source.directory, "clone", "--quiet", self.source.bare, folder)
-            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision in ("main", "deploy") else revision)
+            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision == "main" or revision.startswith("deploy/") else revision)
             self.checkouts[revision] = folder
         return self.checkouts[revision]

@@ -18,7 +18,7 @@ class Build:
 
 @dataclass
 class Released:
-    """The repository and its branch `deploy`."""
+    """The repository and its branches of deployments."""
 
     source: Source
     builds: dict

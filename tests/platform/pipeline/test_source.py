@@ -55,7 +55,7 @@ def test_repositories_of_a_release_may_belong_to_another_user(merged, source):
     run, tag, digest = merged()
     assert run.prints("tag") == tag
     commit = run.prints("deploy", "staging", tag, digest)
-    assert source.deployments() == [commit]
+    assert source.deployments("staging") == [commit]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a repository away")
@@ -65,7 +65,7 @@ def test_a_repository_with_another_owner(merged, source):
         subprocess.run(["chown", "--recursive", "12345:12345", path], check=True)
     assert run.prints("tag") == tag
     commit = run.prints("deploy", "staging", tag, digest)
-    assert source.deployments() == [commit]
+    assert source.deployments("staging") == [commit]
 
 
 def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, source):
