@@ -1,6 +1,6 @@
 """Runs workflows by nektos/act on this machine, as an ordinary user, from a repository that belongs to that user.
 
-The programs, git, the registry, crane and cosign are real. Stand-ins: actions that need GitHub (actions/), GitHub's API, the commands `aws`
+The programs, git, the registry, crane, cosign and helm are real. Stand-ins: actions that need GitHub (actions/), GitHub's API, the commands `aws`
 and `docker`, the scanners, and the integration tests, which the suites `integration` and `release-walk` run. act knows no permissions,
 environments, approvals and concurrency, and ends a run as soon as a called workflow fails, before reports and the undoing of a release:
 test_rules.py checks those, and the dry run undoes a release.
@@ -40,7 +40,9 @@ printf '{\\n  "containerimage.digest": "%s"\\n}\\n' "${pushed#*@}" >"$metadata" 
 }
 
 # All that the jobs read.
-COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "Dockerfile", "Makefile", ".gitignore"]
+COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "gitops", "helm", "observability", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "Dockerfile", "Makefile", ".gitignore"]
+
+FILLED = {"CLIENT_IDS": "1example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
 
 SUITES = """#!/usr/bin/env bash
 set -euo pipefail
@@ -93,9 +95,11 @@ class GitHub:
         path = path.removeprefix(f"/repos/{REPOSITORY}/")
         first = not re.search(r"\bpage=([2-9]|\d\d)", query.replace("per_page=100", ""))
         if re.fullmatch(r"commits/[0-9a-f]{40}/status", path):
-            return {"statuses": [{"context": f"argocd/{name}", "state": state, "created_at": "2026-11-29T00:00:00Z"} for name, state in self.state.items()]}
-        if path == "environments/production":
-            rules = [{"type": "required_reviewers", "prevent_self_review": True, "reviewers": self.reviewers}] if self.reviewers else []
+            contexts = {f"argocd/{name}{suffix}": state for name, state in self.state.items() for suffix in ("", "/platform")}
+            return {"statuses": [{"context": name, "state": state, "created_at": "2026-11-29T00:00:00Z"} for name, state in contexts.items()]}
+        if path in ("environments/staging", "environments/production"):
+            reviewed = self.reviewers and "production" in path
+            rules = [{"type": "required_reviewers", "prevent_self_review": True, "reviewers": self.reviewers}] if reviewed else []
             return {"protection_rules": rules, "deployment_branch_policy": {"custom_branch_policies": True}}
         if path.endswith("deployment-branch-policies"):
             return {"branch_policies": [{"name": "main", "type": "branch"}]}
@@ -136,12 +140,14 @@ class Runner:
             (self.directory / "bin" / name).write_text(f"#!/usr/bin/env bash\nset -euo pipefail\n{text}\n")
             (self.directory / "bin" / name).chmod(0o755)
         # A user's programs may be in a home directory that others cannot read.
-        for name in ("act", "crane", "cosign"):
+        for name in ("act", "crane", "cosign", "helm"):
             shutil.copy(shutil.which(name), self.directory / "bin" / name)
         shutil.copytree(ACTIONS, self.directory / "actions")
         for name in listed(TOP, *COPIED):
             (self.work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(TOP / name, self.work / name, follow_symlinks=False)
+        for values in (self.work / "gitops/service").glob("*/values.yaml"):
+            values.write_text(re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: FILLED.get(name[1], "example.com"), values.read_text()))
         for workflow in (self.work / ".github/workflows").glob("*.yml"):
             # Unknown to act's schema.
             workflow.write_text(re.sub(r"^ +queue: max.*\n", "", workflow.read_text(), flags=re.M))
@@ -192,8 +198,15 @@ class Runner:
 
     def image(self, environment):
         """Returns the commit that an environment runs, or None."""
-        done = self.run("git", "-C", self.bare, "show", f"deploy/{environment}:gitops/service/{environment}/image.yaml")
-        return re.search(r'tag: "(\w+)"', done.stdout)[1] if done.returncode == 0 else None
+        return self.recorded(environment, f"gitops/service/{environment}/image.yaml", r'tag: "(\w+)"')
+
+    def platform(self, environment):
+        """Returns the commit of an environment's add-ons, or None."""
+        return self.recorded(environment, f"gitops/platform/{environment}/commit.yaml", r'commit: "(\w+)"')
+
+    def recorded(self, environment, file, pattern):
+        done = self.run("git", "-C", self.bare, "show", f"deploy/{environment}:{file}")
+        return re.search(pattern, done.stdout)[1] if done.returncode == 0 else None
 
     def notes(self, name):
         """Returns the lines that a stand-in has written since the last call."""
@@ -230,7 +243,6 @@ class Runner:
             "ECR_REPOSITORY": f"{self.registry.host}/{self.directory.name.lower().replace('_', '-')}",
             "PULL_ROLE_ARN": "pull",
             "PUSH_ROLE_ARN": "push",
-            "ROLE_ARNS": '{"staging":{"plan":"p","apply":"a"}}',
             "BASE_URL": "http://127.0.0.1:1",
             "TOKEN_URL": "http://127.0.0.1:1",
             "CLIENT_ID": "client",

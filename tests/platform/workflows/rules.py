@@ -21,7 +21,14 @@ SUBSCRIPTIONS = {f"{environment}_{kind}_SUBSCRIPTIONS" for environment in ("STAG
 # The environments whose jobs may read a secret.
 ENVIRONMENTS_OF = {
     "CLIENT_SECRET": {"${{ inputs.environment }}-tests"},
-    "GITOPS_APP_PRIVATE_KEY": {"staging", "production", "production-rollback", "${{ inputs.environment == 'production' && 'production-rollback' || 'staging' }}"},
+    "GITOPS_APP_PRIVATE_KEY": {
+        "staging",
+        "production",
+        "${{ inputs.environment }}",
+        "production-rollback",
+        "${{ inputs.environment == 'production' && 'production-rollback' || 'staging' }}",
+        "${{ inputs.environment == 'production' && 'production-override' || 'staging' }}",
+    },
 }
 
 
@@ -67,7 +74,10 @@ MAY_WRITE = {
     ("main.yml", "image"): {"id-token"},
     ("main.yml", "record"): {"id-token"},
     ("main.yml", "report"): {"issues"},
+    ("override.yml", "announce"): {"issues"},
+    ("override.yml", "report"): {"issues"},
     ("plan.yml", "plan"): {"id-token"},
+    ("platform.yml", "report"): {"issues"},
     ("promote.yml", "candidate"): {"id-token"},
     ("promote.yml", "released"): {"contents", "id-token"},
     ("promote.yml", "report"): {"issues"},
@@ -321,6 +331,11 @@ ORDER = {
     ("promote.yml", "undo"): ["release/rollback production --undo"],
     ("promote.yml", "released"): ["release/keep production", "github/release"],
     ("rollback.yml", "rollback"): ["release/rollback"],
+    ("platform.yml", "candidate"): ["github/settings approval"],
+    ("platform.yml", "deploy"): ["release/deploy --platform"],
+    ("platform.yml", "wait"): ["release/wait --platform"],
+    ("override.yml", "override"): ["release/override"],
+    ("override.yml", "wait"): ["release/wait"],
 }
 NEEDED = {
     ("main.yml", "image"): {"build"},
@@ -332,6 +347,9 @@ NEEDED = {
     ("promote.yml", "undo"): {"deploy", "tests"},
     ("promote.yml", "released"): {"candidate", "tests"},
     ("rollback.yml", "tests"): {"rollback"},
+    ("platform.yml", "deploy"): {"candidate"},
+    ("platform.yml", "wait"): {"deploy"},
+    ("override.yml", "wait"): {"override"},
     ("terraform.yml", "apply"): {"changed"},
 }
 
@@ -377,6 +395,8 @@ def production_is_approved_and_undone(workflows):
     found = by_position(workflows)
     if found["promote.yml", "deploy"].environment != "production":
         yield "promote: no approval"
+    if found["platform.yml", "deploy"].environment != "${{ inputs.environment }}":
+        yield "platform: no approval"
     undo = found["promote.yml", "undo"].data.get("if", "")
     for part in ["always() && needs.tests.result != 'success'", "needs.deploy.outputs.deployment != ''", "needs.deploy.outputs.unchanged == ''"]:
         if part not in undo:

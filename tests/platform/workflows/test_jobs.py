@@ -120,6 +120,58 @@ def test_rollback_goes_back_and_is_announced(runner):
     assert runner.image("production") == commits[0]
 
 
+def deploy_platform(runner, environment, commit):
+    return runner.workflow("platform.yml", "workflow_dispatch", environment=environment, commit=commit)
+
+
+def test_the_platform_is_deployed_apart_and_to_staging_first(runner):
+    service = staged(runner, "Release beside the platform")
+    commit = runner.merge("Change an add-on")
+    done = deploy_platform(runner, "production", commit)
+    assert not done.succeeded and "staging has never had" in done.output
+    assert "A deployment of the platform failed" in runner.github.open_issues()
+    for environment in ("staging", "production"):
+        done = deploy_platform(runner, environment, commit)
+        assert done.succeeded, done.log
+        assert runner.platform(environment) == commit
+    assert runner.image("staging") == service
+    assert runner.github.open_issues() == []
+
+
+def test_the_platform_of_production_needs_an_approval(runner):
+    commit = runner.merge("Change another add-on")
+    assert deploy_platform(runner, "staging", commit).succeeded
+    before, reviewers = runner.platform("production"), runner.github.reviewers
+    runner.github.reviewers = []
+    try:
+        done = deploy_platform(runner, "production", commit)
+    finally:
+        runner.github.reviewers = reviewers
+    assert not done.succeeded and "nobody has to approve" in done.output
+    assert runner.platform("production") == before
+
+
+def override(runner, **inputs):
+    return runner.workflow("override.yml", "workflow_dispatch", **{"environment": "staging", "set": "", "remove": "", "reason": "Incident 42"} | inputs)
+
+
+def test_an_override_is_announced_until_it_is_removed(runner):
+    commit = staged(runner, "Release to override")
+    done = override(runner, set="SHOUTCLOUD_FALLBACK=local")
+    assert done.succeeded, done.log
+    overridden = r'SHOUTCLOUD_FALLBACK: "(\w+)"'
+    assert runner.recorded("staging", "gitops/service/staging/overrides.yaml", overridden) == "local"
+    assert runner.github.open_issues() == ["staging has overrides"]
+    assert "SHOUTCLOUD_FALLBACK=local" in runner.github.issues[-1]["body"]
+    # A value that the chart rejects, both, and neither.
+    for inputs in ({"set": "SHOUTCLOUD_FALBACK=local"}, {"set": "SHOUTCLOUD_FALLBACK=off", "remove": "SHOUTCLOUD_FALLBACK"}, {}):
+        assert not override(runner, **inputs).succeeded, inputs
+    assert override(runner, remove="SHOUTCLOUD_FALLBACK").succeeded
+    assert runner.recorded("staging", "gitops/service/staging/overrides.yaml", overridden) is None
+    assert runner.github.issues[0]["state"] == "closed"
+    assert runner.image("staging") == commit
+
+
 PULL_REQUEST = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "somebody/fork"}}}}
 
 

@@ -224,7 +224,7 @@ def break_secret(github):
 
 
 def break_variable(github):
-    github.variables[""].remove("ROLE_ARNS")
+    github.variables[""].remove("PULL_ROLE_ARN")
 
 
 FAULTS = [
@@ -237,7 +237,7 @@ FAULTS = [
     (break_reviewers, "environment production-terraform: its reviewers"),
     (break_rollback, "environment production-rollback: ['sre'] would have to approve"),
     (break_secret, "production-rollback has no secret GITOPS_APP_PRIVATE_KEY"),
-    (break_variable, "the repository has no variable ROLE_ARNS"),
+    (break_variable, "the repository has no variable PULL_ROLE_ARN"),
 ]
 
 
@@ -295,6 +295,8 @@ def test_the_described_settings_are_the_used_ones():
     expanded = {
         "${{ inputs.environment }}-tests": {"staging-tests", "production-tests"},
         "${{ inputs.environment == 'production' && 'production-rollback' || 'staging' }}": {"staging", "production-rollback"},
+        "${{ inputs.environment == 'production' && 'production-override' || 'staging' }}": {"staging", "production-override"},
+        "${{ inputs.environment }}": {"staging", "production"},
         "${{ matrix.environment }}-terraform": {"staging-terraform", "production-terraform"},
     }
     used = {name: set() for name in WANTED["environment"]}
