@@ -11,7 +11,6 @@ import yaml
 
 from harness.git import git
 from harness.kubernetes import ControlPlane, Node
-from harness.process import ENVIRONMENT
 from source import Source
 
 from argocd import ArgoCD, Charts
@@ -26,7 +25,7 @@ class Origin(Source):
     """The repository, with staging's placeholders filled in and other addresses of charts and of itself."""
 
     def __init__(self, directory):
-        super().__init__(directory, only=("gitops", "helm", "observability", "scripts/release"))
+        super().__init__(directory, only=("gitops", "helm", "observability", "docs/configuration.md", "scripts/release"))
         self.applications = yaml.safe_load((self.work / VERSIONS).read_text())["applications"]
         self.number = 0
 

@@ -40,7 +40,7 @@ printf '{\\n  "containerimage.digest": "%s"\\n}\\n' "${pushed#*@}" >"$metadata" 
 }
 
 # All that the jobs read.
-COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "gitops", "helm", "observability", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "Dockerfile", "Makefile", ".gitignore"]
+COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "gitops", "helm", "observability", "docs/configuration.md", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "Dockerfile", "Makefile", ".gitignore"]
 
 FILLED = {"CLIENT_IDS": "1example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
 
