@@ -57,7 +57,7 @@ class Origin(Source):
 
 VALUES = {
     "ACCOUNT_ID": "123456789012",
-    "CLIENT_IDS": "1example23456789",
+    "CLIENT_IDS": "1example23456789,2example23456789",
     "PUBLIC_CLIENT_ID": "2example23456789",
     "REGION": "eu-central-1",
     "TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",

@@ -9,7 +9,7 @@ from source import Source
 
 VERSIONS = "gitops/platform/values.yaml"
 VALUES = "gitops/service/production/values.yaml"
-FILLED = {"CLIENT_IDS": "1example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
+FILLED = {"CLIENT_IDS": "1example23456789,2example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
 
 
 @pytest.fixture

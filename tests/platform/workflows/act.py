@@ -42,7 +42,7 @@ printf '{\\n  "containerimage.digest": "%s"\\n}\\n' "${pushed#*@}" >"$metadata" 
 # All that the jobs read.
 COPIED = [".github", "scripts", "tests/suites.toml", "terraform", "gitops", "helm", "observability", "docs/configuration.md", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "Dockerfile", "Makefile", ".gitignore"]
 
-FILLED = {"CLIENT_IDS": "1example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
+FILLED = {"CLIENT_IDS": "1example23456789,2example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
 
 SUITES = """#!/usr/bin/env bash
 set -euo pipefail

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from workflows import TOP
@@ -53,7 +54,8 @@ def passes(copy, python, *tests):
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *tests],
         cwd=copy,
-        env=inherited() | {"PYTHONPATH": "tests", "GITHUB_REPOSITORY": "acme/shouting"},
+        # The environment of a suite has its programs beside its Python.
+        env=inherited() | {"PATH": f"{Path(python).parent}:{os.environ['PATH']}", "PYTHONPATH": "tests", "GITHUB_REPOSITORY": "acme/shouting"},
         capture_output=True,
         text=True,
     )

@@ -222,7 +222,7 @@ def checkout(tmp_path):
     for file, number in {"environment/staging": "444455556666", "environment/production": "111122223333", "bootstrap/bootstrap": "444455556666"}.items():
         values = f'account_id = "{number}"\nregion = "us-east-2"\n' if "bootstrap" in file else f'account = {{ id = "{number}", region = "us-east-2" }}\n'
         (tmp_path / f"terraform/{file}.tfvars").write_text(values)
-        (tmp_path / f"terraform/{file}.s3.tfbackend").write_text('path = "terraform.tfstate"\n')
+        (tmp_path / f"terraform/{file}.s3.tfbackend").write_text(f'path = "{file.rpartition("/")[2]}.tfstate"\n')
     commit(tmp_path, "Begin", start=True)
     return tmp_path
 
@@ -329,7 +329,7 @@ def planned(checkout, tmp_path_factory):
 
 
 def state(checkout):
-    file = checkout / "terraform/environment/terraform.tfstate"
+    file = checkout / "terraform/environment/staging.tfstate"
     return json.loads(file.read_text())["resources"] if file.exists() else []
 
 
@@ -374,8 +374,8 @@ class TestTerraform:
         checkout, folder = planned
         assert inside(checkout, "apply", "staging", folder).returncode == 0
         (checkout / "terraform/environment/production.tfvars").write_text('account = { id = "222233334444", region = "us-east-2" }\n')
-        (checkout / "terraform/environment/production.s3.tfbackend").write_text('path = "production.tfstate"\n')
-        assert inside(checkout, "plan", "production", folder).returncode == 0
+        done = inside(checkout, "plan", "production", folder)
+        assert done.returncode == 0, done.stderr
         assert "Plan: 1 to add" in (folder / "production.md").read_text()
         assert not (checkout / "terraform/environment/.terraform").exists()
 
