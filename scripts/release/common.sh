@@ -2,6 +2,11 @@
 
 log() { printf '%s\n' "$*" >&2; }
 
+fail() {
+    log "error: $*"
+    exit 1
+}
+
 # help NAMES [ARGUMENT]…: if the first argument is --help, prints the comment at the top of the program and exits.
 help() {
     local line
@@ -12,6 +17,17 @@ help() {
         [[ $line == '!'* ]] || printf '%s\n' "${line# }"
     done <"$0"
     exit 0
+}
+
+# usage NUMBER NAMES [ARGUMENT]…: handles --help, and exits with 2 unless there are NUMBER arguments.
+usage() {
+    local number=$1 names=$2
+    shift 2
+    help "$names" "$@"
+    if (($# != number)); then
+        log "usage: scripts/release/${0##*/}${names:+ $names}"
+        exit 2
+    fi
 }
 
 # needs VARIABLE…: exits with 2 unless each is set and not empty.

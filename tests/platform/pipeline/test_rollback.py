@@ -141,7 +141,9 @@ class TestUndo:
     def test_other_commits_are_errors(self, source, history):
         run, _, commits = history(2)
         assert "no commit of the branch" in run.error("rollback", "production", "--undo", git(source.bare, "rev-parse", "main"))
-        platform = run.prints("deploy", "production", git(source.bare, "rev-parse", "main"), "--platform")
+        main = git(source.bare, "rev-parse", "main")
+        run.prints("deploy", "staging", main, "--platform")
+        platform = run.prints("deploy", "production", main, "--platform")
         assert "deployed nothing" in run.error("rollback", "production", "--undo", platform)
         run.error("rollback", "production", "--undo", "HEAD", code=2)
         run.error("rollback", "production", "--undo", commits[-1], "--to", "a" * 40, code=2)
