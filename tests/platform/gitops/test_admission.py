@@ -47,9 +47,11 @@ def install(cluster, applications):
         cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
     for application in sorted(applications.values(), key=lambda one: (one.name != "platform", one.wave)):
         things = [copy.deepcopy(thing) for thing in application.objects if thing["kind"] not in (DEFINITIONS, "APIService") and not webhook(thing)]
-        # Argo CD sets missing namespaces; the server drops that of cluster-scoped objects.
-        if things:
-            cluster.apply(sorted(things, key=order), "--force-conflicts", f"--namespace={application.namespace}")
+        # Argo CD sets missing namespaces; kubectl would reject the others with this option.
+        own = [thing for thing in things if "namespace" in thing["metadata"]]
+        for group, flags in (([thing for thing in things if thing not in own], [f"--namespace={application.namespace}"]), (own, [])):
+            if group:
+                cluster.apply(sorted(group, key=order), "--force-conflicts", *flags)
 
 
 def webhook(thing):

@@ -249,7 +249,7 @@ def aws_is_accessed_by_oidc_and_the_right_role(workflows):
     trust = (TOP / "terraform/modules/github-oidc/main.tf").read_text()
     [template] = re.findall(r'\["environment:([^"]+)"\]', trust)
     apply = template.replace("${environment}", "${{ matrix.environment }}")
-    if 'environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch' not in trust or "push = local.on_branch" not in trust:
+    if 'environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch' not in trust or "push = local.on_branch, pull = local.on_branch" not in trust:
         yield "Terraform trusts other jobs than these rules know"
     for workflow in workflows.values():
         if re.search(r"access-key|AWS_SECRET|aws_session", workflow.text, re.IGNORECASE):
