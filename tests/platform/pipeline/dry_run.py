@@ -199,7 +199,7 @@ def run_releases(run):
 
     run.headline("Two more releases, and two steps back")
     mended = {PRODUCTION_VALUES: lambda text: text.replace("  AUTH_REQUIRED_SCOPES: shoutback/whisper\n", "")}
-    for title, changes in (("Mend the scope", mended), ("Say goodbye", None)):
+    for title, changes in (("Fix the scope", mended), ("Say goodbye", None)):
         latest = run.merge(title, changes)
         run.to_production(latest, run.to_staging(latest)[0])
     run.back(latest)

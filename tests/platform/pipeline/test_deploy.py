@@ -167,7 +167,7 @@ def test_a_forbidden_push_is_an_error(source, merged):
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_a_commit_that_is_not_on_main_is_refused(source, merged, environment):
+def test_a_commit_that_is_not_on_main_is_rejected(source, merged, environment):
     run, *build = merged()
     run.prints("deploy", environment, *build)
     git(source.work, "commit", "--quiet", "--allow-empty", "--message", "Aside")

@@ -142,8 +142,8 @@ class TestPublish:
         assert (done.returncode, done.stdout.strip()) == (0, digest), done
         assert "there already" in done.stderr
 
-    def test_a_foreign_image_under_the_tag_is_refused(self, source, key, foreign, repository, tmp_path):
-        """Whoever may push to the registry must not choose what the pipeline signs."""
+    def test_a_foreign_image_under_the_tag_is_rejected(self, source, key, foreign, repository, tmp_path):
+        """An attacker who may push to the registry must not choose what the pipeline signs."""
         commit = source.merge("Change something")
         run = source.run(commit, RUN | key.variables)
         layer = tmp_path / "layer"
@@ -195,7 +195,7 @@ class TestVerify:
         run, *_ = build()
         assert "has not built that commit" in run.error("verify", repository, "a" * 40)
 
-    def test_signed_by_somebody_else(self, build, repository, foreign):
+    def test_signed_by_another_key(self, build, repository, foreign):
         run, commit, digest = build()
         run.prints("attest", f"{repository}@{digest}", **foreign.variables)
         assert "cosign verify" in run.error("verify", repository, commit)
@@ -239,7 +239,7 @@ class TestVerify:
         assert "cosign verify" in run.error("verify", repository, commit)
 
     def test_a_key_is_no_identity(self, build, repository, recorder):
-        """In a workflow there is none: cosign is asked for exactly main.yml, on main, of this repository, in a run for this commit."""
+        """In a workflow there is none: cosign requires exactly main.yml, on main, of this repository, in a run for this commit."""
         run, commit, digest = build()
         cosign = recorder("cosign", "exit 1")
         run.error("verify", repository, commit, SIGNING_KEY="", VERIFICATION_KEY="", **cosign.variables)
@@ -291,14 +291,14 @@ class TestTested:
         later, other, another = build("B")
         later.prints("deploy", "staging", other, another)
         latest = git(source.bare, "rev-parse", "deploy/staging")
-        # B's deployment for A, A's for B, one of production, and one that is none.
+        # B's deployment for A, A's for B, one of production, and a commit that deployed nothing.
         assert "not the deployment" in run.error("record", "staging", f"{repository}@{digest}", latest)
         assert "not the deployment" in later.error("record", "staging", f"{repository}@{another}", deployment)
         assert "not the deployment" in later.error("record", "production", f"{repository}@{another}", latest)
         assert "not the deployment" in later.error("record", "staging", f"{repository}@{another}", other)
         assert "not the deployment" in later.error("record", "staging", f"{repository}@sha256:{'a' * 64}", latest)
 
-    def test_a_record_by_somebody_else(self, build, repository, foreign):
+    def test_a_record_by_another_key(self, build, repository, foreign):
         run, commit, digest = build()
         image = f"{repository}@{digest}"
         run.prints("attest", image)

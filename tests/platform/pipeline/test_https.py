@@ -148,7 +148,7 @@ def test_a_token_that_only_reads_deploys_nothing(run, source):
     assert git(source.bare, "rev-parse", "--quiet", "--verify", "deploy/staging", succeeds=False) == ""
 
 
-def test_without_a_token_nobody_is_asked(run):
+def test_without_a_token_there_is_no_prompt(run):
     """No prompt that a job would wait for."""
     assert "could not read Username" in run.error("history", "staging")
 

@@ -46,7 +46,7 @@ def test_each_call_goes_one_more_step_back(source, history):
     assert tip(source, "production") == before
 
 
-def test_it_returns_to_any_build_that_was_kept(source, history):
+def test_it_returns_to_any_earlier_build(source, history):
     run, builds, _ = history(4)
     run.prints("rollback", "production", "--to", builds[1][0])
     assert source.image("production") == builds[1]
@@ -57,7 +57,7 @@ def test_it_returns_to_any_build_that_was_kept(source, history):
 def test_it_never_returns_to_what_was_taken_back(source, history, merged):
     run, builds, _ = history(4)
     run.prints("rollback", "production", "--to", builds[1][0])
-    # The current one, two that were taken back, one that staging alone has had, and one that nobody has had.
+    # The current one, two that were taken back, one that staging alone has had, and one that neither has had.
     later, *fifth = merged()
     later.prints("deploy", "staging", *fifth)
     before = tip(source, "production")

@@ -40,7 +40,7 @@ def test_the_dry_run():
     assert re.search(rf"production runs sha256:[0-9a-f]{{64}}, built of {tags[0]}", done.stdout)
 
 
-def test_without_a_terminal_nobody_approves(testbed, monkeypatch):
+def test_without_a_terminal_nothing_is_approved(testbed, monkeypatch):
     from dry_run import Stopped
 
     monkeypatch.setattr("sys.stdin", open("/dev/null"))

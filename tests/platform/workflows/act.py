@@ -50,7 +50,7 @@ echo "${ROOT:-} $*" >>"$STATE/suites"
 for suite in $*; do [[ ! -e $STATE/broken-$suite ]]; done
 """
 
-# Notes what it was given, and fails if the test says so.
+# Notes what it was given, and fails if the test wants it to.
 INTEGRATION_TESTS = """#!/usr/bin/env bash
 set -euo pipefail
 echo "$ENVIRONMENT $*" >>"$STATE/tested"

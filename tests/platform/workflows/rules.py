@@ -427,10 +427,10 @@ def failures_reach_people(workflows):
             continue
         report = workflow.data["jobs"].get("report", {})
         if "scripts/github/issue --needs" not in str(report) or not report.get("if", "").startswith("always()"):
-            yield f"{workflow.name}: nobody learns that it failed"
+            yield f"{workflow.name}: no person learns that it failed"
         everything = {job.name for job in workflow.jobs} - {"report", "announce"}
         if workflow.name != "checks.yml" and (unseen := everything - set(report.get("needs", []))):
-            yield f"{workflow.name}: nobody learns that {sorted(unseen)} failed"
+            yield f"{workflow.name}: no person learns that {sorted(unseen)} failed"
 
 
 @rule

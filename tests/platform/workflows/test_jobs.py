@@ -97,7 +97,7 @@ def test_without_reviewers_nothing_is_deployed(runner):
         done = promote(runner, commit)
     finally:
         runner.github.reviewers = reviewers
-    assert not done.succeeded and "nobody has to approve" in done.output
+    assert not done.succeeded and "no reviewer has to approve" in done.output
     assert runner.image("production") == before
 
 
@@ -147,7 +147,7 @@ def test_the_platform_of_production_needs_an_approval(runner):
         done = deploy_platform(runner, "production", commit)
     finally:
         runner.github.reviewers = reviewers
-    assert not done.succeeded and "nobody has to approve" in done.output
+    assert not done.succeeded and "no reviewer has to approve" in done.output
     assert runner.platform("production") == before
 
 

@@ -260,7 +260,7 @@ def test_all_differences_are_set_right(ready):
 class TestApproval:
     """What promote.yml asks before it deploys."""
 
-    def test_somebody_else_approves(self, ready):
+    def test_another_person_approves(self, ready):
         assert ready("approval", "production").returncode == 0
 
     @pytest.mark.parametrize("fault", [break_self_review, break_branches])
@@ -269,7 +269,7 @@ class TestApproval:
         assert ready("approval", "production").returncode == 1
 
     def test_a_plan_without_reviewers(self):
-        """A private repository on GitHub's plan Team: the environment exists, and nobody is asked."""
+        """A private repository on GitHub's plan Team: the environment exists, and no reviewer is asked."""
         github = GitHub(reviewers_allowed=False)
         try:
             done = github("apply", *APPS)
@@ -277,7 +277,7 @@ class TestApproval:
             github.environments["production"] = {"name": "production", "protection_rules": [{"type": "branch_policy"}], "deployment_branch_policy": {"custom_branch_policies": True}}
             github.policies["production"] = [{"id": 1, "name": "main", "type": "branch"}]
             done = github("approval", "production")
-            assert done.returncode == 1 and "nobody has to approve" in done.stderr and "GitHub Enterprise" in done.stderr
+            assert done.returncode == 1 and "no reviewer has to approve" in done.stderr and "GitHub Enterprise" in done.stderr
         finally:
             github.close()
 
