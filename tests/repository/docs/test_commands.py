@@ -93,6 +93,7 @@ EXECUTED = {
 # By the beginning of a command.
 BEGINS = {
     "export AWS_PROFILE=": ACCOUNT,
+    "export TF_VAR_": ACCOUNT,
     "terraform init": ACCOUNT,
     "terraform apply": ACCOUNT,
     "terraform destroy": ACCOUNT,
