@@ -14,6 +14,10 @@ class Failure(Exception):
     """An error whose text is shown to the user."""
 
 
+class NotFound(Failure):
+    """The object does not exist, or the token may not see it."""
+
+
 def log(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -27,11 +31,11 @@ def run(main):
 
 
 def request(method, path, body=None, **query):
-    """Returns the JSON of the response. `path` is relative to the repository."""
+    """Returns the JSON of the response, or None if it is empty. `path` is relative to the repository, unless it begins with /."""
     if missing := [name for name in NEEDED if not os.environ.get(name)]:
         log(f"error: not set: {', '.join(missing)}")
         sys.exit(2)
-    url = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
+    url = os.environ["GITHUB_API_URL"] + (path if path.startswith("/") else f"/repos/{os.environ['GITHUB_REPOSITORY']}/{path}")
     request = urllib.request.Request(
         f"{url}?{urllib.parse.urlencode(query)}" if query else url,
         method=method,
@@ -44,8 +48,11 @@ def request(method, path, body=None, **query):
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+            text = response.read()
+            return json.loads(text) if text else None
     except urllib.error.HTTPError as error:
+        if error.code == 404 and method == "GET":
+            raise NotFound(f"{method} {url}: there is none, or the token may not see it") from None
         raise Failure(f"{method} {url}: {error.code} {error.read(500).decode(errors='replace')}") from None
     except (urllib.error.URLError, TimeoutError) as error:
         raise Failure(f"{method} {url}: {error}") from None

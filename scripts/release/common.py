@@ -47,6 +47,33 @@ def matching(pattern, what):
     return check
 
 
+# HOST/PATH without a tag, such as 127.0.0.1:5001/shoutback.
+REPOSITORY = re.compile(r"[a-z0-9.-]+(?::\d+)?(?:/[a-z0-9._-]+)+")
+
+IMAGE = re.compile(rf"{REPOSITORY.pattern}@{DIGEST.pattern}")
+
+
+def repository(arguments):
+    arguments.add_argument("repository", metavar="REPOSITORY", type=matching(REPOSITORY, "repository without a tag"), help="HOST/NAME")
+
+
+def image(arguments):
+    """An image by its digest, because a tag could move between two uses."""
+    arguments.add_argument("image", metavar="REPOSITORY@DIGEST", type=matching(IMAGE, "REPOSITORY@sha256:…"))
+
+
+def needs(arguments, *names):
+    if missing := [name for name in names if not os.environ.get(name)]:
+        arguments.error(f"not set: {', '.join(missing)}")
+
+
+def clean_commit():
+    """Returns the commit of the checkout. Fails if there are changes that it does not have."""
+    if changes := git("status", "--porcelain"):
+        raise Failure(f"these changes are in no commit, so no tag names them:\n{changes}")
+    return git("rev-parse", "HEAD")
+
+
 def environment(arguments):
     arguments.add_argument("environment", metavar="ENVIRONMENT", choices=ENVIRONMENTS, help="staging or production")
 
@@ -76,6 +103,23 @@ def git(*arguments, directory=None, variables=None, succeeds=True):
     if done.returncode != 0:
         raise Failure(f"git {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout.strip()
+
+
+def fetch_main():
+    """Fetches main from origin, with GITHUB_TOKEN, if set: commits may have been merged since the checkout."""
+    url = git("remote", "get-url", "origin")
+    git("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main", variables=access(url, "GITHUB_TOKEN", "GITOPS_TOKEN"))
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        raise Failure("this checkout has not its whole history, and the order of commits decides")
+
+
+def is_ancestor(older, newer):
+    return git("merge-base", "--is-ancestor", older, newer, succeeds=False).returncode == 0
+
+
+def on_main(commit):
+    """Returns whether the commit is on main, as of the last `fetch_main`."""
+    return is_ancestor(commit, "refs/remotes/origin/main")
 
 
 def access(url, *tokens):

@@ -40,11 +40,3 @@ needs() {
         fi
     done
 }
-
-# reference TEXT: exits with 2 unless it names an image by its digest. A tag could move between two uses.
-reference() {
-    if [[ ! $1 =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]]; then
-        log "error: $1 is not REPOSITORY@sha256:…"
-        exit 2
-    fi
-}

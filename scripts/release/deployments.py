@@ -1,7 +1,8 @@
-"""The branch that records what each environment runs: per environment a file for the service and one for the platform, whose deployments
-and rollbacks are apart; one commit per deployment.
+"""The branches `deploy/ENVIRONMENT`, which record what each environment runs: a file for the service and one for the platform, whose
+deployments and rollbacks are apart; one commit per deployment.
 
-Only these programs write it, and only by fast-forward. Its history shows which builds staging has had.
+Only these programs write them, and only by fast-forward. Each environment has its own branch, so that GitHub can permit the key that
+deploys to staging to push nothing of production.
 """
 
 import contextlib
@@ -16,18 +17,17 @@ from common import Failure, access, git, log
 # Other deployments push one commit each, so losing this many races in a row has another cause.
 ATTEMPTS = 5
 
-
 README = """\
-# What runs where
+# What {environment} runs
 
-Written only by `scripts/release/deploy`, `rollback` and `override` of the source branch; read by Argo CD.
+Written only by `scripts/release/deploy`, `rollback` and `override` of the branch main; read by Argo CD.
 
-- `gitops/service/ENVIRONMENT/image.yaml` names the build of the service: the tag is the commit that it was built of, and of which its
+- `gitops/service/{environment}/image.yaml` names the build of the service: the tag is the commit that it was built of, and of which its
   chart and values are, too.
-- `gitops/service/ENVIRONMENT/overrides.yaml`, if it exists, has values that replace those of any build.
-- `gitops/platform/ENVIRONMENT/commit.yaml` names the commit of the add-ons.
+- `gitops/service/{environment}/overrides.yaml`, if it exists, has values that replace those of any build.
+- `gitops/platform/{environment}/commit.yaml` names the commit of the add-ons.
 
-`git log -- gitops/service/production` is the log of what ran in production.
+`git log -- gitops/service` is the log of what ran here.
 """
 
 
@@ -73,18 +73,22 @@ def lifecycle(arguments):
 
 
 @contextlib.contextmanager
-def deployments(lifecycle=SERVICE):
+def deployments(environment, lifecycle=SERVICE):
     """Yields the branch in a temporary clone."""
     with tempfile.TemporaryDirectory(prefix="deployments-") as directory:
-        yield Deployments(directory, lifecycle)
+        yield Deployments(directory, environment, lifecycle)
 
 
 class Deployments:
-    def __init__(self, directory, lifecycle):
-        self.directory, self.lifecycle, self.path = directory, lifecycle, lifecycle.path
-        self.branch = os.environ.get("GITOPS_BRANCH") or "deploy"
+    def __init__(self, directory, environment, lifecycle):
+        self.directory, self.environment, self.lifecycle = directory, environment, lifecycle
+        self.path = lifecycle.path(environment)
+        self.branch = f"deploy/{environment}"
         remote = os.environ.get("GITOPS_REMOTE") or "origin"
         self.url = git("remote", "get-url", remote) if remote in git("remote").splitlines() else remote
+        if not re.match(r"[\w+.-]+:", self.url):
+            # The clone is in another directory.
+            self.url = str(Path(self.url).resolve())
         self.tip = None
         self.git("init", "--quiet", f"--initial-branch={self.branch}")
 
@@ -94,12 +98,12 @@ class Deployments:
     def _variables(self):
         """Returns the environment of git: the committer and the credentials."""
         given = {
-            "GIT_AUTHOR_NAME": "Release pipeline",
+            "GIT_AUTHOR_NAME": os.environ.get("GITHUB_ACTOR") or "Release pipeline",
             "GIT_AUTHOR_EMAIL": "release-pipeline@users.noreply.github.com",
             "GIT_COMMITTER_NAME": "Release pipeline",
             "GIT_COMMITTER_EMAIL": "release-pipeline@users.noreply.github.com",
         }
-        return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN")
+        return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN", "GITHUB_TOKEN")
 
     def fetch(self):
         """Fetches the branch. `tip` is its last commit, or None if the branch does not exist yet."""
@@ -110,14 +114,13 @@ class Deployments:
             self.tip = self.git("rev-parse", "FETCH_HEAD")
             self.git("checkout", "--quiet", "--force", "-B", self.branch, self.tip)
 
-    def build(self, environment, commit=None):
-        """Returns the environment's build as of `commit`, or of the tip; None before its first deployment."""
-        commit = commit or self.tip
-        text = self.show(self.path(environment), commit) if commit else None
+    def build(self, commit=None):
+        """Returns the build as of `commit`, or of the tip; None before the first deployment."""
+        text = self.show(self.path, commit)
         if text is None:
             return None
         if not (read := self.lifecycle.read(text)):
-            raise Failure(f"{self.path(environment)} in {commit} was not written by scripts/release/deploy:\n{text}")
+            raise Failure(f"{self.path} in {commit or self.tip} was not written by scripts/release/deploy:\n{text}")
         return read
 
     def show(self, path, commit=None):
@@ -128,21 +131,27 @@ class Deployments:
         # `git` strips the trailing newline.
         return self.git("show", f"{commit}:{path}") + "\n"
 
-    def before(self, environment, commit):
-        """Returns the environment's build before `commit`; None if there was none."""
-        parent = self.git("rev-parse", "--quiet", "--verify", f"{commit}^", succeeds=False).stdout.strip()
-        return self.build(environment, parent) if parent else None
+    def commits(self, since=None):
+        """Returns the commits that changed the build, the newest first; with `since`, only those after it."""
+        if not self.tip:
+            return []
+        return self.git("log", "--format=%H", f"{since}..{self.tip}" if since else self.tip, "--", self.path).splitlines()
 
-    def last(self, environment):
-        """Returns the commit of the environment's last deployment."""
-        return self.git("log", "-1", "--format=%H", self.tip, "--", self.path(environment))
+    def last(self):
+        """Returns the commit of the last deployment."""
+        return self.commits()[0]
 
-    def history(self, environment):
-        """Yields every build that the environment has had, the newest first."""
-        if self.tip:
-            for commit in self.git("log", "--format=%H", self.tip, "--", self.path(environment)).splitlines():
-                if build := self.build(environment, commit):
-                    yield build
+    def kept(self):
+        """Returns the builds to which a rollback may go, the oldest first and the current one last.
+
+        A deployment adds its build. A rollback takes back all builds after the one that it returns to, and these are not in the list
+        until they are deployed again.
+        """
+        kept = []
+        for commit in reversed(self.commits()):
+            build = self.build(commit)
+            kept = kept[: kept.index(build) + 1] if build in kept else [*kept, build]
+        return kept
 
     def has(self, commit):
         """Returns whether the commit is on the branch."""
@@ -151,9 +160,11 @@ class Deployments:
     def subject(self, commit):
         return self.git("log", "-1", "--format=%h %s", commit)
 
-    def write(self, environment, build, message):
+    def write(self, build, subject, *paragraphs):
         """Commits the build locally and returns the commit."""
-        return self.commit(self.path(environment), self.lifecycle.template.format(tag=build.tag, digest=build.digest), message)
+        lines = [f"Commit: {build.tag}", *([f"Image: {build.digest}"] if build.digest else []), *origin()]
+        text = self.lifecycle.template.format(tag=build.tag, digest=build.digest)
+        return self.commit(self.path, text, "\n\n".join([subject, *paragraphs, "\n".join(lines)]))
 
     def commit(self, path, text, message):
         """Commits the content of a file locally, or its removal if `text` is empty, and returns the commit."""
@@ -162,13 +173,9 @@ class Deployments:
         file.write_text(text)
         if not text:
             file.unlink()
-        Path(self.directory, "README.md").write_text(README)
+        Path(self.directory, "README.md").write_text(README.format(environment=self.environment))
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
-        return self.git("rev-parse", "HEAD")
-
-    def revert(self, commit):
-        self.git("revert", "--no-edit", commit)
         return self.git("rev-parse", "HEAD")
 
     def push(self):
@@ -184,10 +191,17 @@ class Deployments:
         return False
 
 
-def until_pushed(decide, lifecycle=SERVICE):
+def origin():
+    """Returns trailers that name the person and the run that made a commit."""
+    actor, run = os.environ.get("GITHUB_ACTOR"), os.environ.get("GITHUB_RUN_ID")
+    server, repository = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    return [*([f"Actor: {actor}"] if actor else []), *([f"Pipeline: {server}/{repository}/actions/runs/{run}"] if run else [])]
+
+
+def until_pushed(decide, environment, lifecycle=SERVICE):
     """Calls `decide(deployments)` on the current branch, which returns the output and whether there is a commit to push. Repeats if
     another push came first."""
-    with deployments(lifecycle) as branch:
+    with deployments(environment, lifecycle) as branch:
         for _ in range(ATTEMPTS):
             branch.fetch()
             printed, to_push = decide(branch)

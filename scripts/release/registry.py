@@ -1,4 +1,4 @@
-"""A client of a registry's HTTP API, which resolves and adds tags.
+"""A client of a registry's HTTP API, which resolves and adds tags, and reads and writes manifests.
 
 docker, podman and buildah have no common command for that, and none distinguishes a missing tag from an unavailable registry.
 The credentials are those that `docker login` or `podman login` stored; they are sent as HTTP Basic, which ECR accepts.
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from common import Failure
 
+INDEX = "application/vnd.oci.image.index.v1+json"
+
 # The index comes first: multi-platform images have one.
 MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json",
+    INDEX,
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-
-NAME = re.compile(r"[a-z0-9.-]+(?::\d+)?(?:/[a-z0-9._-]+)+")
 
 LOOPBACK = re.compile(r"(?:localhost|127\.[\d.]+)(?::\d+)?")
 
@@ -32,11 +32,11 @@ class Repository:
         self.host, _, path = name.partition("/")
         # As docker and podman do by default or by configuration.
         scheme = "http" if LOOPBACK.fullmatch(self.host) else "https"
-        self.url = f"{scheme}://{self.host}/v2/{path}/manifests"
+        self.url = f"{scheme}://{self.host}/v2/{path}"
 
     def manifest(self, reference):
         """Returns the bytes and the media type of the manifest of a tag or a digest; None if it does not exist."""
-        response = self._request("GET", reference, {"accept": ", ".join(MANIFESTS)})
+        response = self._request("GET", f"manifests/{reference}", {"accept": ", ".join(MANIFESTS)})
         if response is None:
             return None
         body, headers = response
@@ -50,13 +50,19 @@ class Repository:
         found = self.manifest(tag)
         return found and digest_of(found[0])
 
+    def blob(self, digest):
+        response = self._request("GET", f"blobs/{digest}", {})
+        if response is None or digest_of(response[0]) != digest:
+            raise Failure(f"{self.host} has not the content of {digest}")
+        return response[0]
+
     def tag(self, tag, manifest):
         """Adds a tag to the manifest."""
         body, kind = manifest
-        self._request("PUT", tag, {"content-type": kind}, body)
+        self._request("PUT", f"manifests/{tag}", {"content-type": kind}, body)
 
-    def _request(self, method, reference, headers, body=None):
-        request = urllib.request.Request(f"{self.url}/{reference}", body, headers, method=method)
+    def _request(self, method, path, headers, body=None):
+        request = urllib.request.Request(f"{self.url}/{path}", body, headers, method=method)
         if login := credentials(self.host):
             # Not sent to the target of a redirect.
             request.add_unredirected_header("authorization", f"Basic {login}")

@@ -33,6 +33,13 @@ is_set_up() {
     [[ -f $files.s3.tfbackend && -f $files.tfvars ]] && ! grep -q 111122223333 "$files.s3.tfbackend" "$files.tfvars"
 }
 
+# json_list WORD…: prints a JSON list.
+json_list() {
+    local list=("${@/#/\"}")
+    list=("${list[@]/%/\"}")
+    (IFS=, && printf '[%s]\n' "${list[*]}")
+}
+
 # begin NAME: sets `folder` and `values`, and `scratch`, a directory that is removed at exit, because plans contain every secret.
 begin() {
     if [[ ! $1 =~ ^[a-z]+(-[a-z]+)?$ || ! -f $(root "$1")/$1.tfvars ]]; then
@@ -51,9 +58,9 @@ begin() {
     export TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR=$scratch/.terraform
 
     # STAGING_TF_VAR_page_subscriptions becomes staging's TF_VAR_page_subscriptions: a job may have those of all environments.
-    local prefix=${1^^}_TF_VAR_ name
-    for name in $(compgen -e); do
-        [[ $name != "$prefix"* || -z ${!name} ]] || export "TF_VAR_${name#"$prefix"}=${!name}"
+    local prefix=${1^^}_TF_VAR_ variable
+    for variable in $(compgen -e); do
+        [[ $variable != "$prefix"* || -z ${!variable} ]] || export "TF_VAR_${variable#"$prefix"}=${!variable}"
     done
     local options=(-reconfigure "-backend-config=$1.s3.tfbackend")
     # The provider that was reviewed, and no other.

@@ -20,6 +20,11 @@ output "role_arns" {
   value       = module.github_oidc.role_arns
 }
 
+output "pull_role_arn" {
+  description = "Role of the branch's jobs that verify and scan images."
+  value       = module.github_oidc.pull_role_arn
+}
+
 output "push_role_arn" {
   description = "Role of the branch's builds, which pushes images."
   value       = module.github_oidc.push_role_arn

@@ -11,7 +11,7 @@ locals {
   # for drift.
   on_branch = ["ref:${local.ref}"]
   subjects = merge(
-    { push = local.on_branch, plan-bootstrap = local.on_branch },
+    { push = local.on_branch, pull = local.on_branch, plan-bootstrap = local.on_branch },
     { for environment in var.environments : "plan-${environment}" => environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch },
     { for environment in var.environments : "apply-${environment}" => ["environment:${environment}-terraform"] },
   )

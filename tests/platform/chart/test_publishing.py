@@ -92,7 +92,7 @@ def test_a_later_commit_has_a_later_version(checkout, registry):
     (True, {}, "has changes in no commit"),
     (False, {"GITHUB_REPOSITORY": ""}, "GITHUB_REPOSITORY is not set"),
 ])  # fmt: skip
-def test_it_refuses_what_is_not_reproducible(checkout, change, variables, message):
+def test_it_rejects_what_is_not_reproducible(checkout, change, variables, message):
     if change:
         (checkout / "helm/shoutback/values.yaml").write_text("")
     done = publish(checkout, "127.0.0.1:1/charts", **variables)

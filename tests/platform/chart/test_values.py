@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 from variables import EXAMPLES
-from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, TOP, VARIABLES, at, ci, leaves, merged, nested, resolved
+from rendering import CHART, DEFAULTS, EVERYTHING, MINIMAL, SCHEMA, SHORT, VARIABLES, at, ci, leaves, merged, nested, resolved
 
 LEAVES = dict(leaves())
 EVERYTHING_SET = merged(DEFAULTS, yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()))
@@ -64,7 +64,6 @@ OTHER = {
     "filebeat.resources.limits.cpu": "123",
     "filebeat.resources.limits.memory": "1Gi",
     "filebeat.resources.limits.ephemeral-storage": "1Gi",
-    "networkPolicy.extraEgressCIDRs": [],
 }
 
 # Renderings in which a value has an effect, if not with everything on; or values to set with it.

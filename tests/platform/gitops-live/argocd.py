@@ -5,16 +5,13 @@ import contextlib
 import functools
 import http.server
 import os
-import re
 import shutil
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import yaml
 
-from harness.git import git
 from harness.process import ENVIRONMENT, Process, wait_until
 from harness.toxiproxy import free_port
 

@@ -1,4 +1,4 @@
-"""Fixtures: staging's control plane and Argo CD, which reads a repository on disk with a branch `deploy`."""
+"""Fixtures: staging's control plane and Argo CD, which reads a repository on disk with a branch of deployments."""
 
 import os
 import re
@@ -11,7 +11,6 @@ import yaml
 
 from harness.git import git
 from harness.kubernetes import ControlPlane, Node
-from harness.process import ENVIRONMENT
 from source import Source
 
 from argocd import ArgoCD, Charts
@@ -26,7 +25,7 @@ class Origin(Source):
     """The repository, with staging's placeholders filled in and other addresses of charts and of itself."""
 
     def __init__(self, directory):
-        super().__init__(directory, only=("gitops", "helm", "observability", "scripts/release"))
+        super().__init__(directory, only=("gitops", "helm", "observability", "docs/configuration.md", "scripts/release"))
         self.applications = yaml.safe_load((self.work / VERSIONS).read_text())["applications"]
         self.number = 0
 
@@ -58,7 +57,7 @@ class Origin(Source):
 
 VALUES = {
     "ACCOUNT_ID": "123456789012",
-    "CLIENT_IDS": "1example23456789",
+    "CLIENT_IDS": "1example23456789,2example23456789",
     "PUBLIC_CLIENT_ID": "2example23456789",
     "REGION": "eu-central-1",
     "TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",

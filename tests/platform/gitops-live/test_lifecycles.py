@@ -44,10 +44,10 @@ def test_a_release_and_its_rollback_do_not_wait_for_an_addon(argocd, cluster, or
     try:
         before = image(cluster)
         platform = argocd.application("platform")["status"]["sync"]["revisions"]
-        commit, deployment = origin.deploy("Release something")
+        commit, _ = origin.deploy("Release something")
         argocd.until_deployed("shoutback", commit)
         assert commit in image(cluster)
-        origin.release("rollback", "staging", deployment)
+        origin.release("rollback", "staging")
         argocd.until("the rollback is deployed", lambda: image(cluster) == before)
         # The platform is of the same commit as before.
         assert argocd.application("platform")["status"]["sync"]["revisions"][1] == platform[1]

@@ -23,7 +23,7 @@ FILLED = {
     "REPLACE_WITH_ACCOUNT_ID": "123456789012",
     "REPLACE_WITH_API_HOST": "api.example.com",
     "REPLACE_WITH_ARGOCD_CLIENT_ID": "3example23456789",
-    "REPLACE_WITH_CLIENT_IDS": "1example23456789",
+    "REPLACE_WITH_CLIENT_IDS": "1example23456789,2example23456789",
     "REPLACE_WITH_COGNITO_DOMAIN": "shoutback.auth.eu-central-1.amazoncognito.com",
     "REPLACE_WITH_DOCS_HOST": "docs.example.com",
     "REPLACE_WITH_GITHUB_APP_ID": "1234567",
@@ -219,6 +219,6 @@ class Installation:
         if revision not in self.checkouts:
             folder = Path(self.folder, revision)
             git(self.source.directory, "clone", "--quiet", self.source.bare, folder)
-            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision in ("main", "deploy") else revision)
+            git(folder, "checkout", "--quiet", "--detach", f"origin/{revision}" if revision == "main" or revision.startswith("deploy/") else revision)
             self.checkouts[revision] = folder
         return self.checkouts[revision]

@@ -18,7 +18,7 @@ class Build:
 
 @dataclass
 class Released:
-    """The repository and its branch `deploy`."""
+    """The repository and its branches of deployments."""
 
     source: Source
     builds: dict
@@ -36,7 +36,7 @@ class Released:
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory):
-    source = Source(tmp_path_factory.mktemp("source"), only=("gitops", "helm", "observability", "scripts/release"))
+    source = Source(tmp_path_factory.mktemp("source"), only=("gitops", "helm", "observability", "docs/configuration.md", "scripts/release"))
     fill(source.work)
     source.commit("Fill in the placeholders")
     builds, platform = {}, source.merge("Change an add-on")

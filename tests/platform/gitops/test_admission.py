@@ -43,11 +43,21 @@ def install(cluster, applications):
     """Installs the applications as Argo CD does: in the order of waves, with missing namespaces created."""
     for name in namespaces(applications):
         cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
-    for application in sorted(applications.values(), key=lambda one: (one.name != "platform", one.wave)):
-        things = [copy.deepcopy(thing) for thing in application.objects if thing["kind"] not in (DEFINITIONS, "APIService") and not webhook(thing)]
-        # Argo CD sets missing namespaces; the server drops that of cluster-scoped objects.
-        if things:
-            cluster.apply(sorted(things, key=order), "--force-conflicts", f"--namespace={application.namespace}")
+    steps = {}
+    for application in applications.values():
+        for thing in application.objects:
+            if thing["kind"] not in (DEFINITIONS, "APIService") and not webhook(thing):
+                # The platform has the waves of its objects, among them those of the other applications.
+                wave = own_wave(thing) if application.name == "platform" else application.wave
+                # Argo CD sets missing namespaces; with this option kubectl rejects objects that have another one.
+                flags = () if "namespace" in thing["metadata"] else (f"--namespace={application.namespace}",)
+                steps.setdefault((wave, application.name != "platform", application.name, flags == ()), (flags, []))[1].append(copy.deepcopy(thing))
+    for _, (flags, things) in sorted(steps.items()):
+        cluster.apply(sorted(things, key=order), "--force-conflicts", *flags)
+
+
+def own_wave(thing):
+    return int(thing["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
 
 
 def webhook(thing):

@@ -53,7 +53,7 @@ def test_each_lifecycle_has_its_own_commit(released, environment, applications):
                 continue
             if source.get("ref") == "deployed":
                 assert application.name in ("platform", "shoutback") and source == application.sources[0]
-                assert source == {"repoURL": REPOSITORY, "targetRevision": "deploy", "ref": "deployed"}
+                assert source == {"repoURL": REPOSITORY, "targetRevision": f"deploy/{environment}", "ref": "deployed"}
             else:
                 commit = released.builds[environment].tag if application.name == "shoutback" else released.platform
                 assert source["targetRevision"] == commit, application.name
@@ -63,18 +63,17 @@ def test_a_rollback_of_the_service_changes_nothing_else(released):
     source, environment = released.source, "staging"
     run = released.source.run(released.builds[environment].tag)
     before = released.applications[environment]
-    [last] = source.deployments(f"gitops/service/{environment}")[-1:]
-    back = run.prints("rollback", environment, last)
+    older, newer = released.builds["production"], released.builds[environment]
+    run.prints("rollback", environment)
     try:
         after = Installation(source, environment).applications()
-        older, newer = released.builds["production"], released.builds[environment]
         deployment = str(after["shoutback"].one("Deployment"))
         assert older.digest in deployment and newer.digest not in deployment
         assert {name: one.manifest for name, one in after.items() if name != "shoutback"} == {
             name: one.manifest for name, one in before.items() if name != "shoutback"
         }
     finally:
-        run.prints("rollback", environment, back)
+        run.prints("deploy", environment, newer.tag, newer.digest)
 
 
 def test_an_override_reaches_the_service_whatever_is_released(released):

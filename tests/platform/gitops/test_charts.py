@@ -168,9 +168,9 @@ def fired(argocd, applications, application):
 @pytest.mark.parametrize(("name", "suffix"), [("shoutback", ""), ("platform", "/platform")])
 def test_the_status_is_that_of_the_pipeline(applications, environment, outcome, name, suffix, page):
     template = yaml.safe_load(notifications(applications)[f"template.{outcome}"])["github"]
-    # The first source of the application is the branch `deploy`.
+    # The first source of the application is the branch of deployments.
     sources = applications[name].sources
-    assert (sources[0]["targetRevision"], sources[0]["ref"]) == ("deploy", "deployed") and "path" not in sources[0]
+    assert (sources[0]["targetRevision"], sources[0]["ref"]) == (f"deploy/{environment}", "deployed") and "path" not in sources[0]
     app = state(name=name)
     assert executed(template["repoURLPath"], app=app) == "https://github.com/example/shoutback.git"
     assert executed(template["revisionPath"], app=app) == "d" * 40

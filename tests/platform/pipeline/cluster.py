@@ -1,4 +1,4 @@
-"""A fake of Argo CD and the clusters: watches the branch deploy, runs its images, and reports to GitHub."""
+"""A fake of Argo CD and the clusters: watches the branches deploy/ENVIRONMENT, runs its images, and reports to GitHub."""
 
 import re
 import threading
@@ -76,20 +76,19 @@ class Clusters:
         self.thread.join()
 
     def _watch(self):
-        reported = None
+        reported = {}
         # As fast as a webhook would notify Argo CD.
         while not self.ended.wait(0.1):
-            tip = git(self.source.bare, "rev-parse", "--quiet", "--verify", "refs/heads/deploy", succeeds=False)
-            if tip in ("", reported):
-                continue
-            reported = tip
             for name, environment in self.environments.items():
-                if f"gitops/service/{name}/image.yaml" in git(self.source.bare, "ls-tree", "-r", "--name-only", tip):
+                tip = git(self.source.bare, "rev-parse", "--quiet", "--verify", f"refs/heads/deploy/{name}", succeeds=False)
+                if tip not in ("", reported.get(name)):
+                    reported[name] = tip
                     self._synchronise(name, environment, tip)
 
     def _synchronise(self, name, environment, tip):
         tag, digest = target = self.source.image(name, tip)
         if self.has[name] == target:
+            self._report(tip, name, "success", "Healthy")
             return
         self.log(f"{name}: Argo CD deploys {tag[:12]} of {tip[:12]}")
         self._report(tip, name, "pending", "Progressing")

@@ -5,9 +5,11 @@ import os
 
 import pytest
 
-from containers import Containers, Registry
+from containers import Containers
 from github import GitHub
 from source import Source
+
+from harness.registry import Registry
 
 DIGESTS = (f"sha256:{number:064x}" for number in itertools.count(1))
 
@@ -22,7 +24,7 @@ def digest():
 def source(tmp_path):
     """Returns a repository with the files that a release needs."""
     (tmp_path / "source").mkdir()
-    return Source(tmp_path / "source", only=("scripts/release", "scripts/image", "Cargo.toml", ".gitignore"))
+    return Source(tmp_path / "source", only=("scripts/release", "scripts/image", "scripts/audit", "Cargo.toml", "Cargo.lock", ".gitignore"))
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def registry(tmp_path_factory):
 def recorder(tmp_path):
     """`recorder(name, *lines)` creates a command that records its arguments and then runs these lines of shell."""
     folder = tmp_path / "recorders"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
 
     class Recorder:
         def __init__(self, name, *lines):

@@ -9,25 +9,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.process import ENVIRONMENT, Process, responds_ok
+from harness.process import ENVIRONMENT
 from harness.shoutback import DEFAULTS, Shoutback, binary
 
 BASE = "localhost/shoutback-built"
 
 # As in a pod; Kubernetes mounts no writable folders over a read-only root.
 LOCKED_DOWN = ["--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=256m"]
-
-
-class Registry(Process):
-    """A registry on a free port, which stores images until it is stopped."""
-
-    def __init__(self, log):
-        super().__init__(["crane", "registry", "serve", "--address", "127.0.0.1:0"], log)
-        with self.starting():
-            self.port = int(self.until("it listens", lambda: re.search(r"serving on port (\d+)", self.output()))[1])
-            self.until("it responds", lambda: responds_ok(f"http://127.0.0.1:{self.port}/v2/"))
-        self.host = f"127.0.0.1:{self.port}"
-        self.repository = f"{self.host}/shoutback"
 
 
 class Containers:

@@ -1,11 +1,13 @@
 """Runs a release from the merge to production on this machine, including the approval, with every program of scripts/release.
 
-See docs/release.md. git, the registry, the builds, the containers, the service and its tests are real; GitHub, Argo CD with its clusters,
-and AWS are fakes.
+See docs/release.md. git, the registry, the builds, the signatures (by a key of this machine), the containers, the service and its tests
+are real; GitHub, Argo CD with its clusters, AWS and the scanner that reads an image's crates are fakes.
 """
 
 import argparse
 import contextlib
+import os
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -13,9 +15,11 @@ import time
 from pathlib import Path
 
 from harness.git import git
+from harness.process import ENVIRONMENT
+from harness.registry import Registry
 
 from cluster import Clusters, Environment
-from containers import Containers, Registry
+from containers import Containers
 from github import GitHub
 from source import Source
 
@@ -24,6 +28,15 @@ PRODUCTION_VALUES = "gitops/service/production/values.yaml"
 
 class Stopped(Exception):
     """A step failed unexpectedly, or the approval was not given."""
+
+
+# The service of the dry run is a debug build, which does not list its crates.
+SYFT = """#!/usr/bin/env python3
+import json, tomllib
+packages = [{"SPDXID": f"SPDXRef-{number}", "name": crate["name"], "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+             "referenceLocator": f"pkg:cargo/{crate['name']}@{crate['version']}"}]} for number, crate in enumerate(tomllib.load(open("Cargo.lock", "rb"))["package"])]
+print(json.dumps({"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "shoutback", "packages": packages}))
+"""
 
 
 class Testbed:
@@ -37,15 +50,28 @@ class Testbed:
         self.source = Source(folder(directory, "source"))
         directory_of_environments = folder(directory, "environments")
         self.environments = {name: Environment(stack, name, directory_of_environments) for name in ("staging", "production")}
+        self.signing = self.make_key(folder(directory, "key"))
         repository = self.registry.repository
         self.clusters = stack.enter_context(
             Clusters(self.source, self.github, self.containers, repository, self.environments, log),
         )
 
+    def make_key(self, directory):
+        """Returns the variables by which the programs sign and verify here."""
+        subprocess.run(["cosign", "generate-key-pair"], cwd=directory, env=ENVIRONMENT | {"COSIGN_PASSWORD": "", "HOME": str(directory)}, check=True, capture_output=True)
+        (directory / "syft").write_text(SYFT)
+        (directory / "syft").chmod(0o755)
+        return {
+            "COSIGN_PASSWORD": "",
+            "SIGNING_KEY": str(directory / "cosign.key"),
+            "VERIFICATION_KEY": str(directory / "cosign.pub"),
+            "PATH": f"{directory}:{os.environ['PATH']}",
+        }
+
     def run(self, commit):
         """A run of the pipeline."""
-        waits = {"WAIT_INTERVAL": "200ms", "WAIT_TIMEOUT": "2m"}
-        return self.source.run(commit, self.containers.variables | self.github.variables | waits)
+        others = {"WAIT_INTERVAL": "200ms", "WAIT_TIMEOUT": "2m", "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "1"}
+        return self.source.run(commit, self.containers.variables | self.github.variables | others | self.signing)
 
 
 def folder(directory, name):
@@ -77,46 +103,58 @@ class ReleaseRun:
             raise Stopped(f"{program} should {'fail' if fails else 'succeed'}, but ended with {done.returncode}")
         return done.stdout.strip()
 
-    def skip(self, what, program, why):
-        self.number += 1
-        print(f"\n{self.number:2}. {what}\n    SKIPPED: scripts/release/{program}, {why}")
-
     def to_staging(self, run):
         """Runs the steps of the workflow `main`."""
         repository = self.testbed.registry.repository
         tag = self.step(run, "Print the image tag of the commit", "tag")
-        digest = self.step(run, "Build the image and push it", "publish", repository)
-        self.skip("Sign the image", "sign", "because only GitHub's workflows get a certificate from Sigstore")
-        self.step(run, "Mark the image as deployed", "keep", "staging", repository, tag, digest)
-        commit = self.step(run, "Deploy to staging", "deploy", "staging", tag, digest)
-        if commit:
-            self.step(run, "Wait for staging", "wait", "staging", commit)
-            environment = self.testbed.environments["staging"]
-            self.step(run, "Run the integration tests", "integration-tests", "-q", **environment.variables)
+        built = self.step(run, "Build the image and push it", "../image", PUSH_TO=repository)
+        digest = self.step(run, "Publish what the build has reported", "publish", repository, built)
+        image = f"{repository}@{digest}"
+        self.step(run, "Sign it, and attest its provenance and its crates", "attest", image)
+        deployment = self.step(run, "Deploy to staging", "deploy", "staging", tag, digest)
+        if deployment:
+            self.test(run, "staging", deployment)
+            self.step(run, "Record that the tests have passed", "record", "staging", image, deployment)
+            self.step(run, "Mark the image as deployed", "keep", "staging", repository, tag, digest)
         return tag, digest
 
-    def to_production(self, run, tag, digest, bad=False):
+    def test(self, run, environment, deployment, *options, fails=False):
+        """Runs the steps of the workflow `tests`."""
+        self.step(run, f"Wait for {environment}", "wait", environment, deployment)
+        variables = self.testbed.environments[environment].variables
+        what = f"Run the {'smoke' if options else 'integration'} tests"
+        if fails:
+            self.step(run, f"{what}, which fail", "integration-tests", *options, "-q", "--tb=no", fails=True, **variables)
+        else:
+            self.step(run, what, "integration-tests", *options, "-q", **variables)
+            self.step(run, "It is still what the tests met", "wait", environment, deployment)
+
+    def to_production(self, run, tag, bad=False):
         """Runs the steps of the workflow `promote`."""
-        repository, environment = self.testbed.registry.repository, self.testbed.environments["production"]
+        repository = self.testbed.registry.repository
+        digest = self.step(run, "Verify who built and tested it", "verify", "--tested", repository, tag)
+        self.step(run, "Describe what would change", "describe", "production", tag, digest)
         self.request_approval(f"deploying {tag[:12]} to production")
-        self.skip("Verify the signature", "verify", "because there is none")
-        self.step(run, "Mark the image as deployed", "keep", "production", repository, tag, digest)
-        commit = self.step(run, "Deploy the same digest to production", "deploy", "production", tag, digest)
-        self.step(run, "Wait for production", "wait", "production", commit)
-        smoke = ("integration-tests", "--smoke", "-q")
-        if not bad:
-            self.step(run, "Run the smoke tests", *smoke, **environment.variables)
-            return
-        self.step(run, "Run the smoke tests, which fail", *smoke, "--tb=no", fails=True, **environment.variables)
-        back = self.step(run, "Revert the deployment", "rollback", "production", commit)
-        self.step(run, "Wait for production", "wait", "production", back)
-        self.step(run, "Run the smoke tests", *smoke, **environment.variables)
+        deployment = self.step(run, "Deploy the same digest to production", "deploy", "production", tag, digest)
+        self.test(run, "production", deployment, "--smoke", fails=bad)
+        if bad:
+            back = self.step(run, "Undo the deployment", "rollback", "production", "--undo", deployment)
+            self.test(run, "production", back, "--smoke")
+        else:
+            self.step(run, "Mark the image as deployed", "keep", "production", repository, tag, digest)
+
+    def back(self, run):
+        """Runs the steps of the workflow `rollback`."""
+        self.test(run, "production", self.step(run, "Go one build back", "rollback", "production"), "--smoke")
+        self.step(run, "Show what production can go back to", "history", "production")
 
     def request_approval(self, what):
         self.number += 1
         print(f"\n{self.number:2}. A reviewer of the environment production approves {what}", flush=True)
-        if self.approve or not sys.stdin.isatty():
-            print("    approved, by " + ("--approve" if self.approve else "default, because there is no terminal"))
+        if self.approve:
+            print("    approved, by --approve")
+        elif not sys.stdin.isatty():
+            raise Stopped("there is no terminal to ask for an approval; --approve approves without asking")
         elif input("    Approve? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Stopped("the deployment was not approved")
 
@@ -150,22 +188,31 @@ def main():
 
 def run_releases(run):
     first = run.merge("Say hello")
-    release = run.to_staging(first)
-    run.to_production(first, *release)
+    tag, _ = run.to_staging(first)
+    run.to_production(first, tag)
 
     # Only for production, so that no earlier step notices.
     values = {PRODUCTION_VALUES: lambda text: text.replace("\nconfig:\n", "\nconfig:\n  AUTH_REQUIRED_SCOPES: shoutback/whisper\n")}
     second = run.merge("Require a scope in production that no client has", values)
-    run.to_production(second, *run.to_staging(second), bad=True)
+    bad, digest = run.to_staging(second)
+    run.to_production(second, bad, bad=True)
 
-    run.headline("Repeat the first run")
+    run.headline("Two more releases, and two steps back")
+    mended = {PRODUCTION_VALUES: lambda text: text.replace("  AUTH_REQUIRED_SCOPES: shoutback/whisper\n", "")}
+    for title, changes in (("Fix the scope", mended), ("Say goodbye", None)):
+        latest = run.merge(title, changes)
+        run.to_production(latest, run.to_staging(latest)[0])
+    run.back(latest)
+    run.back(latest)
+
+    run.headline("Repeat the first run, which is superseded")
     run.to_staging(first)
 
     run.headline("Result")
     for environment in ("staging", "production"):
         print(f"    {run.runs(environment)}")
-    print("\n    $ git log --oneline deploy")
-    print(textwrap.indent(git(run.testbed.source.bare, "log", "--oneline", "deploy"), "      | "))
+    print("\n    $ git log --oneline deploy/production")
+    print(textwrap.indent(git(run.testbed.source.bare, "log", "--oneline", "deploy/production"), "      | "))
     print(f"\n{run.number} steps in {time.monotonic() - run.start:.0f} s.")
     return 0
 

@@ -65,16 +65,16 @@ class Source:
         self.runs += 1
         return Run(self, self.directory / f"run-{self.runs}", commit, variables or {})
 
-    def deployments(self, *paths):
-        """Returns the commits of the branch deploy, oldest first."""
-        return git(self.bare, "log", "--reverse", "--format=%H", "deploy", "--", *paths).split()
+    def deployments(self, environment):
+        """Returns the commits of an environment's branch, oldest first."""
+        return git(self.bare, "log", "--reverse", "--format=%H", f"deploy/{environment}").split()
 
     def file(self, commit, name):
         return git(self.bare, "show", f"{commit}:{name}")
 
-    def image(self, environment, commit="deploy"):
+    def image(self, environment, commit=None):
         """Returns the content of an environment's image.yaml."""
-        lines = self.file(commit, f"gitops/service/{environment}/image.yaml").splitlines()
+        lines = self.file(commit or f"deploy/{environment}", f"gitops/service/{environment}/image.yaml").splitlines()
         fields = dict(line.strip().split(": ") for line in lines if ": " in line and not line.startswith("#"))
         return fields["tag"].strip('"'), fields["digest"].strip('"')
 

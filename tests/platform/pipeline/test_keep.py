@@ -1,12 +1,16 @@
 """The second tag of a deployed image."""
 
+import http.server
 import json
 import subprocess
+import threading
 
 import pytest
 
 from harness.process import ENVIRONMENT
 from test_publish import repository, tags  # noqa: F401
+
+COMMIT = "a" * 40
 
 OTHER_DIGEST = f"sha256:{'f' * 64}"
 
@@ -64,3 +68,75 @@ def test_another_image(published, tmp_path):
     layer.write_bytes(bytes(1024))
     push(f"{repository}:staging-{tag}", layer)
     assert "is another image" in run.error("keep", "staging", repository, tag, digest)
+
+
+class Guarded:
+    """A registry that requires authentication, with one manifest."""
+
+    def __init__(self, login, digest_header=None):
+        self.requested = []
+        guarded = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                guarded.requested.append(self.path)
+                authorized = self.headers["authorization"] == f"Basic {login}"
+                self.send_response(200 if authorized else 401)
+                self.send_header("content-type", "application/vnd.oci.image.manifest.v1+json")
+                if digest_header:
+                    self.send_header("docker-content-digest", digest_header)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+# The digest of its response of two bytes.
+DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def keep(run, registry, **variables):
+    return run("keep", "staging", f"{registry.host}/shoutback", COMMIT, DIGEST, **variables)
+
+
+@pytest.mark.parametrize("variable, file", [("DOCKER_CONFIG", "config.json"), ("REGISTRY_AUTH_FILE", ""), ("HOME", ".docker/config.json")])
+def test_the_stored_credentials_are_used(source, tmp_path, variable, file):
+    run = source.run("main")
+    with Guarded("b3duZXI6c2VjcmV0") as registry:
+        login = tmp_path / "login"
+        path = login / file if file else login
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"auths": {registry.host: {"auth": "b3duZXI6c2VjcmV0"}}}))
+        done = keep(run, registry, **{variable: str(login)})
+        assert done.returncode == 0 and "exists already" in done.stderr
+        assert registry.requested == [f"/v2/shoutback/manifests/staging-{COMMIT}"]
+
+
+def test_missing_credentials_are_an_error(source):
+    with Guarded("b3duZXI6c2VjcmV0") as registry:
+        assert "log in to" in keep(source.run("main"), registry).stderr
+
+
+def test_a_manifest_with_another_digest_is_an_error(source, tmp_path):
+    with Guarded("b3duZXI6c2VjcmV0", f"sha256:{'0' * 64}") as registry:
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": "b3duZXI6c2VjcmV0"}}}))
+        assert "and sends" in keep(source.run("main"), registry, DOCKER_CONFIG=str(tmp_path)).stderr
+
+
+def test_without_a_registry(source):
+    done = source.run("main")("keep", "staging", "127.0.0.1:1/shoutback", COMMIT, DIGEST)
+    assert done.returncode == 1 and "Connection refused" in done.stderr

@@ -9,14 +9,14 @@ from source import Source
 
 VERSIONS = "gitops/platform/values.yaml"
 VALUES = "gitops/service/production/values.yaml"
-FILLED = {"CLIENT_IDS": "1example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
+FILLED = {"CLIENT_IDS": "1example23456789,2example23456789", "PUBLIC_CLIENT_ID": "2example23456789", "USER_POOL_ID": "eu-central-1_AbCdEfGhI"}
 
 
 @pytest.fixture
 def source(tmp_path):
     """Returns a repository with the chart, filled in for production."""
     (tmp_path / "source").mkdir()
-    source = Source(tmp_path / "source", only=("scripts/release", "helm", "observability", "gitops"))
+    source = Source(tmp_path / "source", only=("scripts/release", "helm", "observability", "docs/configuration.md", "gitops"))
     fill = lambda text: re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: FILLED.get(name[1], "example.com"), text)  # noqa: E731
     source.merge("Fill in", {VALUES: fill})
     return source
@@ -50,39 +50,41 @@ def service(source, digest):
 
 def state(source):
     """Returns what production runs: the platform's commit and the service's build."""
-    commit = source.file("deploy", "gitops/platform/production/commit.yaml")
+    commit = source.file("deploy/production", "gitops/platform/production/commit.yaml")
     return re.search(r'"([0-9a-f]{40})"', commit)[1], source.image("production")
 
 
 def test_a_release_and_its_rollback_leave_the_platform_alone(source, platform, service):
     platform("v1.0.0")
     service()
-    run, release = service()
+    run, _ = service()
     before = state(source)
     platform("v1.1.0")
-    run.prints("rollback", "production", release)
+    run.prints("rollback", "production")
     after = state(source)
     assert after[0] != before[0] and after[1] != before[1]
-    assert git(source.bare, "log", "-1", "--format=", "--name-only", "deploy") == VALUES.replace("values", "image")
+    assert git(source.bare, "log", "-1", "--format=", "--name-only", "deploy/production") == VALUES.replace("values", "image")
 
 
 def test_a_deployment_of_the_platform_leaves_the_service_alone(source, platform, service):
     platform("v1.0.0")
     service()
     build = source.image("production")
-    run, deployment = platform("v1.0.0")
-    run.prints("rollback", "--platform", "production", deployment)
+    run, _ = platform("v1.0.0")
+    run.prints("rollback", "--platform", "production")
     assert source.image("production") == build
 
 
 def test_a_rollback_of_the_platform_downgrades_nothing(source, platform):
     platform("v1.9.0")
     run, deployment = platform("v1.10.0")
-    message = run.error("rollback", "--platform", "production", deployment)
-    assert "cert-manager from v1.10.0 to v1.9.0" in message
-    before = state(source)[0] if git(source.bare, "ls-tree", "deploy", "gitops/service/production/image.yaml") else None
-    run.prints("rollback", "--platform", "production", deployment, "--allow-downgrade")
-    assert before != git(source.bare, "show", "deploy:gitops/platform/production/commit.yaml")
+    file = "gitops/platform/production/commit.yaml"
+    before = source.file("deploy/production", file)
+    for which in ([], ["--undo", deployment]):
+        assert "cert-manager from v1.10.0 to v1.9.0" in run.error("rollback", "--platform", "production", *which)
+    assert source.file("deploy/production", file) == before
+    run.prints("rollback", "--platform", "production", "--allow-downgrade")
+    assert source.file("deploy/production", file) != before
 
 
 def test_production_takes_only_a_platform_that_staging_had(source):
@@ -102,7 +104,7 @@ def override(run, *arguments, **variables):
 
 
 def values(source):
-    return source.file("deploy", "gitops/service/production/overrides.yaml")
+    return source.file("deploy/production", "gitops/service/production/overrides.yaml")
 
 
 def test_an_override_is_committed_with_its_reason_and_its_actor(source, service):
@@ -117,8 +119,8 @@ def test_an_override_is_committed_with_its_reason_and_its_actor(source, service)
 def test_releases_and_rollbacks_keep_an_override(source, service):
     run, _ = service()
     override(run, "set", "SHOUTCLOUD_FALLBACK=local")
-    run, release = service()
-    run.prints("rollback", "production", release)
+    run, _ = service()
+    run.prints("rollback", "production")
     assert 'SHOUTCLOUD_FALLBACK: "local"' in values(source)
 
 
@@ -130,20 +132,20 @@ def test_an_override_is_taken_back(source, service):
     assert override(run, "list") == "RATE_LIMIT_PER_CLIENT=50/s"
     override(run, "remove", "RATE_LIMIT_PER_CLIENT")
     assert override(run, "list") == ""
-    assert not git(source.bare, "ls-tree", "deploy", "gitops/service/production/overrides.yaml")
+    assert not git(source.bare, "ls-tree", "deploy/production", "gitops/service/production/overrides.yaml")
 
 
 def test_the_same_override_again_commits_nothing(source, service):
     run, _ = service()
     commit = override(run, "set", "SHOUTCLOUD_FALLBACK=local")
-    assert override(run, "set", "SHOUTCLOUD_FALLBACK=local") == commit == git(source.bare, "rev-parse", "deploy")
+    assert override(run, "set", "SHOUTCLOUD_FALLBACK=local") == commit == git(source.bare, "rev-parse", "deploy/production")
 
 
 @pytest.mark.parametrize("wrong", ["SHOUTCLOUD_FALBACK=local", "REQUEST_TIMEOUT=soon", 'COGNITO_CLIENT_IDS=a"b'])
 def test_a_value_that_the_chart_rejects_is_not_committed(source, service, wrong):
     run, release = service()
     assert "the chart rejects this" in run.error("override", "production", "set", wrong, "--reason", "Incident 42")
-    assert git(source.bare, "rev-parse", "deploy") == release
+    assert git(source.bare, "rev-parse", "deploy/production") == release
 
 
 @pytest.mark.parametrize(("arguments", "message"), [(("set", "NAME"), "not NAME=VALUE"), (("remove", "NAME=x"), "not NAME"), (("set", "name=x"), "not NAME=VALUE")])

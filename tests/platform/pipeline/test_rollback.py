@@ -1,92 +1,149 @@
-"""Rolling back a deployment."""
+"""Going back to an earlier build."""
 
 import pytest
 
 from harness.git import git
-from test_deploy import meanwhile, moves_to, reset_branch, tip
+from test_deploy import meanwhile, tip
 
 
 @pytest.fixture
-def two(source, merged):
-    """Deploys two releases to production and returns the commits of the deployments."""
-    commits = []
-    for _ in range(2):
-        run, *build = merged()
-        run.prints("deploy", "staging", *build)
-        commits.append(run.prints("deploy", "production", *build))
-    return run, *commits
+def history(source, merged):
+    """`history(number)` deploys that many releases to production; returns the last run, the builds, and the deployments' commits."""
+
+    def history(number, environment="production"):
+        builds, commits = [], []
+        for _ in range(number):
+            run, *build = merged()
+            commits.append(run.prints("deploy", environment, *build))
+            builds.append(tuple(build))
+        return run, builds, commits
+
+    return history
 
 
-def test_it_restores_the_previous_release(source, two):
-    run, first, second = two
-    staging = source.image("staging")
-    commit = run.prints("rollback", "production", second)
-    assert commit == tip(source)
-    assert source.image("production") == source.image("production", first)
-    assert source.image("staging") == staging
-    assert f"This reverts commit {second}" in git(source.bare, "log", "-1", "--format=%B", commit)
+def test_it_returns_to_the_previous_build(source, history):
+    run, [first, second], commits = history(2)
+    commit = run.prints("rollback", "production", GITHUB_ACTOR="ada", GITHUB_RUN_ID="7", GITHUB_SERVER_URL="https://x.test", GITHUB_REPOSITORY="o/r")
+    assert commit == tip(source, "production")
+    assert source.image("production") == first
+    message = git(source.bare, "log", "-1", "--format=%an%n%B", commit)
+    for part in ("ada\n", "Roll production back to", f"From: {second[0]}", f"Commit: {first[0]}", "https://x.test/o/r/actions/runs/7"):
+        assert part in message
     # The history is not rewritten.
-    assert git(source.bare, "rev-parse", "deploy~1") == second
+    assert git(source.bare, "rev-parse", "deploy/production~1") == commits[-1]
 
 
-def test_again_changes_nothing(source, two):
-    run, _, second = two
-    commit = run.prints("rollback", "production", second)
-    assert run.prints("rollback", "production", second) == commit
-    assert tip(source) == commit
+def test_each_call_goes_one_more_step_back(source, history):
+    """Never forward again to the build that was just taken back."""
+    run, [oldest, middle, newest], _ = history(3)
+    seen = []
+    for _ in range(2):
+        run.prints("rollback", "production")
+        seen.append(source.image("production"))
+    assert seen == [middle, oldest]
+    before = tip(source, "production")
+    assert "nothing to go back to" in run.error("rollback", "production")
+    assert tip(source, "production") == before
 
 
-def test_a_later_deployment_is_not_reverted(source, merged, two):
-    run, _, second = two
-    later, *build = merged()
-    later.prints("deploy", "staging", *build)
-    third = later.prints("deploy", "production", *build)
-    done = run("rollback", "production", second)
-    assert (done.returncode, done.stdout.strip()) == (0, third)
-    assert "came later" in done.stderr
-    assert source.image("production") == tuple(build)
+def test_it_returns_to_any_earlier_build(source, history):
+    run, builds, _ = history(4)
+    run.prints("rollback", "production", "--to", builds[1][0])
+    assert source.image("production") == builds[1]
+    run.prints("rollback", "production", "--to", builds[0][0][:7])
+    assert source.image("production") == builds[0]
 
 
-def test_a_concurrent_deployment_is_not_reverted(source, merged, two):
-    run, _, second = two
-    later, *build = merged()
-    later.prints("deploy", "staging", *build)
-    third = later.prints("deploy", "production", *build)
-    reset_branch(source)
-    meanwhile(source, moves_to(third))
-    assert run.prints("rollback", "production", second) == third
-    assert tip(source) == third
+def test_it_never_returns_to_what_was_taken_back(source, history, merged):
+    run, builds, _ = history(4)
+    run.prints("rollback", "production", "--to", builds[1][0])
+    # The current one, two that were taken back, one that staging alone has had, and one that neither has had.
+    later, *fifth = merged()
+    later.prints("deploy", "staging", *fifth)
+    before = tip(source, "production")
+    for build in [builds[1], builds[2], builds[3], fifth, ("a" * 40, "")]:
+        error = run.error("rollback", "production", "--to", build[0])
+        assert f"{build[0]} is not one of" in error
+        assert [line.strip() for line in error.splitlines()[1:]] == [builds[0][0]]
+    assert tip(source, "production") == before
 
 
-def test_staging_is_reverted_despite_later_deployments_to_production(source, merged, two):
-    run, *_ = two
-    before = source.image("staging")
-    later, *build = merged()
-    third = later.prints("deploy", "staging", *build)
-    reset_branch(source)
-    git(source.bare, "update-ref", "refs/heads/deploy", third)
-    run.prints("rollback", "staging", third)
-    assert source.image("staging") == before
+def test_a_build_that_is_deployed_again_counts_again(source, history, merged):
+    run, [first, second], _ = history(2)
+    run.prints("rollback", "production")
+    run.prints("deploy", "production", *second)
+    later, *third = merged()
+    later.prints("deploy", "production", *third)
+    run.prints("rollback", "production")
+    assert source.image("production") == second
+    run.prints("rollback", "production")
+    assert source.image("production") == first
 
 
-def test_the_next_release_follows_it(source, merged, two):
-    run, _, second = two
-    run.prints("rollback", "production", second)
-    later, *build = merged()
-    later.prints("deploy", "staging", *build)
-    later.prints("deploy", "production", *build)
-    assert source.image("production") == tuple(build)
+def test_two_builds_with_the_same_beginning(source, history, monkeypatch):
+    run, builds, _ = history(2)
+    assert "usage" in run.error("rollback", "production", "--to", builds[0][0][:6], code=2)
+    assert "usage" in run.error("rollback", "production", "--to", "HEAD~1", code=2)
 
 
-def test_the_first_deployment_cannot_be_reverted(source, merged):
-    run, *build = merged()
-    commit = run.prints("deploy", "staging", *build)
-    assert "nothing to go back to" in run.error("rollback", "staging", commit)
-    assert tip(source) == commit
+def test_the_first_deployment_cannot_be_taken_back(source, history):
+    run, _, [commit] = history(1)
+    assert "nothing to go back to" in run.error("rollback", "production")
+    assert "nothing to go back to" in run.error("rollback", "production", "--undo", commit)
+    assert "runs nothing yet" in run.error("rollback", "staging")
+    assert tip(source, "production") == commit
 
 
-def test_other_commits_are_errors(source, two):
-    run, _, second = two
-    assert "no commit of the branch" in run.error("rollback", "production", git(source.bare, "rev-parse", "main"))
-    assert "no deployment of staging" in run.error("rollback", "staging", second)
-    run.error("rollback", "production", "HEAD", code=2)
+def test_a_concurrent_rollback_goes_back_once(source, history):
+    """The decision is repeated on the new branch: to the same build, and no further."""
+    run, [first, second, third], commits = history(3)
+    run.prints("rollback", "production", "--to", first[0])
+    ahead = tip(source, "production")
+    git(source.bare, "update-ref", "refs/heads/deploy/production", f"{ahead}~1")
+    meanwhile(source, f"git update-ref refs/heads/deploy/production {ahead}")
+    assert "nothing to go back to" in run.error("rollback", "production", "--to", first[0])
+    assert source.image("production") == first
+
+
+class TestUndo:
+    """What the pipeline does after a failed deployment."""
+
+    def test_it_returns_to_the_previous_build(self, source, history):
+        run, [first, second, third], commits = history(3)
+        run.prints("rollback", "production", "--undo", commits[-1])
+        assert source.image("production") == second
+
+    def test_again_changes_nothing(self, source, history):
+        """A second attempt of the same run."""
+        run, [first, second, third], commits = history(3)
+        commit = run.prints("rollback", "production", "--undo", commits[-1])
+        assert run.prints("rollback", "production", "--undo", commits[-1]) == ""
+        assert tip(source, "production") == commit
+
+    def test_a_later_deployment_is_left_alone(self, source, history, merged):
+        run, _, commits = history(2)
+        later, *build = merged()
+        third = later.prints("deploy", "production", *build)
+        done = run("rollback", "production", "--undo", commits[-1])
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "came later" in done.stderr
+        assert tip(source, "production") == third
+
+    def test_a_concurrent_deployment_is_left_alone(self, source, history, merged):
+        run, _, commits = history(2)
+        later, *build = merged()
+        third = later.prints("deploy", "production", *build)
+        git(source.bare, "update-ref", "refs/heads/deploy/production", f"{third}~1")
+        meanwhile(source, f"git update-ref refs/heads/deploy/production {third}")
+        assert run.prints("rollback", "production", "--undo", commits[-1]) == ""
+        assert tip(source, "production") == third
+
+    def test_other_commits_are_errors(self, source, history):
+        run, _, commits = history(2)
+        assert "no commit of the branch" in run.error("rollback", "production", "--undo", git(source.bare, "rev-parse", "main"))
+        main = git(source.bare, "rev-parse", "main")
+        run.prints("deploy", "staging", main, "--platform")
+        platform = run.prints("deploy", "production", main, "--platform")
+        assert "deployed nothing" in run.error("rollback", "production", "--undo", platform)
+        run.error("rollback", "production", "--undo", "HEAD", code=2)
+        run.error("rollback", "production", "--undo", commits[-1], "--to", "a" * 40, code=2)

@@ -55,7 +55,7 @@ def test_repositories_of_a_release_may_belong_to_another_user(merged, source):
     run, tag, digest = merged()
     assert run.prints("tag") == tag
     commit = run.prints("deploy", "staging", tag, digest)
-    assert source.deployments() == [commit]
+    assert source.deployments("staging") == [commit]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a repository away")
@@ -65,7 +65,7 @@ def test_a_repository_with_another_owner(merged, source):
         subprocess.run(["chown", "--recursive", "12345:12345", path], check=True)
     assert run.prints("tag") == tag
     commit = run.prints("deploy", "staging", tag, digest)
-    assert source.deployments() == [commit]
+    assert source.deployments("staging") == [commit]
 
 
 def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, source):
@@ -99,4 +99,4 @@ def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, 
 
 def test_tests_run_git_only_by_the_harness():
     callers = [name for name in listed(ROOT, "tests/*.py") if re.search(r"""\[\s*["']git["'],""", (ROOT / name).read_text())]
-    assert sorted(callers) == ["tests/harness/git.py", "tests/platform/pipeline/test_source.py"]
+    assert sorted(callers) == ["tests/harness/git.py", "tests/platform/pipeline/test_https.py", "tests/platform/pipeline/test_source.py"]

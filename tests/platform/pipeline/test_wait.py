@@ -57,19 +57,30 @@ def test_it_times_out(github, deployed):
     assert "within 0.2 s" in output and "no status yet" in output and "shoutback in staging's Argo CD" in output
 
 
-def test_a_later_commit_for_another_environment_counts(github, deployed):
+def test_a_later_commit_that_leaves_the_build_alone_counts(github, deployed):
     run, commit, build = deployed
-    later = run.prints("deploy", "production", *build)
+    later = run.prints("deploy", "staging", build[0], "--platform")
     github.report(later, "argocd/staging", "success", "Healthy")
     run.prints("wait", "staging", commit)
 
 
 def test_of_two_commits_the_newest_status_counts(github, deployed):
     run, commit, build = deployed
-    later = run.prints("deploy", "production", *build)
+    later = run.prints("deploy", "staging", build[0], "--platform")
     github.report(later, "argocd/staging", "success", "Healthy")
     github.report(commit, "argocd/staging", "failure", "Degraded")
     assert "Degraded" in run.error("wait", "staging", commit)
+
+
+def test_few_requests_whatever_came_later(github, merged, deployed):
+    """A repository has 1,000 requests per hour."""
+    run, commit, _ = deployed
+    for _ in range(6):
+        later, tag, _ = merged()
+        last = later.prints("deploy", "staging", tag, "--platform")
+    github.report(last, "argocd/staging", "success", "Healthy")
+    run.prints("wait", "staging", commit)
+    assert len(github.requested) <= 3
 
 
 def test_another_deployment_in_the_meantime_is_a_failure(github, merged, deployed):

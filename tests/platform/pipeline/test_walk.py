@@ -22,26 +22,37 @@ def test_the_dry_run():
         [ROOT / "scripts/pipeline-dry-run", "--approve"], stdin=subprocess.DEVNULL, env=os.environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    programs = re.findall(r"^    (?:\$|SKIPPED:) scripts/release/([a-z-]+)", done.stdout, re.M)
-    to_staging = ["tag", "publish", "sign", "keep", "deploy", "wait", "integration-tests"]
-    to_production = ["verify", "keep", "deploy", "wait", "integration-tests"]
-    back = ["rollback", "wait", "integration-tests"]
-    assert programs == [*to_staging, *to_production, *to_staging, *to_production, *back, *to_staging[:5]]
-    assert "is there already: nothing is built" in done.stdout
-    assert "superseded" in done.stdout
+    programs = re.findall(r"^    \$ scripts/release/([./a-z-]+)", done.stdout, re.M)
+    test = ["wait", "integration-tests", "wait"]
+    published = ["tag", "../image", "publish", "attest", "deploy"]
+    to_staging = [*published, *test, "record", "keep"]
+    deployed = ["verify", "describe", "deploy"]
+    to_production = [*deployed, *test, "keep"]
+    undone = [*deployed, "wait", "integration-tests", "rollback", *test]
+    back = ["rollback", *test, "history"]
+    assert programs == [*to_staging, *to_production, *to_staging, *undone, *(to_staging + to_production) * 2, *back * 2, *published]
+    assert "is there already" in done.stdout and "superseded" in done.stdout
 
-    # The bad release is in staging, the previous one in production, each with the digest that was built of it.
-    digests = re.findall(r"^      \| (sha256:[0-9a-f]{64})$", done.stdout, re.M)
+    # Production is two steps back: the bad release was taken back, so the second step leads to the first one.
     tags = re.findall(r"^    main is ([0-9a-f]{40})$", done.stdout, re.M)
-    assert len(tags) == 2 and len(digests) == 3 and digests[0] == digests[2]
-    assert f"staging runs {digests[1]}, built of {tags[1]}" in done.stdout
-    assert f"production runs {digests[0]}, built of {tags[0]}" in done.stdout
+    assert len(tags) == 4
+    assert re.search(rf"staging runs sha256:[0-9a-f]{{64}}, built of {tags[3]}", done.stdout)
+    assert re.search(rf"production runs sha256:[0-9a-f]{{64}}, built of {tags[0]}", done.stdout)
+
+
+def test_without_a_terminal_nothing_is_approved(testbed, monkeypatch):
+    from dry_run import Stopped
+
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))
+    with pytest.raises(Stopped, match="no terminal"):
+        ReleaseRun(testbed, approve=False).request_approval("a deployment")
 
 
 def release(testbed, title, changes=None):
     """Returns a run that has published an image, its tag and its digest."""
     run = testbed.run(testbed.source.merge(title, changes))
-    return run, run.prints("tag"), run.prints("publish", testbed.registry.repository)
+    repository = testbed.registry.repository
+    return run, run.prints("tag"), run.prints("publish", repository, run.prints("../image", PUSH_TO=repository))
 
 
 def test_a_release_that_does_not_start_fails_early(testbed):
@@ -61,7 +72,7 @@ def test_a_release_that_does_not_start_fails_early(testbed):
     assert production.running.image() == good[1]
     run.prints("integration-tests", "--smoke", "-q", **production.variables)
 
-    run.prints("wait", "production", run.prints("rollback", "production", commit))
+    run.prints("wait", "production", run.prints("rollback", "production", "--undo", commit))
 
 
 def test_without_approval(testbed, monkeypatch):

@@ -88,6 +88,7 @@ FAULTS = [
     Fault("modules/github-oidc", "stacks of others for plans", "../environment-roles/plan.tf", ":stack/${local.name}-*/*", ":stack/*", "test_forbidden", "cloudformation:DescribeStacks"),
     Fault("modules/github-oidc", "plans in other regions", "../environment-roles/plan.tf", 'Resource  = "*"\n        Condition = local.in_region', 'Resource  = "*"', "test_forbidden", "ec2:DescribeVpcs"),
     Fault("modules/github-oidc", "sessions shorter than an apply", "../environment-roles/main.tf", "apply = 3 * 3600", "apply = 3600", "test_credentials_last_longer", "<="),
+    Fault("modules/github-oidc", "a scanner that pushes", "pull.tf", '"BatchGetImage", ', '"BatchGetImage", "PutImage", ', "test_forbidden", "shoutback-pull"),
     Fault("modules/github-oidc", "images are removed", "push.tf", '"PutImage", ', '"PutImage", "BatchDeleteImage", ', "test_forbidden", "ecr:BatchDeleteImage"),
     Fault("modules/github-oidc", "an escape from the boundary", "../environment-roles/boundary.tf", '"sns:Publish"]', '"sns:Publish", "sts:AssumeRole"]', "test_the_boundary_prevents_escalation", "sts:AssumeRole"),
     Fault("modules/github-oidc", "any role for nodes", "../environment-roles/boundary.tf", "role/${local.name}-node", "role/${local.name}-*", "test_the_boundary_prevents_escalation", "iam:PassRole"),

@@ -44,7 +44,7 @@ def token(subject, ref="refs/heads/main", audience="sts.amazonaws.com"):
 JOBS = [
     # A developer who can push a branch can open a pull request: never production's state.
     ("pull_request", "refs/pull/7/merge", "shoutback-staging-plan"),
-    ("ref:refs/heads/main", "refs/heads/main", "shoutback-staging-plan", "shoutback-production-plan", "shoutback-bootstrap-plan", "shoutback-push"),
+    ("ref:refs/heads/main", "refs/heads/main", "shoutback-staging-plan", "shoutback-production-plan", "shoutback-bootstrap-plan", "shoutback-pull", "shoutback-push"),
     ("environment:staging-terraform", "refs/heads/main", "shoutback-staging-apply"),
     ("environment:production-terraform", "refs/heads/main", "shoutback-production-apply"),
     ("environment:staging-terraform", "refs/heads/feature"),
@@ -96,6 +96,7 @@ def test_only_github_is_trusted(roles):
 PLAN = "shoutback-staging-plan"
 PRODUCTION_PLAN = "shoutback-production-plan"
 BOOTSTRAP_PLAN = "shoutback-bootstrap-plan"
+PULL = "shoutback-pull"
 PUSH = "shoutback-push"
 STAGING = "shoutback-staging-apply"
 OWN = {"aws__ResourceTag/environment": "staging"}
@@ -118,6 +119,8 @@ ALLOWED = [
     (BOOTSTRAP_PLAN, "s3:GetObject", f"{BUCKET}/bootstrap/terraform.tfstate", {}),
     (BOOTSTRAP_PLAN, "s3:GetBucketPolicy", BUCKET, {}),
     (BOOTSTRAP_PLAN, "cloudtrail:GetTrailStatus", "*", {}),
+    (PULL, "ecr:GetAuthorizationToken", "*", {}),
+    (PULL, "ecr:BatchGetImage", REPOSITORY, {}),
     (PUSH, "ecr:GetAuthorizationToken", "*", {}),
     (PUSH, "ecr:PutImage", REPOSITORY, {}),
     (STAGING, "s3:PutObject", f"{BUCKET}/staging/terraform.tfstate", {}),
@@ -137,6 +140,10 @@ ALLOWED = [
 ]
 
 FORBIDDEN = [
+    (PULL, "ecr:PutImage", REPOSITORY, {}),
+    (PULL, "ecr:InitiateLayerUpload", REPOSITORY, {}),
+    (PULL, "ecr:BatchDeleteImage", REPOSITORY, {}),
+    (PULL, "ecr:BatchGetImage", REPOSITORY.replace("/shoutback", "/other"), {}),
     (PLAN, "s3:PutObject", f"{BUCKET}/staging/terraform.tfstate", {}),
     (PLAN, "s3:GetObject", f"{BUCKET}/production/terraform.tfstate", {}),
     (PLAN, "s3:GetObject", f"{BUCKET}/bootstrap/terraform.tfstate", {}),

@@ -16,10 +16,20 @@ COMMANDS = [
     r'echo "[^"]*" >>"\$GITHUB_STEP_SUMMARY"',
 ]
 
-DEPLOYED_TO = ("staging", "production")
+SUBSCRIPTIONS = {f"{environment}_{kind}_SUBSCRIPTIONS" for environment in ("STAGING", "PRODUCTION") for kind in ("PAGE", "TICKET")}
 
-# Secrets that are restricted to jobs with a GitHub environment. The subscriptions' secrets are for plans, which have none.
-OF_ENVIRONMENTS = ("CLIENT_SECRET", "GITOPS_APP_PRIVATE_KEY")
+# The environments whose jobs may read a secret.
+ENVIRONMENTS_OF = {
+    "CLIENT_SECRET": {"${{ inputs.environment }}-tests"},
+    "GITOPS_APP_PRIVATE_KEY": {
+        "staging",
+        "production",
+        "${{ inputs.environment }}",
+        "production-rollback",
+        "${{ inputs.environment == 'production' && 'production-rollback' || 'staging' }}",
+        "${{ inputs.environment == 'production' && 'production-override' || 'staging' }}",
+    },
+}
 
 
 def rule(function):
@@ -57,21 +67,27 @@ def permissions_are_granted_per_job(workflows):
 
 # The write permissions of each job; other jobs have none.
 MAY_WRITE = {
-    ("override.yml", "override"): {"contents"},
-    ("platform.yml", "platform"): {"contents"},
+    ("checks.yml", "comment"): {"pull-requests"},
+    ("checks.yml", "plan"): {"id-token"},
+    ("checks.yml", "report"): {"issues"},
+    ("main.yml", "build"): {"id-token"},
     ("main.yml", "image"): {"id-token"},
-    ("main.yml", "staging"): {"contents"},
+    ("main.yml", "record"): {"id-token"},
+    ("main.yml", "report"): {"issues"},
+    ("override.yml", "announce"): {"issues"},
+    ("override.yml", "report"): {"issues"},
     ("plan.yml", "plan"): {"id-token"},
-    ("promote.yml", "image"): {"id-token"},
-    ("promote.yml", "production"): {"contents"},
-    ("pull-request.yml", "comment"): {"pull-requests"},
-    ("pull-request.yml", "plan"): {"id-token"},
-    ("rollback.yml", "rollback"): {"contents"},
+    ("platform.yml", "report"): {"issues"},
+    ("promote.yml", "candidate"): {"id-token"},
+    ("promote.yml", "released"): {"contents", "id-token"},
+    ("promote.yml", "report"): {"issues"},
+    ("rollback.yml", "announce"): {"issues"},
+    ("rollback.yml", "report"): {"issues"},
     ("security.yml", "images"): {"id-token"},
     ("security.yml", "report"): {"issues"},
     ("terraform.yml", "apply"): {"id-token"},
-    ("terraform.yml", "drift"): {"issues"},
     ("terraform.yml", "plan"): {"id-token"},
+    ("terraform.yml", "report"): {"issues"},
 }
 
 
@@ -108,24 +124,52 @@ def only_pull_requests_are_cancelled(workflows):
             continue
         if not concurrency:
             yield f"{workflow.name}: no concurrency"
-        elif concurrency["cancel-in-progress"] != ("true" if workflow.name == "pull-request.yml" else "false"):
+        elif workflow.name == "checks.yml":
+            if concurrency["group"] != "checks-${{ github.event_name == 'pull_request' && github.ref || github.run_id }}":
+                yield f"{workflow.name}: other runs than those of a pull request share {concurrency['group']}"
+        elif concurrency["cancel-in-progress"] != "false":
             yield f"{workflow.name}: cancel-in-progress is {concurrency['cancel-in-progress']}"
 
 
 @rule
-def deployments_to_an_environment_are_serialized(workflows):
+def an_approval_blocks_nothing(workflows):
+    """A job that waits for its reviewers holds its concurrency group meanwhile."""
     for job in jobs(workflows):
-        if not job.environment:
-            continue
-        expected = {"group": job.environment, "cancel-in-progress": "false", "queue": "max"}
-        if job.data.get("concurrency") != expected:
-            yield f"{job}: concurrency is {job.data.get('concurrency')}, not {expected}"
+        if job.environment and "concurrency" in job.data:
+            yield f"{job}: {job.environment} and a concurrency group"
+    for workflow in workflows.values():
+        if any(job.environment for job in workflow.jobs) and not re.search(r"run_id|github\.sha", str(workflow.data.get("concurrency", "run_id"))):
+            yield f"{workflow.name}: its runs wait for each other"
+
+
+@rule
+def staging_takes_one_at_a_time(workflows):
+    staging = workflows["main.yml"].data["jobs"]["staging"]
+    if staging.get("concurrency") != {"group": "staging", "cancel-in-progress": "false", "queue": "max"}:
+        yield f"main.yml, job staging: {staging.get('concurrency')}"
+
+
+@rule
+def caches_are_written_on_main_only(workflows):
+    for job in jobs(workflows):
+        for step in job.using("actions/cache"):
+            yield f"{job}: saves what a pull request has made"
+        for step in job.using("actions/cache/save"):
+            if step.get("if") != "github.event_name == 'push'":
+                yield f"{job}: saves if {step.get('if')}"
+        if job.workflow != "checks.yml" and (job.using("actions/cache/restore") or re.search("cache-(from|to)", str(job.data))):
+            yield f"{job}: a cache where releases are made"
+    saved = [(step["with"]["path"], step["with"]["key"]) for job in jobs(workflows) for step in job.using("actions/cache/save")]
+    for job in jobs(workflows):
+        for step in job.using("actions/cache/restore"):
+            if (step["with"]["path"], step["with"]["key"]) not in saved:
+                yield f"{job}: nothing on main saves {step['with']['key']}"
 
 
 @rule
 def triggers_are_harmless(workflows):
     for workflow in workflows.values():
-        allowed = {"pull_request", "push", "schedule", "workflow_call", "workflow_dispatch"}
+        allowed = {"merge_group", "pull_request", "push", "schedule", "workflow_call", "workflow_dispatch"}
         if unknown := set(workflow.triggers) - allowed:
             yield f"{workflow.name}: {', '.join(sorted(unknown))}"
         if "push" in workflow.triggers and workflow.triggers["push"].get("branches") != ["main"]:
@@ -151,7 +195,7 @@ def steps_are_wiring(workflows):
             if any(re.fullmatch(known, command) for known in COMMANDS):
                 continue
             # Both sides of a pipe, and the arguments of `output NAME`, are commands as well.
-            for part in re.split(r" \| |scripts/github/output \w+ ", re.sub(r" >>\"\$GITHUB_STEP_SUMMARY\"$", "", command)):
+            for part in re.split(r" \| |scripts/github/output (?:[\w-]+|'[\w ]+'|\"[\w$-]+\") ", re.sub(r" >>\"\$GITHUB_STEP_SUMMARY\"$", "", command)):
                 yield from (f"{job}: {problem}" for problem in runs(part, targets))
 
 
@@ -160,13 +204,11 @@ def runs(command, targets):
     if first == "make":
         if rest[0] not in targets:
             yield f"no make target {rest[0]}"
-    elif first == "xargs":
-        yield from runs(" ".join(word for word in rest if not word.startswith("--")), targets)
     elif first.startswith("scripts/"):
         program = TOP / first
         if not (program.is_file() and program.stat().st_mode & 0o111):
             yield f"no program {first}"
-    elif (first, *rest[:2]) != ("aws", "ecr", "describe-images") and first:
+    elif first not in ("", "tee"):
         yield f"neither a make target nor a script: {command}"
 
 
@@ -180,18 +222,26 @@ def checkouts_leave_no_credentials(workflows):
 
 @rule
 def secrets_are_known_and_in_their_environment(workflows):
-    subscriptions = {f"{environment.upper()}_{kind}_SUBSCRIPTIONS" for environment in DEPLOYED_TO for kind in ("PAGE", "TICKET")}
     for job in jobs(workflows):
         used = expressions(job.data, "secrets")
-        if unknown := used - subscriptions - set(OF_ENVIRONMENTS):
+        if unknown := used - SUBSCRIPTIONS - ENVIRONMENTS_OF.keys():
             yield f"{job}: {sorted(unknown)}"
-        if set(OF_ENVIRONMENTS) & used and (not job.environment or job.environment.endswith("-terraform")):
-            yield f"{job}: a secret of an environment without it"
-        if "secrets" in job.data and not isinstance(job.data["secrets"], dict):
+        for secret in used & ENVIRONMENTS_OF.keys():
+            if job.environment not in ENVIRONMENTS_OF[secret]:
+                yield f"{job}: {secret} in the environment {job.environment or '(none)'}"
+        if job.data.get("secrets") == "inherit" and not re.search(r"/(tests|staging)\.yml", job.data.get("uses", "")):
             yield f"{job}: inherits every secret"
     for workflow in workflows.values():
         if re.search(r"toJSON\(secrets\)|secrets\[", workflow.text):
             yield f"{workflow.name}: secrets without their names"
+
+
+# The roles of scripts/terraform/role, and of variables.
+PLAN, APPLY = "plan", "apply"
+PULL, PUSH = "${{ vars.PULL_ROLE_ARN }}", "${{ vars.PUSH_ROLE_ARN }}"
+
+# What cannot be done without writing to the registry.
+PUSHES = r"scripts/image|scripts/release/(publish|attest|record|keep)\b"
 
 
 @rule
@@ -199,21 +249,23 @@ def aws_is_accessed_by_oidc_and_the_right_role(workflows):
     trust = (TOP / "terraform/modules/github-oidc/main.tf").read_text()
     [template] = re.findall(r'\["environment:([^"]+)"\]', trust)
     apply = template.replace("${environment}", "${{ matrix.environment }}")
-    if 'environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch' not in trust or "push = local.on_branch" not in trust:
+    if 'environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch' not in trust or "push = local.on_branch, pull = local.on_branch" not in trust:
         yield "Terraform trusts other jobs than these rules know"
     for workflow in workflows.values():
         if re.search(r"access-key|AWS_SECRET|aws_session", workflow.text, re.IGNORECASE):
             yield f"{workflow.name}: a key of AWS"
     for job in jobs(workflows):
         roles = [assumed(job, step["with"]["role-to-assume"]) for step in job.using("aws-actions/configure-aws-credentials")]
-        environment = {"plan": "", "${{ vars.PUSH_ROLE_ARN }}": "", "apply": apply}
+        environment = {PLAN: "", PULL: "", PUSH: "", APPLY: apply}
         for role in roles:
             if role not in environment:
                 yield f"{job}: the role {role}"
             elif job.environment != environment[role]:
                 yield f"{job}: {role} trusts the environment {environment[role] or '(none)'}, not {job.environment or '(none)'}"
-            if "PUSH" in role and not only_main(workflows[job.workflow], job):
+            if role in (PULL, PUSH) and not only_main(workflows[job.workflow], job):
                 yield f"{job}: {role} trusts only main, and this job also runs elsewhere"
+            if (role == PUSH) != bool(re.search(PUSHES, "\n".join(job.commands()))) and role != PLAN and role != APPLY:
+                yield f"{job}: {role}, but it {'only reads' if role == PUSH else 'pushes'}"
         calls_plan = "plan.yml" in job.data.get("uses", "")
         if bool(roles or calls_plan) != ("id-token" in permitted(job, "write")):
             yield f"{job}: id-token: write without use, or missing"
@@ -233,27 +285,24 @@ def pull_requests_plan_staging_only(workflows):
     """A plan reads the state, and a pull request comes from any branch."""
     for workflow in workflows.values():
         touched = [command for job in workflow.jobs for command in job.commands() if "terraform/touched" in command]
-        if "pull_request" in workflow.triggers and any("--pull-request" not in command for command in touched):
+        if "pull_request" in workflow.triggers and any(not command.endswith(' "$BASE" staging') for command in touched):
             yield f"{workflow.name}: plans more than staging"
 
 
-@rule
-def environments_are_applied_one_after_the_other(workflows):
-    [job] = [job for job in workflows["terraform.yml"].jobs if job.name == "apply"]
-    strategy = job.data["strategy"]
-    if (strategy.get("max-parallel"), strategy.get("fail-fast")) != ("1", "true"):
-        yield f"{job}: what fails in staging reaches production"
-
-
 def only_main(workflow, job):
-    return set(workflow.triggers) == {"push"} or "github.ref == 'refs/heads/main'" in job.data.get("if", "")
+    if set(workflow.triggers) == {"push"} or "github.ref == 'refs/heads/main'" in job.data.get("if", ""):
+        return True
+    # A job that is skipped skips those that need it, unless they run always.
+    return "always()" not in job.data.get("if", "") and any(only_main(workflow, other) for other in workflow.jobs if other.name in needs(job))
 
 
 @rule
 def the_gate_waits_for_all(workflows):
-    workflow = workflows["pull-request.yml"]
+    workflow = workflows["checks.yml"]
     everything = {job.name: job for job in workflow.jobs}
     gate = everything.pop("gate").data
+    # Comes after it.
+    everything.pop("report")
     if gate.get("if") != "always()":
         yield "gate: not `if: always()`"
     if missing := set(everything) - set(gate["needs"]):
@@ -271,61 +320,142 @@ def needs(job):
     return {needed} if isinstance(needed, str) else set(needed)
 
 
-# Steps in their required order, in one job or in jobs that need each other.
+# Steps in their required order.
 ORDER = {
-    ("main.yml", "image"): ["release/tag", "release/publish", "release/sign", "release/keep staging"],
-    ("main.yml", "staging"): ["release/deploy staging", "release/wait staging", "release/integration-tests"],
-    ("promote.yml", "image"): ["github/passed main.yml", "release/verify", "release/keep production"],
-    ("promote.yml", "production"): ["release/deploy production", "release/wait", "integration-tests --smoke", "release/rollback", "release/wait"],
-    ("rollback.yml", "rollback"): ["release/rollback", "release/wait", "integration-tests --smoke"],
+    ("main.yml", "image"): ["release/publish", "release/attest"],
+    ("main.yml", "record"): ["release/record staging", "release/keep staging"],
+    ("staging.yml", "deploy"): ["release/deploy staging"],
+    ("tests.yml", "tests"): ["release/wait", "release/integration-tests", "release/wait"],
+    ("promote.yml", "candidate"): ["github/settings approval production", "release/verify --tested", "scripts/audit", "release/describe"],
+    ("promote.yml", "deploy"): ["release/deploy production"],
+    ("promote.yml", "undo"): ["release/rollback production --undo"],
+    ("promote.yml", "released"): ["release/keep production", "github/release"],
+    ("rollback.yml", "rollback"): ["release/rollback"],
+    ("platform.yml", "candidate"): ["github/settings approval"],
+    ("platform.yml", "deploy"): ["release/deploy --platform"],
+    ("platform.yml", "wait"): ["release/wait --platform"],
+    ("override.yml", "override"): ["release/override"],
+    ("override.yml", "wait"): ["release/wait"],
 }
-NEEDED = {("main.yml", "staging"): "image", ("promote.yml", "production"): "image", ("terraform.yml", "apply"): "changed"}
+NEEDED = {
+    ("main.yml", "image"): {"build"},
+    ("main.yml", "staging"): {"image"},
+    ("main.yml", "record"): {"image", "staging"},
+    ("staging.yml", "tests"): {"deploy"},
+    ("promote.yml", "deploy"): {"candidate"},
+    ("promote.yml", "tests"): {"deploy"},
+    ("promote.yml", "undo"): {"deploy", "tests"},
+    ("promote.yml", "released"): {"candidate", "tests"},
+    ("rollback.yml", "tests"): {"rollback"},
+    ("platform.yml", "deploy"): {"candidate"},
+    ("platform.yml", "wait"): {"deploy"},
+    ("override.yml", "wait"): {"override"},
+    ("terraform.yml", "apply"): {"changed"},
+}
+
+
+def by_position(workflows):
+    return {(job.workflow, job.name): job for job in jobs(workflows)}
 
 
 @rule
 def releases_follow_the_order(workflows):
-    found = {(job.workflow, job.name): job for job in jobs(workflows)}
+    found = by_position(workflows)
     for position, expected in ORDER.items():
-        commands = [command for command in found[position].commands() if re.search(r"scripts/(release|github/passed)", command)]
+        commands = [command for command in found[position].commands() if re.search(r"scripts/(release|audit|github/(settings|release))", command)]
         if len(commands) != len(expected) or not all(part in command for part, command in zip(expected, commands, strict=True)):
             yield f"{found[position]}: {commands}"
+        for step in found[position].steps:
+            if "if" in step or "continue-on-error" in step:
+                yield f"{found[position]}: may be skipped, or fail: {step}"
     for position, needed in NEEDED.items():
-        if needed not in needs(found[position]):
-            yield f"{found[position]}: does not need {needed}"
+        if needs(found[position]) != needed:
+            yield f"{found[position]}: needs {needs(found[position])}, not {needed}"
 
 
 @rule
-def production_is_approved_verified_and_reverted(workflows):
-    production = next(job for job in workflows["promote.yml"].jobs if job.name == "production")
-    if production.environment != "production":
+def evidence_is_what_a_test_has_passed(workflows):
+    found = by_position(workflows)
+    for job in jobs(workflows):
+        if "release/record" in str(job.commands()) and (job.workflow, job.name) != ("main.yml", "record"):
+            yield f"{job}: records tests"
+    # No status function: if a job that it needs fails or is skipped, so is this one.
+    if found["main.yml", "record"].data.get("if") != "needs.staging.outputs.deployment != ''":
+        yield f"main.yml: tests are recorded if {found['main.yml', 'record'].data.get('if')}"
+    for position in [("staging.yml", "tests"), ("promote.yml", "tests"), ("promote.yml", "released"), ("promote.yml", "deploy")]:
+        if re.search(r"always|failure|cancelled|!success", found[position].data.get("if", "")):
+            yield f"{found[position]}: runs after a failure"
+    digest = [step["env"]["DIGEST"] for step in found["promote.yml", "deploy"].steps if "release/deploy" in step.get("run", "")]
+    if digest != ["${{ needs.candidate.outputs.digest }}"] or found["promote.yml", "candidate"].data["outputs"]["digest"] != "${{ steps.verify.outputs.digest }}":
+        yield "promote.yml: deploys another digest than the verified one"
+
+
+@rule
+def production_is_approved_and_undone(workflows):
+    found = by_position(workflows)
+    if found["promote.yml", "deploy"].environment != "production":
         yield "promote: no approval"
-    steps = [step for step in production.steps if "scripts/release" in step.get("run", "")]
-    for step in steps[-2:]:
-        if not step.get("if", "").startswith("${{ !success() && steps."):
-            yield f"promote: goes back only if {step.get('if')}"
-    for step in steps[:-2]:
-        if "if" in step or "continue-on-error" in step:
-            yield f"promote: {step['run']} may be skipped"
+    if found["platform.yml", "deploy"].environment != "${{ inputs.environment }}":
+        yield "platform: no approval"
+    undo = found["promote.yml", "undo"].data.get("if", "")
+    for part in ["always() && needs.tests.result != 'success'", "needs.deploy.outputs.deployment != ''", "needs.deploy.outputs.unchanged == ''"]:
+        if part not in undo:
+            yield f"promote: undone if {undo}"
 
 
 @rule
 def tests_of_a_release_have_no_token(workflows):
     for job in jobs(workflows):
-        if job.data.get("env", {}).keys() & {"GITHUB_TOKEN", "GITOPS_TOKEN", "GH_TOKEN"}:
+        if job.data.get("env", {}).keys() & {"GITHUB_TOKEN", "GITOPS_TOKEN", "GH_TOKEN"} and "announce" != job.name:
             yield f"{job}: a token for all its steps"
+        if "integration-tests" not in str(job.commands()):
+            continue
+        if permitted(job, "write"):
+            yield f"{job}: may write {permitted(job, 'write')}"
+        if not job.environment.endswith("-tests") or expressions(job.data, "secrets") != {"CLIENT_SECRET"} or job.using("actions/create-github-app-token"):
+            yield f"{job}: tests beside a key"
         for step in job.steps:
             given = set(step.get("env", {}))
-            if "integration-tests" in step.get("run", "") and given != {"BASE_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"}:
+            if "integration-tests" in step.get("run", "") and given != {"BASE_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "SMOKE"}:
                 yield f"{job}: the integration tests are given {sorted(given)}"
 
 
 @rule
+def failures_reach_people(workflows):
+    for workflow in workflows.values():
+        if "workflow_call" in workflow.triggers:
+            continue
+        report = workflow.data["jobs"].get("report", {})
+        if "scripts/github/issue --needs" not in str(report) or not report.get("if", "").startswith("always()"):
+            yield f"{workflow.name}: no person learns that it failed"
+        everything = {job.name for job in workflow.jobs} - {"report", "announce"}
+        if workflow.name != "checks.yml" and (unseen := everything - set(report.get("needs", []))):
+            yield f"{workflow.name}: no person learns that {sorted(unseen)} failed"
+
+
+@rule
+def terraform_reaches_staging_first(workflows):
+    strategy = by_position(workflows)["terraform.yml", "apply"].data["strategy"]
+    if (strategy.get("max-parallel"), strategy.get("fail-fast")) != ("1", "true"):
+        yield f"terraform.yml, job apply: {strategy}"
+
+
+@rule
 def every_suite_runs(workflows):
-    if "scripts/github/suites" not in workflows["pull-request.yml"].text:
-        yield "pull-request.yml: no suites"
-    shared = json.loads(subprocess.run([TOP / "scripts/github/suites"], capture_output=True, text=True, check=True).stdout)["include"]
-    running = {suite for entry in shared for suite in entry["suites"].split()}
+    checks = workflows["checks.yml"]
+    if "scripts/github/scope" not in checks.text:
+        yield "checks.yml: no suites"
+    if missing := {"pull_request", "merge_group", "push", "schedule"} - set(checks.triggers):
+        yield f"checks.yml: not on {sorted(missing)}"
+    if "paths" in str(checks.triggers):
+        yield "checks.yml: a required check that is never reported blocks a pull request"
+    scope = json.loads(subprocess.run([TOP / "scripts/github/scope"], capture_output=True, text=True, check=True).stdout)
+    running = {suite for entry in scope["matrix"]["include"] for suite in entry["suites"].split()}
+    # GitHub's image has had none since 2024.
+    for job in checks.jobs:
+        if "scripts/github/test" in str(job.commands()) and not job.using("hashicorp/setup-terraform"):
+            yield f"{job}: suites that need Terraform, and none is installed"
     for name, suite in tomllib.loads((TOP / "tests/suites.toml").read_text()).items():
         # A suite that is not in the matrix has a job of the same name.
-        if name not in running and name not in workflows["pull-request.yml"].data["jobs"]:
+        if name not in running and not (name in checks.data["jobs"] and scope.get(name)):
             yield f"suites: {name} (job {suite['job']})"

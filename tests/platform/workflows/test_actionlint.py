@@ -18,7 +18,7 @@ def test_actionlint_finds_nothing():
     ("original", "replacement", "finding"),
     [
         ("runs-on: ubuntu-24.04\n", "runs-on: ubuntu-2404\n", 'label "ubuntu-2404" is unknown'),
-        ("steps.deploy.outputs.commit", "steps.deployed.outputs.commit", 'property "deployed" is not defined'),
+        ("steps.publish.outputs.digest", "steps.published.outputs.digest", 'property "published" is not defined'),
         ("queue: max", "queues: max", 'unexpected key "queues"'),
     ],
 )

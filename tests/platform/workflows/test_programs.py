@@ -20,10 +20,10 @@ COMMIT = "a" * 40
 
 
 class GitHub:
-    """A fake of GitHub's REST API with comments, issues and runs of workflows."""
+    """A fake of GitHub's REST API with comments, issues and releases."""
 
     def __init__(self):
-        self.comments, self.issues, self.runs, self.changes = [], [], [], []
+        self.comments, self.issues, self.releases, self.changes = [], [], [], []
         github = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,8 +63,10 @@ class GitHub:
             return self.comments[page]
         if (method, path) == ("GET", "issues"):
             return [issue for issue in self.issues if issue["state"] == query["state"]][page]
-        if (method, path) == ("GET", "actions/workflows/main.yml/runs"):
-            return {"workflow_runs": self.runs}
+        if (method, path) == ("GET", "releases"):
+            return self.releases[page]
+        if (method, path) == ("POST", "releases"):
+            return body | {"html_url": f"https://github.com/{REPOSITORY}/releases/tag/{body['tag_name']}"}
         if method == "POST" and path in ("issues/7/comments", "issues"):
             return body | {"number": 12, "id": 1}
         if method == "PATCH" and re.fullmatch(r"issues/(comments/)?\d+", path):
@@ -126,17 +128,18 @@ def needs(**results):
 
 
 def test_an_issue_is_open_as_long_as_there_are_findings(github):
-    bad = github.variables | {"NEEDS": needs(images="failure", secrets="success", dependencies="cancelled")}
+    bad = github.variables | {"MENTION": "@example/sre", "NEEDS": needs(images="failure", secrets="success", dependencies="cancelled", later="skipped")}
     assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
     assert github.changes[-1][:2] == ("POST", "issues")
     text = github.changes[-1][2]["body"]
+    assert text.endswith("@example/sre")
     assert "- images: failure" in text and "- dependencies: cancelled" in text and "secrets" not in text
     # It exists already: its text is updated, and there is no second one. An issue of a user with that title is not changed.
     github.issues = [issue(3, "Audit", kind="User"), issue(4, "Audit"), issue(5, "Other")]
     assert run("github/issue", "--needs", "Audit", variables=bad).returncode == 0
     assert github.changes[-1][:2] == ("PATCH", "issues/4") and "state" not in github.changes[-1][2]
     count = len(github.changes)
-    good = github.variables | {"NEEDS": needs(images="success")}
+    good = github.variables | {"MENTION": "@example/sre", "NEEDS": needs(images="success", later="skipped")}
     assert run("github/issue", "--needs", "Audit", variables=good).returncode == 0
     assert [change[:2] for change in github.changes[count:]] == [("PATCH", "issues/4")]
     assert github.changes[-1][2]["state"] == "closed"
@@ -161,32 +164,6 @@ def test_the_gate(results, skippable, code):
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def a_run(**other):
-    return {"head_sha": COMMIT, "head_branch": "main", "event": "push", "conclusion": "success", "status": "completed", "html_url": "u"} | other
-
-
-@pytest.mark.parametrize(
-    ("runs", "code"),
-    [
-        ([a_run()], 0),
-        ([a_run(conclusion="failure"), a_run()], 0),
-        ([a_run(conclusion="failure")], 1),
-        ([a_run(conclusion=None, status="in_progress")], 1),
-        ([a_run(head_branch="other")], 1),
-        ([a_run(event="workflow_dispatch")], 1),
-        ([a_run(head_sha="b" * 40)], 1),
-        ([], 1),
-    ],
-)
-def test_only_a_commit_that_passed_on_main_continues(github, runs, code):
-    github.runs = runs
-    assert run("github/passed", "main.yml", COMMIT, variables=github.variables).returncode == code
-
-
-def test_a_branch_is_not_a_commit(github):
-    assert run("github/passed", "main.yml", "main", variables=github.variables).returncode == 2
-
-
 def test_an_output_is_one_line_of_a_command_that_succeeded(tmp_path):
     file = tmp_path / "output"
     file.touch()
@@ -199,14 +176,29 @@ def test_an_output_is_one_line_of_a_command_that_succeeded(tmp_path):
     assert file.read_text() == "tag=abc\n"
 
 
-def test_deployed_images_are_printed_once(tmp_path):
-    for name, digit in (("staging", "1"), ("production", "1"), ("test", "2")):
-        folder = tmp_path / "gitops" / name / "shoutback"
-        folder.mkdir(parents=True)
-        (folder / "image.yaml").write_text(f'image:\n  tag: "x"\n  digest: "sha256:{digit * 64}"\n')
-    done = run("github/deployed", tmp_path, "registry/shoutback")
-    assert done.stdout.splitlines() == [f"registry/shoutback@sha256:{digit * 64}" for digit in "12"]
-    assert run("github/deployed", tmp_path / "nothing", "registry/shoutback").stdout == ""
+@pytest.mark.parametrize(
+    ("printed", "outputs"),
+    [("abc\n", "commit=abc\nunchanged=\n"), ("abc unchanged\n", "commit=abc\nunchanged=unchanged\n"), ("", "commit=\nunchanged=\n"), ("a b c\n", None), ("a\nunchanged=\n", None)],
+)
+def test_several_outputs_are_the_words_of_a_line(tmp_path, printed, outputs):
+    file = tmp_path / "output"
+    file.touch()
+    done = run("github/output", "commit unchanged", "printf", printed, variables={"GITHUB_OUTPUT": str(file)})
+    assert (done.returncode == 0) == (outputs is not None)
+    assert file.read_text() == (outputs or "")
+
+
+def test_a_release_has_a_tag_and_notes(github, tmp_path):
+    notes = tmp_path / "notes.md"
+    notes.write_text("What changed\n")
+    assert run("github/release", COMMIT, notes, variables=github.variables).returncode == 0
+    [(method, path, body)] = github.changes
+    assert (method, path, body["target_commitish"], body["body"]) == ("POST", "releases", COMMIT, "What changed\n")
+    assert re.fullmatch(r"release-\d{4}-\d\d-\d\d-a{12}", body["tag_name"])
+    # The same build is promoted again, another day.
+    github.releases = [{"tag_name": f"release-2026-01-0{number % 9}-{number:012d}"} for number in range(150)] + [{"tag_name": "release-2026-01-01-aaaaaaaaaaaa"}]
+    assert run("github/release", COMMIT, notes, variables=github.variables).returncode == 0
+    assert len(github.changes) == 1
 
 
 def test_coverage_has_a_row_per_part():
@@ -230,7 +222,7 @@ def checkout(tmp_path):
     for file, number in {"environment/staging": "444455556666", "environment/production": "111122223333", "bootstrap/bootstrap": "444455556666"}.items():
         values = f'account_id = "{number}"\nregion = "us-east-2"\n' if "bootstrap" in file else f'account = {{ id = "{number}", region = "us-east-2" }}\n'
         (tmp_path / f"terraform/{file}.tfvars").write_text(values)
-        (tmp_path / f"terraform/{file}.s3.tfbackend").write_text('path = "terraform.tfstate"\n')
+        (tmp_path / f"terraform/{file}.s3.tfbackend").write_text(f'path = "{file.rpartition("/")[2]}.tfstate"\n')
     commit(tmp_path, "Begin", start=True)
     return tmp_path
 
@@ -254,6 +246,7 @@ def inside(checkout, program, *arguments, variables=None):
         ("terraform/environment/production.tfvars", "[]"),
         ("terraform/environment/production.s3.tfbackend", "[]"),
         ("terraform/environment/main.tf", '["staging"]'),
+        ("terraform/environment/tests/environment.tftest.hcl", '["staging"]'),
         ("terraform/modules/eks/main.tf", '["staging","bootstrap"]'),
         ("observability/cloudwatch/dashboard.yaml", '["staging","bootstrap"]'),
         ("src/main.rs", "[]"),
@@ -270,11 +263,16 @@ def test_environments_of_a_change(checkout, file, environments):
     commit(checkout, "Change")
     done = inside(checkout, "touched", base)
     assert done.stdout.strip() == environments, done.stderr
-    # A plan of a pull request reads no state but staging's.
-    assert inside(checkout, "touched", "--pull-request", base).stdout.strip() in ('["staging"]', "[]")
     # Production has the account of the examples, which is reported.
     if "production" in file or "modules" in file:
         assert "production is not set up" in done.stderr
+
+
+def test_a_pull_request_plans_no_production(checkout):
+    """Its plan reads the state, which has secrets."""
+    (checkout / "terraform/environment/production.tfvars").write_text('account = { id = "222233334444", region = "us-east-2" }\n')
+    assert inside(checkout, "touched", "--all").stdout.strip() == '["staging","production","bootstrap"]'
+    assert inside(checkout, "touched", "--all", "staging").stdout.strip() == '["staging"]'
 
 
 def test_without_a_base_all_environments_are_changed(checkout):
@@ -331,7 +329,7 @@ def planned(checkout, tmp_path_factory):
 
 
 def state(checkout):
-    file = checkout / "terraform/environment/terraform.tfstate"
+    file = checkout / "terraform/environment/staging.tfstate"
     return json.loads(file.read_text())["resources"] if file.exists() else []
 
 
@@ -376,8 +374,8 @@ class TestTerraform:
         checkout, folder = planned
         assert inside(checkout, "apply", "staging", folder).returncode == 0
         (checkout / "terraform/environment/production.tfvars").write_text('account = { id = "222233334444", region = "us-east-2" }\n')
-        (checkout / "terraform/environment/production.s3.tfbackend").write_text('path = "production.tfstate"\n')
-        assert inside(checkout, "plan", "production", folder).returncode == 0
+        done = inside(checkout, "plan", "production", folder)
+        assert done.returncode == 0, done.stderr
         assert "Plan: 1 to add" in (folder / "production.md").read_text()
         assert not (checkout / "terraform/environment/.terraform").exists()
 
@@ -400,12 +398,16 @@ class TestTerraform:
 
     def test_drift_is_an_issue_until_there_is_none(self, planned, github):
         checkout, folder = planned
-        assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
+        given = github.variables | {"NEEDS": needs(plan="success")}
+        assert inside(checkout, "drift", folder, variables=given).returncode == 0
         assert github.changes[-1][:2] == ("POST", "issues") and "Plan: 1 to add" in github.changes[-1][2]["body"]
         inside(checkout, "apply", "staging", folder)
         inside(checkout, "plan", "staging", folder)
         github.issues = [issue(9, github.changes[-1][2]["title"])]
-        assert inside(checkout, "drift", folder, variables=github.variables).returncode == 0
+        # As long as it cannot be read, it is not gone.
+        assert inside(checkout, "drift", folder, variables=given | {"NEEDS": needs(plan="failure", changed="skipped")}).returncode == 0
+        assert github.changes[-1][:2] == ("PATCH", "issues/9") and "- plan: failure" in github.changes[-1][2]["body"]
+        assert inside(checkout, "drift", folder, variables=given).returncode == 0
         assert github.changes[-1][:2] == ("PATCH", "issues/9") and github.changes[-1][2]["state"] == "closed"
 
     def test_errors_are_reported(self, checkout, tmp_path):

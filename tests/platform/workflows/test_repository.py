@@ -25,14 +25,54 @@ def test_each_path_of_an_owner_exists():
         assert (TOP / path[1:]).is_dir() == path.endswith("/"), path
 
 
-def test_owners_are_teams():
+def test_owners_are_teams_of_one_organisation():
+    """The placeholder, or its value."""
     teams = set(re.findall(r"@(\S+)", "\n".join(owned().values())))
-    assert teams == {f"REPLACE_WITH_ORG/{team}" for team in ("developers", "sre", "security")}
+    [organisation] = {team.partition("/")[0] for team in teams}
+    assert re.fullmatch(r"REPLACE_WITH_ORG|[A-Za-z0-9](?:-?[A-Za-z0-9])*", organisation)
+    assert teams == {f"{organisation}/{team}" for team in ("developers", "sre", "security")}
+
+
+@pytest.mark.parametrize("path", ["/.github/", "/scripts/release/", "/renovate.json", "/rust-toolchain.toml", "/tests/service/integration/", "/Dockerfile"])
+def test_sre_owns_what_a_release_consists_of(path):
+    assert "/sre" in owned()[path]
+
+
+def test_the_compiler_and_its_image_are_updated_together():
+    [rule] = [rule for rule in RENOVATE["packageRules"] if rule.get("groupName") == "Rust"]
+    assert set(rule["matchPackageNames"]) == {"rust", "rust-lang/rust"}
+    # What Renovate calls them: the image of the Dockerfile, and the name of the custom manager.
+    assert re.search(r"^ARG RUST_IMAGE=rust:", (TOP / "Dockerfile").read_text(), re.M)
+    assert ("rust-lang/rust", tomllib.loads((TOP / "rust-toolchain.toml").read_text())["toolchain"]["channel"]) in found("rust-toolchain.toml")
+
+
+def test_the_tests_of_a_release_install_what_was_reviewed():
+    """They run beside a client's secret: every package by its hash."""
+    text = (TOP / "tests/service/integration/requirements.txt").read_text()
+    packages = re.findall(r"^([\w.-]+)==\S+ \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.M)
+    assert {name for name, _ in packages} == set(re.findall(r"^([\w.-]+)==", text, re.M)) and len(packages) > 5
 
 
 @pytest.mark.parametrize("folder", [".github", "gitops", "terraform", "scripts", "scripts/release"])
 def test_sre_owns_what_reaches_clusters_and_aws(folder):
     assert "/sre" in owned()[f"/{folder}/"]
+
+
+def test_areas_name_existing_suites_and_files():
+    areas = tomllib.loads((TOP / ".github/areas.toml").read_text())
+    suites = set(tomllib.loads((TOP / "tests/suites.toml").read_text()))
+    assert set(areas["always"]) <= suites
+    names = listed(TOP)
+    for area in areas["area"]:
+        assert set(area["suites"]) <= suites, set(area["suites"]) - suites
+        for pattern in area["files"]:
+            assert any(fnmatch.fnmatchcase(name, pattern) for name in names), pattern
+
+
+@pytest.mark.parametrize("name", ["src/main.rs", "Cargo.lock", "helm/shoutback/values.yaml", "gitops/README.md", "scripts/test", "tests/suites.toml", "Dockerfile", "docs/configuration.md", "new"])
+def test_what_suites_read_concerns_every_suite(name):
+    areas = tomllib.loads((TOP / ".github/areas.toml").read_text())["area"]
+    assert not [area for area in areas if any(fnmatch.fnmatchcase(name, pattern) for pattern in area["files"])]
 
 
 def patterns(manager):

@@ -13,8 +13,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
 def pages():
-    """Returns every Markdown file by its path, including untracked ones."""
-    return {name: (TOP / name).read_text() for name in listed(TOP, "*.md")}
+    """Returns every Markdown file by its path, including untracked ones, and no links to them."""
+    return {name: (TOP / name).read_text() for name in listed(TOP, "*.md") if not (TOP / name).is_symlink()}
 
 
 def suites():

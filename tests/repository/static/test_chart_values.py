@@ -13,7 +13,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 FILLED = TOP / "tests/platform/filled-values.yaml"
 CHARTS = sorted((TOP / name).parent for name in ending("/Chart.yaml"))
 # Values files for the service's chart; each is merged over the chart's defaults.
-VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *TOP.glob("gitops/service/*/values.yaml")])
+VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *(TOP / "gitops/service" / name / "values.yaml" for name in ("staging", "production"))])
 
 
 def read(path):
@@ -64,7 +64,8 @@ def test_values_validate(path):
         ({"replicas": 3}, ""),
         ({"replicaCount": "3"}, "replicaCount"),
         ({"environment": "prod"}, "environment"),
-        ({"config": {"AUTH_MODE": "disabled"}}, "config/AUTH_MODE"),
+        ({"config": {"auth-mode": "disabled"}}, "config"),
+        ({"config": {"AUTH_MODE": []}}, "config/AUTH_MODE"),
         ({"image": {"digest": "sha256:0"}}, "image/digest"),
     ],
 )
@@ -82,7 +83,7 @@ def references(text):
     code = "\n".join(re.findall(r"\{\{-?\s*(?!/\*)(.*?)\}\}", text, re.DOTALL))
     code = re.sub(r'"(?:[^"\\]|\\.)*"|`[^`]*`', '""', code)
     variables = {}
-    for name, path in re.findall(rf"\$({NAME})\s*:?=\s*(?:\$(?:{NAME})?)?\.Values((?:\.{NAME})+)(?=\s*$)", code, re.MULTILINE):
+    for name, path in re.findall(rf"^(?!range\b).*\$({NAME})\s*:?=\s*(?:\$(?:{NAME})?)?\.Values((?:\.{NAME})+)(?=\s*$)", code, re.MULTILINE):
         variables[name] = path
     for path in re.findall(rf"\.Values((?:\.{NAME})+)", code):
         yield tuple(path[1:].split("."))
@@ -129,6 +130,8 @@ def test_templates_refer_to_existing_values(chart):
         ("{{ .Values.replicas }}", {"replicas"}),
         ("{{- if and $.Values.image.tagg .Values.image.tag }}", {"image.tagg"}),
         ("{{- $scaling := .Values.autoscaling }}\n{{ $scaling.maxReplica }}{{ $scaling.maxReplicas }}", {"autoscaling.maxReplica"}),
+        # The values of each are its own.
+        ("{{- range $name, $one := .Values.config }}{{ $one.size }}{{ end }}", set()),
         ('{{/* .Values.gone */}}{{ fail "set .Values.gone" }}{{ .Values.filebeat.caSecret.name }}', set()),
     ],
 )

@@ -6,7 +6,7 @@ import tomllib
 import hcl2
 import lark
 import pytest
-from files import HERE, TOP, ending, run
+from files import HERE, TOP, ending, files, run
 
 
 def plain_yaml():
@@ -87,6 +87,11 @@ def codespell(*names):
 
 def test_codespell_finds_nothing_in_pages():
     assert codespell(*ending(".md")) == ""
+
+
+def test_codespell_finds_nothing_in_the_pipeline():
+    names = [name for name in files() if name.startswith((".github/", "scripts/", "tests/platform/pipeline/", "tests/platform/workflows/"))]
+    assert names and codespell(*names) == ""
 
 
 def test_codespell_finds_faults(tmp_path):

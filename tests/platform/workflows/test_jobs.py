@@ -1,0 +1,203 @@
+"""The jobs of the workflows are executed: act.py says by what, and what stands in for GitHub."""
+
+import contextlib
+import re
+
+import pytest
+from act import Runner
+
+from harness.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    with Registry(tmp_path_factory.mktemp("registry") / "log") as registry, contextlib.closing(Runner(registry)) as runner:
+        yield runner
+
+
+@pytest.fixture(autouse=True)
+def fresh(runner):
+    runner.github.issues.clear()
+    runner.github.releases.clear()
+    for name in ("tested", "tokens", "suites"):
+        runner.notes(name)
+
+
+def staged(runner, title):
+    """Merges a commit, and returns it once main.yml has built, deployed, tested and recorded it."""
+    commit = runner.merge(title)
+    done = runner.workflow("main.yml", "push")
+    assert done.succeeded, done.log
+    return commit
+
+
+def promote(runner, commit):
+    return runner.workflow("promote.yml", "workflow_dispatch", commit=commit)
+
+
+def test_a_merge_reaches_staging_and_then_production(runner):
+    commit = staged(runner, "Say hello")
+    assert runner.image("staging") == commit
+    assert runner.notes("tested") == ["staging "]
+    assert runner.github.open_issues() == []
+
+    done = promote(runner, commit)
+    assert done.succeeded, done.log
+    assert runner.image("production") == commit
+    assert runner.notes("tested") == ["production --smoke"]
+    [release] = runner.github.releases
+    assert release["target_commitish"] == commit and f"→ {commit[:12]}" in release["body"]
+    assert runner.github.open_issues() == []
+    # Neither a token nor a key was in the environment of the tests.
+    assert runner.notes("tokens") == []
+
+
+def test_failed_tests_are_no_evidence(runner):
+    commit = runner.merge("Break something")
+    with runner.broken("broken-staging"):
+        assert not runner.workflow("main.yml", "push").succeeded
+    assert runner.image("staging") == commit
+
+    before = runner.image("production")
+    done = promote(runner, commit)
+    assert not done.succeeded and "verify-attestation" in done.output
+    assert runner.image("production") == before
+    assert "A promotion to production failed" in runner.github.open_issues()
+
+
+def test_a_superseded_build_is_green_and_no_evidence(runner):
+    older = runner.merge("Older")
+    newer = staged(runner, "Newer")
+    runner.notes("tested")
+    runner.git("-C", runner.work, "checkout", "--quiet", "-B", "main", older)
+    try:
+        done = runner.workflow("main.yml", "push")
+    finally:
+        runner.git("-C", runner.work, "checkout", "--quiet", "-B", "main", newer)
+    assert done.succeeded and "superseded" in done.output, done.log
+    assert runner.notes("tested") == []
+    assert runner.image("staging") == newer
+    assert not promote(runner, older).succeeded
+
+
+def test_a_vulnerable_image_is_not_promoted(runner):
+    commit = staged(runner, "Vulnerable")
+    before = runner.image("production")
+    with runner.broken("vulnerable"):
+        done = promote(runner, commit)
+    assert not done.succeeded and "CVE-2026-0001" in done.output
+    assert runner.image("production") == before
+
+
+def test_without_reviewers_nothing_is_deployed(runner):
+    commit = staged(runner, "Unreviewed")
+    before, reviewers = runner.image("production"), runner.github.reviewers
+    runner.github.reviewers = []
+    try:
+        done = promote(runner, commit)
+    finally:
+        runner.github.reviewers = reviewers
+    assert not done.succeeded and "no reviewer has to approve" in done.output
+    assert runner.image("production") == before
+
+
+def test_rollback_goes_back_and_is_announced(runner):
+    commits = [staged(runner, title) for title in ("One", "Two", "Three")]
+    for commit in commits:
+        assert promote(runner, commit).succeeded
+    runner.notes("tested")
+    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
+    assert done.succeeded, done.log
+    assert runner.image("production") == commits[1]
+    assert runner.notes("tested") == ["production --smoke"]
+    assert runner.github.open_issues() == ["production was rolled back"]
+    assert commits[1] in runner.github.issues[-1]["body"]
+    # By its name, and never to what was taken back.
+    assert runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[0][:12]).succeeded
+    assert runner.image("production") == commits[0]
+    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[2])
+    assert not done.succeeded and re.search("is not one of the builds|nothing to go back to", done.output), done.log
+    assert runner.image("production") == commits[0]
+
+
+def deploy_platform(runner, environment, commit):
+    return runner.workflow("platform.yml", "workflow_dispatch", environment=environment, commit=commit)
+
+
+def test_the_platform_is_deployed_apart_and_to_staging_first(runner):
+    service = staged(runner, "Release beside the platform")
+    commit = runner.merge("Change an add-on")
+    done = deploy_platform(runner, "production", commit)
+    assert not done.succeeded and "staging has never had" in done.output
+    assert "A deployment of the platform failed" in runner.github.open_issues()
+    for environment in ("staging", "production"):
+        done = deploy_platform(runner, environment, commit)
+        assert done.succeeded, done.log
+        assert runner.platform(environment) == commit
+    assert runner.image("staging") == service
+    assert runner.github.open_issues() == []
+
+
+def test_the_platform_of_production_needs_an_approval(runner):
+    commit = runner.merge("Change another add-on")
+    assert deploy_platform(runner, "staging", commit).succeeded
+    before, reviewers = runner.platform("production"), runner.github.reviewers
+    runner.github.reviewers = []
+    try:
+        done = deploy_platform(runner, "production", commit)
+    finally:
+        runner.github.reviewers = reviewers
+    assert not done.succeeded and "no reviewer has to approve" in done.output
+    assert runner.platform("production") == before
+
+
+def override(runner, **inputs):
+    return runner.workflow("override.yml", "workflow_dispatch", **{"environment": "staging", "set": "", "remove": "", "reason": "Incident 42"} | inputs)
+
+
+def test_an_override_is_announced_until_it_is_removed(runner):
+    commit = staged(runner, "Release to override")
+    done = override(runner, set="SHOUTCLOUD_FALLBACK=local")
+    assert done.succeeded, done.log
+    overridden = r'SHOUTCLOUD_FALLBACK: "(\w+)"'
+    assert runner.recorded("staging", "gitops/service/staging/overrides.yaml", overridden) == "local"
+    assert runner.github.open_issues() == ["staging has overrides"]
+    assert "SHOUTCLOUD_FALLBACK=local" in runner.github.issues[-1]["body"]
+    # A value that the chart rejects, both, and neither.
+    for inputs in ({"set": "SHOUTCLOUD_FALBACK=local"}, {"set": "SHOUTCLOUD_FALLBACK=off", "remove": "SHOUTCLOUD_FALLBACK"}, {}):
+        assert not override(runner, **inputs).succeeded, inputs
+    assert override(runner, remove="SHOUTCLOUD_FALLBACK").succeeded
+    assert runner.recorded("staging", "gitops/service/staging/overrides.yaml", overridden) is None
+    assert runner.github.issues[0]["state"] == "closed"
+    assert runner.image("staging") == commit
+
+
+PULL_REQUEST = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "somebody/fork"}}}}
+
+
+def check(runner, base):
+    payload = {"pull_request": PULL_REQUEST["pull_request"] | {"base": {"sha": base}}, "ref": "refs/pull/7/merge"}
+    return runner.workflow("checks.yml", "pull_request", payload)
+
+
+def test_a_pull_request_runs_what_it_concerns(runner):
+    base = runner.git("-C", runner.work, "rev-parse", "HEAD")
+    changelog = runner.work / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text() + "\n")
+    runner.own()
+    runner.merge("Fix a word")
+    done = check(runner, base)
+    assert done.succeeded, done.log
+    ran = " ".join(runner.notes("suites")).split()
+    assert {"docs", "static", "prose"} <= set(ran) and not {"cluster", "gitops", "interop"} & set(ran)
+
+    (runner.work / "src").mkdir(exist_ok=True)
+    (runner.work / "src/new.rs").write_text("// new\n")
+    runner.own()
+    runner.merge("Change the service")
+    with runner.broken("broken-licences"):
+        done = check(runner, base)
+    ran = " ".join(runner.notes("suites")).split()
+    assert {"cluster", "interop", "image", "pipeline"} <= set(ran)
+    # One leg of the matrix failed, and the gate with it.
+    assert not done.succeeded and re.search(r"platform +failure +<- required", done.output), done.log
