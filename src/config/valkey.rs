@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::reader::{Reader, UNSET};
-use super::value_parser::{ValueParser, duration, is_none, one_of};
+use super::value_parser::{ValueParser, absolute_path, duration, one_of};
 
 const DEFAULT_PORT: u16 = 6379;
 
@@ -61,7 +61,7 @@ impl Valkey {
         let password_file = reader.optional(
             "VALKEY_PASSWORD_FILE",
             UNSET,
-            password_file(),
+            absolute_path("/run/secrets/valkey"),
             "File with the password of VALKEY_URL; it is read for each connection, so that a rotated password needs no restart.",
         );
         let timeout = reader.value(
@@ -93,12 +93,6 @@ impl Valkey {
             shares_cache,
         })
     }
-}
-
-fn password_file() -> ValueParser<PathBuf> {
-    ValueParser::new("the path of a file", |text| {
-        (!text.is_empty() && !is_none(text)).then(|| PathBuf::from(text))
-    })
 }
 
 fn valkey_url() -> ValueParser<ValkeyUrl> {

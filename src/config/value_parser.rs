@@ -5,6 +5,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 type Parse<T> = dyn Fn(&str) -> Option<T>;
@@ -32,6 +33,14 @@ impl<T> ValueParser<T> {
         self.may_be_secret = true;
         self
     }
+}
+
+/// Accepts an absolute path of a file. A relative one would depend on the working directory of the process.
+pub(super) fn absolute_path(example: &str) -> ValueParser<PathBuf> {
+    ValueParser::new(format!("an absolute path of a file, such as {example}"), |text| {
+        let is_file = text.starts_with('/') && !text.ends_with(['/', '.']) && !text.contains('\0');
+        is_file.then(|| text.into())
+    })
 }
 
 /// Accepts an address to listen on.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::{
-    count, duration, list, number, parse_duration, parse_ratio, parse_size, rate_or_off, ratio, size,
+    absolute_path, count, duration, list, number, parse_duration, parse_ratio, parse_size, rate_or_off,
+    ratio, size,
 };
 
 #[test]
@@ -131,5 +132,23 @@ proptest! {
     fn formatted_values_are_parsed(number in 0..1_000_000_u64) {
         assert_eq!(parse_duration(&format!("{number}ms")), Some(Duration::from_millis(number)));
         assert_eq!(parse_size(&format!("{number}KiB")), Some(number as usize * 1024));
+    }
+}
+
+#[test]
+fn a_file_must_have_an_absolute_path() {
+    let parse = absolute_path("/a").parse;
+    assert!(parse("/var/log/shoutback.log").is_some());
+    for text in [
+        "",
+        "shoutback.log",
+        "./shoutback.log",
+        "/",
+        "/var/log/",
+        "/var/log/.",
+        "/var/log/..",
+        "/a\0b",
+    ] {
+        assert!(parse(text).is_none(), "{text}");
     }
 }

@@ -176,14 +176,25 @@ async fn of_an_unreachable_collector() -> Vec<Value> {
     service.ended().await.log()
 }
 
+/// Logs that Valkey is not in use.
+async fn of_an_unreachable_valkey() -> Vec<Value> {
+    let mut service = serve(super::NO_UPSTREAM, &[("VALKEY_URL", "redis://127.0.0.1:1")]);
+    _ = service.ready().await;
+    let is_logged = || service.log().iter().any(|line| line["event.action"] == "valkey");
+    until("the failure is logged", async || is_logged()).await;
+    service.signal("TERM");
+    service.ended().await.log()
+}
+
 async fn everything() -> Vec<Value> {
-    let (requests, keys, shutdown, descriptors, file, collector) = tokio::join!(
+    let (requests, keys, shutdown, descriptors, file, collector, valkey) = tokio::join!(
         of_requests(),
         of_keys(),
         of_an_aborting_shutdown(),
         of_exhausted_descriptors(),
         of_a_missing_file(),
-        of_an_unreachable_collector()
+        of_an_unreachable_collector(),
+        of_an_unreachable_valkey()
     );
     [
         requests,
@@ -192,6 +203,7 @@ async fn everything() -> Vec<Value> {
         descriptors,
         file,
         collector,
+        valkey,
         lines_of_a_panic(),
     ]
     .concat()
