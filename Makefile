@@ -9,7 +9,8 @@ help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: dev
-dev: ## Runs the service with its emulators on this machine; ARGS="…" are passed on
+dev: ## Runs the service with its emulators on this machine; ARGS="…" are passed on, such as --replicas=3
+	$(if $(findstring --replicas,$(ARGS)),command -v valkey-server redis-server >/dev/null || export PATH="$$(scripts/tools path valkey)";) \
 	cargo run --locked --features dev -- dev $(ARGS)
 
 .PHONY: check

@@ -25,6 +25,7 @@ use crate::shout::ShoutService;
 use crate::shoutcloud::{self, Shoutcloud};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{ExporterBuildError, Tracing};
+use crate::valkey::Valkey;
 
 pub use self::background::TaskEnded;
 
@@ -48,6 +49,7 @@ pub struct Application {
     drain: Drain,
     drain_admin: Drain,
     metrics: Arc<Metrics>,
+    quotas: Option<Arc<Quotas>>,
 }
 
 /// Reasons why the application cannot start.
@@ -102,7 +104,10 @@ impl Application {
             .map(|cognito| Verifier::new(cognito, &metrics, &tracing))
             .transpose()?
             .map(Arc::new);
-        let quotas = config.rate_limit.as_ref().map(Quotas::new).map(Arc::new);
+        let valkey = config.valkey.as_ref();
+        let valkey = valkey.map(|config| Valkey::new(config, metrics.valkey(), tracing.clone()));
+        let quotas = config.rate_limit.as_ref();
+        let quotas = quotas.map(|config| Arc::new(Quotas::new(config, valkey.as_ref())));
         let (drain, drain_admin) = (Drain::new(CLOSING_TIMEOUT), Drain::new(Duration::ZERO));
         let readiness = Readiness::new(verifier.clone(), drain.clone());
 
@@ -115,8 +120,12 @@ impl Application {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
         }
         if let Some(quotas) = &quotas {
-            background.spawn("quota upkeep", Arc::clone(quotas).evict_idle());
+            background.spawn("quota upkeep", Arc::clone(quotas).upkeep());
         }
+        if let Some(valkey) = &valkey {
+            background.spawn("connection to Valkey", valkey.clone().run());
+        }
+        let shares_cache = config.valkey.as_ref().is_some_and(|config| config.shares_cache);
 
         let shoutcloud = Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?;
         background.spawn("connection sweep", shoutcloud.clone().sweep_connections());
@@ -126,10 +135,11 @@ impl Application {
                 shoutcloud,
                 config.shoutcloud.deadline,
                 &config.shout,
+                valkey.filter(|_| shares_cache),
                 metrics.cache.clone(),
             ),
             verifier,
-            quotas,
+            quotas: quotas.clone(),
             metrics: Arc::clone(&metrics),
             tracing: tracing.clone(),
             max_body_bytes: config.http.max_body_bytes,
@@ -156,6 +166,7 @@ impl Application {
             drain,
             drain_admin,
             metrics,
+            quotas,
         })
     }
 
@@ -190,6 +201,7 @@ impl Application {
             drain,
             drain_admin,
             metrics: _,
+            quotas,
         } = self;
         background.spawn("admin listener", admin.run());
         let mut public = tokio::spawn(public.run());
@@ -238,6 +250,9 @@ impl Application {
                 );
                 outcome = outcome.and(Err(error));
             }
+        }
+        if let Some(quotas) = quotas {
+            quotas.release().await;
         }
         drain_admin.begin_closing();
         _ = timeout(SCRAPE_TIMEOUT, background.finished("admin listener")).await;

@@ -16,6 +16,7 @@ mod reader;
 mod shout;
 mod shoutcloud;
 mod url;
+mod valkey;
 mod value_parser;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use self::reader::{Documentation, Problem};
 pub use self::shout::{Cache, Fallback, Shout};
 pub use self::shoutcloud::Shoutcloud;
 pub use self::url::UpstreamUrl;
+pub use self::valkey::{Valkey, ValkeyUrl};
 pub use self::value_parser::Ratio;
 
 use self::reader::Reader;
@@ -50,6 +52,8 @@ pub struct Config {
     pub auth: Auth,
     /// Rate limit per client; `None` disables it.
     pub rate_limit: Option<RateLimit>,
+    /// The state that replicas share; `None` if each has its own.
+    pub valkey: Option<Valkey>,
     /// The upstream.
     pub shoutcloud: Shoutcloud,
     /// The cache of upstream responses, and the fallback while the upstream is unavailable.
@@ -123,6 +127,7 @@ impl Config {
         let lifecycle = Lifecycle::read(reader);
         let auth = Auth::read(reader);
         let rate_limit = RateLimit::read(reader);
+        let valkey = Valkey::read(reader);
         let shoutcloud = Shoutcloud::read(reader);
         let shout = Shout::read(reader);
         let log = Log::read(reader);
@@ -133,11 +138,17 @@ impl Config {
             shoutcloud.deadline >= http.request_timeout,
             "must be shorter than REQUEST_TIMEOUT, or the deadline never takes effect",
         );
+        reader.conflict(
+            ["CACHE_SHARED", "CACHE_CAPACITY"],
+            valkey.as_ref().is_some_and(|valkey| valkey.shares_cache) && shout.cache.capacity == 0,
+            "needs a CACHE_CAPACITY above 0, which disables all caching",
+        );
         Self {
             http,
             lifecycle,
             auth,
             rate_limit,
+            valkey,
             shoutcloud,
             shout,
             log,

@@ -2,6 +2,8 @@
 //!
 //! A module of the binary, only with the feature `dev`, which the production image is built without.
 
+mod replicas;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use shoutback::config::Environment;
 use shoutback_emulators::shoutcloud::Behaviour;
 use shoutback_emulators::{cognito, shoutcloud};
 use tokio::net::TcpListener;
+
+pub(crate) use self::replicas::{ValkeyError, bind, start_valkey};
 
 /// The id of the emulated user pool.
 const POOL_ID: &str = "us-east-2_Emulator1";
@@ -29,6 +33,12 @@ pub(crate) struct Arguments {
     /// Address on which the Cognito emulator listens
     #[arg(long, default_value = "127.0.0.1:5002", value_parser = loopback)]
     cognito_addr: SocketAddr,
+    /// Number of replicas of the service; several share their state in a Valkey and are called in turn
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..=20))]
+    pub(crate) replicas: u16,
+    /// Address on which that Valkey listens, unless VALKEY_URL is set
+    #[arg(long, default_value = "127.0.0.1:5003", value_parser = loopback)]
+    pub(crate) valkey_addr: SocketAddr,
 }
 
 /// An emulator cannot start.

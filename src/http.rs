@@ -113,6 +113,7 @@ mod tests {
                 Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone()).expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
+                None,
                 metrics.cache.clone(),
             ),
             verifier,

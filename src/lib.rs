@@ -14,6 +14,7 @@
 //! | [`quota`] | rate limit per client |
 //! | [`shout`](mod@shout) | the domain: reversal, cache, coalescing of calls, local fallback |
 //! | [`shoutcloud`] | the client of the upstream and its middleware, and validation of its responses |
+//! | [`valkey`] | the state that replicas share |
 //! | [`telemetry`] | metrics, logs and traces |
 //! | [`outbound`] | what all outbound HTTP clients have in common |
 //! | `blocking` | moves long work off the workers of the runtime |
@@ -30,7 +31,7 @@
 //! `content-length` → authentication → rate limit → media types → body → cache → coalescing → reversal → deadline → bulkhead →
 //! retry → `retry-after` → breaker → attempt upstream: send, read the response, validate the shout.
 //!
-//! Dependencies point one way: `main → app → http → {auth, quota, shout → shoutcloud} → telemetry → outbound → config`. No two files
+//! Dependencies point one way: `main → app → http → {auth, quota, shout → {shoutcloud, valkey}} → telemetry → outbound → config`. No two files
 //! import each other; the suite `static` checks both.
 
 pub mod app;
@@ -46,4 +47,5 @@ pub mod shout;
 pub mod shoutcloud;
 mod sync;
 pub mod telemetry;
+pub mod valkey;
 pub mod version;

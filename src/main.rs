@@ -61,6 +61,9 @@ enum Failure {
     #[cfg(feature = "dev")]
     #[error(transparent)]
     Dev(#[from] dev::Error),
+    #[cfg(feature = "dev")]
+    #[error(transparent)]
+    Valkey(#[from] dev::ValkeyError),
 }
 
 impl Failure {
@@ -121,22 +124,40 @@ fn serve() -> Result<(), Failure> {
 
 #[cfg(feature = "dev")]
 fn dev(arguments: &dev::Arguments) -> Result<(), Failure> {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
     let runtime = tokio::runtime::Runtime::new()?;
     // They live until the service ends.
     let emulators = Arc::new(runtime.block_on(dev::Emulators::start(arguments))?);
     let announced = Arc::clone(&emulators);
-    let loaded = Config::load(&emulators.environment(Environment::from_process()))?;
+    let mut environment = emulators.environment(Environment::from_process());
+    let replicas = arguments.replicas;
+    let _valkey = if replicas > 1 {
+        dev::start_valkey(&mut environment, arguments.valkey_addr)?
+    } else {
+        None
+    };
+    let loaded = Config::load(&environment)?;
     let telemetry = telemetry::init(&loaded.config, Stream::Stderr)?;
     warn_of(&loaded);
     let signs_in = loaded.config.sign_in.is_some() && matches!(loaded.config.auth, Auth::Cognito(_));
+    // Where the replicas are called in turn.
+    let balanced = Arc::new(OnceLock::new());
+    let announced_address = Arc::clone(&balanced);
     run(
         &telemetry,
-        async { Ok(Application::bind(&loaded.config).await?) },
+        async {
+            if replicas == 1 {
+                return Ok(Application::bind(&loaded.config).await?);
+            }
+            let (application, address) = dev::bind(&loaded.config, replicas).await?;
+            _ = balanced.set(address);
+            Ok(application)
+        },
         move |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
-            print(announced.example_commands(reachable(addresses.public), signs_in))
+            let public = announced_address.get().copied().unwrap_or(addresses.public);
+            print(announced.example_commands(reachable(public), signs_in))
         },
     )
 }

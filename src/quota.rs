@@ -1,132 +1,84 @@
 //! Rate limits: one token bucket per client, or per client and user if the token belongs to a user.
 //!
-//! Each replica counts on its own: a shared counter would add a network round trip and a dependency to every request.
+//! Without Valkey each replica counts on its own (`local`). With it the replicas share one bucket, of which each leases
+//! small parts ahead of need, so that a request normally waits for no round trip (`shared`).
 
-use std::num::NonZeroU32;
+mod decision;
+mod local;
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
-
 use crate::auth::Principal;
 use crate::config::RateLimit;
+use crate::valkey::Valkey;
 
-type Buckets = RateLimiter<Principal, DashMapStateStore<Principal>, DefaultClock, StateInformationMiddleware>;
+pub use self::decision::Decision;
 
-/// How often full buckets are evicted, to free memory.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
+use self::local::LocalQuotas;
+use self::shared::SharedQuotas;
 
-/// The token buckets of all principals.
+/// The quotas of all principals.
 pub struct Quotas {
     buckets: Buckets,
-    replenish_one: Duration,
-    burst: NonZeroU32,
+    burst: u32,
+    window: Duration,
 }
 
-/// Result of taking a request from a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision {
-    /// `None` if the request is within the quota, else the time until the bucket has a token again.
-    pub retry_after: Option<Duration>,
-    /// Number of requests that the principal may still send at once.
-    pub remaining: u32,
-    /// Time until the bucket is full again, without further requests.
-    pub reset_after: Duration,
+enum Buckets {
+    Local(LocalQuotas),
+    Shared(SharedQuotas),
 }
 
 impl Quotas {
-    /// Creates quotas with full buckets.
-    pub fn new(config: &RateLimit) -> Self {
-        let quota = Quota::with_period(config.replenish_one)
-            .expect("the configuration accepts only rates whose period is above zero")
-            .allow_burst(config.burst);
+    /// Creates quotas with full buckets, which replicas share if there is a `valkey`.
+    pub fn new(config: &RateLimit, valkey: Option<&Valkey>) -> Self {
+        let burst = config.burst.get();
         Self {
-            buckets: RateLimiter::dashmap(quota).with_middleware(),
-            replenish_one: config.replenish_one,
-            burst: config.burst,
+            buckets: match valkey {
+                None => Buckets::Local(LocalQuotas::new(config)),
+                Some(valkey) => Buckets::Shared(SharedQuotas::new(config, valkey.clone())),
+            },
+            burst,
+            window: config.replenish_one * burst,
         }
     }
 
-    /// Takes one token from the bucket of `principal`.
-    pub fn take(&self, principal: &Principal) -> Decision {
-        let (retry_after, remaining) = match self.buckets.check_key(principal) {
-            Ok(snapshot) => (None, snapshot.remaining_burst_capacity()),
-            Err(not_until) => (Some(not_until.wait_time_from(DefaultClock::default().now())), 0),
-        };
-        Decision {
-            retry_after,
-            remaining,
-            reset_after: self.replenish_one * (self.burst.get() - remaining),
+    /// Takes one request from the quota of `principal`. Waits at most `VALKEY_TIMEOUT`, and only if no lease is left.
+    pub async fn take(&self, principal: &Principal) -> Decision {
+        match &self.buckets {
+            Buckets::Local(buckets) => buckets.take(principal),
+            Buckets::Shared(buckets) => match buckets.take_leased(principal) {
+                Some(decision) => decision,
+                // Boxed, so that requests that do not wait need no memory for it.
+                None => Box::pin(buckets.take(principal)).await,
+            },
         }
     }
 
     /// Returns the size of a bucket.
     pub fn burst(&self) -> u32 {
-        self.burst.get()
+        self.burst
     }
 
     /// Returns the time in which an empty bucket fills.
     pub fn window(&self) -> Duration {
-        self.replenish_one * self.burst.get()
+        self.window
     }
 
-    /// Evicts full buckets periodically until dropped.
-    pub async fn evict_idle(self: Arc<Self>) {
-        let mut eviction = tokio::time::interval(EVICTION_INTERVAL);
-        loop {
-            eviction.tick().await;
-            self.buckets.retain_recent();
-            self.buckets.shrink_to_fit();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::Quotas;
-    use crate::auth::Principal;
-    use crate::config::RateLimit;
-
-    fn principal(client: &str, subject: Option<&str>) -> Principal {
-        Principal {
-            client_id: client.into(),
-            subject: subject.map(Into::into),
+    /// Evicts idle clients and returns leases that they do not need, periodically until dropped.
+    pub async fn upkeep(self: Arc<Self>) {
+        match &self.buckets {
+            Buckets::Local(buckets) => buckets.evict_idle().await,
+            Buckets::Shared(buckets) => buckets.upkeep().await,
         }
     }
 
-    #[test]
-    fn each_client_and_each_user_has_a_separate_bucket() {
-        let hour = Duration::from_secs(3600);
-        let quotas = Quotas::new(&RateLimit {
-            replenish_one: hour,
-            burst: 2.try_into().expect("above zero"),
-        });
-        assert_eq!(quotas.window(), 2 * hour);
-        let principals = [
-            principal("a", None),
-            principal("b", None),
-            principal("a", Some("ada")),
-            principal("a", Some("bob")),
-        ];
-        for principal in &principals {
-            let first = quotas.take(principal);
-            assert_eq!(
-                (first.retry_after, first.remaining, first.reset_after),
-                (None, 1, hour),
-                "{principal:?}"
-            );
-            assert_eq!(quotas.take(principal).remaining, 0, "{principal:?}");
-            let third = quotas.take(principal);
-            assert!(
-                third.retry_after.is_some_and(|wait| wait <= hour),
-                "{principal:?}: {third:?}"
-            );
-            assert_eq!(third.reset_after, 2 * hour, "{principal:?}");
+    /// Returns all leases, before the process exits.
+    pub async fn release(&self) {
+        if let Buckets::Shared(buckets) = &self.buckets {
+            buckets.release().await;
         }
     }
 }

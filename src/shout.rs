@@ -1,16 +1,19 @@
 //! The domain: reverses a text and has it upper-cased by SHOUTCLOUD.
 //!
 //! Calls to SHOUTCLOUD are slow and can fail, so each client's results are cached (`cache`), and equal requests share
-//! one call (`coalescing`). When a call fails, a stale result is served; without one, if the operator has configured
-//! it, the text is upper-cased locally (`uppercase`).
+//! one call (`coalescing`). Before the call, a cache that replicas share is read, if there is one (`shared_cache`). When a
+//! call fails, a stale result is served; without one, if the operator has configured it, the text is upper-cased
+//! locally (`uppercase`).
 
 mod cache;
 mod coalescing;
 mod outcome;
 mod reverse;
+mod shared_cache;
 #[cfg(test)]
 mod tests;
 mod uppercase;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,7 @@ use crate::config::{self, Fallback};
 use crate::shoutcloud::{self, Progress, Shoutcloud};
 use crate::telemetry::metrics::CacheMetrics;
 use crate::telemetry::trace::add_link;
+use crate::valkey::Valkey;
 
 pub use self::outcome::{CacheMode, Cause, Error, Forward, Shout, Source};
 pub use self::reverse::reverse;
@@ -30,6 +34,8 @@ pub use self::uppercase::simple_uppercase;
 
 use self::cache::{Cache, Key, Lookup};
 use self::coalescing::{CallOutcome, InFlightCalls, Join};
+use self::shared_cache::SharedCache;
+use self::upstream::Upstream;
 
 /// A follower with less than this left does not start a new call when the shared one times out.
 const MIN_TIME_FOR_RESTART: Duration = Duration::from_millis(20);
@@ -42,37 +48,13 @@ struct Inner {
     upstream: Box<dyn Upstream>,
     /// `None` disables caching and coalescing.
     cache: Option<Cache>,
+    /// `None` if no cache is shared with other replicas.
+    shared_cache: Option<SharedCache>,
     metrics: CacheMetrics,
     in_flight_calls: InFlightCalls,
     /// Time limit of a call and of each request.
     timeout: Duration,
     fallback: Fallback,
-}
-
-/// The upstream, as a trait for tests.
-#[async_trait::async_trait]
-trait Upstream: Send + Sync {
-    /// See [`Shoutcloud::uppercase`].
-    async fn uppercase(
-        &self,
-        client: &Arc<str>,
-        text: String,
-        deadline: Instant,
-        progress: &Progress,
-    ) -> Result<String, shoutcloud::Error>;
-}
-
-#[async_trait::async_trait]
-impl Upstream for Shoutcloud {
-    async fn uppercase(
-        &self,
-        client: &Arc<str>,
-        text: String,
-        deadline: Instant,
-        progress: &Progress,
-    ) -> Result<String, shoutcloud::Error> {
-        self.uppercase(client, text, deadline, progress).await
-    }
 }
 
 /// A failed call, before the fallback is tried.
@@ -85,25 +67,29 @@ struct CallError {
 type CallResult = Result<(Arc<str>, Source), CallError>;
 
 impl ShoutService {
-    /// Creates a service that waits at most `timeout` for `upstream`.
+    /// Creates a service that waits at most `timeout` for `upstream`. A `valkey` is where it shares cached results.
     pub fn new(
         upstream: Shoutcloud,
         timeout: Duration,
         config: &config::Shout,
+        valkey: Option<Valkey>,
         metrics: CacheMetrics,
     ) -> Self {
-        Self::with_upstream(Box::new(upstream), timeout, config, metrics)
+        let shared_cache = valkey.map(|valkey| SharedCache::new(valkey, &config.cache));
+        Self::with_upstream(Box::new(upstream), timeout, config, shared_cache, metrics)
     }
 
     fn with_upstream(
         upstream: Box<dyn Upstream>,
         timeout: Duration,
         config: &config::Shout,
+        shared_cache: Option<SharedCache>,
         metrics: CacheMetrics,
     ) -> Self {
         Self(Arc::new(Inner {
             upstream,
             cache: Cache::new(&config.cache, metrics.bytes.clone()),
+            shared_cache,
             metrics,
             in_flight_calls: InFlightCalls::default(),
             timeout,
@@ -169,7 +155,7 @@ impl ShoutService {
             Ok((text, source)) => Ok(Shout {
                 text,
                 source,
-                upstream: (source != Source::Cache).then_some(upstream),
+                upstream: (!matches!(source, Source::Cache | Source::SharedCache)).then_some(upstream),
                 attempts,
             }),
             Err(error) => Err(Error {
@@ -233,6 +219,7 @@ impl ShoutService {
             let Some(CallOutcome {
                 result,
                 stored,
+                shared,
                 timed_out,
             }) = outcome
             else {
@@ -240,6 +227,7 @@ impl ShoutService {
             };
             let forward = Forward::Miss;
             match result {
+                Ok(shout) if shared => return Ok((shout, Source::SharedCache)),
                 Ok(shout) if joined => return Ok((shout, Source::Coalesced)),
                 Ok(shout) => return Ok((shout, Source::Upstream { forward, stored })),
                 Err(_) if timed_out && Instant::now() + MIN_TIME_FOR_RESTART < deadline => {}
@@ -284,12 +272,21 @@ impl ShoutService {
         }
     }
 
-    /// Runs a shared call with a deadline of its own and caches its result.
+    /// Runs a call for equal requests, with a deadline of its own, and caches its result. Reads the shared cache first.
     async fn run_shared(self, key: Key, progress: Progress) -> CallOutcome {
+        if let Some(shout) = self.read_shared_cache(&key).await {
+            return CallOutcome {
+                result: Ok(shout),
+                stored: true,
+                shared: true,
+                timed_out: false,
+            };
+        }
         let deadline = Instant::now() + self.0.timeout;
         let result = self.call(&key, deadline, &progress).await;
         CallOutcome {
             stored: result.as_ref().is_ok_and(|shout| self.insert(&key, shout)),
+            shared: false,
             // `Overloaded` before the deadline means a full queue: a restart would meet the same queue.
             timed_out: matches!(
                 result,
@@ -313,7 +310,19 @@ impl ShoutService {
         Ok(shout.into())
     }
 
+    /// Returns the result in the shared cache if it is fresh. A stale one goes to the cache, where it is found if the
+    /// call fails.
+    async fn read_shared_cache(&self, key: &Key) -> Option<Arc<str>> {
+        let (cache, shared) = (self.0.cache.as_ref()?, self.0.shared_cache.as_ref()?);
+        let entry = shared.read(key).await?;
+        cache.insert_aged(key, &entry.shout, entry.age);
+        shared.is_fresh(&entry).then_some(entry.shout)
+    }
+
     fn insert(&self, key: &Key, shout: &Arc<str>) -> bool {
+        if let Some(shared) = &self.0.shared_cache {
+            shared.write(key, shout);
+        }
         self.0
             .cache
             .as_ref()

@@ -15,7 +15,6 @@ def main():
     written = {
         "observability/prometheus/rules/slo-recording.yaml": prometheus.recording(),
         "observability/prometheus/rules/slo-alerts.yaml": prometheus.alerts(),
-        "observability/prometheus/canary.yaml": prometheus.canary(),
         "observability/cloudwatch/alarms/slo.yaml": cloudwatch.alarms(),
         "observability/cloudwatch/dashboard.yaml": cloudwatch.dashboard((TOP / "observability/cloudwatch/dashboard.yaml").read_text()),
         "docs/slo.md": document.filled((TOP / "docs/slo.md").read_text()),

@@ -97,5 +97,5 @@ def dashboard(text):
     panels += "      - title: Time until the response, or until the caller hung up, in seconds\n        queries:\n"
     for share in (0.5, 0.95, 0.99):
         panels += f"          p{share * 100:g}: histogram_quantile({share:g}, {summed(latency.total, 'rate', '5m')})\n"
-    pattern = r"( +# objectives: begin\n).*?( +# objectives: end\n)"
+    pattern = r"( +# objectives: begin[^\n]*\n).*?\n(\n)"
     return re.sub(pattern, lambda match: f"{match[1]}{panels}{match[2]}", text, flags=re.DOTALL)

@@ -1,6 +1,6 @@
 """The service level objectives: the only place that states what a good request is, for every reader of the metrics.
 
-`python3 observability/slo` writes the rules of Prometheus, the alarms of CloudWatch, the queries for a canary and the tables of
+`python3 observability/slo` writes the rules of Prometheus, the alarms of CloudWatch and the tables of
 docs/slo.md from it; the dashboards import it.
 """
 

@@ -106,14 +106,3 @@ def alerts():
             f"          dashboard_url: GRAFANA_BASE_URL/d/shoutback-slo?var-environment={{{{ $labels.environment }}}}\n"
         )
     return HEADER + "groups:\n  - name: shoutback-slo-alerts\n    rules:\n" + "\n".join(rules)
-
-
-def canary():
-    """Returns the ratio of each objective that the service's own metrics have, only for the pods that POD selects, and its bound."""
-    entries = []
-    for objective in OBJECTIVES:
-        tier = objective.tiers[0]
-        if objective.ours and tier.severity == "page":
-            query = objective.bad_ratio("5m", scope='job="shoutback",pod=~"POD"')
-            entries.append(f"{objective.name}:\n  bound: {tier.factor * objective.budget:g}\n  query: |\n{indented(query, ' ' * 4)}\n")
-    return HEADER + "".join(entries)

@@ -227,13 +227,13 @@ impl RateLimit {
             "RATE_LIMIT_PER_CLIENT",
             "100/s",
             rate_or_off(),
-            "Sustained request rate per client and replica; per client id and user if the token belongs to a user.",
+            "Sustained request rate per client, and per replica without VALKEY_URL; per client id and user if the token belongs to a user.",
         );
         let burst = reader.value(
             "RATE_LIMIT_BURST",
             "200",
             count(1_000_000),
-            "Maximum burst of requests per client and replica.",
+            "Maximum burst of requests per client, and per replica without VALKEY_URL.",
         );
         rate.map(|rate| Self {
             replenish_one: rate.every / rate.number.get(),

@@ -8,7 +8,7 @@ use strsim::normalized_damerau_levenshtein;
 use super::Documentation;
 
 /// How the names of the service's variables start.
-const PREFIXES: [&str; 18] = [
+const PREFIXES: [&str; 19] = [
     "ADMIN_",
     "AUTH_",
     "BREAKER_",
@@ -27,6 +27,7 @@ const PREFIXES: [&str; 18] = [
     "REQUEST_",
     "SHOUTCLOUD_",
     "SHUTDOWN_",
+    "VALKEY_",
 ];
 /// Variables of other programs that may be set for every process of a host. The service ignores proxies, and does not export
 /// logs, metrics or profiles over OTLP.
@@ -64,6 +65,11 @@ impl Environment {
     /// Sets `name`, replacing any previous value.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Returns whether `name` is set.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {

@@ -105,6 +105,8 @@ fn what_may_be_secret_is_never_part_of_a_problem() {
         ("COGNITO_ENDPOINT", "user:s3cret@idp.example.com"),
         ("COGNITO_JWKS_ENDPOINT", "https://idp.example.com?key=s3cret"),
         ("DOCS_COGNITO_DOMAIN", "http://user:s3cret@127.0.0.1"),
+        ("VALKEY_URL", "redis://user:s3cret@cache:port"),
+        ("VALKEY_URL", "s3cret"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "s3cret"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "s3cret"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
@@ -157,6 +159,8 @@ fn none_is_not_a_name() {
         "COGNITO_ENDPOINT",
         "OTEL_RESOURCE_ATTRIBUTES",
         "OTEL_EXPORTER_OTLP_HEADERS",
+        "VALKEY_PASSWORD_FILE",
+        "VALKEY_URL",
     ] {
         for none in ["none", "None", " NONE "] {
             let problems = load(&[(name, none)]).expect_err(name);
@@ -201,6 +205,26 @@ fn conflicting_values_are_problems() {
         ),
         (&[("HTTP_ADDR", "127.0.0.1:9090")], "ADMIN_ADDR"),
         (&[("COGNITO_JWKS_MAX_STALE", "5m")], "COGNITO_JWKS_MAX_STALE"),
+        (&[("CACHE_SHARED", "on")], "CACHE_SHARED"),
+        (
+            &[
+                ("CACHE_SHARED", "on"),
+                ("CACHE_CAPACITY", "0"),
+                ("VALKEY_URL", "redis://cache"),
+            ],
+            "CACHE_SHARED",
+        ),
+        (
+            &[("VALKEY_PASSWORD_FILE", "/run/password")],
+            "VALKEY_PASSWORD_FILE",
+        ),
+        (
+            &[
+                ("VALKEY_PASSWORD_FILE", "/run/password"),
+                ("VALKEY_URL", "redis://:s3cret@cache"),
+            ],
+            "VALKEY_PASSWORD_FILE",
+        ),
         (&[("DOCS_CLIENT_ID", "app1")], "DOCS_COGNITO_DOMAIN"),
         (&[("DOCS_COGNITO_DOMAIN", "auth.example.com")], "DOCS_CLIENT_ID"),
         (

@@ -83,13 +83,13 @@ async fn authenticate_and_limit(
     };
     context.accept_trace(&state.tracing);
     let principal = record.principal.insert(principal);
-    take_quota(state, principal, &mut record.rate_limit)?;
+    take_quota(state, principal, &mut record.rate_limit).await?;
     Ok(Arc::clone(&principal.client_id))
 }
 
 /// Takes one request out of the client's quota, and notes the response headers that report it (IETF draft
 /// `draft-ietf-httpapi-ratelimit-headers`).
-fn take_quota(
+async fn take_quota(
     state: &AppState,
     principal: &Principal,
     headers: &mut Option<RateLimitHeaders>,
@@ -97,7 +97,7 @@ fn take_quota(
     let Some(quotas) = &state.quotas else {
         return Ok(());
     };
-    let decision = quotas.take(principal);
+    let decision = quotas.take(principal).await;
     let limit = format!(
         "\"client\";r={};t={}",
         decision.remaining,

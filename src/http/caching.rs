@@ -41,6 +41,7 @@ pub(super) fn cache_status(source: Source) -> HeaderValue {
     HeaderValue::from_static(match source {
         Source::Empty => forwarded(Forward::Bypass),
         Source::Cache => "shoutback; hit",
+        Source::SharedCache => "shoutback; hit; detail=shared",
         Source::Stale => "shoutback; hit; detail=stale-if-error",
         Source::Coalesced => "shoutback; fwd=miss; collapsed",
         Source::Upstream { forward, stored } => match (forward, stored) {
@@ -129,7 +130,13 @@ mod tests {
 
     #[test]
     fn the_page_explains_every_status() {
-        let mut sources = vec![Source::Empty, Source::Cache, Source::Stale, Source::Coalesced];
+        let mut sources = vec![
+            Source::Empty,
+            Source::Cache,
+            Source::SharedCache,
+            Source::Stale,
+            Source::Coalesced,
+        ];
         for forward in [Forward::Miss, Forward::Request, Forward::Bypass] {
             sources.push(Source::Fallback { forward });
             sources.extend([false, true].map(|stored| Source::Upstream { forward, stored }));

@@ -53,6 +53,8 @@ pub(super) struct Cache {
 struct Entry {
     shout: Arc<str>,
     stored_at: Instant,
+    /// The age at that time: of an entry of the shared cache.
+    age_then: Duration,
 }
 
 #[derive(Clone)]
@@ -97,7 +99,7 @@ impl Cache {
         let Some(entry) = self.entries.get(key) else {
             return Lookup::Miss;
         };
-        let age = entry.stored_at.elapsed();
+        let age = entry.stored_at.elapsed() + entry.age_then;
         if age < self.ttl {
             Lookup::Fresh(entry.shout)
         } else if age < self.lifetime() {
@@ -110,12 +112,18 @@ impl Cache {
 
     /// Inserts `shout` and returns whether it was stored: one that exceeds the capacity of a shard is not.
     pub(super) fn insert(&self, key: &Key, shout: &Arc<str>) -> bool {
+        self.insert_aged(key, shout, Duration::ZERO)
+    }
+
+    /// Does the same with a `shout` that was cached elsewhere for the time `age`.
+    pub(super) fn insert_aged(&self, key: &Key, shout: &Arc<str>, age: Duration) -> bool {
         if self.lifetime().is_zero() {
             return false;
         }
         let entry = Entry {
             shout: Arc::clone(shout),
             stored_at: Instant::now(),
+            age_then: age,
         };
         self.entries.insert(key.clone(), entry);
         self.update_gauge();

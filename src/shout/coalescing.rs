@@ -25,6 +25,8 @@ pub(super) struct CallOutcome {
     pub(super) result: Result<Arc<str>, shoutcloud::Error>,
     /// Whether the cache has the result now.
     pub(super) stored: bool,
+    /// Whether the result comes from the cache that replicas share.
+    pub(super) shared: bool,
     /// Whether the call ended by its own deadline, which may be earlier than that of a follower.
     pub(super) timed_out: bool,
 }

@@ -42,6 +42,8 @@ pub enum Source {
     },
     /// A fresh cache entry.
     Cache,
+    /// A fresh entry of the cache that replicas share.
+    SharedCache,
     /// A call that was in flight for another request.
     Coalesced,
     /// A stale cache entry, served because the call failed.
@@ -61,6 +63,7 @@ impl Source {
         match self {
             Self::Upstream { .. } => ShoutSource::Upstream,
             Self::Cache => ShoutSource::Cache,
+            Self::SharedCache => ShoutSource::SharedCache,
             Self::Coalesced => ShoutSource::Coalesced,
             Self::Stale => ShoutSource::Stale,
             Self::Fallback { .. } => ShoutSource::Fallback,

@@ -106,8 +106,13 @@ struct Fixture {
 impl Fixture {
     fn with_config(config: &config::Shout) -> Self {
         let upstream = ScriptedUpstream::default();
-        let service =
-            ShoutService::with_upstream(Box::new(upstream.clone()), TIMEOUT, config, CacheMetrics::noop());
+        let service = ShoutService::with_upstream(
+            Box::new(upstream.clone()),
+            TIMEOUT,
+            config,
+            None,
+            CacheMetrics::noop(),
+        );
         Self { upstream, service }
     }
 

@@ -13,6 +13,7 @@ mod log_lines;
 mod runtime;
 mod shouts;
 mod upstream;
+mod valkey;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use self::http::{HttpLabels, HttpMetrics};
 pub use self::labels::upstream::{
     AttemptFailure, BreakerState, BreakerTransition, ConnectionEvent, RetryReason,
 };
+pub use self::labels::valkey::{ValkeyOperation, ValkeyOutcome};
 pub use self::labels::{
     AuthRejection, CANCELLED, ConnectionRejection, FailedCall, LabelValue, Limit, MethodLabel, ProtocolLabel,
     SchemeLabel, ShoutFailure, ShoutSource,
@@ -38,6 +40,7 @@ pub use self::labels::{
 pub use self::log_lines::{DroppedLines, LogMetrics};
 pub use self::shouts::{CacheMetrics, ShoutMetrics, ShoutRecord};
 pub use self::upstream::{AttemptLabels, GaugeGuard, UpstreamMetrics};
+pub use self::valkey::ValkeyMetrics;
 
 use self::histogram_cache::HistogramCache;
 use self::runtime::ProcessMetrics;
@@ -144,6 +147,11 @@ impl Metrics {
         UpstreamMetrics::new(&self.recorder, (server_address, server_port), attempts)
     }
 
+    /// Returns the metrics of Valkey. They are exported only if it is configured.
+    pub fn valkey(&self) -> ValkeyMetrics {
+        ValkeyMetrics::new(&Registry(&self.recorder))
+    }
+
     /// Exports a configured limit. One that is not configured has no series: 0 would read as saturated.
     pub fn set_limit(&self, limit: Limit, value: f64) {
         let help = "Configured limits, for comparison with what they limit.";
@@ -226,6 +234,7 @@ mod tests {
             error: None,
         };
         _ = metrics.upstream("api.shoutcloud.io", 80, &[success]);
+        _ = metrics.valkey();
         metrics.set_limit(Limit::Connections, 1.0);
         metrics.http.preregister(vec![HttpLabels {
             method: MethodLabel::Get,

@@ -41,14 +41,15 @@ output "alarms" {
 output "placeholders" {
   description = "The values by which scripts/fill-values replaces each REPLACE_WITH_… in gitops/platform/ENVIRONMENT and gitops/service/ENVIRONMENT."
   value = {
-    REPLACE_WITH_ACCOUNT_ID       = split(".", local.registry)[0]
-    REPLACE_WITH_REGION           = var.account.region
-    REPLACE_WITH_USER_POOL_ID     = module.cognito.settings.user_pool_id
-    REPLACE_WITH_CLIENT_IDS       = join(",", [module.cognito.settings.client_ids.machine, module.cognito.settings.client_ids.people])
-    REPLACE_WITH_COGNITO_DOMAIN   = module.cognito.settings.domain
-    REPLACE_WITH_PUBLIC_CLIENT_ID = module.cognito.settings.client_ids.people
-    REPLACE_WITH_API_HOST         = var.dns.host
-    REPLACE_WITH_ZONE_ID          = module.dns.zone_id
-    REPLACE_WITH_DOCS_HOST        = trimprefix(var.runbook_base_url, "https://")
+    REPLACE_WITH_ACCOUNT_ID        = split(".", local.registry)[0]
+    REPLACE_WITH_REGION            = var.account.region
+    REPLACE_WITH_USER_POOL_ID      = module.cognito.settings.user_pool_id
+    REPLACE_WITH_MACHINE_CLIENT_ID = module.cognito.settings.client_ids.machine
+    REPLACE_WITH_CLIENT_IDS        = join(",", [module.cognito.settings.client_ids.machine, module.cognito.settings.client_ids.people])
+    REPLACE_WITH_COGNITO_DOMAIN    = module.cognito.settings.domain
+    REPLACE_WITH_PUBLIC_CLIENT_ID  = module.cognito.settings.client_ids.people
+    REPLACE_WITH_API_HOST          = var.dns.host
+    REPLACE_WITH_ZONE_ID           = module.dns.zone_id
+    REPLACE_WITH_DOCS_HOST         = trimprefix(var.runbook_base_url, "https://")
   }
 }

@@ -132,7 +132,13 @@ pub async fn shouter_with_open_breaker() -> ShoutService {
 fn build_shouter(config: &Config) -> ShoutService {
     let metrics = Metrics::new(&[]);
     let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client");
-    ShoutService::new(upstream, config.shoutcloud.deadline, &config.shout, metrics.cache)
+    ShoutService::new(
+        upstream,
+        config.shoutcloud.deadline,
+        &config.shout,
+        None,
+        metrics.cache,
+    )
 }
 
 pub fn bearer_headers(token: &str) -> HeaderMap {

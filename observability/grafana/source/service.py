@@ -210,7 +210,7 @@ def of_versions(*matchers):
 VERSIONS = [
     series(
         "Requests by version",
-        "Normal: one version. Two: a rollout or a canary in progress.",
+        "Normal: one version. Two: a rollout in progress.",
         [(of_versions(WAITED), "{{version}} {{commit}}")],
         "reqps",
         stacked=True,

@@ -362,6 +362,7 @@ const CACHE_STATUSES = {
   "shoutback; fwd=miss": "fetched, not cached",
   "shoutback; hit": "from the cache",
   "shoutback; fwd=miss; collapsed": "shared with an identical request in flight",
+  "shoutback; hit; detail=shared": "from the cache that replicas share",
   "shoutback; hit; detail=stale-if-error": "stale, from the cache: SHOUTCLOUD failed",
   "shoutback; fwd=request; stored": "cache bypassed as requested; fetched and cached",
   "shoutback; fwd=request": "cache bypassed as requested; fetched",

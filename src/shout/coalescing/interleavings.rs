@@ -39,6 +39,7 @@ impl Requests {
             CallOutcome {
                 result: Ok(number.into()),
                 stored: true,
+                shared: false,
                 timed_out: false,
             }
         };

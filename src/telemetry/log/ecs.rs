@@ -22,7 +22,7 @@ const ARRAY_FIELDS: [&str; 2] = ["event.category", "event.type"];
 /// certain types in each category.
 fn class(action: &str) -> Option<(&'static str, &'static str)> {
     Some(match action {
-        "breaker" | "key-refresh" | "traces" => ("network", "info"),
+        "breaker" | "key-refresh" | "traces" | "valkey" => ("network", "info"),
         "accept" => ("network", "denied"),
         "configuration" => ("configuration", "info"),
         "start" => ("process", "start"),

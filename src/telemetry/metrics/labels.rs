@@ -5,6 +5,7 @@
 
 mod listener;
 pub(super) mod upstream;
+pub(super) mod valkey;
 
 use enum_map::{Enum, EnumMap};
 
@@ -76,6 +77,8 @@ pub enum ShoutSource {
     Upstream,
     /// A fresh cache entry.
     Cache,
+    /// A fresh entry of the cache that replicas share.
+    SharedCache,
     /// Another request's call.
     Coalesced,
     /// A stale cache entry, because the call failed.
@@ -91,6 +94,7 @@ impl LabelValue for ShoutSource {
         match self {
             Self::Upstream => "upstream",
             Self::Cache => "cache",
+            Self::SharedCache => "shared_cache",
             Self::Coalesced => "coalesced",
             Self::Stale => "stale",
             Self::Fallback => "fallback",

@@ -122,7 +122,7 @@ async fn pipelined_incomplete_headers_time_out_like_others() {
             assert_eq!(promptly(connection.rest()).await, "", "{requests}");
         }
     }
-    // The body of a rejected request precedes the next request head.
+    // The body of a rejected request comes before the next request head.
     let other_type = shout(&token, "hi").replace("text/plain", "text/html");
     let chunked = "transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     for (rejected, status) in [

@@ -10,9 +10,9 @@ KINDS = {
     "networkPolicy": {("NetworkPolicy", "")},
     "serviceMonitor": {("ServiceMonitor", "")},
     "prometheusRule": {
-        ("PrometheusRule", f"-{name}") for name in ("service", "slo-alerts", "slo-recording", "upstream-and-keys")
+        ("PrometheusRule", f"-{name}") for name in ("edge", "service", "slo-alerts", "slo-recording", "upstream-and-keys")
     },
-    "dashboards": {("ConfigMap", f"-dashboard-{name}") for name in ("consumers", "runtime", "service", "upstream")},
+    "dashboards": {("ConfigMap", f"-dashboard-{name}") for name in ("consumers", "runtime", "service", "slo", "upstream")},
     "filebeat": {("ConfigMap", "-filebeat")},
 }
 ELSEWHERE = {"ingress", "gateway"}

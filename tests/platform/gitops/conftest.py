@@ -55,22 +55,6 @@ def released(tmp_path_factory):
     return Released(source, builds, platform, installations, applications, read)
 
 
-@pytest.fixture(scope="session")
-def switched(released):
-    """`switched(name)` returns production's applications with the canary on."""
-
-    def switched(name):
-        assert name == "canary"
-        installation = released.installations["production"]
-        installation.parameters = [{"name": f"{switch}.enabled", "value": "true"} for switch in ("canary", "applications.argo-rollouts")]
-        try:
-            return installation.applications()
-        finally:
-            installation.parameters = []
-
-    return switched
-
-
 @pytest.fixture(params=ENVIRONMENTS)
 def environment(request):
     return request.param

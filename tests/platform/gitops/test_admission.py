@@ -13,8 +13,6 @@ CRDS = [
     Path(os.environ["CRDS"]) / name
     for name in (
         "argo-cd",
-        "argo-rollouts/analysis-template-crd.yaml",
-        "argo-rollouts/rollout-crd.yaml",
         "cert-manager",
         "elastic/elasticsearches.elasticsearch.k8s.elastic.co.yaml",
         "elastic/kibanas.kibana.k8s.elastic.co.yaml",
@@ -214,8 +212,3 @@ def test_the_pods_of_the_release_are_admitted(policy, released):
     template = deployment["spec"]["template"]
     response = create(policy, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "released"} | template["metadata"], "spec": template["spec"]})
     assert response.status == 201, response.text
-
-
-def test_the_canary_is_admitted(policy, switched):
-    applications = switched("canary")
-    policy.apply([*applications["argocd-settings"].objects, *applications["canary"].objects], "--force-conflicts")

@@ -228,8 +228,7 @@ def test_each_pod_of_a_namespace_is_isolated(applications):
 def test_each_values_file_is_read_by_an_application(released):
     existing = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/*.yaml")}
     existing = {path for path in existing if path.split("/")[2] in ("values", "staging", "production")}
-    # Values of the optional part: test_switches.py.
-    assert existing - released.read == {"gitops/platform/values/argo-rollouts.yaml"}
+    assert existing == released.read
 
 
 def test_environments_have_the_same_files():

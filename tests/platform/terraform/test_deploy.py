@@ -155,7 +155,7 @@ def test_manual_secrets_are_those_of_the_gitops_readme():
     # The copy of the certificate.
     assert "get secret shoutback-es-http-certs-public" in PAGE and "kubectl --namespace filebeat apply" in PAGE
     assert documented.pop(("filebeat", "shoutback-es-http-certs-public")) == {"ca.crt"}
-    assert created == documented and len(created) == 7
+    assert created == documented and len(created) == 8
 
 
 def test_no_command_pushes_an_image():

@@ -256,4 +256,5 @@ def test_the_chart_renders_with_the_filled_values(name, whole, checkout):
     [service] = [one for one in things["Deployment", "shoutback"]["spec"]["template"]["spec"]["containers"] if one["name"] == "shoutback"]
     assert service["image"] == f"{outputs['repository_url']}:{'0' * 40}@sha256:{'0' * 64}"
     assert [rule["host"] for rule in things["Ingress", "shoutback"]["spec"]["rules"]] == [outputs["dns"]["host"]]
-    assert cognito["token_url"] in rendered.stdout
+    probe = yaml.safe_load((checkout / f"gitops/platform/{name}/probe.yaml").read_text())
+    assert probe == {"url": f"https://{outputs['dns']['host']}/v1", "clientId": cognito["client_ids"]["machine"], "tokenUrl": cognito["token_url"]}

@@ -13,9 +13,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 FILLED = TOP / "tests/platform/filled-values.yaml"
 CHARTS = sorted((TOP / name).parent for name in ending("/Chart.yaml"))
 # Values files for the service's chart; each is merged over the chart's defaults.
-VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *(TOP / "gitops/service" / name / "values.yaml" for name in ("staging", "production"))])
-# Argo CD gives this chart the values files of the service's chart, too.
-SHARED = {TOP / "gitops/service/canary": CHART}
+VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *TOP.glob("gitops/service/*/values.yaml")])
 
 
 def read(path):
@@ -113,7 +111,7 @@ def known(path, values, schema):
 
 
 def unknown(chart, text):
-    values = merged(*(read(folder / "values.yaml") for folder in (SHARED.get(chart), chart) if folder))
+    values = read(chart / "values.yaml")
     file = chart / "values.schema.json"
     schema = json.loads(file.read_text()) if file.exists() else {}
     return {".".join(path) for path in references(text) if not known(path, values, schema)}

@@ -16,7 +16,7 @@ LAYERS = [
     ["app"],
     ["http"],
     ["quota", "shout"],
-    ["auth", "shoutcloud"],
+    ["auth", "shoutcloud", "valkey"],
     ["telemetry"],
     ["outbound"],
     ["config", "lifecycle", "json", "version"],

@@ -31,6 +31,11 @@ class Recorded:
     def at_the_end(self, expression):
         return self.prometheus.query(expression, self.end)
 
+    def total(self, counter):
+        """Returns by how much the counters grew since the first scrape, which is all that rates see."""
+        before, after = (sum(value for _, value in self.prometheus.query(counter, time)) for time in (self.start, self.end))
+        return after - before
+
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory):

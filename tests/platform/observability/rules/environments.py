@@ -51,7 +51,8 @@ class Environment:
     end: list = field(default_factory=list)
 
     def watch(self, address, instance):
-        self.targets.append(Target(address, {"environment": self.name, "instance": instance, "namespace": self.name}))
+        labels = {"environment": self.name, "instance": instance, "namespace": self.name, "pod": f"shoutback-{instance}"}
+        self.targets.append(Target(address, labels))
 
 
 class Builder:

@@ -1,6 +1,7 @@
 """The example configuration of Alertmanager: routing and inhibition."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def test_the_dead_mans_switch_is_notified_every_minute():
     assert (route["group_interval"], route["repeat_interval"]) == ("1m", "1m")
     receiver, = (one for one in configuration["receivers"] if one["name"] == "dead-mans-switch")
     assert not any(webhook["send_resolved"] for webhook in receiver["webhook_configs"])
+
+
+def test_the_receiver_on_aws_takes_its_place(tmp_path):
+    page = (OBSERVABILITY.parent / "docs/platform-alarms.md").read_text()
+    snippet, = re.findall(r"```yaml\n(receivers:\n.*?)```", page, re.DOTALL)
+    [replaced] = yaml.safe_load(snippet)["receivers"]
+    configuration = yaml.safe_load(CONFIGURATION.read_text())
+    assert replaced["name"] in [one["name"] for one in configuration["receivers"]]
+    configuration["receivers"] = [replaced if one["name"] == replaced["name"] else one for one in configuration["receivers"]]
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
+    subprocess.run(["amtool", "check-config", tmp_path / "alertmanager.yml"], check=True)
 
 
 class Alertmanager(Process):

@@ -11,7 +11,6 @@ TOP = Path(__file__).parents[4]
 GENERATED = [
     "observability/prometheus/rules/slo-recording.yaml",
     "observability/prometheus/rules/slo-alerts.yaml",
-    "observability/prometheus/canary.yaml",
     "observability/cloudwatch/alarms/slo.yaml",
     "observability/cloudwatch/dashboard.yaml",
     "docs/slo.md",

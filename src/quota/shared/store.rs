@@ -1,0 +1,94 @@
+//! The buckets in Valkey.
+
+use redis::Value;
+
+use super::bucket::{Ask, Grant, Limits, Peers};
+use crate::telemetry::metrics::ValkeyOperation;
+use crate::valkey::{Error, Script, Valkey};
+
+/// The buckets of all principals, as a trait for the simulation.
+#[async_trait::async_trait]
+pub(super) trait Store: Send + Sync {
+    /// Changes the bucket `key`; returns `None` if that fails.
+    async fn update(&self, key: &str, limits: Limits, ask: Ask) -> Option<Grant>;
+
+    /// Returns whether calls are sent.
+    fn is_up(&self) -> bool;
+
+    /// Returns what is known of the replicas.
+    fn peers(&self) -> Peers;
+
+    /// Removes this replica from those that share the quotas.
+    async fn leave(&self);
+}
+
+/// Executes the script of the leases.
+pub(super) struct ValkeyStore {
+    valkey: Valkey,
+    script: Script,
+}
+
+impl ValkeyStore {
+    pub(super) fn new(valkey: Valkey) -> Self {
+        Self {
+            valkey,
+            script: Script::new(include_str!("lease.lua")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for ValkeyStore {
+    async fn update(&self, key: &str, limits: Limits, ask: Ask) -> Option<Grant> {
+        let operation = if ask.give > 0 {
+            ValkeyOperation::QuotaReturn
+        } else {
+            ValkeyOperation::QuotaLease
+        };
+        let arguments = [
+            format!("{:.6}", limits.period.as_secs_f64() * 1e6),
+            limits.burst.to_string(),
+            ask.take.to_string(),
+            ask.give.to_string(),
+            format!("{:.6}", ask.ceiling),
+        ];
+        let arguments = arguments.each_ref().map(String::as_str);
+        let response = self
+            .valkey
+            .evaluate(operation, &self.script, key, &arguments)
+            .await
+            .ok()?;
+        grant(&response, ask).ok()
+    }
+
+    fn is_up(&self) -> bool {
+        self.valkey.is_up()
+    }
+
+    fn peers(&self) -> Peers {
+        Peers {
+            replicas: self.valkey.replicas(),
+            may_lease_ahead: self.valkey.is_known_to_others(),
+            timeout: self.valkey.timeout(),
+        }
+    }
+
+    async fn leave(&self) {
+        self.valkey.leave().await;
+    }
+}
+
+fn grant(response: &Value, ask: Ask) -> Result<Grant, Error> {
+    let Value::Array(values) = response else {
+        return Err(Error::invalid_response());
+    };
+    let [Value::Int(granted), Value::Int(thousandths)] = values.as_slice() else {
+        return Err(Error::invalid_response());
+    };
+    let granted = u32::try_from(*granted).map_err(|_| Error::invalid_response())?;
+    Ok(Grant {
+        // Within bounds, whatever the server answers.
+        granted: granted.min(ask.take),
+        level: (*thousandths as f64 / 1000.0).clamp(0.0, f64::from(u32::MAX)),
+    })
+}

@@ -1,0 +1,180 @@
+"""Whatever happens to Valkey, every request is answered, quotas hold per replica, and recovery is automatic."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from client import requests_total, shout
+from harness.toxiproxy import free_port
+from harness.valkey import Cluster, Server, ServerError
+
+QUOTA = {"RATE_LIMIT_PER_CLIENT": "1/h", "RATE_LIMIT_BURST": "1000", "CACHE_SHARED": "on"}
+
+
+def answers(replica, prefix="text"):
+    """Sends requests that read and write the cache and take a quota: all succeed."""
+    for number in range(8):
+        status, _, body = shout(replica, f"{prefix} {number}")
+        assert status == 200, body
+
+
+def until_noticed(replica):
+    """Sends requests until the replica does without Valkey."""
+    replica.until("it notices", lambda: answers(replica) or not replica.is_up())
+
+
+def test_valkey_that_is_down_at_the_start_is_used_once_it_is_there(start, tmp_path):
+    port = free_port()
+    replica = start(f"redis://127.0.0.1:{port}", up=False, **QUOTA)
+    answers(replica)
+    assert not replica.is_up()
+    assert requests_total(replica, "connect", "connection") > 0
+    assert requests_total(replica, "quota_lease", "success") == 0
+    with Server(tmp_path / "valkey", port=port) as valkey:
+        replica.until_up()
+        answers(replica)
+        assert valkey("KEYS", "shoutback:quota:*")
+        assert replica.changes() == ["failure", "success"]
+
+
+def test_a_server_that_hangs_without_closing_costs_nothing_once_noticed(start, valkey):
+    replica = start(valkey.url, VALKEY_TIMEOUT="50ms", **QUOTA)
+    os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        until_noticed(replica)
+        sent = requests_total(replica, "quota_lease", "timeout")
+        answers(replica)
+        assert requests_total(replica, "quota_lease", "timeout") == sent, "commands are skipped"
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+    replica.until_up()
+    answers(replica)
+    assert replica.changes() == ["success", "failure", "success"]
+
+
+def test_connections_that_are_reset(start, valkey, toxiproxy):
+    proxy = toxiproxy.proxy(valkey.address)
+    replica = start(f"redis://{proxy.address}", **QUOTA)
+    with proxy.toxic("reset_peer", timeout=0):
+        until_noticed(replica)
+        answers(replica)
+    replica.until_up()
+    with proxy.down():
+        until_noticed(replica)
+    replica.until_up()
+
+
+def test_a_server_that_is_full(start, valkey):
+    replica = start(valkey.url, **QUOTA)
+    valkey("CONFIG", "SET", "maxmemory", "1")
+    until_noticed(replica)
+    answers(replica)
+    outcomes = [requests_total(replica, operation, "out_of_memory") for operation in ("quota_lease", "cache_write", "heartbeat")]
+    assert sum(outcomes) > 0
+    valkey("CONFIG", "SET", "maxmemory", "0")
+    replica.until_up()
+    answers(replica)
+
+
+def test_a_failover_of_which_the_old_primary_becomes_a_replica(start, valkey, toxiproxy, tmp_path):
+    with Server(tmp_path / "other") as other:
+        other("REPLICAOF", "127.0.0.1", valkey.port)
+        other.until("it is in sync", lambda: b"master_link_status:up" in other("INFO", "replication"))
+        # The name of the primary, as ElastiCache has one.
+        proxy = toxiproxy.proxy(valkey.address)
+        replica = start(f"redis://{proxy.address}", **QUOTA)
+        answers(replica)
+        other("REPLICAOF", "NO", "ONE")
+        valkey("REPLICAOF", "127.0.0.1", other.port)
+        until_noticed(replica)
+        operations = ("quota_lease", "cache_write", "heartbeat")
+        assert sum(requests_total(replica, operation, "read_only") for operation in operations) > 0
+        proxy.set_upstream(other.address)
+        replica.until_up()
+        answers(replica)
+
+
+def test_a_rotated_password(start, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("s3cret-1\n")
+    with Server(tmp_path / "valkey", password="s3cret-1") as valkey:
+        replica = start(f"redis://{valkey.address}", VALKEY_PASSWORD_FILE=str(password), **QUOTA)
+        valkey("CONFIG", "SET", "requirepass", "s3cret-2")
+        valkey.password = "s3cret-2"
+        # Servers do not close authenticated connections; a failover or a restart does.
+        with contextlib.suppress(ServerError):
+            valkey("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        until_noticed(replica)
+        replica.until("it is rejected", lambda: requests_total(replica, "connect", "authentication") > 0)
+        answers(replica)
+        password.write_text("s3cret-2\n")
+        replica.until_up()
+        answers(replica)
+        assert "s3cret" not in replica.output()
+
+
+@pytest.mark.parametrize("secret", ["redis://:wrong-s3cret@{}", "redis://nobody:wrong-s3cret@{}"])
+def test_a_wrong_password_is_neither_fatal_nor_logged(start, tmp_path, secret):
+    with Server(tmp_path / "valkey", password="right") as valkey:
+        replica = start(secret.format(valkey.address), up=False, **QUOTA)
+        answers(replica)
+        replica.until("it is rejected", lambda: requests_total(replica, "connect", "authentication") > 0)
+        assert not replica.is_up()
+        assert "s3cret" not in replica.output()
+
+
+def test_keys_of_another_type_are_replaced(start, valkey):
+    replica = start(valkey.url, **QUOTA)
+    answers(replica)
+    [key] = valkey("KEYS", "shoutback:quota:*")
+    for name, write in [
+        (key, ("SET", key, "x" * (1 << 20))),
+        (key, ("HSET", key, "level", "x", "at", "y")),
+        (key, ("HSET", key, "level", "nan", "at", "inf")),
+        (key, ("HSET", key, "level", "-1e300", "at", "1e300")),
+        ("shoutback:{replicas}", ("SET", "shoutback:{replicas}", "x")),
+    ]:
+        valkey("DEL", name)
+        valkey(*write)
+        answers(replica)
+    assert replica.is_up()
+    replica.until("it is registered again", lambda: valkey("TYPE", "shoutback:{replicas}") == "zset")
+    answers(replica)
+    assert valkey("TYPE", key) == "hash"
+    assert replica.changes() == ["success"]
+
+
+def test_a_server_that_lost_its_data_grants_no_new_burst(start, valkey):
+    replica = start(valkey.url, RATE_LIMIT_PER_CLIENT="1/h", RATE_LIMIT_BURST="50")
+    statuses = [shout(replica)[0] for _ in range(52)]
+    assert statuses == [200] * 50 + [429] * 2
+    valkey.kill()
+    replica.until_down()
+    assert shout(replica)[0] == 429
+    valkey.launch()
+    replica.until_up()
+    assert sum(shout(replica)[0] == 200 for _ in range(20)) <= 5, "at most a tenth of the burst"
+
+
+def test_a_cluster_that_loses_a_node_and_gets_it_back(start, tmp_path):
+    with Cluster(tmp_path / "cluster") as cluster:
+        replica = start(cluster.url, **QUOTA)
+        answers(replica)
+        for node in cluster.nodes[1:]:
+            os.kill(node.pid, signal.SIGSTOP)
+        try:
+            until_noticed(replica)
+            answers(replica, "during")
+        finally:
+            for node in cluster.nodes[1:]:
+                os.kill(node.pid, signal.SIGCONT)
+        replica.until_up()
+        answers(replica, "after")
+
+
+def test_a_peer_that_does_not_speak_the_protocol(start, shoutcloud):
+    replica = start(f"redis://{shoutcloud.shoutcloud}", up=False, **QUOTA)
+    answers(replica)
+    assert not replica.is_up()
