@@ -1,7 +1,7 @@
 //! The second level of the shout cache, which replicas share through Valkey.
 //!
 //! It is read before a call of the upstream, within `VALKEY_TIMEOUT`, and written after one, without waiting. Everything
-//! that is read is checked as a response of the upstream is: whoever can write to Valkey cannot make the service
+//! that is read is checked as a response of the upstream is: a client that can write to Valkey cannot make the service
 //! respond with anything but the text.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The bucket in Valkey, as a replica sees it: its limits, what is asked of it, and what it answers.
+//! The bucket in Valkey, as a replica sees it: its limits, requests to it, and its responses.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Limits {
 pub(super) struct Peers {
     /// Replicas that share the quota.
     pub(super) replicas: u32,
-    /// Whether they all count this replica, so that their leases leave room for those of this one.
+    /// Whether they all count this replica, so that their leases leave capacity for those of this one.
     pub(super) may_lease_ahead: bool,
     /// The time limit of a call.
     pub(super) timeout: Duration,
@@ -33,7 +33,7 @@ pub(super) struct Ask {
     pub(super) need: u32,
     /// How many of them pay the debt.
     pub(super) debt: u32,
-    /// How many of them are asked for ahead of need.
+    /// How many of them are requested ahead of need.
     pub(super) ahead: u32,
     /// Tokens returned.
     pub(super) give: u32,
@@ -52,7 +52,7 @@ pub(super) enum CallEnd {
     Failed,
 }
 
-/// What the bucket in Valkey answered.
+/// The response of the bucket in Valkey.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Grant {
     /// Tokens that now belong to the replica.

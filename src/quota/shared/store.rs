@@ -87,7 +87,7 @@ fn grant(response: &Value, ask: Ask) -> Result<Grant, Error> {
     };
     let granted = u32::try_from(*granted).map_err(|_| Error::invalid_response())?;
     Ok(Grant {
-        // Within bounds, whatever the server answers.
+        // Within bounds, whatever the server returns.
         granted: granted.min(ask.take),
         level: (*thousandths as f64 / 1000.0).clamp(0.0, f64::from(u32::MAX)),
     })

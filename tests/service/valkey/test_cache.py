@@ -49,7 +49,7 @@ def test_values_are_versioned_and_expire(valkey, start):
     assert TEXT not in key
 
 
-def test_a_restart_during_an_outage_of_shoutcloud_still_answers(valkey, start, shoutcloud):
+def test_cached_texts_survive_a_restart_during_an_outage_of_shoutcloud(valkey, start, shoutcloud):
     texts = [f"text {number}" for number in range(5)]
     variables = SHARED | {"CACHE_TTL": "1s"}
     before = [start(valkey.url, **variables) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Whatever happens to Valkey, every request is answered, quotas hold per replica, and recovery is automatic."""
+"""Whatever happens to Valkey, every request gets a response, quotas hold per replica, and recovery is automatic."""
 
 import contextlib
 import os

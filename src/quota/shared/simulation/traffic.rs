@@ -167,7 +167,7 @@ async fn requests(run: &Run) -> Outcome {
     }
 }
 
-/// Fills a bucket by one per admitted request, which leaks at 1.1 × the rate: no interval exceeds the limit if it never
+/// Fills a bucket by one per accepted request, which leaks at 1.1 × the rate: no interval exceeds the limit if it never
 /// holds more than 1.1 × the burst. One request more is allowed for the resolution of the clock.
 fn excess(run: &Run, admitted: &[Instant]) -> f64 {
     let (mut level, mut highest) = (0.0_f64, 0.0_f64);
