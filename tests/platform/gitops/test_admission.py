@@ -18,6 +18,7 @@ CRDS = [
         "elastic/kibanas.kibana.k8s.elastic.co.yaml",
         "gateway-api/gateway.networking.k8s.io_httproutes.yaml",
         "prometheus-operator/monitoring.coreos.com_podmonitors.yaml",
+        "prometheus-operator/monitoring.coreos.com_probes.yaml",
         "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )

@@ -266,8 +266,8 @@ def test_the_services_dependencies_exist(applications):
     host, port = re.fullmatch(r"http://([a-z.-]+):(\d+)", config["OTEL_EXPORTER_OTLP_ENDPOINT"]).groups()
     assert host == f"{collector['metadata']['name']}.{collector['metadata']['namespace']}" and int(port) in ports
     elasticsearch = applications["logging"].one("Elasticsearch")["metadata"]
-    assert f"https://{elasticsearch['name']}-es-http.{elasticsearch['namespace']}.svc:9200" in str(applications["shoutback"].objects)
-    assert f"{elasticsearch['name']}-es-http-certs-public" in str(applications["shoutback"].objects)
+    assert f"https://{elasticsearch['name']}-es-http.{elasticsearch['namespace']}.svc:9200" in str(applications["filebeat"].objects)
+    assert f"{elasticsearch['name']}-es-http-certs-public" in str(applications["filebeat"].objects)
     ingress = applications["shoutback"].one("Ingress")
     assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == applications["platform"].one("ClusterIssuer")["metadata"]["name"]
     labels = applications["shoutback"].one("ServiceMonitor")["metadata"]["labels"]

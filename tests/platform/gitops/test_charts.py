@@ -55,13 +55,18 @@ def test_two_nodes_are_rejected():
 
 
 def test_volumes_have_the_documented_sizes(released, page):
-    [row] = [line for line in page("docs/cost.md").splitlines() if line.startswith("| Volumes of Elasticsearch and Prometheus")]
+    [row] = [line for line in page("docs/cost.md").splitlines() if line.startswith("| Volumes of Elasticsearch, Prometheus and Alertmanager,")]
     documented = dict(zip(("staging", "production"), (int(cell) for cell in row.split("|")[3:6:2]), strict=True))
     for name, applications in released.applications.items():
         [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
         [claim] = nodes["volumeClaimTemplates"]
-        prometheus = yaml.safe_load(page(f"gitops/platform/{name}/kube-prometheus-stack.yaml"))["prometheus"]["prometheusSpec"]["storageSpec"]
-        sizes = [nodes["count"] * gibibytes(claim), gibibytes(prometheus["volumeClaimTemplate"])]
+        own, shared = (yaml.safe_load(page(f"gitops/platform/{folder}/kube-prometheus-stack.yaml")) for folder in (name, "values"))
+        prometheus, alertmanager = own["prometheus"]["prometheusSpec"], own["alertmanager"]["alertmanagerSpec"]
+        sizes = [
+            nodes["count"] * gibibytes(claim),
+            prometheus.get("replicas", 1) * gibibytes(prometheus["storageSpec"]["volumeClaimTemplate"]),
+            alertmanager.get("replicas", 1) * gibibytes(shared["alertmanager"]["alertmanagerSpec"]["storage"]["volumeClaimTemplate"]),
+        ]
         assert sum(sizes) == documented[name]
 
 

@@ -13,7 +13,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 FILLED = TOP / "tests/platform/filled-values.yaml"
 CHARTS = sorted((TOP / name).parent for name in ending("/Chart.yaml"))
 # Values files for the service's chart; each is merged over the chart's defaults.
-VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *(TOP / "gitops/service" / name / "values.yaml" for name in ("staging", "production"))])
+VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *TOP.glob("gitops/service/*/values.yaml")])
 
 
 def read(path):
