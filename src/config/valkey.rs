@@ -79,12 +79,12 @@ impl Valkey {
         reader.conflict(
             ["CACHE_SHARED", "VALKEY_URL"],
             shares_cache && url.is_none(),
-            "needs VALKEY_URL",
+            "must not be on without VALKEY_URL",
         );
         reader.conflict(
             ["VALKEY_PASSWORD_FILE", "VALKEY_URL"],
             password_file.is_some() && url.as_ref().is_none_or(|url| url.password.is_some()),
-            "needs VALKEY_URL, without a password in it",
+            "must not be set without a VALKEY_URL that has no password",
         );
         url.map(|url| Self {
             url,

@@ -67,7 +67,8 @@ service validates the same; a test compares both.
 */}}
 {{- define "shoutback.patterns" -}}
 {{- $host := "(\\[[0-9A-Fa-f:.]+\\]|((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])|([A-Za-z0-9_-]+\\.)*[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*\\.?)" -}}
-{{- $port := "(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4}))?" -}}
+{{- $number := "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})" -}}
+{{- $port := printf "(:%s)?" $number -}}
 {{- $loopback := printf "http://(localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\])%s" $port -}}
 {{- $region := "(af|ap|ca|cn|eu|eu-isoe|eusc-de|il|me|mx|sa|us|us-gov|us-iso|us-isob|us-isof)-[a-z]+-[0-9]+" -}}
 {{- $level := "(?i:off|error|warn|info|debug|trace|[0-5])" -}}
@@ -82,6 +83,7 @@ service validates the same; a test compares both.
   "AUTH_REQUIRED_SCOPES" "[!#-\\[\\]-~]+"
   "AUTH_ALLOWED_GROUPS" ".{1,128}"
   "AUTH_AUDIENCES" "\\S{1,256}"
+  "VALKEY_URL" (printf "rediss?://([^:@/?#\\s]+@)?%s%s(/%s?)?" $host $port $number) "VALKEY_PASSWORD_FILE" "(?s:/.*[^/.])"
   "SHOUTCLOUD_URL" $url "OTEL_EXPORTER_OTLP_ENDPOINT" $url "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" $url
   "DOCS_COGNITO_DOMAIN" (printf "[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\\.([a-z0-9]([a-z0-9-]*[a-z0-9])?)?[a-z]([a-z0-9-]*[a-z0-9])?|%s" $loopback)
   "OTEL_SERVICE_NAME" "[\\pL\\pN ._/:-]{1,255}"

@@ -77,10 +77,13 @@ CONFLICTS = {
     "sign-in without a client": {"DOCS_COGNITO_DOMAIN": "a.example.com"},
     "a pool in no region": {"COGNITO_USER_POOL_IDS": "us-east-2_a,moon-base-1_b"},
     "a replica in another partition": {"COGNITO_ADDITIONAL_REGIONS": "us-gov-west-1"},
+    "a shared cache nowhere": {"CACHE_SHARED": "on"},
+    "a password for nothing": {"VALKEY_PASSWORD_FILE": "/run/secrets/valkey"},
     "replicas of another issuer": {"COGNITO_ENDPOINT": "https://a.example.com", "COGNITO_ADDITIONAL_REGIONS": "eu-west-1"},
 }
 HARMONY = {
     "a short attempt": {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "1s"},
+    "a shared cache": {"VALKEY_URL": "redis://cache", "CACHE_SHARED": "on", "VALKEY_PASSWORD_FILE": "/run/secrets/valkey"},
     "a small queue": {"OTEL_BSP_MAX_QUEUE_SIZE": "10"},
     "an attempt of the deadline": {"SHOUTCLOUD_ATTEMPT_TIMEOUT": "5s"},
     "a pool elsewhere": {"COGNITO_USER_POOL_IDS": "local_a", "COGNITO_ENDPOINT": "https://a.example.com"},
@@ -95,6 +98,12 @@ def test_chart_and_service_agree_about_conflicts(config):
     accepted = checked(MINIMAL.variables() | config)[0] == 0
     assert accepted == (config in HARMONY.values())
     assert (rendering.result.returncode == 0) == accepted, rendering.result.stderr
+
+
+def test_a_password_is_not_put_into_a_config_map():
+    rendering = MINIMAL.but({"config": {"VALKEY_URL": "rediss://app:s3cret@cache"}})
+    assert rendering.result.returncode != 0
+    assert "VALKEY_PASSWORD_FILE" in rendering.error and "s3cret" not in rendering.error
 
 
 def test_the_chart_computes_with_the_services_defaults():

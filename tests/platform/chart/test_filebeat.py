@@ -203,10 +203,15 @@ class TestOnTheNode:
         assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]} and not context["allowPrivilegeEscalation"]
         assert container["image"] == f"docker.io/elastic/filebeat:9.2.1@{self.DIGEST}"
 
-    def test_it_does_not_run_without_a_digest(self):
+    @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64])
+    def test_its_image_is_the_version_of_the_chart_and_the_digest_that_is_set(self, digest):
         [chart] = TOP.glob("gitops/*/filebeat/Chart.yaml")
-        result = subprocess.run(["helm", "template", chart.parent, "--set=environment=staging"], env=ENVIRONMENT, capture_output=True, text=True)
-        assert result.returncode != 0 and "image.digest is empty" in result.stderr
+        command = ["helm", "template", chart.parent, "--set=environment=staging", f"--set=image.digest={digest}"]
+        result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+        [image] = re.findall(r'image: "(.*)"', result.stdout)
+        version = yaml.safe_load(chart.read_text())["appVersion"]
+        assert image == f"docker.io/elastic/filebeat:{version}" + (f"@{digest}" if digest else "")
+
 
 
 def expand(text, variables):

@@ -39,6 +39,8 @@ INVALID = {
         {"config": {"DOCS_CLIENT_ID": "1example23456789"}},
         "need each other: set both, or neither",
     ),
+    "a shared cache without a server": (MINIMAL, {"config": {"CACHE_SHARED": "on"}}, "config.CACHE_SHARED needs config.VALKEY_URL: set it, or remove this"),
+    "a password in a URL": (MINIMAL, {"config": {"VALKEY_URL": "redis://:s3cret@cache"}}, "config.VALKEY_URL has a password"),
     "a URL as sign-in domain": (
         MINIMAL,
         {"config": {"DOCS_COGNITO_DOMAIN": "https://auth.example.com", "DOCS_CLIENT_ID": "1example23456789"}},

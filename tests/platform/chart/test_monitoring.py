@@ -17,20 +17,21 @@ def rendering(request):
     return MONITORED[request.param]
 
 
-def address(rendering, *path):
+def address(rendering, *path, default=None):
     for file in reversed(rendering.files):
         values = yaml.safe_load(file.read_text())
         for name in path:
             values = values.get(name, {})
         if values:
             return values
-    raise AssertionError(f"{path} is not set")
+    assert default is not None, f"{path} is not set"
+    return default
 
 
 class TestRules:
     def test_they_equal_the_files(self, rendering):
         url = address(rendering, "prometheusRule", "runbookBaseUrl")
-        grafana = "https://grafana.example.com" if rendering is ALL["everything"] else ""
+        grafana = address(rendering, "prometheusRule", "grafanaBaseUrl", default="")
         rendered = {
             rule["metadata"]["name"].removeprefix(rendering.deployment["metadata"]["name"] + "-"): rule
             for rule in rendering.of_kind("PrometheusRule")

@@ -1,9 +1,11 @@
 """The image: its configuration and every file in it."""
 
 import json
+import os
 import re
 import stat
 import subprocess
+import sys
 import tomllib
 import zlib
 from fnmatch import fnmatchcase
@@ -129,6 +131,21 @@ def test_its_binary_lists_its_crates(files, tmp_path):
     locked = {(crate["name"], crate["version"]) for crate in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
     assert listed <= locked
     assert {"shoutback", "hyper", "h2", "tokio", "jsonwebtoken"} <= {name for name, _ in listed}
+
+
+def test_syft_lists_the_crates_and_packages_that_a_release_attests(image, tmp_path):
+    """The same program as scripts/release/attest, which rejects an image of which it finds no crate."""
+    sys.path.insert(0, str(ROOT / "scripts/release"))
+    import attestations
+
+    archive = tmp_path / "image.tar"
+    run("podman", "save", "--quiet", "--format=oci-archive", f"--output={archive}", image)
+    scan = ["syft", "scan", "--quiet", "--output=spdx-json", f"oci-archive:{archive}"]
+    sbom = json.loads(subprocess.run(scan, env=os.environ | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}, stdout=subprocess.PIPE, check=True).stdout)
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    assert 100 < attestations.crates(sbom) <= len(locked)
+    names = {package["name"] for package in sbom["packages"]}
+    assert {"shoutback", "axum", "jsonwebtoken", "libc6"} <= names
 
 
 def test_its_binary_is_for_the_platform(image):
