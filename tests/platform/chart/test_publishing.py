@@ -3,15 +3,19 @@
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 import yaml
 from rendering import MINIMAL, TOP
 
 from harness.git import git
-from harness.process import ENVIRONMENT, Process, responds_ok
+from harness.process import ENVIRONMENT as PROCESS, Process, responds_ok
 
 REPOSITORY = "example/shoutback"
+# Without a home helm keeps what it pulls below the working directory.
+CACHE = tempfile.TemporaryDirectory()
+ENVIRONMENT = PROCESS | {"HELM_CACHE_HOME": CACHE.name}
 COPIED = ["helm", "observability", "docs/configuration.md", "scripts/release"]
 
 

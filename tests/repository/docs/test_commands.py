@@ -245,7 +245,7 @@ def test_the_chart_renders_with_the_documented_options():
     for text in found:
         text = text.replace("helm upgrade --install", "helm template")
         text = text.replace("COMMIT", "0" * 40).replace("sha256:DIGEST", f"sha256:{'0' * 64}").replace("image.tag=latest", f"image.tag={'0' * 40}")
-        if "gitops/staging" in text:
+        if "gitops/service/staging" in text:
             text += " --values tests/platform/filled-values.yaml"
         assert "kind: Deployment" in shell(f"cd {TOP} && {text}")
 
