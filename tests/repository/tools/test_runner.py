@@ -29,6 +29,10 @@ run = "echo alone runs"
 tier = "full"
 run = "exit 3"
 
+[far]
+tier = "online"
+run = "echo far runs"
+
 [lacking]
 tier = "full"
 run = "echo 'skipped: needs a moon: wait for the night' >&2; exit 77"
@@ -58,6 +62,11 @@ def run(tmp_path):
 def test_the_quick_tier_is_what_make_test_runs(run):
     code, lines, _ = run("quick")
     assert code == 0 and "good runs" in lines and lines[-1] == "1 passed, 0 failed, 0 skipped"
+
+
+def test_suites_that_need_other_servers_run_by_name_only(run):
+    assert "far runs" not in run("all")[1] + run("all", SKIP_QUICK="1")[1]
+    assert "far runs" in run("all", "far")[1]
 
 
 def test_all_run_even_if_one_fails(run):
@@ -131,7 +140,7 @@ def test_an_interrupt_ends_running_suites_and_starts_none(tmp_path, alone, suite
 @pytest.mark.parametrize("name", SUITES)
 def test_paths_of_a_suite_exist(name):
     suite = SUITES[name]
-    assert suite["tier"] in ("quick", "full") and suite["job"]
+    assert suite["tier"] in ("quick", "full", "online") and suite["job"]
     assert set(suite.get("needs", [])) <= {"root", "terraform", "git", "curl", "descriptors"}
     for file in [suite.get("python"), *suite.get("python_beside", [])]:
         assert file is None or (TOP / file).is_file(), file
