@@ -24,8 +24,8 @@ def values_of(environment):
 # By name: the environment of the cluster, and Helm's flags.
 RENDERINGS = {environment: (environment, values_of(environment)) for environment in ("staging", "production")}
 RENDERINGS |= {
-    # Production has the larger quota.
-    path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}"])
+    # Production has the larger quota. The namespace permits 1 GiB per container, and the chart computes the limit from this variable.
+    path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}", "--set=config.MAX_REQUESTS_IN_FLIGHT=2000"])
     for path in sorted(CHART.glob("ci/*-values.yaml"))
 }
 
@@ -113,7 +113,8 @@ def create_prerequisites(cluster, things):
         name = thing["spec"]["template"]["spec"].get("priorityClassName") if thing["kind"] == "Deployment" else None
         if name:
             priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}
-            cluster.apply([priority])
+            if cluster.api.call("GET", f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}").status == 404:
+                cluster.apply([priority])
 
 
 def apply_as_deployer(cluster, things, subject=DEPLOYER):

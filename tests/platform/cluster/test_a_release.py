@@ -167,6 +167,8 @@ def other(release):
 def test_its_selectors_match_only_its_pods(release, other, kind):
     root, resource, of = SELECTORS[kind]
     found = release.api.get(f"{root}/namespaces/{NAMESPACE}/{resource}")["items"]
+    # The namespace has policies of its own.
+    found = [thing for thing in found if "app.kubernetes.io/instance" in thing["metadata"].get("labels", {})]
     assert found
     for thing in found:
         assert names(pods(release.cluster, selector(of(thing["spec"])))) == names(release.pods), thing["metadata"]["name"]
@@ -308,4 +310,5 @@ def test_a_removed_release_leaves_nothing(release):
     wait_until_empty(release.cluster)
     kinds = "all,configmaps,ingresses,networkpolicies,poddisruptionbudgets,servicemonitors,prometheusrules"
     leftovers = release.cluster.kubectl("get", kinds, NAMESPACED, "--output=name").stdout
-    assert leftovers.split() == ["configmap/kube-root-ca.crt"]
+    own = [f"networkpolicy.networking.k8s.io/{name}" for name in ("namespace", "test")]
+    assert leftovers.split() == ["configmap/kube-root-ca.crt", *own]

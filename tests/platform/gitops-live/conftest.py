@@ -74,6 +74,7 @@ CRDS = [
         "cert-manager/cert-manager.io_clusterissuers.yaml",
         "elastic/elasticsearches.elasticsearch.k8s.elastic.co.yaml",
         "elastic/kibanas.kibana.k8s.elastic.co.yaml",
+        "prometheus-operator/monitoring.coreos.com_podmonitors.yaml",
         "prometheus-operator/monitoring.coreos.com_probes.yaml",
         "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",

@@ -34,7 +34,7 @@ def test_the_body_limit_is_that_of_the_service(size, limit, buffer):
     assert annotation("nginx.org/client-body-buffer-size", config=config) == buffer
 
 
-@pytest.mark.parametrize(("timeout", "waits"), [(None, "35s"), ("100ms", "6s"), ("1500ms", "7s"), ("10m", "605s")])
+@pytest.mark.parametrize(("timeout", "waits"), [(None, "35s"), ("5001ms", "11s"), ("5999ms", "11s"), ("6s", "11s"), ("10m", "605s")])
 def test_nginx_waits_longer_than_the_service(timeout, waits):
     config = {"REQUEST_TIMEOUT": timeout} if timeout else {}
     assert annotation("nginx.org/proxy-read-timeout", config=config) == waits

@@ -128,7 +128,7 @@ def test_the_services_timeout_is_shorter_than_nginxs(edges, replicas, shoutcloud
 def test_nginx_times_out_in_the_end(edges):
     with Quitter(blocked=True) as hanging:
         # NGINX waits 5 s longer than the service, so at least 6 s.
-        edge = edges("production", [hanging.address], config={"REQUEST_TIMEOUT": "1s"})
+        edge = edges("production", [hanging.address], config={"REQUEST_TIMEOUT": "1s", "SHOUTCLOUD_DEADLINE": "500ms", "SHOUTCLOUD_ATTEMPT_TIMEOUT": "500ms"})
         began = time.monotonic()
         response = edge.shout("x")
         seconds = time.monotonic() - began
