@@ -24,8 +24,8 @@ def values_of(environment):
 # By name: the environment of the cluster, and Helm's flags.
 RENDERINGS = {environment: (environment, values_of(environment)) for environment in ("staging", "production")}
 RENDERINGS |= {
-    # Production has the larger quota. The namespace permits 1 GiB per container, and the chart computes the limit from this variable.
-    path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}", "--set=config.MAX_REQUESTS_IN_FLIGHT=2000"])
+    # Production has the larger quota. The namespace permits 1 GiB per container, and the chart computes the limit from these variables.
+    path.name.removesuffix("-values.yaml"): ("production", [f"--values={path}", "--set=config.MAX_REQUESTS_IN_FLIGHT=2000,config.MAX_CONNECTIONS=10000"])
     for path in sorted(CHART.glob("ci/*-values.yaml"))
 }
 
