@@ -106,9 +106,12 @@ def argocd(tmp_path_factory, origin, cluster):
 
 
 class Controllers(threading.Thread):
-    """In place of Elastic's operator and NGINX's controller: reports `health` as that of Elasticsearch, and an address of the Ingress."""
+    """In place of cert-manager, Elastic's operator and NGINX's controller: reports that the issuer is ready, `health` as that of
+    Elasticsearch, and an address of the Ingress."""
 
+    READY = {"type": "Ready", "status": "True", "reason": "ACMEAccountRegistered", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     PATHS = {
+        "/apis/cert-manager.io/v1/clusterissuers/letsencrypt",
         "/apis/elasticsearch.k8s.elastic.co/v1/namespaces/logging/elasticsearches/shoutback",
         "/apis/kibana.k8s.elastic.co/v1/namespaces/logging/kibanas/shoutback",
         "/apis/networking.k8s.io/v1/namespaces/shoutback/ingresses/shoutback",
@@ -128,6 +131,8 @@ class Controllers(threading.Thread):
     def status(self, path):
         if "ingresses" in path:
             return {"loadBalancer": {"ingress": [{"hostname": "balancer.example.com"}]}}
+        if "clusterissuers" in path:
+            return {"conditions": [self.READY]}
         return {"health": "green"} if "kibanas" in path else {"availableNodes": 1, "health": self.health, "phase": "Ready"}
 
     def __enter__(self):
