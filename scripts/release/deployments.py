@@ -24,11 +24,14 @@ Written only by `scripts/release/deploy`, `rollback` and `override` of the branc
 
 - `gitops/service/{environment}/image.yaml` names the build of the service: the tag is the commit that it was built of, and of which its
   chart and values are, too.
-- `gitops/service/{environment}/overrides.yaml`, if it exists, has values that replace those of any build.
+- `gitops/service/{environment}/overrides.yaml` has values that replace those of any build.
 - `gitops/platform/{environment}/commit.yaml` names the commit of the add-ons.
 
 `git log -- gitops/service` is the log of what ran here.
 """
+
+
+OVERRIDES = "# Values that replace those of every build until they are removed. Written by scripts/release/override.\n"
 
 
 class Build(NamedTuple):
@@ -167,12 +170,15 @@ class Deployments:
         return self.commit(self.path, text, "\n\n".join([subject, *paragraphs, "\n".join(lines)]))
 
     def commit(self, path, text, message):
-        """Commits the content of a file locally, or its removal if `text` is empty, and returns the commit."""
+        """Commits the content of a file locally, and returns the commit."""
+        # Argo CD deploys the service only if this file exists, too.
+        overrides = Path(self.directory, f"gitops/service/{self.environment}/overrides.yaml")
+        overrides.parent.mkdir(parents=True, exist_ok=True)
+        if not overrides.exists():
+            overrides.write_text(OVERRIDES)
         file = Path(self.directory, path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        if not text:
-            file.unlink()
         Path(self.directory, "README.md").write_text(README.format(environment=self.environment))
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)

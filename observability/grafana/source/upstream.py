@@ -249,6 +249,32 @@ CACHE = [
     ),
 ]
 
+VALKEY = [
+    stat(
+        "Replicas that use Valkey",
+        "Normal: all. Fewer: the others enforce their share of the quotas, and skip the shared cache.",
+        f"sum({select('shoutback_valkey_up')})",
+        "short",
+        [(None, "red"), (1, "green")],
+        noValue="no VALKEY_URL",
+    ),
+    series(
+        "Replicas that share the quotas",
+        "As each replica last saw it. Normal: all see the same number.",
+        [(total(select("shoutback_valkey_replicas"), "instance"), "{{instance}}")],
+        "short",
+        width=8,
+    ),
+    series(
+        "Commands of Valkey",
+        "Normal: success. timeout: it is slow, or VALKEY_TIMEOUT too short. skipped: it is failing, and costs no request time.",
+        [(total(rate("shoutback_valkey_requests_total"), "operation, outcome"), "{{operation}}: {{outcome}}")],
+        "reqps",
+        stacked=True,
+        width=12,
+    ),
+]
+
 DASHBOARD = dashboard(
     "upstream",
     "SHOUTCLOUD, breaker and cache",
@@ -260,5 +286,6 @@ DASHBOARD = dashboard(
         "Circuit breaker": BREAKER,
         "Limits": BULKHEAD,
         "Cache": CACHE,
+        "Valkey": VALKEY,
     },
 )

@@ -155,13 +155,17 @@ class Installation:
     def generated(self, set):
         """Yields the applications that an ApplicationSet generates from files."""
         [generator] = set["spec"]["generators"]
-        git_ = generator["git"]
-        assert git_["repoURL"] == REPOSITORY and set["spec"]["goTemplate"]
-        for pattern in (file["path"] for file in git_["files"]):
-            for path in git(self.source.bare, "ls-tree", "-r", "--name-only", git_["revision"], "--", pattern).splitlines():
-                data = yaml.safe_load(self.source.file(git_["revision"], path))
-                template = deep(set["spec"]["template"], lambda text: executed(text, **data) if "{{" in text else text)
-                yield Application({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"} | template)
+        assert set["spec"]["goTemplate"]
+        data = {}
+        parts = generator["matrix"]["generators"] if "matrix" in generator else [generator]
+        for part in (each["git"] for each in parts):
+            assert part["repoURL"] == REPOSITORY
+            [file] = part["files"]
+            if not git(self.source.bare, "ls-tree", "-r", "--name-only", part["revision"], "--", file["path"]):
+                return
+            data |= yaml.safe_load(self.source.file(part["revision"], file["path"])) or {}
+        template = deep(set["spec"]["template"], lambda text: executed(text, **data) if "{{" in text else text)
+        yield Application({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"} | template)
 
     def render(self, application):
         references = {f"${one['ref']}": one for one in application.sources if "ref" in one}
@@ -179,13 +183,17 @@ class Installation:
                     values.append((own, os.path.normpath(f"{source['path']}/{file}")))
             if helm.get("ignoreMissingValueFiles"):
                 values = [(at, path) for at, path in values if (self.checkout(at) / path).exists()]
+            if "values" in helm:
+                inline = Path(tempfile.mkdtemp(dir=self.folder), "values.yaml")
+                inline.write_text(helm["values"])
+                values.append(inline)
             release = helm.get("releaseName", application.name)
             options = [f"--skip-{part}" for part, given in (("tests", "skipTests"), ("schema-validation", "skipSchemaValidation")) if helm.get(given)]
             if "chart" in source:
                 chart = Path(os.environ["CHARTS"]) / source["chart"]
                 application.rendered = application.rendered and chart.is_dir()
                 if not chart.is_dir():
-                    self.read |= {path for _, path in values}
+                    self.read |= {value[1] for value in values if isinstance(value, tuple)}
                     continue
                 application.objects += self.helm(None, chart, release, application.namespace, values, helm.get("parameters", []), options)
             elif (self.checkout(own) / source["path"] / "kustomization.yaml").exists():
@@ -207,6 +215,9 @@ class Installation:
     def helm(self, revision, chart, release, namespace, values, parameters, options=()):
         files = list(options)
         for value in values:
+            if isinstance(value, Path):
+                files.append(f"--values={value}")
+                continue
             at, path = value if isinstance(value, tuple) else (revision, value)
             files.append(f"--values={self.checkout(at) / path}")
             self.read.add(path)

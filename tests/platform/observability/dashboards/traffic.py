@@ -12,6 +12,7 @@ from harness.process import http_request
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
 from harness.toxiproxy import free_port
+from harness.valkey import Server
 
 PRODUCTION, STAGING = "production", "staging"
 HERE = f'environment="{PRODUCTION}"'
@@ -82,8 +83,9 @@ class Traffic:
         collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
         self.logs = directory / "logs"
         self.logs.mkdir()
+        shared = {"VALKEY_URL": stack.enter_context(Server(directory / "valkey", program="redis-server")).url}
         self.replicas = [
-            self.start(PRODUCTION, name, **authentication, **collector, LOG_FILE=str(self.logs / name))
+            self.start(PRODUCTION, name, **authentication, **collector, **shared, LOG_FILE=str(self.logs / name))
             for name in ("one", "two")
         ]
         self.staging = self.start(STAGING, "alone", SHOUTCLOUD_FALLBACK="local")
