@@ -21,7 +21,7 @@ def test_the_first_deployment_creates_the_branch(source, merged):
     commit = run.prints("deploy", "staging", tag, digest, GITHUB_RUN_ID="7", GITHUB_SERVER_URL="https://x.test", GITHUB_REPOSITORY="o/r")
     assert commit == tip(source)
     assert source.image("staging") == (tag, digest)
-    assert git(source.bare, "ls-tree", "-r", "--name-only", "deploy/staging").split() == ["README.md", IMAGE.format("staging")]
+    assert git(source.bare, "ls-tree", "-r", "--name-only", "deploy/staging").split() == ["README.md", IMAGE.format("staging"), "gitops/service/staging/overrides.yaml"]
     # It shares no history with main.
     assert git(source.bare, "rev-list", "--count", "deploy/staging") == "1"
     assert git(source.bare, "rev-parse", "main") == before
