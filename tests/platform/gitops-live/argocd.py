@@ -99,6 +99,8 @@ class ArgoCD(contextlib.ExitStack):
             "TMPDIR": str(self.directory / "temporary"),
             "ARGOCD_FAKE_IN_CLUSTER": "true",
             "ARGOCD_GPG_ENABLED": "false",
+            # For how long the repo server keeps what a branch points to; in its manifests it is timeout.reconciliation of argocd-cm.
+            "ARGOCD_RECONCILIATION_TIMEOUT": f"{POLL}s",
             "NAMESPACE": "argocd",
         }
         redis, repo = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
