@@ -107,6 +107,13 @@ spec:
     spec:
       restartPolicy: Never
       containers: [{ name: endless, image: "registry.example/endless:1" }]
+---
+# A hook alone is no difference, and starts no sync.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: endless
+  namespace: {{ .Release.Namespace }}
 """
 
 
