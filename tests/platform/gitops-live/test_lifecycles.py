@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from argocd import SYNC_TIMEOUT, operation
-from harness.git import git
-
 CONFIG = "/api/v1/namespaces/shoutback/configmaps/shoutback"
 LOGGING = "gitops/platform/staging/logging.yaml"
 
@@ -91,55 +88,3 @@ def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cl
     assert variable()
     cluster.kubectl(*sre, "SHOUTCLOUD_FALLBACK-")
     assert not variable()
-
-
-ENDLESS = """\
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: endless
-  namespace: {{ .Release.Namespace }}
-  annotations:
-    argocd.argoproj.io/hook: PreSync
-spec:
-  suspend: true
-  template:
-    spec:
-      restartPolicy: Never
-      containers: [{ name: endless, image: "registry.example/endless:1" }]
----
-# A hook alone is no difference, and starts no sync.
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: endless
-  namespace: {{ .Release.Namespace }}
-"""
-
-
-def test_a_sync_that_cannot_end_is_ended_and_the_next_commit_is_deployed(argocd, cluster, origin, installed):
-    file = "gitops/platform/logging/templates/endless.yaml"
-    stuck, _ = origin.deploy("Break an add-on", {file: lambda _: ENDLESS}, platform=True)
-
-    def phase(expected):
-        found = operation(argocd.application("logging"))
-        return found.get("phase") == expected and stuck in json.dumps(found.get("operation", {}) | found.get("syncResult", {}))
-
-    argocd.until("the sync runs", lambda: phase("Running"))
-    argocd.until("the sync is ended", lambda: phase("Failed") or phase("Error"), within=4 * SYNC_TIMEOUT)
-    # A release of the service was never concerned.
-    commit, _ = origin.deploy("Release beside a broken add-on")
-    argocd.until_deployed("shoutback", commit)
-    fixed, _ = origin.deploy("Repair the add-on", {file: lambda _: "# Repaired\n"}, platform=True)
-    argocd.until_deployed("platform", fixed)
-    argocd.until_deployed("logging", fixed, within=4 * SYNC_TIMEOUT)
-
-
-def test_the_newest_of_two_releases_is_deployed(argocd, cluster, origin, installed):
-    """A release that the API server rejects is replaced by the next one, without being deployed first."""
-    broken = {"helm/shoutback/templates/broken.yaml": lambda _: "apiVersion: v1\nkind: Secret\nmetadata: {name: broken}\n"}
-    bad, _ = origin.deploy("Add what the deployer may not create", broken)
-    argocd.until("its sync fails", lambda: "retr" in operation(argocd.application("shoutback")).get("message", "").lower() or operation(argocd.application("shoutback")).get("retryCount", 0) > 0)
-    good, _ = origin.deploy("Remove it", {"helm/shoutback/templates/broken.yaml": lambda _: ""})
-    argocd.until_deployed("shoutback", good)
-    assert good in image(cluster) and git(origin.bare, "merge-base", "--is-ancestor", bad, good) == ""
