@@ -25,7 +25,7 @@ def test_everything_comes_up_in_the_order_of_waves(argocd, installed):
     for before in addons:
         for after in addons:
             assert wave[before] >= wave[after] or created[before] <= created[after], (before, after)
-    assert len(addons) == 14
+    assert len(addons) == 16
     synced = {name for name, one in found.items() if one["status"]["sync"]["status"] == "Synced"}
     assert synced == found.keys()
 
