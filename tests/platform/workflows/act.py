@@ -206,7 +206,8 @@ class Runner:
 
     def recorded(self, environment, file, pattern):
         done = self.run("git", "-C", self.bare, "show", f"deploy/{environment}:{file}")
-        return re.search(pattern, done.stdout)[1] if done.returncode == 0 else None
+        found = re.search(pattern, done.stdout)
+        return found[1] if found else None
 
     def notes(self, name):
         """Returns the lines that a stand-in has written since the last call."""
