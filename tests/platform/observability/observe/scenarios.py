@@ -13,6 +13,7 @@ from harness.load import unique_text, cached_text, with_unknown_kid
 from harness.rules import faster
 from harness.shoutback import Shoutback
 from harness.toxiproxy import Toxiproxy, free_port
+from harness.valkey import Server
 
 PAGE = Path(__file__).parents[4] / "docs/drill.md"
 ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<section>\S+)\) \|$", re.MULTILINE)
@@ -51,10 +52,12 @@ class DrillTestbed(Testbed):
         self.toxiproxy = stack.enter_context(Toxiproxy(directory / "toxiproxy.log"))
         self.shoutcloud = self.toxiproxy.proxy(self.emulators.shoutcloud)
         self.keys = self.toxiproxy.proxy(self.emulators.cognito.removeprefix("http://"))
+        self.valkey = self.toxiproxy.proxy(stack.enter_context(Server(directory / "valkey")).address)
         return {
-            # The usual load needs at most 40, so that a client in a loop exceeds it on a busy machine, too.
-            "RATE_LIMIT_PER_CLIENT": "60/s",
-            "RATE_LIMIT_BURST": "60",
+            # Both replicas together. The usual load needs at most 80, so that a client in a loop exceeds it on a busy machine, too.
+            "RATE_LIMIT_PER_CLIENT": "120/s",
+            "RATE_LIMIT_BURST": "120",
+            "VALKEY_URL": f"redis://{self.valkey.address}",
             "SHOUTCLOUD_URL": f"http://{self.shoutcloud.address}/V1/SHOUT",
             "COGNITO_JWKS_ENDPOINT": f"http://{self.keys.address}",
         }
@@ -204,3 +207,6 @@ class DrillTestbed(Testbed):
         finally:
             ended.set()
             thread.join()
+
+    def _p(self):
+        return self.valkey.down()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from harness.load import empty, unique_text, shout_request, cached_text, with_unknown_kid
 from harness.prometheus import Target
 from harness.shoutback import Shoutback
+from harness.valkey import Server
 
 AVAILABILITY = {("ShoutbackAvailabilityBurnFast", "page"), ("ShoutbackAvailabilityBurnSlow", "page"), ("ShoutbackAvailabilityTicket", "ticket")}
 LATENCY = {("ShoutbackLatencyBurnFast", "page"), ("ShoutbackLatencyBurnSlow", "page"), ("ShoutbackLatencyTicket", "ticket")}
@@ -116,6 +117,7 @@ class Builder:
         self.no_traffic()
         self.collector_unavailable()
         self.disk_is_full()
+        self.valkey_is_down()
         return self.environments
 
     def healthy_and_without_one_replica(self):
@@ -322,3 +324,14 @@ class Builder:
 
         environment.begin.append(lambda: limit(1))
         environment.end.append(lambda: limit(resource.RLIM_INFINITY))
+
+    def valkey_is_down(self):
+        """Requests are served, so nothing else fires: neither for the quota nor for an SLO."""
+        environment = self.environment("valkey-is-down", [("ShoutbackValkeyUnavailable", "ticket")])
+        valkey = self.stack.enter_context(Server(self.directory / "valkey"))
+        proxy = self.toxiproxy.proxy(valkey.address)
+        shared = {"VALKEY_URL": f"redis://{proxy.address}", "CACHE_SHARED": "on"}
+        for instance in "ab":
+            shoutback = self.start(environment, instance, **self.emulators.authentication(), **shared)
+            self.load.start(shoutback.address, 10, unique_text(self.token), cached_text(self.token))
+        self.down(environment, proxy)

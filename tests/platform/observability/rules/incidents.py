@@ -117,6 +117,10 @@ def deployment(values):
     return {'kube_deployment_spec_replicas{namespace="shoutback",deployment="shoutback"}': values}
 
 
+def valkey(values):
+    return {series("shoutback_valkey_up"): values}
+
+
 def keys(values, instance="a"):
     return {series("shoutback_jwks_last_success_timestamp_seconds", pool="p", instance=instance): values}
 
@@ -224,6 +228,8 @@ INNOCENCE = [
     Incident("the first five requests of a new environment, and one fails", None, None, {key: f"_x{BEFORE} 0x2 4x{LASTS}" for key in requests("200", 1, 1)} | {key: f"_x{BEFORE} 0x2 1x{LASTS}" for key in requests("500", 1, 1, "internal-error")} | up("a")),
     Incident("the probe fails once", None, None, SERVED | probe("probe_success", f"1x{BEFORE} 0 1x{LASTS}")),
     Incident("a new replica waits four minutes for its first keys", None, None, SERVED | keys(f"_x{BEFORE} 0x4 {60 * BEFORE + 300}x20 " + " ".join(f"{60 * minute}x9" for minute in range(BEFORE + 26, END, 10)), instance="b")),
+    Incident("Valkey is down, and each replica enforces its share of the quotas", None, 5, SERVED | valkey(f"1x{BEFORE} 0x{LASTS}"), alerts=("ShoutbackValkeyUnavailable",)),
+    Incident("a failover of Valkey takes two minutes", None, None, SERVED | valkey(f"1x{BEFORE} 0x1 1x{LASTS}")),
     Incident("a certificate is renewed 30 days before its end", None, None, SERVED | probe("probe_ssl_earliest_cert_expiry", f"{30 * 86400}x{BEFORE} {90 * 86400}x{LASTS}")),
 ]
 

@@ -29,6 +29,7 @@ ENVIRONMENTS = [
     "no-traffic",
     "collector-unavailable",
     "disk-is-full",
+    "valkey-is-down",
 ]
 
 
