@@ -1,6 +1,7 @@
 """The Elasticsearch queries of Kibana's saved searches, panels and rules: no package registry has Kibana."""
 
 import json
+import re
 from pathlib import Path
 
 SHIPPED = Path("observability/kibana")
@@ -65,15 +66,41 @@ def table(result, metric, buckets):
     return rows
 
 
-def rule_query(rule, now):
-    """Returns the query of a rule, in the window that ends at `now`, in milliseconds."""
+def indices(rule):
+    """Returns the patterns of the indices of a rule; one of the newer type names a data view."""
+    if rule["rule_type_id"] == ".es-query":
+        return rule["params"]["index"]
+    view = objects("index-pattern")[rule["params"]["searchConfiguration"]["index"].removeprefix("shoutback-")]
+    return [view["attributes"]["title"]]
+
+
+def rule_queries(rule, now):
+    """Returns the queries that a rule counts, by name, in the window that ends at `now`, in milliseconds. A is that of the bad documents."""
     params = rule["params"]
-    window = params["timeWindowSize"] * {"s": 1, "m": 60, "h": 3600}[params["timeWindowUnit"]] * 1000
-    query = json.loads(params["esQuery"])["query"]
-    times = {"range": {params["timeField"]: {"gte": now - window, "lte": now, "format": "epoch_millis"}}}
-    return {"bool": {"filter": [query, times]}}
+    if rule["rule_type_id"] == ".es-query":
+        size, unit, field = params["timeWindowSize"], params["timeWindowUnit"], params["timeField"]
+        queries = {"A": json.loads(params["esQuery"])["query"]}
+    else:
+        size, unit, field = params["criteria"][0]["timeSize"], params["criteria"][0]["timeUnit"], "@timestamp"
+        every = params["searchConfiguration"]["query"]["query"]
+        metrics = [metric for criterion in params["criteria"] for metric in criterion["metrics"]]
+        queries = {metric["name"]: {"query_string": {"query": f"({lucene(every)}) AND ({lucene(metric.get('filter', '*'))})"}} for metric in metrics}
+    window = size * {"s": 1, "m": 60, "h": 3600}[unit] * 1000
+    times = {"range": {field: {"gte": now - window, "lte": now, "format": "epoch_millis"}}}
+    return {name: {"bool": {"filter": [query, times]}} for name, query in queries.items()}
 
 
-def fires(rule, count):
-    [threshold] = rule["params"]["threshold"]
-    return {">": count > threshold, "<": count < threshold}[rule["params"]["thresholdComparator"]]
+def lucene(kql):
+    """Translates the part of Kibana's query language that the rules use: `field: value` and `field >= number`."""
+    return re.sub(r" >= ", ":>=", kql.replace(": ", ":"))
+
+
+def fires(rule, counts):
+    """Returns whether a rule fires, given the number of documents of each query."""
+    params = rule["params"]
+    if rule["rule_type_id"] == ".es-query":
+        conditions = [(counts["A"], params["thresholdComparator"], params["threshold"])]
+    else:
+        values = {"A / B": counts["A"] / max(counts["B"], 1), "A": counts["A"]}
+        conditions = [(values[one.get("equation", "A")], one["comparator"], one["threshold"]) for one in params["criteria"]]
+    return all({">": value > threshold, "<": value < threshold}[comparator] for value, comparator, [threshold] in conditions)

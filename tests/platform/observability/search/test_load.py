@@ -99,7 +99,10 @@ def test_a_rule_is_enabled_only_with_an_action(fake, tmp_path):
     action = {"id": "connector", "group": "query matched", "params": {"message": "a & b | c \\ {{context.message}}"}}
     (tmp_path / "actions.json").write_text(json.dumps([action], indent=1))
     assert fake.load(KIBANA_ACTIONS_FILE=str(tmp_path / "actions.json")) == 0
-    assert all(rule["enabled"] and rule["actions"] == [action] for rule in fake.rules.values())
+    groups = {".es-query": "query matched", "observability.rules.custom_threshold": "custom_threshold.fired"}
+    for rule in fake.rules.values():
+        assert rule["enabled"] and rule["actions"] == [action | {"group": groups[rule["rule_type_id"]]}]
+    assert {rule["rule_type_id"] for rule in fake.rules.values()} == groups.keys()
 
 
 def test_an_unsuccessful_import_fails(fake):
