@@ -62,3 +62,13 @@ def test_the_limit_of_samples_is_the_collectors():
     scrape, = collector["receivers"]["prometheus"]["config"]["scrape_configs"]
     rule, = (rule for rule in alerts() if rule["alert"] == "ShoutbackNearLimit")
     assert re.findall(r"scrape_samples_scraped\{[^}]*\} / (\d+)", rule["expr"]) == [str(scrape["sample_limit"])]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_links_to_traces_lead_to_where_the_collector_sends_them(environment):
+    collector = yaml.safe_load((PLATFORM / "otel-collector/values.yaml").read_text())
+    assert collector["backend"]["endpoint"] == "", "not X-Ray alone"
+    region = yaml.safe_load((PLATFORM / environment / "values.yaml").read_text())["cluster"]["region"]
+    service = yaml.safe_load((PLATFORM.parent / "service" / environment / "values.yaml").read_text())
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#xray:traces"
+    assert service["dashboards"]["tracesBaseUrl"] == console
