@@ -35,7 +35,6 @@ FILLED = {
     "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
     "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
     "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
-    "REPLACE_WITH_TRACES_HOST": "traces.example.com",
     "REPLACE_WITH_USER_POOL_ID": "eu-central-1_AbCdEfGhI",
     "REPLACE_WITH_ZONE_ID": "Z0123456789ABCDEFGHIJ",
 }

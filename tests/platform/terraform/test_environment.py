@@ -143,7 +143,6 @@ YOURS = {
     "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
     "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
     "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.us-east-2.amazonaws.com/us-east-2_Operators",
-    "REPLACE_WITH_TRACES_HOST": "traces.example.com",
 }
 
 

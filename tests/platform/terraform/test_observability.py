@@ -87,9 +87,8 @@ def dashboard(run):
 
 def expressions(run):
     for widget in dashboard(run)["widgets"]:
-        for metric in widget["properties"].get("metrics", []):
-            [query] = metric
-            yield re.fullmatch(r'PROMQL\("(.*)"\)', query["expression"], re.DOTALL)[1].replace('\\"', '"')
+        for query in widget["properties"].get("data", {}).get("queries", []):
+            yield query["query"]
 
 
 def test_dashboard_names_only_metrics_that_exist(run):

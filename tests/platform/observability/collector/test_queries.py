@@ -18,10 +18,9 @@ def queries_of_alarms(cloudwatch):
 def queries_of_panels(cloudwatch):
     found = {}
     for widget in json.loads(cloudwatch["dashboard"])["widgets"]:
-        if widget["type"] == "metric":
-            for (metric,) in widget["properties"]["metrics"]:
-                inside = re.fullmatch(r'PROMQL\("(.*)"\)', metric["expression"], re.S)[1]
-                found[f"{widget['properties']['title']}: {metric['id']}"] = inside.replace('\\"', '"')
+        if widget["type"] == "chart":
+            for query in widget["properties"]["data"]["queries"]:
+                found[f"{widget['properties']['title']}: {query['id']}"] = query["query"]
     return found
 
 
@@ -82,6 +81,19 @@ def test_alarms_are_valid_queries(cloudwatch, store, scraped):
     for title, query in queries_of_alarms(cloudwatch).items():
         _, remarks = store.get("query", query=query.replace(VARIABLES["environment"], "test"))
         assert not [remark for remark in remarks if "histogram" in remark], (title, remarks)
+
+
+def seconds(duration):
+    return sum(int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] for number, unit in re.findall(r"(\d+)([smhd])", duration))
+
+
+def test_no_query_looks_back_more_than_24_hours(queries):
+    """A range of CloudWatch's PromQL ends there, and an alarm that looks back further never evaluates."""
+    looked = {title: re.findall(r"\[(\w+)[^]]*\](?: offset (\w+))?", query) for title, query in queries.items()}
+    assert any(offset for ranges in looked.values() for _, offset in ranges)
+    for title, ranges in looked.items():
+        for length, offset in ranges:
+            assert 0 < seconds(length) <= seconds(length) + seconds(offset) <= 86_400, (title, length, offset)
 
 
 def test_only_documented_metrics_are_exported(exported):

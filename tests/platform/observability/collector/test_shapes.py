@@ -86,12 +86,27 @@ def test_the_dashboard_conforms_to_the_api(cloudwatch, validate):
     assert not validate("PutDashboard", {"DashboardName": "Shoutback", "DashboardBody": cloudwatch["dashboard"]})
     body = json.loads(cloudwatch["dashboard"])
     assert set(body) <= {"start", "end", "widgets", "periodOverride", "variables"}
-    kinds = {"metric": {"metrics", "region"}, "log": {"query", "region"}, "alarm": {"alarms"}, "text": {"markdown"}}
+    kinds = {"chart": {"data", "plotOptions", "region", "view"}, "log": {"query", "region"}, "alarm": {"alarms"}, "text": {"markdown"}}
     assert {widget["type"] for widget in body["widgets"]} == set(kinds)
     for widget in body["widgets"]:
         assert kinds[widget["type"]] <= set(widget["properties"])
         assert set(widget) == {"type", "x", "y", "width", "height", "properties"}
         assert widget["x"] >= 0 and 1 <= widget["width"] and widget["x"] + widget["width"] <= 24
+
+
+def test_panels_are_charts_of_promql(cloudwatch):
+    """The API's model has the body as a string. CloudWatch rejects `data.queries` in a widget of type `metric`, and that type's members in
+    a chart."""
+    charts = [widget["properties"] for widget in json.loads(cloudwatch["dashboard"])["widgets"] if widget["type"] == "chart"]
+    assert len(charts) > 10
+    for properties in charts:
+        assert set(properties) == {"title", "region", "view", "data", "plotOptions"} and properties["view"] == "line"
+        queries = properties["data"]["queries"]
+        assert len({query["id"] for query in queries}) == len(queries) > 0
+        for query in queries:
+            assert set(query) - {"label"} == {"id", "type", "language", "query", "step"}
+            assert (query["type"], query["language"]) == ("cloudwatch-metrics", "PromQL")
+            assert query["query"] == query["query"].strip() != ""
 
 
 def test_widgets_do_not_overlap(cloudwatch):

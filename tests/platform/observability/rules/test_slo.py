@@ -1,11 +1,13 @@
 """The objectives: what is generated from them, and how soon what consumers suffer becomes a page."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import incidents
 import pytest
+from objectives import BY_NAME
 
 TOP = Path(__file__).parents[4]
 GENERATED = [
@@ -32,6 +34,17 @@ def test_no_other_file_states_what_is_bad():
     assert len(by_hand) > 10
     for path in by_hand:
         assert 'http_response_status_code=~"2..|5.."' not in path.read_text().replace("job_environment_slo", ""), path
+
+
+def test_the_runbook_has_the_bounds_of_the_objectives():
+    page = (TOP / "docs/runbook.md").read_text()
+    section = page.partition("### ShoutbackLatencyBurnFast\n")[2].partition("**Confirm**")[0]
+    for name in ("latency", "latency-tail"):
+        _, found, text = section.partition(f"`{name}`:")
+        means = text.partition("`:")[0]
+        bounds = [f"{bound:g} s" for _, _, bound in BY_NAME[name].good]
+        assert found, name
+        assert re.findall(r"(?:more|longer) than\s+(\S+ s)\b", means) == bounds, name
 
 
 def test_incidents_page_in_time_and_nothing_else_does(incident_tests):
