@@ -75,12 +75,6 @@ def test_each_alert_links_to_a_section():
     assert alerts == sections
 
 
-def test_each_decision_is_mentioned():
-    everything = "".join(text for name, text in PAGES.items() if not name.startswith("docs/decisions/"))
-    for path in (TOP / "docs/decisions").glob("*.md"):
-        assert f"decisions/{path.name}" in everything, path.name
-
-
 def test_the_readmes_table_names_existing_suites_and_paths():
     section = PAGES["README.md"].partition("## What the demo lacked")[2].partition("\n## ")[0]
     rows = [row.split("|")[1:4] for row in section.splitlines() if row.startswith("| ") and not row.startswith("| item")]
