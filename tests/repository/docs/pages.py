@@ -46,8 +46,11 @@ class Command:
 
 
 def commands():
-    """Yields the commands of shell blocks, without comments, with continuation lines joined."""
+    """Yields the commands of shell blocks, without comments, with continuation lines joined, and the `make` targets that begin the rows
+    of tables."""
     for name, text in pages().items():
+        for cell in re.findall(r"^\| (`make [^|]*)\|", text, re.M):
+            yield from (Command(name, command) for command in re.findall(r"`([^`]+)`", cell))
         for language, block in FENCE.findall(text):
             if language == "console":
                 for part in re.split(r"^\$ ", block, flags=re.M)[1:]:

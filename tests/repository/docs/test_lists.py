@@ -44,14 +44,26 @@ def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
     assert {(code, name) for code, names in named.items() for name in names} == {(code, name) for name, code in table.items() if name not in elsewhere}
 
 
+def routes():
+    """Returns the paths of the public listener."""
+    found = re.findall(r'(?:path: |file\()"([^"]+)"', (TOP / "src/http/routes.rs").read_text())
+    assert "/v1" in found
+    return found
+
+
+def test_the_ingress_logs_each_path():
+    values = (TOP / "gitops/platform/values/nginx-ingress.yaml").read_text()
+    keys = re.findall(r'^ *"(.+)" \S+;$', values.partition("map $uri $edge_path {")[2].partition("}\n        map")[0], re.M)
+    for route in routes():
+        assert any(re.search(key[1:], route) if key.startswith("~") else key == route for key in keys), f"{route} would be logged as unmatched"
+
+
 def test_each_path_is_documented_and_responds(service):
-    routes = re.findall(r'(?:path: |file\()"([^"]+)"', (TOP / "src/http/routes.rs").read_text())
-    assert "/v1" in routes
-    for route in routes:
+    for route in routes():
         assert f"`{route}`" in PAGES["docs/metrics.md"], route
         assert http_request("GET", f"http://{service.address}{route}")[0] in (200, 405), route
     document = json.loads(http_request("GET", f"http://{service.address}/openapi.json")[1])
-    assert set(document["paths"]) <= set(routes)
+    assert set(document["paths"]) <= set(routes())
     for path in ("/livez", "/readyz", "/metrics", "/version"):
         assert http_request("GET", f"http://{service.admin}{path}")[0] == 200
         assert path in PAGES["docs/configuration.md"] + PAGES["docs/metrics.md"] + PAGES["docs/operations.md"] + PAGES["docs/api.md"], path
@@ -59,8 +71,7 @@ def test_each_path_is_documented_and_responds(service):
 
 def test_each_suite_has_a_row():
     """In the section of its tier, with its requirements; the online ones are with those of test-all."""
-    section = PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0]
-    quick, full = section.split("### `make test-all`")
+    quick, full = PAGES["docs/suites.md"].split("## `make test-all`")
     for tiers, text in ((["quick"], quick), (["full", "online"], full)):
         rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*)$", text, re.M))
         assert rows.keys() == {name for name, suite in suites().items() if suite["tier"] in tiers}
@@ -75,12 +86,6 @@ def test_each_alert_links_to_a_section():
     assert alerts == sections
 
 
-def test_each_decision_is_mentioned():
-    everything = "".join(text for name, text in PAGES.items() if not name.startswith("docs/decisions/"))
-    for path in (TOP / "docs/decisions").glob("*.md"):
-        assert f"decisions/{path.name}" in everything, path.name
-
-
 def test_the_readmes_table_names_existing_suites_and_paths():
     section = PAGES["README.md"].partition("## What the demo lacked")[2].partition("\n## ")[0]
     rows = [row.split("|")[1:4] for row in section.splitlines() if row.startswith("| ") and not row.startswith("| item")]
@@ -92,3 +97,13 @@ def test_the_readmes_table_names_existing_suites_and_paths():
         # `a/b`, `c` is a/b and a/c.
         folder = paths[0].rpartition("/")[0] if paths else ""
         assert all((TOP / path).exists() or (TOP / folder / path).exists() for path in paths), f"{item}: {where}"
+
+
+def test_the_recipes_name_existing_files():
+    """Words in upper case are placeholders."""
+    section = PAGES["docs/development.md"].partition("\n## Recipes\n")[2]
+    recipes = re.findall(r"^### Add .*$", section, re.M)
+    assert len(recipes) > 8
+    paths = [path for path in re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:md|rs|py|yaml))`", section) if not path.startswith("/")]
+    assert len(paths) > 40
+    assert [path for path in paths if not list(TOP.glob(re.sub(r"\b[A-Z]{4,}\b", "*", path)))] == []
