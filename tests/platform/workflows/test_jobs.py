@@ -19,7 +19,7 @@ def runner(tmp_path_factory):
 def fresh(runner):
     runner.github.issues.clear()
     runner.github.releases.clear()
-    for name in ("tested", "tokens", "suites"):
+    for name in ("tested", "tests-of", "tokens", "suites"):
         runner.notes(name)
 
 
@@ -80,6 +80,71 @@ def test_a_superseded_build_is_green_and_no_evidence(runner):
     assert not promote(runner, older).succeeded
 
 
+def test_a_failed_build_is_reported(runner):
+    before = runner.image("staging")
+    runner.merge("Break the build")
+    with runner.broken("broken-build"):
+        assert not runner.workflow("main.yml", "push").succeeded
+    assert runner.image("staging") == before
+    assert runner.github.open_issues() == ["The release of main to staging failed"]
+    staged(runner, "Fix the build")
+    assert runner.github.open_issues() == []
+
+
+def test_a_foreign_image_under_the_tag_is_not_signed(runner):
+    before = runner.image("staging")
+    commit = runner.merge("Somebody else pushes first")
+    runner.run("crane", "append", "--insecure", "--oci-empty-base", "--new_layer", "/dev/null", "--new_tag", f"{runner.repository}:{commit}", check=True)
+    done = runner.workflow("main.yml", "push")
+    assert not done.succeeded and "is another image" in done.output
+    assert runner.image("staging") == before
+    assert runner.notes("tested") == []
+
+
+def test_a_failed_release_is_undone(runner):
+    good = staged(runner, "Good")
+    assert promote(runner, good).succeeded
+    bad = staged(runner, "Bad in production alone")
+    runner.github.releases.clear()
+    for name in ("tested", "tests-of"):
+        runner.notes(name)
+    with runner.broken("broken-once", used=True):
+        done = promote(runner, bad)
+    assert not done.succeeded
+    assert runner.image("production") == good
+    # Each build was met by the tests of its own commit.
+    assert runner.notes("tested") == ["production --smoke"] * 2
+    assert runner.notes("tests-of") == [bad, good]
+    assert runner.github.open_issues() == ["A promotion to production failed"]
+    assert runner.github.releases == []
+
+
+def test_a_release_that_does_not_come_up_is_undone(runner):
+    good = runner.image("production")
+    bad = staged(runner, "Does not start in production")
+    runner.github.state["production"] = "failure"
+    try:
+        assert not promote(runner, bad).succeeded
+    finally:
+        runner.github.state["production"] = "success"
+    assert runner.image("production") == good
+    assert runner.notes("tested") == ["staging "]
+
+
+def test_a_healthy_release_stays_when_it_is_promoted_again(runner):
+    """Its smoke test fails for a while, for instance because SHOUTCLOUD is away."""
+    good = staged(runner, "Healthy")
+    assert promote(runner, good).succeeded
+    deployment = runner.git("-C", runner.bare, "rev-parse", "deploy/production")
+    with runner.broken("broken-once", used=True):
+        assert not promote(runner, good).succeeded
+    assert runner.git("-C", runner.bare, "rev-parse", "deploy/production") == deployment
+    assert runner.github.open_issues() == ["A promotion to production failed"]
+    # A later success closes the report.
+    assert promote(runner, good).succeeded
+    assert runner.github.open_issues() == []
+
+
 def test_a_vulnerable_image_is_not_promoted(runner):
     commit = staged(runner, "Vulnerable")
     before = runner.image("production")
@@ -110,6 +175,8 @@ def test_rollback_goes_back_and_is_announced(runner):
     assert done.succeeded, done.log
     assert runner.image("production") == commits[1]
     assert runner.notes("tested") == ["production --smoke"]
+    # Those of the build, because newer ones may test newer features.
+    assert runner.notes("tests-of")[-1] == commits[1]
     assert runner.github.open_issues() == ["production was rolled back"]
     assert commits[1] in runner.github.issues[-1]["body"]
     # By its name, and never to what was taken back.
@@ -118,6 +185,16 @@ def test_rollback_goes_back_and_is_announced(runner):
     done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[2])
     assert not done.succeeded and re.search("is not one of the builds|nothing to go back to", done.output), done.log
     assert runner.image("production") == commits[0]
+    assert "A rollback failed" in runner.github.open_issues()
+
+
+def test_a_rollback_to_a_build_that_fails_is_reported(runner):
+    for title in ("Before", "After"):
+        assert promote(runner, staged(runner, title)).succeeded
+    with runner.broken("broken-once", used=True):
+        done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
+    assert not done.succeeded
+    assert {"A rollback failed", "production was rolled back"} <= set(runner.github.open_issues())
 
 
 def deploy_platform(runner, environment, commit):
