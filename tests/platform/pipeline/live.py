@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from pathlib import Path
 
 import yaml
 
+from harness.git import git
 from harness.kubernetes import ControlPlane
 from harness.process import ENVIRONMENT
 
@@ -36,6 +36,7 @@ FILLED = {
 IMAGE = "REPLACE_WITH_ACCOUNT_ID.dkr.ecr.REPLACE_WITH_REGION.amazonaws.com/shoutback"
 
 PODS = "/api/v1/namespaces/shoutback/pods"
+SET = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applicationsets/service"
 INGRESS = "/apis/networking.k8s.io/v1/namespaces/shoutback/ingresses/shoutback"
 
 
@@ -61,7 +62,7 @@ class LiveClusters(contextlib.ExitStack):
         rendered = cluster.run("helm", "template", "argocd-settings", source.work / "gitops/platform/argocd-settings", "--namespace=argocd", f"--values={values}").stdout
         # Sooner than a minute, and GitHub's address.
         rendered = rendered.replace("requeueAfterSeconds: 60", "requeueAfterSeconds: 2")
-        rendered = rendered.replace("privateKey: $github-privateKey", f"privateKey: $github-privateKey\n      enterpriseBaseURL: {github.url}/api/v3")
+        rendered = rendered.replace("privateKey: $github-privateKey", f"privateKey: $github-privateKey\n    enterpriseBaseURL: {github.url}/api/v3")
         (directory / "argocd").mkdir()
         argocd = self.enter_context(ArgoCD(directory / "argocd", cluster))
         argocd.prepare([thing for thing in yaml.safe_load_all(rendered) if thing])
@@ -70,8 +71,7 @@ class LiveClusters(contextlib.ExitStack):
         cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": secret, "stringData": {"github-privateKey": key}}])
         argocd.start()
         argocd.notify()
-        environment.argocd = argocd
-        self.enter_context(Kubelet(cluster.api, environment, containers, log))
+        self.enter_context(Kubelet(cluster.api, source, environment, containers, log))
 
 
 def fill(source, url, repository):
@@ -94,10 +94,10 @@ def fill(source, url, repository):
 class Kubelet(threading.Thread):
     """Runs each pod of the service as a container, and the ingress as the relay in front of the newest one that is ready."""
 
-    def __init__(self, api, environment, containers, log):
+    def __init__(self, api, source, environment, containers, log):
         super().__init__()
-        self.api, self.environment, self.containers, self.log = api, environment, containers, log
-        self.running, self.ended = {}, threading.Event()
+        self.api, self.source, self.environment, self.containers, self.log = api, source, environment, containers, log
+        self.running, self.refreshed, self.ended = {}, False, threading.Event()
 
     def run(self):
         while not self.ended.wait(0.2):
@@ -107,6 +107,7 @@ class Kubelet(threading.Thread):
                 self.log(traceback.format_exc())
 
     def look(self):
+        self.refresh()
         pods = {pod["metadata"]["name"]: pod for pod in self.api.get(PODS)["items"] if not pod["metadata"].get("deletionTimestamp")}
         for name in self.running.keys() - pods.keys():
             self.environment.stop(self.running.pop(name))
@@ -114,7 +115,14 @@ class Kubelet(threading.Thread):
             self.start_pod(name, pods[name])
         ingress = self.api.call("GET", INGRESS)
         if ingress.status == 200 and not ingress.json.get("status", {}).get("loadBalancer"):
-            self.patch(INGRESS, {"loadBalancer": {"ingress": [{"hostname": self.environment.relay.address.partition(":")[0]}]}})
+            self.patch(INGRESS, {"loadBalancer": {"ingress": [{"ip": self.environment.relay.address.partition(":")[0]}]}})
+
+    def refresh(self):
+        """Once the branch of deployments exists: otherwise Argo CD tries again only after three minutes."""
+        branch = f"refs/heads/deploy/{self.environment.name}"
+        if not self.refreshed and git(self.source.bare, "rev-parse", "--quiet", "--verify", branch, succeeds=False):
+            body = {"metadata": {"annotations": {"argocd.argoproj.io/application-set-refresh": "true"}}}
+            self.refreshed = self.api.call("PATCH", SET, body, content_type="application/merge-patch+json").status == 200
 
     def start_pod(self, name, pod):
         [container] = [container for container in pod["spec"]["containers"] if container["name"] == "shoutback"]
@@ -123,7 +131,7 @@ class Kubelet(threading.Thread):
         image = re.sub(r":[0-9a-f]{40}@", "@", container["image"])
         self.log(f"{self.environment.name}: Argo CD has deployed {container['image'].partition('@')[0][-40:][:12]}; the pod {name} starts")
         try:
-            self.running[name] = self.environment.start(self.containers, image, {key: value for key, value in config.items() if not key.startswith("OTEL_")})
+            self.running[name] = self.environment.start(self.containers, image, {key: value for key, value in config.items() if not key.startswith(("COGNITO_", "DOCS_", "OTEL_"))})
             ready = True
         except Exception:
             self.log(traceback.format_exc())

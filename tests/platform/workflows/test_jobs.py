@@ -207,6 +207,15 @@ def test_the_platform_is_deployed_apart_and_to_staging_first(runner):
     done = deploy_platform(runner, "production", commit)
     assert not done.succeeded and "staging has never had" in done.output
     assert "A deployment of the platform failed" in runner.github.open_issues()
+    # Nor what staging's Argo CD could not apply.
+    runner.github.state["staging"] = "failure"
+    try:
+        assert not deploy_platform(runner, "staging", commit).succeeded
+        done = deploy_platform(runner, "production", commit)
+    finally:
+        runner.github.state["staging"] = "success"
+    assert not done.succeeded and "has not reported" in done.output
+    assert runner.platform("production") != commit
     for environment in ("staging", "production"):
         done = deploy_platform(runner, environment, commit)
         assert done.succeeded, done.log
