@@ -35,6 +35,9 @@ FILLED = {
 }
 IMAGE = "REPLACE_WITH_ACCOUNT_ID.dkr.ecr.REPLACE_WITH_REGION.amazonaws.com/shoutback"
 
+# Variables that name addresses of a cluster, instead of which the environment has those of this machine.
+ELSEWHERE = "ADMIN_ADDR|COGNITO_|DOCS_|HTTP_ADDR|OTEL_"
+
 PODS = "/api/v1/namespaces/shoutback/pods"
 SET = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applicationsets/service"
 INGRESS = "/apis/networking.k8s.io/v1/namespaces/shoutback/ingresses/shoutback"
@@ -127,11 +130,12 @@ class Kubelet(threading.Thread):
     def start_pod(self, name, pod):
         [container] = [container for container in pod["spec"]["containers"] if container["name"] == "shoutback"]
         config = self.api.get("/api/v1/namespaces/shoutback/configmaps/shoutback")["data"]
+        config = {name: value for name, value in config.items() if not re.match(ELSEWHERE, name)}
         # By its digest alone: podman takes no tag beside it.
         image = re.sub(r":[0-9a-f]{40}@", "@", container["image"])
         self.log(f"{self.environment.name}: Argo CD has deployed {container['image'].partition('@')[0][-40:][:12]}; the pod {name} starts")
         try:
-            self.running[name] = self.environment.start(self.containers, image, {key: value for key, value in config.items() if not key.startswith(("COGNITO_", "DOCS_", "OTEL_"))})
+            self.running[name] = self.environment.start(self.containers, image, config)
             ready = True
         except Exception:
             self.log(traceback.format_exc())
