@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from datetime import datetime, timezone
 
 import yaml
 
@@ -133,14 +134,16 @@ class Kubelet(threading.Thread):
         config = {name: value for name, value in config.items() if not re.match(ELSEWHERE, name)}
         # By its digest alone: podman takes no tag beside it.
         image = re.sub(r":[0-9a-f]{40}@", "@", container["image"])
-        self.log(f"{self.environment.name}: Argo CD has deployed {container['image'].partition('@')[0][-40:][:12]}; the pod {name} starts")
+        self.log(f"{self.environment.name}: Argo CD has deployed {container['image'].partition('@')[0][-40:][:12]}, and the pod {name} starts")
         try:
             self.running[name] = self.environment.start(self.containers, image, config)
             ready = True
         except Exception:
             self.log(traceback.format_exc())
             self.running[name], ready = None, False
-        conditions = [{"type": kind, "status": "True" if ready else "False"} for kind in ("Initialized", "ContainersReady", "Ready", "PodScheduled")]
+        # Without a time a pod never counts as available.
+        state_of = {"status": "True" if ready else "False", "lastTransitionTime": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        conditions = [{"type": kind} | state_of for kind in ("Initialized", "ContainersReady", "Ready", "PodScheduled")]
         state = {"name": "shoutback", "image": container["image"], "imageID": image, "ready": ready, "restartCount": 0}
         state["state"] = {"running": {}} if ready else {"waiting": {"reason": "CrashLoopBackOff", "message": "it does not start"}}
         self.patch(f"{PODS}/{name}", {"phase": "Running", "conditions": conditions, "containerStatuses": [state]})
