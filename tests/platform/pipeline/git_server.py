@@ -14,7 +14,7 @@ OWNER = "example"
 
 class GitServer:
     """git http-backend, in its own thread during the `with` block. With a certificate authority, over https and with a login: one token reads,
-    the other one reads and writes. Without one, everybody reads."""
+    the other one reads and writes. Without one, every client reads."""
 
     def __init__(self, root, authority=None):
         server = self

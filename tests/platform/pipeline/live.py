@@ -87,7 +87,7 @@ def fill(source, url, repository):
 
     names = [path.relative_to(source.work) for path in source.work.glob("gitops/**/*.yaml")]
     source.merge("Fill in the placeholders", {str(name): filled for name in names})
-    # One replica, and as many as are asked for: nothing here measures load.
+    # The tests measure no load, so one replica suffices.
     smaller = {
         "gitops/service/staging/values.yaml": lambda text: text.replace("replicaCount: 2", "replicaCount: 1"),
         "gitops/service/production/values.yaml": lambda text: re.sub(r"autoscaling:\n  enabled: true\n", "replicaCount: 1\nautoscaling:\n  enabled: false\n", text),

@@ -139,7 +139,7 @@ def test_every_variable_of_a_module_is_set_by_a_root():
 PLACEHOLDER = re.compile(r"REPLACE_WITH_[A-Z_]+[A-Z]")
 
 
-# The values of whoever has filled them in are not those of the tests.
+# Filled-in values are not those of the tests.
 unfilled = pytest.mark.skipif(not PLACEHOLDER.search(page("gitops/service/staging/values.yaml")), reason="the placeholders are filled in")
 
 # Placeholders that are not from Terraform.

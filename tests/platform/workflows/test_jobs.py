@@ -95,7 +95,7 @@ def test_a_failed_build_is_reported(runner):
 
 def test_a_foreign_image_under_the_tag_is_not_signed(runner):
     before = runner.image("staging")
-    commit = runner.merge("Somebody else pushes first")
+    commit = runner.merge("Lose the tag to a foreign image")
     runner.run("crane", "append", "--insecure", "--oci-empty-base", "--new_layer", "/dev/null", "--new_tag", f"{runner.repository}:{commit}", check=True)
     done = runner.workflow("main.yml", "push")
     assert not done.succeeded and "is another image" in done.output
@@ -134,7 +134,7 @@ def test_a_release_that_does_not_come_up_is_undone(runner):
 
 
 def test_a_healthy_release_stays_when_it_is_promoted_again(runner):
-    """Its smoke test fails for a while, for instance because SHOUTCLOUD is away."""
+    """Its smoke test fails for a while, for instance because SHOUTCLOUD is unavailable."""
     good = staged(runner, "Healthy")
     assert promote(runner, good).succeeded
     deployment = runner.git("-C", runner.bare, "rev-parse", "deploy/production")
