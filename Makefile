@@ -66,7 +66,7 @@ image: ## Builds the container image, as shoutback:COMMIT and shoutback; ARGS="â
 	@scripts/image $(ARGS)
 
 .PHONY: pipeline-dry-run
-pipeline-dry-run: ## Runs a release from merge to production on this machine; ARGS=--approve approves without asking
+pipeline-dry-run: ## Runs a release from merge to production on this machine, with Argo CD; ARGS=--approve approves without asking
 	@scripts/pipeline-dry-run $(ARGS)
 
 .PHONY: coverage

@@ -20,6 +20,11 @@ APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 POLL, SYNC_TIMEOUT = 3, 60
 
 
+def crds(*names):
+    """Returns the files of custom resource definitions of those names."""
+    return [Path(os.environ["CRDS"]) / name for name in names]
+
+
 class Charts(contextlib.ExitStack):
     """A Helm repository with a stand-in for each add-on's chart: one Deployment of that name."""
 
@@ -103,20 +108,25 @@ class ArgoCD(contextlib.ExitStack):
             "ARGOCD_RECONCILIATION_TIMEOUT": f"{POLL}s",
             "NAMESPACE": "argocd",
         }
-        redis, repo = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
+        redis, self.repo = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
         self._run("redis", ["redis-server", "--bind", "127.0.0.1", "--port", ports["redis"], "--save", "", "--appendonly", "no", "--dir", self.directory])
         self._run_argocd("repo-server", "--address", "127.0.0.1", "--port", ports["repo"], "--metrics-address", "127.0.0.1", "--metrics-port", ports["repo-metrics"], "--redis", redis, "--disable-tls", "--client-ca-path", "")
         self.controller_arguments = [
-            *("--namespace", "argocd", "--metrics-port", ports["controller"], "--redis", redis, "--repo-server", repo, "--repo-server-plaintext"),
+            *("--namespace", "argocd", "--metrics-port", ports["controller"], "--redis", redis, "--repo-server", self.repo, "--repo-server-plaintext"),
             *("--app-resync", POLL, "--app-resync-jitter", 0, "--self-heal-timeout-seconds", 1, "--sync-timeout", SYNC_TIMEOUT),
         ]
         self._run_argocd("application-controller", *self.controller_arguments)
         self._run_argocd(
             "applicationset-controller",
             *("--namespace", "argocd", "--metrics-addr", f"127.0.0.1:{ports['sets']}", "--probe-addr", f"127.0.0.1:{ports['sets-probe']}"),
-            *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", repo, "--repo-server-plaintext"),
+            *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", self.repo, "--repo-server-plaintext"),
         )
         return self
+
+    def notify(self):
+        """Starts the notifications controller, which reports to GitHub."""
+        options = ["--namespace", "argocd", "--metrics-port", free_port(), "--argocd-repo-server", self.repo, "--argocd-repo-server-plaintext"]
+        return self._run_argocd("notifications", "controller", *options)
 
     def _run(self, name, command, **variables):
         return self.enter_context(Process(command, self.directory / f"{name}.log", getattr(self, "variables", {}) | variables))

@@ -13,7 +13,7 @@ from harness.git import git
 from harness.kubernetes import ControlPlane, Node
 from source import Source
 
-from argocd import ArgoCD, Charts
+from argocd import ArgoCD, Charts, crds
 
 sys.path.append(str(Path(__file__).parents[1] / "gitops"))
 VERSIONS = "gitops/platform/values.yaml"
@@ -67,19 +67,16 @@ VALUES = {
     "ZONE_ID": "Z0123456789ABCDEFGHIJ",
 }
 
-CRDS = [
-    Path(os.environ["CRDS"]) / name
-    for name in (
-        "argo-cd",
-        "cert-manager/cert-manager.io_clusterissuers.yaml",
-        "elastic/elasticsearches.elasticsearch.k8s.elastic.co.yaml",
-        "elastic/kibanas.kibana.k8s.elastic.co.yaml",
-        "prometheus-operator/monitoring.coreos.com_podmonitors.yaml",
-        "prometheus-operator/monitoring.coreos.com_probes.yaml",
-        "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
-        "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
-    )
-]
+CRDS = crds(
+    "argo-cd",
+    "cert-manager/cert-manager.io_clusterissuers.yaml",
+    "elastic/elasticsearches.elasticsearch.k8s.elastic.co.yaml",
+    "elastic/kibanas.kibana.k8s.elastic.co.yaml",
+    "prometheus-operator/monitoring.coreos.com_podmonitors.yaml",
+    "prometheus-operator/monitoring.coreos.com_probes.yaml",
+    "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
+    "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
+)
 
 
 @pytest.fixture(scope="session")

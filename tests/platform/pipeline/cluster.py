@@ -42,15 +42,24 @@ class Environment:
 
     def deploy(self, containers, image, config):
         """Starts a container, which replaces the old one once it is ready. Until then the old one serves."""
+        self.start(containers, image, config)
+        for old in self.containers[:-1]:
+            self.stop(old)
+
+    def start(self, containers, image, config):
+        """Starts a container and returns it; from when it is ready it serves, instead of those that were started before."""
         containers.pull(image)
         own = {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT", "RATE_LIMIT_PER_CLIENT": "100/s"}
         variables = config | self.emulators.authentication() | own
         log = self.directory / f"log-{len(list(self.directory.iterdir()))}"
         started = Container(containers, log, image, **variables)
-        self.containers.append(started)
-        for old in self.containers[:-1]:
-            old.end()
-        self.containers = [started]
+        self.containers = [*self.containers, started]
+        return started
+
+    def stop(self, container):
+        if container in self.containers:
+            self.containers = [other for other in self.containers if other is not container]
+            container.end()
 
     def end(self):
         for container in self.containers:

@@ -1,7 +1,7 @@
 """Runs a release from the merge to production on this machine, including the approval, with every program of scripts/release.
 
-See docs/release.md. git, the registry, the builds, the signatures (by a key of this machine), the containers, the service and its tests
-are real; GitHub, Argo CD with its clusters, AWS and the scanner that reads an image's crates are fakes.
+See docs/release.md. git, the registry, the builds, the signatures (by a key of this machine), Argo CD with a control plane per environment, the
+containers, the service and its tests are real; GitHub, the nodes, AWS and the scanner that reads an image's crates are fakes.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from harness.registry import Registry
 from cluster import Clusters, Environment
 from containers import Containers
 from github import GitHub
+from live import LiveClusters
 from source import Source
 
 PRODUCTION_VALUES = "gitops/service/production/values.yaml"
@@ -40,9 +41,9 @@ print(json.dumps({"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name
 
 
 class Testbed:
-    """The repository, the fakes, and the clusters."""
+    """The repository, the fakes, and the clusters: `live` ones have the real Argo CD."""
 
-    def __init__(self, stack, directory, log=lambda text: None):
+    def __init__(self, stack, directory, log=lambda text: None, live=False):
         self.containers = stack.enter_context(Containers(folder(directory, "containers")))
         self.containers.make_base()
         self.registry = stack.enter_context(Registry(directory / "registry"))
@@ -52,9 +53,8 @@ class Testbed:
         self.environments = {name: Environment(stack, name, directory_of_environments) for name in ("staging", "production")}
         self.signing = self.make_key(folder(directory, "key"))
         repository = self.registry.repository
-        self.clusters = stack.enter_context(
-            Clusters(self.source, self.github, self.containers, repository, self.environments, log),
-        )
+        parts = self.source, self.github, self.containers, repository, self.environments, log
+        self.clusters = stack.enter_context(LiveClusters(folder(directory, "clusters"), *parts) if live else Clusters(*parts))
 
     def make_key(self, directory):
         """Returns the variables by which the programs sign and verify here."""
@@ -70,7 +70,7 @@ class Testbed:
 
     def run(self, commit):
         """A run of the pipeline."""
-        others = {"WAIT_INTERVAL": "200ms", "WAIT_TIMEOUT": "2m", "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "1"}
+        others = {"WAIT_INTERVAL": "200ms", "WAIT_TIMEOUT": "5m", "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "1"}
         return self.source.run(commit, self.containers.variables | self.github.variables | others | self.signing)
 
 
@@ -138,15 +138,31 @@ class ReleaseRun:
         deployment = self.step(run, "Deploy the same digest to production", "deploy", "production", tag, digest)
         self.test(run, "production", deployment, "--smoke", fails=bad)
         if bad:
-            back = self.step(run, "Undo the deployment", "rollback", "production", "--undo", deployment)
+            back = self.step(run, "Undo the deployment", "rollback", "production", "--undo", deployment).split()[0]
             self.test(run, "production", back, "--smoke")
         else:
             self.step(run, "Mark the image as deployed", "keep", "production", repository, tag, digest)
 
     def back(self, run):
         """Runs the steps of the workflow `rollback`."""
-        self.test(run, "production", self.step(run, "Go one build back", "rollback", "production"), "--smoke")
+        self.test(run, "production", self.step(run, "Go one build back", "rollback", "production").split()[0], "--smoke")
         self.step(run, "Show what production can go back to", "history", "production")
+
+    def emergency(self, run):
+        """Runs the steps of the workflow `override`, twice: SHOUTCLOUD is down, and later it is back."""
+        production = self.testbed.environments["production"]
+        production.emulators.behave(failure_rate=1.0)
+        self.step(run, "Run the smoke tests, which fail", "integration-tests", "--smoke", "-q", "--tb=no", fails=True, **production.variables)
+        self.override(run, "set", "SHOUTCLOUD_FALLBACK=local", "SHOUTCLOUD is down")
+        self.step(run, "Run the smoke tests", "integration-tests", "--smoke", "-q", **production.variables)
+        production.emulators.behave()
+        self.override(run, "remove", "SHOUTCLOUD_FALLBACK", "SHOUTCLOUD is back")
+        self.step(run, "Run the smoke tests", "integration-tests", "--smoke", "-q", **production.variables)
+
+    def override(self, run, action, variable, reason):
+        deployment = self.step(run, f"Override: {reason}", "override", "production", action, variable, "--reason", reason)
+        self.step(run, "List what is overridden", "override", "production", "list")
+        self.step(run, "Wait for production", "wait", "production", deployment)
 
     def request_approval(self, what):
         self.number += 1
@@ -174,9 +190,9 @@ def main():
         print(textwrap.indent(text, "      ~ "), flush=True)
 
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="dry-run-") as directory:
-        print("Setting up a registry, a repository, fakes of GitHub and Argo CD, and two clusters …", flush=True)
+        print("Setting up a registry, a repository, a fake of GitHub, and for each environment a control plane with Argo CD …", flush=True)
         try:
-            testbed = Testbed(stack, Path(directory), log)
+            testbed = Testbed(stack, Path(directory), log, live=True)
             return run_releases(ReleaseRun(testbed, arguments.approve))
         except Stopped as stopped:
             print(f"\nStopped: {stopped}")
@@ -204,6 +220,9 @@ def run_releases(run):
         run.to_production(latest, run.to_staging(latest)[0])
     run.back(latest)
     run.back(latest)
+
+    run.headline("SHOUTCLOUD fails: an emergency change of one variable, without a release")
+    run.emergency(latest)
 
     run.headline("Repeat the first run, which is superseded")
     run.to_staging(first)

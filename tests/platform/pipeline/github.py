@@ -28,7 +28,7 @@ class GitHub:
                 self.respond(*github._read(self.path, self.headers))
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or "{}")
                 self.respond(*github._write(self.path, self.headers, body))
 
             def respond(self, status, document):
@@ -68,7 +68,8 @@ class GitHub:
     def _rejection(self, headers):
         if self.faults:
             return self.faults.pop(0), {"message": "a fault of the test"}
-        if headers["authorization"] != f"Bearer {TOKEN}":
+        # Argo CD's notifications use GitHub's older scheme.
+        if headers["authorization"] not in (f"Bearer {TOKEN}", f"token {TOKEN}"):
             return 401, {"message": "Bad credentials"}
         return None
 
@@ -84,7 +85,10 @@ class GitHub:
         return 200, {"sha": found[1], "statuses": list(last.values())}
 
     def _write(self, path, headers, body):
-        found = re.fullmatch(rf"/repos/{REPOSITORY}/statuses/([0-9a-f]{{40}})", path)
+        # An App exchanges its key for a token; of GitHub Enterprise, whose address can be chosen, the paths have a prefix.
+        if re.fullmatch(r"/api/v3/app/installations/\d+/access_tokens", path):
+            return 201, {"token": TOKEN, "expires_at": "2099-01-01T00:00:00Z"}
+        found = re.fullmatch(rf"(?:/api/v3)?/repos/{REPOSITORY}/statuses/([0-9a-f]{{40}})", path)
         if rejection := self._rejection(headers):
             return rejection
         if not found:

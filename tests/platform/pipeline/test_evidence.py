@@ -373,12 +373,16 @@ class TestInspect:
         run.prints("deploy", "production", commit, digest)
         assert "production: cosign verify-attestation" in run.error("inspect", repository, **grype.variables)
 
-    def test_production_runs_what_is_not_on_main(self, tested, source, repository, grype):
+    @pytest.mark.parametrize(("file", "problem"), [("service/production/image", "production: "), ("platform/production/commit", "production: the platform's ")])
+    def test_production_runs_what_is_not_on_main(self, tested, source, repository, grype, file, problem):
         run, commit, digest = tested()
+        run.prints("deploy", "--platform", "staging", commit)
+        run.prints("deploy", "--platform", "production", commit)
         run.prints("deploy", "production", commit, digest)
+        run.prints("inspect", repository, **grype.variables)
         git(source.directory, "clone", "--quiet", "--branch=deploy/production", source.bare, "meddle")
-        file = source.directory / "meddle/gitops/service/production/image.yaml"
+        file = source.directory / f"meddle/gitops/{file}.yaml"
         file.write_text(file.read_text().replace(commit, "e" * 40))
         git(source.directory / "meddle", "commit", "--quiet", "--all", "--message", "Meddle")
         git(source.directory / "meddle", "push", "--quiet")
-        assert "is no commit of main" in run.error("inspect", repository, **grype.variables)
+        assert f"error: {problem}{'e' * 40} is no commit of main" in run.error("inspect", repository, **grype.variables)

@@ -89,7 +89,60 @@ def test_a_rollback_of_the_platform_downgrades_nothing(source, platform):
 
 def test_production_takes_only_a_platform_that_staging_had(source):
     commit = source.merge("Change an add-on")
-    assert "staging has never had" in source.run(commit).error("deploy", "--platform", "production", commit)
+    assert "staging has never had it" in source.run(commit).error("deploy", "--platform", "production", commit)
+
+
+class TestEvidence:
+    """What platform.yml asks before it deploys to production."""
+
+    @pytest.fixture
+    def staged(self, source, github):
+        """`staged(title)` merges an add-on's change and deploys it to staging; returns the run, the commit and the deployment."""
+
+        def deploy(title="Change an add-on"):
+            commit = source.merge(title)
+            run = source.run(commit, github.variables)
+            return run, commit, run.prints("deploy", "--platform", "staging", commit)
+
+        return deploy
+
+    def test_staging_runs_it(self, staged, github):
+        run, commit, deployment = staged()
+        assert "has not reported" in run.error("platform-tested", "production", commit)
+        # The service's, production's, and a failure do not count.
+        github.report(deployment, "argocd/staging", "success", "Healthy")
+        github.report(deployment, "argocd/production/platform", "success", "Healthy")
+        github.report(deployment, "argocd/staging/platform", "failure", "Degraded")
+        assert "failure, Degraded" in run.error("platform-tested", "production", commit)
+        github.report(deployment, "argocd/staging/platform", "success", "Synced")
+        assert run.prints("platform-tested", "production", commit) == ""
+
+    def test_staging_ran_it_before_another_one(self, staged, github):
+        first, commit, deployment = staged()
+        github.report(deployment, "argocd/staging/platform", "success", "Synced")
+        _, newer, later = staged()
+        github.report(later, "argocd/staging/platform", "failure", "Degraded")
+        first.prints("platform-tested", "production", commit)
+        assert "failure, Degraded" in first.error("platform-tested", "production", newer)
+
+    def test_argo_cd_reported_for_a_later_commit(self, source, staged, github, digest):
+        run, commit, deployment = staged()
+        later = run.prints("deploy", "staging", commit, digest())
+        github.report(later, "argocd/staging/platform", "success", "Synced")
+        run.prints("platform-tested", "production", commit)
+
+    def test_it_was_taken_back(self, staged, github):
+        staged()
+        run, commit, deployment = staged()
+        github.report(deployment, "argocd/staging/platform", "success", "Synced")
+        run.prints("rollback", "--platform", "staging")
+        assert "taken back" in run.error("platform-tested", "production", commit)
+        assert "taken back" in run.error("deploy", "--platform", "production", commit)
+
+    def test_staging_takes_any(self, source, github):
+        commit = source.merge("Change an add-on")
+        source.run(commit, github.variables).prints("platform-tested", "staging", commit)
+        assert github.requested == []
 
 
 def test_the_platform_has_no_digest(source, digest):
@@ -141,7 +194,35 @@ def test_the_same_override_again_commits_nothing(source, service):
     assert override(run, "set", "SHOUTCLOUD_FALLBACK=local") == commit == git(source.bare, "rev-parse", "deploy/production")
 
 
-@pytest.mark.parametrize("wrong", ["SHOUTCLOUD_FALBACK=local", "REQUEST_TIMEOUT=soon", 'COGNITO_CLIENT_IDS=a"b'])
+REVIEWED = [
+    "AUTH_MODE=disabled",
+    "AUTH_REQUIRED_SCOPES=",
+    "COGNITO_USER_POOL_IDS=eu-central-1_Another0",
+    "COGNITO_ENDPOINT=https://cognito.example.com",
+    "COGNITO_JWKS_ENDPOINT=https://keys.example.com",
+    "COGNITO_CLIENT_IDS=1example23456789,3another23456789",
+    "SHOUTCLOUD_URL=http://shoutcloud.example.com/V1/SHOUT",
+    "VALKEY_URL=rediss://valkey.example.com",
+    "CACHE_SHARED=on",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://traces.example.com",
+    "DOCS_COGNITO_DOMAIN=login.example.com",
+]
+
+
+@pytest.mark.parametrize("wanted", REVIEWED)
+def test_one_person_changes_neither_authentication_nor_destinations(source, service, wanted):
+    run, release = service()
+    assert "by a release only" in run.error("override", "production", "set", wanted, "--reason", "Incident 42")
+    assert git(source.bare, "rev-parse", "deploy/production") == release
+
+
+def test_one_person_may_take_out_a_client(source, service):
+    run, _ = service()
+    override(run, "set", "COGNITO_CLIENT_IDS=2example23456789")
+    assert 'COGNITO_CLIENT_IDS: "2example23456789"' in values(source)
+
+
+@pytest.mark.parametrize("wrong", ["SHOUTCLOUD_FALBACK=local", "REQUEST_TIMEOUT=soon", 'SHOUTCLOUD_FALLBACK=a"b'])
 def test_a_value_that_the_chart_rejects_is_not_committed(source, service, wrong):
     run, release = service()
     assert "the chart rejects this" in run.error("override", "production", "set", wrong, "--reason", "Incident 42")

@@ -23,8 +23,8 @@ def history(source, merged):
 
 def test_it_returns_to_the_previous_build(source, history):
     run, [first, second], commits = history(2)
-    commit = run.prints("rollback", "production", GITHUB_ACTOR="ada", GITHUB_RUN_ID="7", GITHUB_SERVER_URL="https://x.test", GITHUB_REPOSITORY="o/r")
-    assert commit == tip(source, "production")
+    commit, build = run.prints("rollback", "production", GITHUB_ACTOR="ada", GITHUB_RUN_ID="7", GITHUB_SERVER_URL="https://x.test", GITHUB_REPOSITORY="o/r").split()
+    assert (commit, build) == (tip(source, "production"), first[0])
     assert source.image("production") == first
     message = git(source.bare, "log", "-1", "--format=%an%n%B", commit)
     for part in ("ada\n", "Roll production back to", f"From: {second[0]}", f"Commit: {first[0]}", "https://x.test/o/r/actions/runs/7"):
@@ -116,7 +116,7 @@ class TestUndo:
     def test_again_changes_nothing(self, source, history):
         """A second attempt of the same run."""
         run, [first, second, third], commits = history(3)
-        commit = run.prints("rollback", "production", "--undo", commits[-1])
+        commit, _ = run.prints("rollback", "production", "--undo", commits[-1]).split()
         assert run.prints("rollback", "production", "--undo", commits[-1]) == ""
         assert tip(source, "production") == commit
 

@@ -99,4 +99,4 @@ def test_the_callers_configuration_has_no_effect(tmp_path, monkeypatch, merged, 
 
 def test_tests_run_git_only_by_the_harness():
     callers = [name for name in listed(ROOT, "tests/*.py") if re.search(r"""\[\s*["']git["'],""", (ROOT / name).read_text())]
-    assert sorted(callers) == ["tests/harness/git.py", "tests/platform/pipeline/test_https.py", "tests/platform/pipeline/test_source.py"]
+    assert sorted(callers) == ["tests/harness/git.py", "tests/platform/pipeline/git_server.py", "tests/platform/pipeline/test_source.py"]

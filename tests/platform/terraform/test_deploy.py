@@ -119,6 +119,7 @@ def matches(printed, documented):
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed))
 
 
+@pytest.mark.skipif(not re.search("REPLACE_WITH_[A-Z]", (ROOT / "gitops/service/staging/values.yaml").read_text()), reason="the placeholders are filled in")
 def test_commands_print_the_documented_output(checkout):
     commands = [command for mark, commands in blocks() if mark == RUN for command in commands]
     script = [f"sha={SHA} digest=sha256:{DIGEST}", "set -o pipefail"]

@@ -2,8 +2,8 @@
 
 The programs, git, the registry, crane, cosign and helm are real. Stand-ins: actions that need GitHub (actions/), GitHub's API, the commands `aws`
 and `docker`, the scanners, and the integration tests, which the suites `integration` and `release-walk` run. act knows no permissions,
-environments, approvals and concurrency, and ends a run as soon as a called workflow fails, before reports and the undoing of a release:
-test_rules.py checks those, and the dry run undoes a release.
+environments, approvals and concurrency, which test_rules.py checks. It ends a run as soon as a called workflow fails, before the jobs that
+come after a failure, so the job of tests.yml is copied to where it is called; of main.yml, which calls staging.yml, these jobs do not run.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ COMMANDS = {
     "aws": "echo password",
     # Builds nothing: pushes an image, and reports its digest as buildx does.
     "docker": """[[ $1 == buildx ]] || { cat >/dev/null; exit; }
+[[ ! -e $STATE/broken-build ]]
 while (($# > 0)); do [[ $1 != --metadata-file ]] || metadata=$2; shift; done
 architecture=${ARCHITECTURE:-amd64}
 name=$PUSH_TO:build-$architecture
@@ -55,9 +56,23 @@ INTEGRATION_TESTS = """#!/usr/bin/env bash
 set -euo pipefail
 echo "$ENVIRONMENT $*" >>"$STATE/tested"
 env | grep -E '^(GITHUB|GITOPS|GH)_TOKEN=|PRIVATE_KEY|^ACTIONS_ID' >>"$STATE/tokens" || true
+git rev-parse HEAD >>"$STATE/tests-of"
 [[ -n $BASE_URL && -n $TOKEN_URL && -n $CLIENT_ID && -n $CLIENT_SECRET ]]
 [[ ! -e $STATE/broken-$ENVIRONMENT ]]
+[[ ! -e $STATE/broken-once ]] || { rm "$STATE/broken-once"; exit 1; }
 """
+
+
+def inlined(text, called):
+    """Returns a workflow with the job of tests.yml in place of each call of it."""
+    job = re.sub(r"    name: .*\n|    permissions:\n(?:      .*\n)+", "", called.partition("\n  tests:\n")[2])
+
+    def copy(call):
+        given = {"commit": "${{ github.sha }}"} | dict(re.findall(r"^      (\w+): (.*)$", call[1], re.M))
+        smoke = "'true'" if "smoke" in given else "''"
+        return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda name: given[name[1]], job.replace("${{ inputs.smoke && 'true' || '' }}", smoke))
+
+    return re.sub(r"    uses: \./\.github/workflows/tests\.yml.*\n    with:\n((?:      .*\n)+)    secrets: .*\n", copy, text)
 
 
 class GitHub:
@@ -132,7 +147,7 @@ class Runner:
     def __init__(self, registry):
         self.directory = Path(tempfile.mkdtemp(prefix="act-", dir="/tmp"))
         self.work, self.bare, self.state = (self.directory / name for name in ("work", "origin.git", "state"))
-        self.registry = registry
+        self.repository = f"{registry.host}/{self.directory.name.lower().replace('_', '-')}"
         self.github = GitHub()
         for name in ("work", "state", "home", "bin", "artifacts"):
             (self.directory / name).mkdir()
@@ -150,7 +165,8 @@ class Runner:
             values.write_text(re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: FILLED.get(name[1], "example.com"), values.read_text()))
         for workflow in (self.work / ".github/workflows").glob("*.yml"):
             # Unknown to act's schema.
-            workflow.write_text(re.sub(r"^ +queue: max.*\n", "", workflow.read_text(), flags=re.M))
+            text = re.sub(r"^ +queue: max.*\n", "", workflow.read_text(), flags=re.M)
+            workflow.write_text(inlined(text, (TOP / ".github/workflows/tests.yml").read_text()))
         (self.work / "scripts/release/integration-tests").write_text(INTEGRATION_TESTS)
         for name in ("scripts/github/test", "scripts/secrets", "scripts/check"):
             (self.work / name).write_text(SUITES)
@@ -217,11 +233,15 @@ class Runner:
         return lines
 
     @contextlib.contextmanager
-    def broken(self, what):
+    def broken(self, what, used=False):
+        """Something fails meanwhile; with `used` once, which has to happen."""
         file = self.state / what
         file.touch()
+        # A step deletes it.
+        self.own()
         yield
-        file.unlink()
+        assert file.exists() != used
+        file.unlink(missing_ok=True)
 
     def workflow(self, name, event, payload=None, job=None, **inputs):
         """Runs a workflow of the checkout."""
@@ -241,7 +261,7 @@ class Runner:
             options += ["--local-repository", f"{used}={stand_in if stand_in.is_dir() else self.directory / 'actions/nothing'}"]
         variables = {
             "AWS_REGION": "us-east-2",
-            "ECR_REPOSITORY": f"{self.registry.host}/{self.directory.name.lower().replace('_', '-')}",
+            "ECR_REPOSITORY": self.repository,
             "PULL_ROLE_ARN": "pull",
             "PUSH_ROLE_ARN": "push",
             "BASE_URL": "http://127.0.0.1:1",

@@ -83,6 +83,7 @@ FAULTS = [
     Fault("production without approval", "production_is_approved_and_undone", "promote.yml", "    environment: production\n", "    environment: production-rollback\n"),
     Fault("a platform without approval", "production_is_approved_and_undone", "platform.yml", "    environment: ${{ inputs.environment }}\n", "    environment: staging\n"),
     Fault("a platform that needs no approval", "releases_follow_the_order", "platform.yml", 'run: scripts/github/settings approval "$ENVIRONMENT"', "run: make help"),
+    Fault("a platform that staging does not run", "releases_follow_the_order", "platform.yml", 'run: scripts/release/platform-tested "$ENVIRONMENT" "$PLATFORM"', "run: make help"),
     Fault("a platform without a wait", "releases_follow_the_order", "platform.yml", "run: scripts/release/wait --platform", "run: scripts/release/wait"),
     Fault("an override that waits for a release", "an_approval_blocks_nothing", "override.yml", "group: override-${{ github.run_id }}", "group: production"),
     Fault("an override with the key of releases", "secrets_are_known_and_in_their_environment", "override.yml", "'production-override'", "'production-tests'"),

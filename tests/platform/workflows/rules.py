@@ -331,7 +331,7 @@ ORDER = {
     ("promote.yml", "undo"): ["release/rollback production --undo"],
     ("promote.yml", "released"): ["release/keep production", "github/release"],
     ("rollback.yml", "rollback"): ["release/rollback"],
-    ("platform.yml", "candidate"): ["github/settings approval"],
+    ("platform.yml", "candidate"): ["github/settings approval", "release/platform-tested"],
     ("platform.yml", "deploy"): ["release/deploy --platform"],
     ("platform.yml", "wait"): ["release/wait --platform"],
     ("override.yml", "override"): ["release/override"],

@@ -41,8 +41,8 @@ def copy(tmp_path_factory):
             file.write_text(re.sub(r"REPLACE_WITH_([A-Z]+(?:_[A-Z]+)*)", lambda found: value(found[1]), text))
             filled += 1
     assert filled >= 3
-    for backend in (directory / "terraform").glob("environment*/**/*.s3.tfbackend"):
-        backend.write_text(backend.read_text().replace("111122223333", "444455556666"))
+    for file in [*(directory / "terraform/environment").glob("*.s3.tfbackend"), *(directory / "terraform/environment").glob("*.tfvars")]:
+        file.write_text(file.read_text().replace("111122223333", "444455556666"))
     git(directory, "init", "--quiet")
     git(directory, "add", "--all")
     git(directory, "commit", "--quiet", "--message", "Fill in")
@@ -68,9 +68,23 @@ def test_its_workflows_and_owners_pass(copy):
     assert "passed" in passes(copy, sys.executable, *tests)
 
 
+def python_of(folder):
+    """Returns the Python of another suite."""
+    command = [TOP / "scripts/tools", "dir", f"python:{folder}/requirements.txt"]
+    return subprocess.run(command, env=os.environ, stdout=subprocess.PIPE, text=True, check=True).stdout.strip() + "/bin/python"
+
+
 def test_its_static_files_pass(copy):
-    environment = subprocess.run(
-        [TOP / "scripts/tools", "dir", "python:tests/repository/static/requirements.txt"], env=os.environ, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
     tests = [f"tests/repository/static/test_{name}.py" for name in ("chart_values", "data", "structure")]
-    assert "passed" in passes(copy, f"{environment}/bin/python", *tests)
+    assert "passed" in passes(copy, python_of("tests/repository/static"), *tests)
+
+
+def test_its_accounts_pass(copy):
+    """The tests of Terraform that read the values of the environments, without those that plan."""
+    tests = "tests/platform/terraform/test_environment.py", "-k", "backend or remaining or wrong_input"
+    assert "passed" in passes(copy, python_of("tests/platform/terraform"), *tests)
+
+
+def test_its_values_pass(copy):
+    """The tests of the chart that read the values of the environments."""
+    assert "passed" in passes(copy, python_of("tests/platform/chart"), "tests/platform/chart/test_invalid_values.py", "-k", "TestAnEnvironment")

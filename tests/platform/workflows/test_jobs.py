@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+import tomllib
 
 import pytest
 from act import Runner
+from workflows import TOP
 
 from harness.registry import Registry
 
@@ -19,7 +21,7 @@ def runner(tmp_path_factory):
 def fresh(runner):
     runner.github.issues.clear()
     runner.github.releases.clear()
-    for name in ("tested", "tokens", "suites"):
+    for name in ("tested", "tests-of", "tokens", "suites"):
         runner.notes(name)
 
 
@@ -80,6 +82,71 @@ def test_a_superseded_build_is_green_and_no_evidence(runner):
     assert not promote(runner, older).succeeded
 
 
+def test_a_failed_build_is_reported(runner):
+    before = runner.image("staging")
+    runner.merge("Break the build")
+    with runner.broken("broken-build"):
+        assert not runner.workflow("main.yml", "push").succeeded
+    assert runner.image("staging") == before
+    assert runner.github.open_issues() == ["The release of main to staging failed"]
+    staged(runner, "Fix the build")
+    assert runner.github.open_issues() == []
+
+
+def test_a_foreign_image_under_the_tag_is_not_signed(runner):
+    before = runner.image("staging")
+    commit = runner.merge("Lose the tag to a foreign image")
+    runner.run("crane", "append", "--insecure", "--oci-empty-base", "--new_layer", "/dev/null", "--new_tag", f"{runner.repository}:{commit}", check=True)
+    done = runner.workflow("main.yml", "push")
+    assert not done.succeeded and "is another image" in done.output
+    assert runner.image("staging") == before
+    assert runner.notes("tested") == []
+
+
+def test_a_failed_release_is_undone(runner):
+    good = staged(runner, "Good")
+    assert promote(runner, good).succeeded
+    bad = staged(runner, "Bad in production alone")
+    runner.github.releases.clear()
+    for name in ("tested", "tests-of"):
+        runner.notes(name)
+    with runner.broken("broken-once", used=True):
+        done = promote(runner, bad)
+    assert not done.succeeded
+    assert runner.image("production") == good
+    # Each build was met by the tests of its own commit.
+    assert runner.notes("tested") == ["production --smoke"] * 2
+    assert runner.notes("tests-of") == [bad, good]
+    assert runner.github.open_issues() == ["A promotion to production failed"]
+    assert runner.github.releases == []
+
+
+def test_a_release_that_does_not_come_up_is_undone(runner):
+    good = runner.image("production")
+    bad = staged(runner, "Does not start in production")
+    runner.github.state["production"] = "failure"
+    try:
+        assert not promote(runner, bad).succeeded
+    finally:
+        runner.github.state["production"] = "success"
+    assert runner.image("production") == good
+    assert runner.notes("tested") == ["staging "]
+
+
+def test_a_healthy_release_stays_when_it_is_promoted_again(runner):
+    """Its smoke test fails for a while, for instance because SHOUTCLOUD is unavailable."""
+    good = staged(runner, "Healthy")
+    assert promote(runner, good).succeeded
+    deployment = runner.git("-C", runner.bare, "rev-parse", "deploy/production")
+    with runner.broken("broken-once", used=True):
+        assert not promote(runner, good).succeeded
+    assert runner.git("-C", runner.bare, "rev-parse", "deploy/production") == deployment
+    assert runner.github.open_issues() == ["A promotion to production failed"]
+    # A later success closes the report.
+    assert promote(runner, good).succeeded
+    assert runner.github.open_issues() == []
+
+
 def test_a_vulnerable_image_is_not_promoted(runner):
     commit = staged(runner, "Vulnerable")
     before = runner.image("production")
@@ -110,6 +177,8 @@ def test_rollback_goes_back_and_is_announced(runner):
     assert done.succeeded, done.log
     assert runner.image("production") == commits[1]
     assert runner.notes("tested") == ["production --smoke"]
+    # Those of the build, because newer ones may test newer features.
+    assert runner.notes("tests-of")[-1] == commits[1]
     assert runner.github.open_issues() == ["production was rolled back"]
     assert commits[1] in runner.github.issues[-1]["body"]
     # By its name, and never to what was taken back.
@@ -118,6 +187,16 @@ def test_rollback_goes_back_and_is_announced(runner):
     done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[2])
     assert not done.succeeded and re.search("is not one of the builds|nothing to go back to", done.output), done.log
     assert runner.image("production") == commits[0]
+    assert "A rollback failed" in runner.github.open_issues()
+
+
+def test_a_rollback_to_a_build_that_fails_is_reported(runner):
+    for title in ("Before", "After"):
+        assert promote(runner, staged(runner, title)).succeeded
+    with runner.broken("broken-once", used=True):
+        done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
+    assert not done.succeeded
+    assert {"A rollback failed", "production was rolled back"} <= set(runner.github.open_issues())
 
 
 def deploy_platform(runner, environment, commit):
@@ -130,6 +209,15 @@ def test_the_platform_is_deployed_apart_and_to_staging_first(runner):
     done = deploy_platform(runner, "production", commit)
     assert not done.succeeded and "staging has never had" in done.output
     assert "A deployment of the platform failed" in runner.github.open_issues()
+    # Nor what staging's Argo CD could not apply.
+    runner.github.state["staging"] = "failure"
+    try:
+        assert not deploy_platform(runner, "staging", commit).succeeded
+        done = deploy_platform(runner, "production", commit)
+    finally:
+        runner.github.state["staging"] = "success"
+    assert not done.succeeded and "has not reported" in done.output
+    assert runner.platform("production") != commit
     for environment in ("staging", "production"):
         done = deploy_platform(runner, environment, commit)
         assert done.succeeded, done.log
@@ -197,7 +285,12 @@ def test_a_pull_request_runs_what_it_concerns(runner):
     runner.merge("Change the service")
     with runner.broken("broken-licences"):
         done = check(runner, base)
-    ran = " ".join(runner.notes("suites")).split()
+    lines = runner.notes("suites")
+    ran = " ".join(lines).split()
     assert {"cluster", "interop", "image", "pipeline"} <= set(ran)
+    # As root only those that need it, because git rejects the runner's checkout as root.
+    suites = tomllib.loads((TOP / "tests/suites.toml").read_text())
+    as_root = {name for line in lines if line.startswith("true ") for name in line.split()[1:]}
+    assert as_root == {name for name, suite in suites.items() if "root" in suite.get("needs", [])}
     # One leg of the matrix failed, and the gate with it.
     assert not done.succeeded and re.search(r"platform +failure +<- required", done.output), done.log

@@ -69,6 +69,40 @@ def test_areas_name_existing_suites_and_files():
             assert any(fnmatch.fnmatchcase(name, pattern) for name in names), pattern
 
 
+# These create files of such names, and read none.
+SAMPLES = {"test_describe.py"}
+
+
+def read_by(suite):
+    """Returns the command of a suite and the text of its tests."""
+    # Not those of PYTHONPATH, of which it uses some modules.
+    folders = [TOP / name for name in re.findall(r"(?<![\w/:-])tests/[\w/.-]+", suite["run"])]
+    files = [file for folder in folders for file in ([folder] if folder.is_file() else folder.rglob("*.py")) if file.name not in SAMPLES]
+    # Of the tests of pages, those with a mark.
+    marked = "-m helm" in suite["run"]
+    return suite["run"] + "".join(file.read_text() for file in files if not (marked and "repository/docs" in str(file)))
+
+
+def before(pattern):
+    """Returns the expression for what comes before the beginning of a path. Many folders have a README.md."""
+    return '(?:TOP|ROOT) / "' if pattern == "README.md" else r"(?<![\w/-])"
+
+
+def test_an_area_has_each_suite_whose_tests_name_its_files():
+    areas = tomllib.loads((TOP / ".github/areas.toml").read_text())
+    suites = tomllib.loads((TOP / "tests/suites.toml").read_text())
+    # The suite `tools` names samples, too.
+    texts = {name: read_by(suite) for name, suite in suites.items() if name not in {*areas["always"], "tools"}}
+    missing = {
+        f"{name}: {pattern}"
+        for area in areas["area"]
+        for name in texts.keys() - set(area["suites"])
+        for pattern in area["files"]
+        if re.search(before(pattern) + re.escape(pattern.removesuffix("*")), texts[name])
+    }
+    assert missing == set()
+
+
 @pytest.mark.parametrize("name", ["src/main.rs", "Cargo.lock", "helm/shoutback/values.yaml", "gitops/README.md", "scripts/test", "tests/suites.toml", "Dockerfile", "docs/configuration.md", "new"])
 def test_what_suites_read_concerns_every_suite(name):
     areas = tomllib.loads((TOP / ".github/areas.toml").read_text())["area"]

@@ -73,6 +73,8 @@ class GitHub:
         if found := re.fullmatch(r"(?:environments/([\w-]+)|actions)/(variables|secrets)", path):
             names = getattr(self, found[2]).get(found[1] or "", []) if first_page else []
             return 200, {found[2]: [{"name": name} for name in names]}
+        if path == "actions/organization-secrets" and "organisation" in self.secrets:
+            return 200, {"secrets": [{"name": name} for name in self.secrets["organisation"] if first_page]}
         if found := re.fullmatch(r"rulesets(?:/(\d+))?", path):
             if method == "GET" and not found[1]:
                 return 200, [{"id": number, "name": ruleset["name"]} for number, ruleset in self.rulesets.items()] if first_page else []
@@ -227,6 +229,14 @@ def break_variable(github):
     github.variables[""].remove("PULL_ROLE_ARN")
 
 
+def break_scope(github):
+    github.secrets[""].append("GITOPS_APP_PRIVATE_KEY")
+
+
+def break_organisation(github):
+    github.secrets["organisation"] = ["CLIENT_SECRET"]
+
+
 FAULTS = [
     (break_bypass, "ruleset deploy-production: does not hold for"),
     (break_enforcement, "ruleset main: enforcement is evaluate"),
@@ -238,6 +248,8 @@ FAULTS = [
     (break_rollback, "environment production-rollback: ['sre'] would have to approve"),
     (break_secret, "production-rollback has no secret GITOPS_APP_PRIVATE_KEY"),
     (break_variable, "the repository has no variable PULL_ROLE_ARN"),
+    (break_scope, "GITOPS_APP_PRIVATE_KEY is a secret of the repository"),
+    (break_organisation, "CLIENT_SECRET is a secret of the organisation"),
 ]
 
 
@@ -249,7 +261,7 @@ def test_a_difference_is_found(ready, fault, problem):
 
 
 def test_all_differences_are_set_right(ready):
-    for fault, _ in FAULTS[:-2]:
+    for fault, _ in FAULTS[:-4]:
         fault(ready)
     assert ready("apply", *APPS).returncode == 0
     # Values of variables and secrets are not the program's.
