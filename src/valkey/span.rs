@@ -54,7 +54,12 @@ impl CommandSpans {
 pub(super) fn end(span: Span, result: &Result<Value, Error>) {
     match result {
         Ok(_) => span.end(),
-        Err(error) => span.fail_with(error.outcome().as_str(), &error.to_string()),
+        Err(error) => {
+            if let Some(code) = error.code() {
+                span.set_attributes(|| [("db.response.status_code", code.to_owned().into())]);
+            }
+            span.fail_with(error.outcome().as_str(), &error.to_string());
+        }
     }
 }
 
