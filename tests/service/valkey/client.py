@@ -9,6 +9,8 @@ from collections import Counter
 
 from harness.http1 import Http1
 
+# On a machine that is busy, more connections would only begin more handshakes.
+MAX_CONNECTIONS = 32
 TEXT = "the same text for every request"
 
 
@@ -92,27 +94,28 @@ async def _send_all(loads, seconds, during):
 
 
 async def _send(choose, per_second, seconds):
-    result, idle, pending = Result(), {}, set()
+    result, idle, pending, permits = Result(), {}, set(), asyncio.Semaphore(MAX_CONNECTIONS)
     body = json.dumps({"data": TEXT}).encode()
 
     async def one(target):
         status = 0
-        with contextlib.suppress(OSError, EOFError):
-            connections = idle.setdefault(target.address, [])
-            connection = connections.pop() if connections else await connect(target)
-            status, _, _ = await connection.post("/v1", _headers(), body)
-            if connection.closing:
-                connection.close()
-            else:
-                connections.append(connection)
+        async with permits:
+            with contextlib.suppress(OSError, EOFError):
+                connections = idle.setdefault(target.address, [])
+                connection = connections.pop() if connections else await connect(target)
+                status, _, _ = await connection.post("/v1", _headers(), body)
+                if connection.closing:
+                    connection.close()
+                else:
+                    connections.append(connection)
         result.statuses[status] += 1
         result.last = time.monotonic()
 
-    result.started = time.monotonic()
+    result.started = due = time.monotonic()
     for number in range(int(per_second * seconds)):
-        delay = result.started + number / per_second - time.monotonic()
-        if delay > 0:
-            await asyncio.sleep(delay)
+        await asyncio.sleep(max(0, due - time.monotonic()))
+        # After a pause of this process it does not catch up, which would be a burst above the rate.
+        due = max(due, time.monotonic()) + 1 / per_second
         task = asyncio.create_task(one(choose(number)))
         pending.add(task)
         task.add_done_callback(pending.discard)
