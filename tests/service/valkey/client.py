@@ -114,8 +114,8 @@ async def _send(choose, per_second, seconds):
     result.started = due = time.monotonic()
     for number in range(int(per_second * seconds)):
         await asyncio.sleep(max(0, due - time.monotonic()))
-        # After a pause of this process it does not catch up, which would be a burst above the rate.
-        due = max(due, time.monotonic()) + 1 / per_second
+        # After a pause of this process it catches up by at most the requests of a second: more would be a burst above the rate.
+        due = max(due, time.monotonic() - 1) + 1 / per_second
         task = asyncio.create_task(one(choose(number)))
         pending.add(task)
         task.add_done_callback(pending.discard)
