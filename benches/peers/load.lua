@@ -1,11 +1,17 @@
 -- wrk -s benches/peers/load.lua URL -- BODY [TOKENS]
 -- POSTs BODY as JSON, each request with the next token of the file TOKENS. With ONCE in the environment it stops after the last token,
--- otherwise it starts over. Prints a line of JSON.
+-- otherwise it starts over. With UNIQUE it inserts a new number before the last two characters of BODY at each request. Prints a line of
+-- JSON.
 
-local requests, sent, once = {}, 0, os.getenv("ONCE")
+local requests, sent, once, unique = {}, 0, os.getenv("ONCE"), os.getenv("UNIQUE")
+-- All numbers have the same length, which is part of the formatted request.
+local first = os.time() * 1000000
 
 function init(arguments)
   wrk.method, wrk.body = "POST", arguments[1]
+  if unique then
+    wrk.body = wrk.body:sub(1, -3) .. string.format("%d", first) .. wrk.body:sub(-2)
+  end
   wrk.headers["content-type"] = "application/json"
   if arguments[2] then
     for token in io.lines(arguments[2]) do
@@ -23,7 +29,12 @@ function request()
     wrk.thread:stop()
     return requests[#requests]
   end
-  return requests[(sent - 1) % #requests + 1]
+  local request = requests[(sent - 1) % #requests + 1]
+  if unique then
+    local number = string.format("%d", first + sent)
+    return request:sub(1, -3 - #number) .. number .. request:sub(-2)
+  end
+  return request
 end
 
 function done(summary, latency)

@@ -42,15 +42,16 @@ def memory_mib(pid, field="VmRSS"):
     return sum(kib(pid) for pid in process_tree(pid)) / 1024
 
 
-def closed_loop(peer, seconds, connections=32, tokens=None, once=False, text=None):
-    """Runs wrk against a peer. Returns its results with the peer's CPU time per request, as `cpu_us`."""
+def closed_loop(peer, seconds, connections=32, tokens=None, once=False, text=None, unique=False):
+    """Runs wrk against a peer. Returns its results with the peer's CPU time per request, as `cpu_us`. `unique`: with a different text in
+    each request."""
     body = peer.body() if text is None else peer.body(text)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", HERE / "load.lua", peer.url]
     command += ["--", body] + ([tokens] if tokens else [])
     started = cpu_seconds(peer.pid)
     result = subprocess.run(
         pinned(OTHER_CORE, *map(str, command)),
-        env=ENVIRONMENT | ({"ONCE": "1"} if once else {}),
+        env=ENVIRONMENT | ({"ONCE": "1"} if once else {}) | ({"UNIQUE": "1"} if unique else {}),
         capture_output=True,
         text=True,
         check=True,
@@ -67,14 +68,18 @@ def closed_loop(peer, seconds, connections=32, tokens=None, once=False, text=Non
 
 
 def open_loop(program, peer, rate, seconds, token, connections=32):
-    """Sends requests at a fixed rate, independent of the responses. Returns latencies in microseconds."""
+    """Sends requests at a fixed rate, independent of the responses. Returns latencies in microseconds, and the peer's CPU time per request
+    as `cpu_us`."""
     body = peer.body().encode()
     head = f"POST {peer.path} HTTP/1.1\r\nhost: {peer.address}\r\ncontent-type: application/json\r\nauthorization: Bearer {token}\r\n"
     head += f"content-length: {len(body)}\r\n\r\n"
     command = pinned(OTHER_CORE, program, "open-loop", peer.address, f"{rate:.0f}", f"{seconds}", str(connections))
+    started = cpu_seconds(peer.pid)
     result = subprocess.run(list(map(str, command)), input=head.encode() + body, capture_output=True, check=True)
     measured = json.loads(result.stdout)
     assert not measured["failed"], measured
+    # Those of the warm-up included.
+    measured["cpu_us"] = 1e6 * (cpu_seconds(peer.pid) - started) / int(rate * seconds)
     return measured
 
 

@@ -86,6 +86,14 @@ def goals(results):
     at_most(through, "at most 1.25 × the thinnest proxy", "shoutback through", "thin through", 1.25)
     at_most(through, "cheaper than HAProxy", "shoutback through", "haproxy", 1)
     at_most(through, "cheaper than Envoy", "shoutback through", "envoy", 1)
+    if "shared" in results:
+        shared = results["shared"]
+        ratio = shared["cached"]["shared"]["cpu_us"] / shared["cached"]["local"]["cpu_us"]
+        row("response from the cache, quota shared, 10,000 requests per second of one client", "at most 1.10 × of the local quota", f"{ratio:.2f} ×", ratio <= 1.1)
+        added = (shared["half"]["shared"]["p99"] - shared["half"]["local"]["p99"]) / 1000
+        row("added p99 of the shared quota at half load", "under 0.2 ms", f"{added:.2f} ms", added < 0.2)
+        ratio = shared["missing"]["shared"]["cpu_us"] / shared["missing"]["local"]["cpu_us"]
+        row("through the upstream, in no cache, cache shared", "at most 1.25 × of the local cache", f"{ratio:.2f} ×", ratio <= 1.25)
     if "tokens" in results:
         tokens = results["tokens"]
         check, cached, new, bad = tokens["check"], *(tokens[kind]["cpu_us"] for kind in ("seen", "new", "bad"))

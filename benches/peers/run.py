@@ -11,6 +11,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from harness.valkey import Server
+
 import measurements
 import peers
 import report
@@ -28,7 +30,9 @@ FEATURES = {
     "authentication": {"AUTH_MODE": "disabled"},
 }
 FEATURES["all of them"] = {name: value for variables in FEATURES.values() for name, value in variables.items()}
-PARTS = ("requests", "features", "tokens", "latency", "memory", "start", "scaling")
+PARTS = ("requests", "features", "tokens", "latency", "memory", "start", "scaling", "shared")
+#: Requests per second of the client whose quota is shared.
+SHARED_RATE = 10_000
 
 
 class Run:
@@ -130,6 +134,34 @@ class Run:
                 print(f"{name:18} p50 {measured['p50']} us, p99 {measured['p99']} us at {capacity / 2:.0f}/s", flush=True)
         return {"rate": capacity / 2} | {name: medians(measured) for name, measured in rounds.items()}
 
+    def shared(self):
+        """Measures the service alone, and with quota and cache shared through Valkey: cached requests of one client at a fixed rate and at
+        half of the capacity, and requests that are in no cache."""
+        valkey = self.stack.enter_context(Server(self.directory / "valkey", through=peers.pinned(peers.OTHER_CORE)))
+        rounds = {}
+        with contextlib.ExitStack() as stack:
+            services = {}
+            for name, variables in (("local", {}), ("shared", {"VALKEY_URL": valkey.url, "CACHE_SHARED": "on"})):
+                services[name] = peers.shoutback(self.environment, self.directory / f"state-{name}.log", **variables)
+                stack.enter_context(services[name].process)
+                measurements.closed_loop(services[name], 1, tokens=self.good)
+            process = services["shared"].process
+            assert process.metric("shoutback_valkey_up") == 1, process.output()
+            seconds, token = self.arguments.seconds, self.environment.token
+            capacity = measurements.closed_loop(services["local"], seconds, tokens=self.good)["per_second"]
+            for _ in range(self.arguments.rounds):
+                for name, service in services.items():
+                    cached = measurements.open_loop(PROGRAM, service, SHARED_RATE, seconds, token)
+                    half = measurements.open_loop(PROGRAM, service, capacity / 2, seconds, token)
+                    missing = measurements.closed_loop(service, seconds, tokens=self.good, unique=True)
+                    assert not missing["rejected"], missing
+                    for kind, measured in (("cached", cached), ("half", half), ("missing", missing)):
+                        rounds.setdefault(kind, {}).setdefault(name, []).append(measured)
+                        print(f"{kind:8} {name:9} {measured['cpu_us']:8.1f} us p99 {measured['p99']} us", flush=True)
+            used = [process.metric("shoutback_valkey_requests_total", operation=one, outcome="success") for one in ("quota_lease", "cache_read")]
+            assert min(used) > 0, used
+        return {kind: {name: medians(measured) for name, measured in kinds.items()} for kind, kinds in rounds.items()}
+
     def memory(self):
         """Measures memory after the start, and with 1,000 busy connections."""
         result = {}
@@ -203,6 +235,7 @@ def main():
             ("features", run.features),
             ("requests", run.requests),
             ("latency", run.latency),
+            ("shared", run.shared),
         ):
             if part in parts:
                 results[part] = measure()

@@ -41,6 +41,8 @@ pub(crate) fn start_valkey(
     }
     environment.set("VALKEY_URL", format!("redis://{address}"));
     environment.set_default("CACHE_SHARED", "on");
+    // A busy machine may stop a process for longer than the default of 20 ms.
+    environment.set_default("VALKEY_TIMEOUT", "1s");
     let start = |program| {
         Command::new(program)
             .args(["--save", "", "--appendonly", "no"])

@@ -11,6 +11,7 @@ use crate::telemetry::redact::without_addresses;
 pub struct Error {
     outcome: ValkeyOutcome,
     message: String,
+    code: Option<String>,
     unknown_script: bool,
 }
 
@@ -19,6 +20,7 @@ impl Error {
         Self {
             outcome,
             message: message.into(),
+            code: None,
             unknown_script: false,
         }
     }
@@ -53,6 +55,11 @@ impl Error {
     /// Returns how the operation ended, as a metric label.
     pub fn outcome(&self) -> ValkeyOutcome {
         self.outcome
+    }
+
+    /// Returns the code of the server's error, such as `WRONGTYPE`, if the server responded.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     pub(super) fn is_unknown_script(&self) -> bool {
@@ -94,6 +101,7 @@ impl From<RedisError> for Error {
         Self {
             outcome,
             message: message(&error, outcome),
+            code: error.code().map(ToOwned::to_owned),
             unknown_script: error.kind() == ErrorKind::Server(ServerErrorKind::NoScript),
         }
     }

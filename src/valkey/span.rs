@@ -27,9 +27,11 @@ impl CommandSpans {
         }
     }
 
-    /// Starts a child of the current span, if that is recorded: a command of a background task starts no trace.
+    /// Starts a child of the current span, if that is sampled: a command of a background task starts no trace. A write
+    /// begins when its request may have ended, after which the request's span is no longer recording.
     pub(super) fn start(&self, operation: ValkeyOperation, command: &Cmd) -> Option<Span> {
-        if !Context::map_current(|parent| parent.span().is_recording()) {
+        let is_sampled = || Context::map_current(|parent| parent.span().span_context().is_sampled());
+        if !self.tracing.is_exporting() || !is_sampled() {
             return None;
         }
         let name = name(command);
@@ -54,7 +56,12 @@ impl CommandSpans {
 pub(super) fn end(span: Span, result: &Result<Value, Error>) {
     match result {
         Ok(_) => span.end(),
-        Err(error) => span.fail_with(error.outcome().as_str(), &error.to_string()),
+        Err(error) => {
+            if let Some(code) = error.code() {
+                span.set_attributes(|| [("db.response.status_code", code.to_owned().into())]);
+            }
+            span.fail_with(error.outcome().as_str(), &error.to_string());
+        }
     }
 }
 

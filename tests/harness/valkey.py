@@ -52,11 +52,12 @@ class Client:
 
 class Server(Process):
     """A server on a free port, without persistence; the constructor returns when it responds. `options` are lines of its
-    configuration, `directory` is its own."""
+    configuration, `directory` is its own. `through` is a command that executes it."""
 
-    def __init__(self, directory, program="valkey-server", port=None, password=None, **options):
+    def __init__(self, directory, program="valkey-server", port=None, password=None, through=(), **options):
         directory.mkdir(exist_ok=True)
-        self.directory, self.program, self.port, self.password = directory, program, port or free_port(), password
+        self.directory, self.port, self.password = directory, port or free_port(), password
+        self.command = [*through, program, directory / "server.conf"]
         self.options = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -71,9 +72,9 @@ class Server(Process):
 
     def launch(self):
         """Starts the process, also again after its end: without its data."""
-        configuration = self.directory / "server.conf"
-        configuration.write_text("".join(f"{name} {value}\n" for name, value in self.options.items()))
-        super().__init__([self.program, configuration], self.directory / "log")
+        options = "".join(f"{name} {value}\n" for name, value in self.options.items())
+        (self.directory / "server.conf").write_text(options)
+        super().__init__(self.command, self.directory / "log")
         with self.starting():
             self.until("it responds", self.responds)
 
@@ -125,13 +126,39 @@ class Cluster:
             ]
             for number, node in enumerate(self.nodes):
                 node("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-                first, last = (SLOTS * bound // 3 for bound in (number, number + 1))
-                node("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+            self.add_slots()
             for node in self.nodes[1:]:
                 self.nodes[0]("CLUSTER", "MEET", "127.0.0.1", node.port, node.options["cluster-port"])
             for node in self.nodes:
                 wait_until("every node knows the others", lambda node=node: self.is_ok(node))
             self.started = started.pop_all()
+
+    def add_slots(self):
+        """Gives each node its slots."""
+        self._for_slots("ADDSLOTSRANGE")
+
+    def remove_slots(self):
+        """Takes all slots from the nodes, so that the cluster is down."""
+        self._for_slots("DELSLOTSRANGE")
+
+    def _for_slots(self, command):
+        for number, node in enumerate(self.nodes):
+            first, last = (SLOTS * bound // 3 for bound in (number, number + 1))
+            node("CLUSTER", command, first, last - 1)
+
+    def move(self, key):
+        """Moves the slot of `key`, with all its keys, to the next node. Returns that node."""
+        slot = self.nodes[0]("CLUSTER", "KEYSLOT", key)
+        source = next(number for number, node in enumerate(self.nodes) if node("CLUSTER", "COUNTKEYSINSLOT", slot))
+        source, target = self.nodes[source], self.nodes[(source + 1) % 3]
+        source_id, target_id = (node("CLUSTER", "MYID").decode() for node in (source, target))
+        target("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        source("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source):
+            node("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+        return target
 
     @staticmethod
     def is_ok(node):

@@ -1,4 +1,4 @@
-"""A client that sends requests at a steady rate, spread over replicas, and counts the responses."""
+"""A client that sends requests at a steady rate, to replicas in turn or through an ingress, and counts the responses."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,8 @@ from collections import Counter
 
 from harness.http1 import Http1
 
+# On a machine that is busy, more connections would only begin more handshakes.
+MAX_CONNECTIONS = 32
 TEXT = "the same text for every request"
 
 
@@ -25,6 +27,12 @@ async def _shout(address, text, headers):
         return status, fields, body
     finally:
         connection.close()
+
+
+async def connect(target):
+    """Connects to a replica, or to an ingress, which has a TLS context `tls` and a name `host`."""
+    host, _, port = target.address.rpartition(":")
+    return await Http1.connect(host, int(port), getattr(target, "tls", None), getattr(target, "host", None))
 
 
 def _headers():
@@ -70,36 +78,45 @@ class Result:
 
 def send(choose, per_second, seconds, during=None):
     """Sends requests at this rate; `choose(number)` returns the replica. `during` maps times to functions that are called then."""
-    return asyncio.run(_send(choose, per_second, seconds, during or {}))
+    return send_all([(choose, per_second)], seconds, during)[0]
 
 
-async def _send(choose, per_second, seconds, during):
-    result, idle, pending = Result(), {}, set()
+def send_all(loads, seconds, during=None):
+    """Does the same for several pairs of `choose` and `per_second` at the same time, and returns their results."""
+    return asyncio.run(_send_all(loads, seconds, during or {}))
+
+
+async def _send_all(loads, seconds, during):
+    loop = asyncio.get_running_loop()
+    for after, function in during.items():
+        loop.call_later(after, lambda function=function: loop.run_in_executor(None, function))
+    return await asyncio.gather(*(_send(choose, per_second, seconds) for choose, per_second in loads))
+
+
+async def _send(choose, per_second, seconds):
+    result, idle, pending, permits = Result(), {}, set(), asyncio.Semaphore(MAX_CONNECTIONS)
     body = json.dumps({"data": TEXT}).encode()
 
-    async def one(address):
+    async def one(target):
         status = 0
-        with contextlib.suppress(OSError, EOFError):
-            connections = idle.setdefault(address, [])
-            host, _, port = address.rpartition(":")
-            connection = connections.pop() if connections else await Http1.connect(host, int(port))
-            status, _, _ = await connection.post("/v1", _headers(), body)
-            if connection.closing:
-                connection.close()
-            else:
-                connections.append(connection)
+        async with permits:
+            with contextlib.suppress(OSError, EOFError):
+                connections = idle.setdefault(target.address, [])
+                connection = connections.pop() if connections else await connect(target)
+                status, _, _ = await connection.post("/v1", _headers(), body)
+                if connection.closing:
+                    connection.close()
+                else:
+                    connections.append(connection)
         result.statuses[status] += 1
         result.last = time.monotonic()
 
-    loop = asyncio.get_running_loop()
-    result.started = time.monotonic()
-    for after, function in during.items():
-        loop.call_later(after, lambda function=function: loop.run_in_executor(None, function))
+    result.started = due = time.monotonic()
     for number in range(int(per_second * seconds)):
-        delay = result.started + number / per_second - time.monotonic()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        task = asyncio.create_task(one(choose(number).address))
+        await asyncio.sleep(max(0, due - time.monotonic()))
+        # After a pause of this process it catches up by at most the requests of a second: more would be a burst above the rate.
+        due = max(due, time.monotonic() - 1) + 1 / per_second
+        task = asyncio.create_task(one(choose(number)))
         pending.add(task)
         task.add_done_callback(pending.discard)
     while pending:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from client import requests_total, shout
+from client import requests_total, round_robin, send, shout
 from harness.toxiproxy import free_port
 from harness.valkey import Cluster, Server, ServerError
 
@@ -115,8 +115,8 @@ def test_a_rotated_password(start, tmp_path):
         assert "s3cret" not in replica.output()
 
 
-@pytest.mark.parametrize("secret", ["redis://:wrong-s3cret@{}", "redis://nobody:wrong-s3cret@{}"])
-def test_a_wrong_password_is_neither_fatal_nor_logged(start, tmp_path, secret):
+@pytest.mark.parametrize("secret", ["redis://{}", "redis://:wrong-s3cret@{}", "redis://nobody:wrong-s3cret@{}"])
+def test_a_missing_or_wrong_password_is_neither_fatal_nor_logged(start, tmp_path, secret):
     with Server(tmp_path / "valkey", password="right") as valkey:
         replica = start(secret.format(valkey.address), up=False, **QUOTA)
         answers(replica)
@@ -172,6 +172,63 @@ def test_a_cluster_that_loses_a_node_and_gets_it_back(start, tmp_path):
                 os.kill(node.pid, signal.SIGCONT)
         replica.until_up()
         answers(replica, "after")
+
+
+def test_a_cluster_whose_slots_move(start, tmp_path):
+    with Cluster(tmp_path / "cluster") as cluster:
+        replica = start(cluster.url, **QUOTA)
+        answers(replica)
+        (quota,) = (key for key in cluster.keys() if key.startswith("shoutback:quota:"))
+        bucket, heartbeats = cluster.move(quota), cluster.move("shoutback:{replicas}")
+
+        def level():
+            return float(bucket("HGET", quota, "level"))
+
+        def heartbeat():
+            _, time = heartbeats("ZRANGE", "shoutback:{replicas}", 0, -1, "WITHSCORES")
+            return float(time)
+
+        before, since = level(), heartbeat()
+        replica.until("requests take from the moved bucket", lambda: answers(replica) or level() < before)
+        replica.until("heartbeats follow", lambda: heartbeat() > since)
+        assert replica.changes() == ["success"]
+
+
+def test_a_cluster_that_is_down(start, tmp_path):
+    with Cluster(tmp_path / "cluster") as cluster:
+        replica = start(cluster.url, **QUOTA)
+        answers(replica)
+        cluster.remove_slots()
+        until_noticed(replica)
+        assert requests_total(replica, "quota_lease", "cluster") + requests_total(replica, "heartbeat", "cluster") > 0
+        answers(replica, "during")
+        cluster.add_slots()
+        replica.until_up()
+        answers(replica, "after")
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600], ids=["forward", "back"])
+def test_a_clock_of_the_server_that_jumps_gives_no_new_burst(start_replicas, valkey, seconds):
+    per_second, burst = 20, 100
+    replicas = start_replicas(valkey.url, count=2, RATE_LIMIT_PER_CLIENT=f"{per_second}/s", RATE_LIMIT_BURST=str(burst))
+
+    def jump():
+        # The clock is compared with times that are stored, so these are moved in the other direction.
+        script = """
+            redis.call('HINCRBY', KEYS[1], 'at', -ARGV[1] * 1000000)
+            for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+                redis.call('ZINCRBY', KEYS[2], -ARGV[1] * 1000, id)
+            end"""
+        (key,) = valkey("KEYS", "shoutback:quota:*")
+        valkey("EVAL", script, 2, key, "shoutback:{replicas}", seconds)
+
+    result = send(round_robin(replicas), 5 * per_second, 8, {4: jump})
+    assert set(result.statuses) == {200, 429}, result.statuses
+    limit = result.limit(per_second, burst)
+    assert 0.9 * limit <= result.accepted <= 1.1 * limit, result.statuses
+    for replica in replicas:
+        replica.until("it sees the other again", lambda replica=replica: replica.sees(2))
+        assert replica.changes() == ["success"]
 
 
 def test_a_peer_that_does_not_speak_the_protocol(start, shoutcloud):
