@@ -1,13 +1,15 @@
-"""The real Argo CD: its application controller, repository server and ApplicationSet controller, as processes beside a control plane."""
+"""The real Argo CD: its API server, application controller, repository server and ApplicationSet controller, as processes beside a control plane."""
 
 import base64
 import contextlib
 import functools
 import http.server
+import json
 import os
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import yaml
@@ -25,17 +27,14 @@ class Charts(contextlib.ExitStack):
 
     def __init__(self, directory, applications):
         super().__init__()
-        served = directory / "served"
-        served.mkdir()
-        handler = functools.partial(QuietHandler, directory=str(served))
-        server = self.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.callback(server.shutdown)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        packages = directory / "packages"
+        packages.mkdir()
+        self.url, stop = served(packages)
+        self.callback(stop)
         for name, application in applications.items():
             if "repository" in application:
-                self._package(directory / name, application.get("chart", name), application["version"], served)
-        subprocess.run(["helm", "repo", "index", served, "--url", self.url], env=ENVIRONMENT, check=True, capture_output=True)
+                self._package(directory / name, application.get("chart", name), application["version"], packages)
+        subprocess.run(["helm", "repo", "index", packages, "--url", self.url], env=ENVIRONMENT, check=True, capture_output=True)
 
     @staticmethod
     def _package(folder, name, version, served):
@@ -63,6 +62,42 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def served(directory):
+    """Returns a server of the files of a directory on a free port, and the function that stops it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(directory)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}", server.shutdown
+
+
+class Operators(contextlib.ExitStack):
+    """A fake of the user pool of operators: its discovery document, its key, and tokens of members of a group."""
+
+    def __init__(self, directory):
+        super().__init__()
+        self.key = directory / "key.pem"
+        subprocess.run(["openssl", "genrsa", "-out", self.key, "2048"], check=True, capture_output=True)
+        self.issuer, stop = served(directory)
+        self.callback(stop)
+        modulus = subprocess.run(["openssl", "rsa", "-in", self.key, "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
+        key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "1", "e": "AQAB", "n": base64url(bytes.fromhex(modulus.strip().partition("=")[2]))}
+        (directory / "jwks.json").write_text(json.dumps({"keys": [key]}))
+        endpoints = {name: f"{self.issuer}/{path}" for name, path in (("jwks_uri", "jwks.json"), ("authorization_endpoint", "authorize"), ("token_endpoint", "token"))}
+        (directory / ".well-known").mkdir()
+        discovery = endpoints | {"issuer": self.issuer, "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]}
+        (directory / ".well-known/openid-configuration").write_text(json.dumps(discovery))
+
+    def token(self, client, *groups):
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": client, "sub": "somebody", "iat": now, "exp": now + 3600, "cognito:groups": groups}
+        signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "kid": "1"}, claims))
+        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), check=True, capture_output=True).stdout
+        return f"{signed}.{base64url(signature)}"
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
 class ArgoCD(contextlib.ExitStack):
     def __init__(self, directory, cluster):
         super().__init__()
@@ -81,7 +116,7 @@ class ArgoCD(contextlib.ExitStack):
         self.cluster.apply(settings, "--namespace=argocd", "--force-conflicts")
 
     def start(self):
-        ports = {name: free_port() for name in ("redis", "repo", "repo-metrics", "controller", "sets", "sets-probe", "sets-webhook")}
+        ports = {name: free_port() for name in ("redis", "repo", "repo-metrics", "controller", "sets", "sets-probe", "sets-webhook", "server", "server-metrics")}
         programs = self.directory / "bin"
         programs.mkdir()
         for name in ("git-verify-wrapper.sh", "git-ask-pass.sh"):
@@ -116,7 +151,18 @@ class ArgoCD(contextlib.ExitStack):
             *("--namespace", "argocd", "--metrics-addr", f"127.0.0.1:{ports['sets']}", "--probe-addr", f"127.0.0.1:{ports['sets-probe']}"),
             *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", repo, "--repo-server-plaintext"),
         )
+        self.server = f"127.0.0.1:{ports['server']}"
+        self._run_argocd(
+            "server",
+            *("--insecure", "--address", "127.0.0.1", "--port", ports["server"], "--metrics-address", "127.0.0.1", "--metrics-port", ports["server-metrics"]),
+            *("--redis", redis, "--repo-server", repo, "--repo-server-plaintext", "--disable-auth=false", "--dex-server", "127.0.0.1:1"),
+        )
         return self
+
+    def command(self, token, *arguments):
+        """Runs the command line tool with a person's token. Returns the completed process."""
+        command = [self.tool / "bin/argocd", *arguments, f"--server={self.server}", "--plaintext", f"--auth-token={token}"]
+        return subprocess.run(command, env=ENVIRONMENT | {"HOME": str(self.directory / "home")}, capture_output=True, text=True)
 
     def _run(self, name, command, **variables):
         return self.enter_context(Process(command, self.directory / f"{name}.log", getattr(self, "variables", {}) | variables))

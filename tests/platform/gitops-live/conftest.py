@@ -13,7 +13,7 @@ from harness.git import git
 from harness.kubernetes import ControlPlane, Node
 from source import Source
 
-from argocd import ArgoCD, Charts
+from argocd import ArgoCD, Charts, Operators
 
 sys.path.append(str(Path(__file__).parents[1] / "gitops"))
 VERSIONS = "gitops/platform/values.yaml"
@@ -29,14 +29,15 @@ class Origin(Source):
         self.applications = yaml.safe_load((self.work / VERSIONS).read_text())["applications"]
         self.number = 0
 
-    def fill(self, charts):
+    def fill(self, charts, issuer):
         repositories = {application["repository"] for application in self.applications.values() if "repository" in application}
+        values = VALUES | {"TOOLS_ISSUER": issuer}
         for path in self.work.glob("gitops/**/*.yaml"):
             text = path.read_text().replace("https://github.com/REPLACE_WITH_REPOSITORY.git", f"file://{self.bare}")
             for repository in repositories:
                 text = text.replace(repository, charts)
-            text = text.replace("requeueAfterSeconds: 60", "requeueAfterSeconds: 2")
-            path.write_text(re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: VALUES.get(name[1], "example.com"), text))
+            text = text.replace("requeueAfterSeconds: 60", "requeueAfterSeconds: 2").replace("duration: 10s", "duration: 1s")
+            path.write_text(re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: values.get(name[1], "example.com"), text))
         # Argo CD runs beside the cluster.
         (self.work / "gitops/platform/staging/argocd/kustomization.yaml").write_text("resources: [nothing.yaml]\n")
         nothing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nothing", "namespace": "argocd"}}
@@ -57,10 +58,10 @@ class Origin(Source):
 
 VALUES = {
     "ACCOUNT_ID": "123456789012",
+    "ARGOCD_CLIENT_ID": "3example23456789",
     "CLIENT_IDS": "1example23456789,2example23456789",
     "PUBLIC_CLIENT_ID": "2example23456789",
     "REGION": "eu-central-1",
-    "TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
     "USER_POOL_ID": "eu-central-1_AbCdEfGhI",
     "GITHUB_APP_ID": "1234567",
     "GITHUB_INSTALLATION_ID": "7654321",
@@ -95,10 +96,16 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def argocd(tmp_path_factory, origin, cluster):
+def operators(tmp_path_factory):
+    with Operators(tmp_path_factory.mktemp("operators")) as operators:
+        yield operators
+
+
+@pytest.fixture(scope="session")
+def argocd(tmp_path_factory, origin, cluster, operators):
     """Yields an Argo CD that was set up as docs/deploy.md says, and follows an empty branch of deployments."""
     with Charts(tmp_path_factory.mktemp("charts"), origin.applications) as charts:
-        origin.fill(charts.url)
+        origin.fill(charts.url, operators.issuer)
         rendered = cluster.run("helm", "template", "argocd-settings", origin.work / SETTINGS, "--namespace=argocd", f"--values={origin.work / PLATFORM}")
         with ArgoCD(tmp_path_factory.mktemp("argocd"), cluster) as argocd:
             argocd.prepare([thing for thing in yaml.safe_load_all(rendered.stdout) if thing])
