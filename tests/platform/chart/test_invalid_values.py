@@ -40,6 +40,9 @@ INVALID = {
         "need each other: set both, or neither",
     ),
     "a shared cache without a server": (MINIMAL, {"config": {"CACHE_SHARED": "on"}}, "config.CACHE_SHARED needs config.VALKEY_URL: set it, or remove this"),
+    "a server that no replica can reach": (MINIMAL, {"config": {"VALKEY_URL": "redis://cache"}}, "networkPolicy.valkey is empty, so no replica can connect to config.VALKEY_URL: list its peers"),
+    "a Secret for nothing": (MINIMAL, {"valkey": {"passwordSecret": {"name": "store"}}}, "valkey.passwordSecret needs config.VALKEY_URL: set it, or remove this"),
+    "two files with a password": (EVERYTHING, {"config": {"VALKEY_PASSWORD_FILE": "/run/valkey"}}, "config.VALKEY_PASSWORD_FILE is set by the chart with valkey.passwordSecret: remove one"),
     "a password in a URL": (MINIMAL, {"config": {"VALKEY_URL": "redis://:s3cret@cache"}}, "config.VALKEY_URL has a password"),
     "a URL as sign-in domain": (
         MINIMAL,
@@ -178,10 +181,10 @@ INVALID = {
         "/prometheusRule/runbookBaseUrl': ",
     ),
     "credentials for no endpoint": (MINIMAL, {"tests": {"credentialsSecret": {"name": "x"}}}, "/tests/tokenUrl': minLength"),
-    "an invalid CIDR": (
+    "addresses without a range": (
         MINIMAL,
-        {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.0.0.1", "ports": [1]}]}},
-        "/cidr': '10.0.0.1'",
+        {"networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {}}], "ports": [{"port": 1}]}]}},
+        "missing property 'cidr'",
     ),
 }
 

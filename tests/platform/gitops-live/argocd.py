@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import yaml
@@ -152,12 +153,18 @@ class ArgoCD(contextlib.ExitStack):
             *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", repo, "--repo-server-plaintext"),
         )
         self.server = f"127.0.0.1:{ports['server']}"
-        self._run_argocd(
+        server = self._run_argocd(
             "server",
-            *("--insecure", "--address", "127.0.0.1", "--port", ports["server"], "--metrics-address", "127.0.0.1", "--metrics-port", ports["server-metrics"]),
-            *("--redis", redis, "--repo-server", repo, "--repo-server-plaintext", "--disable-auth=false", "--dex-server", "127.0.0.1:1"),
+            *("--namespace", "argocd", "--insecure", "--address", "127.0.0.1", "--port", ports["server"], "--dex-server", "127.0.0.1:1"),
+            *("--metrics-address", "127.0.0.1", "--metrics-port", ports["server-metrics"], "--redis", redis, "--repo-server", repo, "--repo-server-plaintext"),
         )
+        server.until("it is ready", self._is_ready, within=120)
         return self
+
+    def _is_ready(self):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://{self.server}/healthz", timeout=5).status == 200
+        return False
 
     def command(self, token, *arguments):
         """Runs the command line tool with a person's token. Returns the completed process."""
