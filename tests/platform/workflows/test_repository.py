@@ -6,6 +6,7 @@ import re
 import tomllib
 
 import pytest
+import yaml
 from workflows import TOP
 
 from harness.git import listed
@@ -94,6 +95,16 @@ def test_each_third_party_chart_is_updated():
     versions = re.findall(r"version: (v?\d[^,\s]*)", (TOP / name).read_text())
     assert len(versions) >= 9
     assert sorted(version for _, version in found(name)) == sorted(versions)
+
+
+def test_a_chart_is_updated_everywhere_at_once():
+    """Two applications of one chart have one name for Renovate; a chart and its module, of equal versions, are in one group."""
+    applications = yaml.safe_load((TOP / "gitops/platform/values.yaml").read_text())["applications"]
+    charts = {one.get("chart", name): one["version"] for name, one in applications.items() if "version" in one}
+    assert dict(found("gitops/platform/values.yaml")) == charts
+    groups = [set(rule["matchPackageNames"]) for rule in RENOVATE["packageRules"] if "groupName" in rule and "matchPackageNames" in rule]
+    for chart, module in TOOLS["charts"]["modules"].items():
+        assert any({chart, module.partition("@")[0]} <= group for group in groups), chart
 
 
 TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())
