@@ -10,23 +10,22 @@ import shutil
 import subprocess
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import yaml
 
-from harness.process import ENVIRONMENT, Process, wait_until
+from harness.process import ENVIRONMENT, Process, responds_ok, wait_until
 from harness.toxiproxy import free_port
 
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
-# Instead of minutes: how often Argo CD looks at git, and the timeout of a sync.
-POLL, SYNC_TIMEOUT = 3, 60
+# Instead of a minute: how often Argo CD looks at git, in seconds.
+POLL = 3
 
 
 class Charts(contextlib.ExitStack):
-    """A Helm repository with a stand-in for each add-on's chart: one Deployment of that name."""
+    """A Helm repository with a stand-in for each add-on's chart: one Deployment of that name, and the definitions that it installs."""
 
-    def __init__(self, directory, applications):
+    def __init__(self, directory, applications, definitions):
         super().__init__()
         packages = directory / "packages"
         packages.mkdir()
@@ -34,12 +33,15 @@ class Charts(contextlib.ExitStack):
         self.callback(stop)
         for name, application in applications.items():
             if "repository" in application:
-                self._package(directory / name, application.get("chart", name), application["version"], packages)
+                self._package(directory / name, application.get("chart", name), application["version"], packages, definitions.get(name, ()))
         subprocess.run(["helm", "repo", "index", packages, "--url", self.url], env=ENVIRONMENT, check=True, capture_output=True)
 
     @staticmethod
-    def _package(folder, name, version, served):
-        (folder / "templates").mkdir(parents=True)
+    def _package(folder, name, version, packages, definitions):
+        for part in ("templates", "crds"):
+            (folder / part).mkdir(parents=True)
+        for file in definitions:
+            shutil.copy(file, folder / "crds")
         (folder / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version}))
         secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         deployment = {
@@ -55,7 +57,7 @@ class Charts(contextlib.ExitStack):
             },
         }
         (folder / "templates/deployment.yaml").write_text(yaml.safe_dump(deployment))
-        subprocess.run(["helm", "package", folder, "--destination", served], env=ENVIRONMENT, check=True, capture_output=True)
+        subprocess.run(["helm", "package", folder, "--destination", packages], env=ENVIRONMENT, check=True, capture_output=True)
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -103,18 +105,8 @@ class ArgoCD(contextlib.ExitStack):
     def __init__(self, directory, cluster):
         super().__init__()
         self.directory, self.cluster, self.api = directory, cluster, cluster.api
+        self.controller = None
         self.tool = Path(os.environ["ARGO_CD"])
-
-    def prepare(self, settings):
-        """Creates what an installation has before it starts, as docs/deploy.md does: `settings` is the chart argocd-settings, rendered."""
-        labels = {"app.kubernetes.io/part-of": "argocd"}
-        things = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}]
-        for name in ("argocd-ssh-known-hosts-cm", "argocd-tls-certs-cm", "argocd-gpg-keys-cm"):
-            things.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "argocd", "labels": labels}})
-        secret = {"server.secretkey": base64.b64encode(os.urandom(16)).decode()}
-        things.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd", "labels": labels}, "data": secret})
-        self.cluster.apply(things)
-        self.cluster.apply(settings, "--namespace=argocd", "--force-conflicts")
 
     def start(self):
         ports = {name: free_port() for name in ("redis", "repo", "repo-metrics", "controller", "sets", "sets-probe", "sets-webhook", "server", "server-metrics")}
@@ -142,29 +134,32 @@ class ArgoCD(contextlib.ExitStack):
         redis, repo = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
         self._run("redis", ["redis-server", "--bind", "127.0.0.1", "--port", ports["redis"], "--save", "", "--appendonly", "no", "--dir", self.directory])
         self._run_argocd("repo-server", "--address", "127.0.0.1", "--port", ports["repo"], "--metrics-address", "127.0.0.1", "--metrics-port", ports["repo-metrics"], "--redis", redis, "--disable-tls", "--client-ca-path", "")
-        self.controller_arguments = [
-            *("--namespace", "argocd", "--metrics-port", ports["controller"], "--redis", redis, "--repo-server", repo, "--repo-server-plaintext"),
-            *("--app-resync", POLL, "--app-resync-jitter", 0, "--self-heal-timeout-seconds", 1, "--sync-timeout", SYNC_TIMEOUT),
-        ]
-        self._run_argocd("application-controller", *self.controller_arguments)
-        self._run_argocd(
-            "applicationset-controller",
-            *("--namespace", "argocd", "--metrics-addr", f"127.0.0.1:{ports['sets']}", "--probe-addr", f"127.0.0.1:{ports['sets-probe']}"),
-            *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", repo, "--repo-server-plaintext"),
-        )
+        # First, because it creates the key of sessions, which all others read.
         self.server = f"127.0.0.1:{ports['server']}"
         server = self._run_argocd(
             "server",
             *("--namespace", "argocd", "--insecure", "--address", "127.0.0.1", "--port", ports["server"], "--dex-server", "127.0.0.1:1"),
             *("--metrics-address", "127.0.0.1", "--metrics-port", ports["server-metrics"], "--redis", redis, "--repo-server", repo, "--repo-server-plaintext"),
         )
-        server.until("it is ready", self._is_ready, within=120)
+        server.until("it is ready", lambda: responds_ok(f"http://{self.server}/healthz"), within=120)
+        self.controller_arguments = [
+            *("--namespace", "argocd", "--metrics-port", ports["controller"], "--redis", redis, "--repo-server", repo, "--repo-server-plaintext"),
+            *("--app-resync", POLL, "--app-resync-jitter", 0, "--self-heal-timeout-seconds", 1),
+        ]
+        parameters = self.api.get("/api/v1/namespaces/argocd/configmaps/argocd-cmd-params-cm")["data"]
+        self.start_controller(parameters["controller.sync.timeout.seconds"])
+        self._run_argocd(
+            "applicationset-controller",
+            *("--namespace", "argocd", "--metrics-addr", f"127.0.0.1:{ports['sets']}", "--probe-addr", f"127.0.0.1:{ports['sets-probe']}"),
+            *("--webhook-addr", f"127.0.0.1:{ports['sets-webhook']}", "--argocd-repo-server", repo, "--repo-server-plaintext"),
+        )
         return self
 
-    def _is_ready(self):
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"http://{self.server}/healthz", timeout=5).status == 200
-        return False
+    def start_controller(self, timeout):
+        """Starts the application controller, again if it runs, with that time limit of a sync in seconds."""
+        if self.controller:
+            self.controller.stop()
+        self.controller = self._run_argocd("application-controller", *self.controller_arguments, "--sync-timeout", timeout)
 
     def command(self, token, *arguments):
         """Runs the command line tool with a person's token. Returns the completed process."""

@@ -34,6 +34,14 @@ def test_everything_comes_up_in_the_order_of_waves(argocd, installed):
     assert synced == found.keys()
 
 
+def test_the_steps_of_the_documentation_install_everything(cluster, installed, walk):
+    """`installed` has run them. What they create by hand is there, and Argo CD has changed none of it."""
+    assert len(walk.ran) > 20
+    assert {"client-id", "client-secret"} == cluster.api.get("/api/v1/namespaces/shoutback/secrets/shoutback-test")["data"].keys()
+    assert cluster.api.get("/api/v1/namespaces/argocd/secrets/argocd-notifications-secret")["data"].keys() == {"github-privateKey"}
+    assert cluster.api.get("/api/v1/namespaces/filebeat/secrets/shoutback-es-http-certs-public")["data"].keys() == {"ca.crt"}
+
+
 def degraded(argocd, controllers, health, expected):
     controllers.health = health
     argocd.until(f"logging is {expected}", lambda: argocd.application("logging")["status"]["health"]["status"] == expected)
@@ -94,6 +102,8 @@ def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cl
     assert not variable()
 
 
+# In seconds, as in argocd-cmd-params-cm.
+LIMIT = 1500
 # No node satisfies it, as while a zone is away.
 ENDLESS = """\
 apiVersion: batch/v1
@@ -163,7 +173,11 @@ def test_a_sync_that_cannot_end_is_ended_by_its_limit(argocd, origin, installed)
     # A release of the service is not concerned.
     commit, _ = origin.deploy("Release beside a broken add-on")
     argocd.until_deployed("shoutback", commit)
-    argocd.until("the sync is ended", lambda: ended(argocd, started))
+    assert operation(argocd.application("logging"))["phase"] == "Running"
+    argocd.start_controller(timeout=1)
+    found = argocd.until("the sync is ended", lambda: ended(argocd, started))
+    assert "timeout" in found["message"]
+    argocd.start_controller(LIMIT)
     repair()
 
 
