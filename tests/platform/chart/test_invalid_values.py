@@ -54,7 +54,7 @@ INVALID = {
     "latest": (EVERYTHING, {"image": {"tag": "latest"}}, 'image.tag is "latest": name a version or a commit'),
     "no digest": (MINIMAL, {"image": {"digest": ""}}, "image.digest is empty: in staging an image is named by its digest"),
     "no digest of Filebeat": (FILEBEAT, {"filebeat": {"image": {"digest": ""}}}, "filebeat.image.digest is empty"),
-    "no digest of curl": (EVERYTHING, {"tests": {"image": {"digest": ""}}}, "crane digest registry.example.com/cache/docker.io/curlimages/curl:8.17.0"),
+    "no digest of curl": (EVERYTHING, {"tests": {"image": {"digest": ""}}}, "crane digest registry.example.com/cache/quay.io/curl/curl:8.17.0"),
     "half a digest": (MINIMAL, {"image": {"digest": "sha256:0123"}}, "/image/digest': 'sha256:0123' does not match pattern"),
     "a digest in the repository": (MINIMAL, {"image": {"repository": "shoutback@sha256"}}, "/image/repository': "),
     "a pull policy": (MINIMAL, {"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy': value must be one of 'Always'"),

@@ -138,6 +138,23 @@ def test_every_image_has_a_version(released):
     assert {"shoutback", "opentelemetry-collector-contrib", "curl", "external-dns", "cert-manager-controller"} <= checked
 
 
+def test_no_image_comes_from_docker_hub(released, page):
+    """It limits the pulls of an address, which all nodes share: in an incident no replica could be added."""
+    for application in released.all:
+        for image in images(without_definitions(application)):
+            host = image.partition("/")[0]
+            assert "." in host and host != "docker.io", f"{application.name}: {image}"
+    for name in ("nginx-ingress", "nginx-internal"):
+        assert values(page, name)["controller"]["image"] == {"repository": "public.ecr.aws/nginx/nginx-ingress"}
+
+
+def test_the_charts_own_images_are_admitted(applications, page):
+    """`helm test`, and the sidecar if it is switched on."""
+    admitted = yaml.safe_load(page("gitops/platform/values.yaml"))["otherImages"]
+    chart = yaml.safe_load(page("helm/shoutback/values.yaml"))
+    assert sorted(part["image"]["repository"] for part in (chart["filebeat"], chart["tests"])) == sorted(admitted)
+
+
 def test_no_image_is_latest(released, environment, applications):
     for application in applications.values():
         for thing in [application.manifest, *without_definitions(application)]:

@@ -97,6 +97,17 @@ def test_each_third_party_chart_is_updated():
     assert sorted(version for _, version in found(name)) == sorted(versions)
 
 
+def test_each_version_of_our_own_charts_is_updated():
+    """The version of Elasticsearch is in Chart.yaml; others are tags of images, which Renovate's manager of values finds."""
+    [(_, version)] = found("gitops/platform/logging/Chart.yaml")
+    assert f"appVersion: {version}\n" in (TOP / "gitops/platform/logging/Chart.yaml").read_text()
+    values = [re.compile(pattern.strip("/")) for pattern in RENOVATE["helm-values"]["managerFilePatterns"]]
+    for name in ("filebeat", "otel-collector", "probe", "logging"):
+        path = f"gitops/platform/{name}/values.yaml"
+        assert any(pattern.search(path) for pattern in values)
+        assert re.search(r"^ *image:\n(?: *#.*\n)* *repository: \S+\n *tag: v?\d", (TOP / path).read_text(), re.M), path
+
+
 def test_a_chart_is_updated_everywhere_at_once():
     """Two applications of one chart have one name for Renovate; a chart and its module, of equal versions, are in one group."""
     applications = yaml.safe_load((TOP / "gitops/platform/values.yaml").read_text())["applications"]
