@@ -122,10 +122,6 @@ class TestEgress:
     def test_to_elasticsearch_for_filebeat(self):
         assert self.ports(ci("filebeat")) == self.LEAST | {"logging": ["TCP 9200"]}
 
-    def test_to_pod_identity_if_enabled(self):
-        rendering = MINIMAL.but({"serviceAccount": {"podIdentity": True}})
-        assert self.ports(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
-
     def test_to_configured_addresses(self):
         rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 53, "protocol": "UDP"}]}
         assert self.ports(MINIMAL.but({"networkPolicy": {"extraEgress": [rule]}})) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
