@@ -166,8 +166,8 @@ class TestThePod:
     def test_images_of_others_come_through_the_registry_that_caches_them(self):
         images = [container["image"].partition("@")[0] for container in EVERYTHING.containers()]
         assert sorted(images) == [
-            "registry.example.com/cache/quay.io/curl/curl:8.17.0",
             "registry.example.com/cache/docker.elastic.co/beats/filebeat:9.2.1",
+            "registry.example.com/cache/quay.io/curl/curl:8.17.0",
             "registry.example.com/team/shoutback:v1.2.3",
         ]
 
