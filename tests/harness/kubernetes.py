@@ -12,6 +12,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,10 @@ class Api:
     def _connection(self):
         if not hasattr(self.local, "connection"):
             self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.context)
+        # The server closes idle connections after 90 s.
+        elif time.monotonic() - self.local.used > 60:
+            self.local.connection.close()
+        self.local.used = time.monotonic()
         return self.local.connection
 
 

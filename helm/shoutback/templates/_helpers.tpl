@@ -123,6 +123,9 @@ service has ended; then it has 5 s to send the rest (filebeat.shutdown_timeout).
 {{- if .Values.filebeat.enabled -}}
 {{- $_ := set $data "LOG_FILE" "/var/log/shoutback/shoutback.log" -}}
 {{- end -}}
+{{- if .Values.valkey.passwordSecret.name -}}
+{{- $_ := set $data "VALKEY_PASSWORD_FILE" "/etc/shoutback-valkey/password" -}}
+{{- end -}}
 {{- toYaml $data -}}
 {{- end -}}
 

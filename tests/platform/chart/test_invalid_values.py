@@ -40,6 +40,9 @@ INVALID = {
         "need each other: set both, or neither",
     ),
     "a shared cache without a server": (MINIMAL, {"config": {"CACHE_SHARED": "on"}}, "config.CACHE_SHARED needs config.VALKEY_URL: set it, or remove this"),
+    "a server that no replica can reach": (MINIMAL, {"config": {"VALKEY_URL": "redis://cache"}}, "networkPolicy.valkey is empty, so no replica can connect to config.VALKEY_URL: list its peers"),
+    "a Secret for nothing": (MINIMAL, {"valkey": {"passwordSecret": {"name": "store"}}}, "valkey.passwordSecret needs config.VALKEY_URL: set it, or remove this"),
+    "two files with a password": (EVERYTHING, {"config": {"VALKEY_PASSWORD_FILE": "/run/valkey"}}, "config.VALKEY_PASSWORD_FILE is set by the chart with valkey.passwordSecret: remove one"),
     "a password in a URL": (MINIMAL, {"config": {"VALKEY_URL": "redis://:s3cret@cache"}}, "config.VALKEY_URL has a password"),
     "a URL as sign-in domain": (
         MINIMAL,
@@ -51,7 +54,7 @@ INVALID = {
     "latest": (EVERYTHING, {"image": {"tag": "latest"}}, 'image.tag is "latest": name a version or a commit'),
     "no digest": (MINIMAL, {"image": {"digest": ""}}, "image.digest is empty: in staging an image is named by its digest"),
     "no digest of Filebeat": (FILEBEAT, {"filebeat": {"image": {"digest": ""}}}, "filebeat.image.digest is empty"),
-    "no digest of curl": (EVERYTHING, {"tests": {"image": {"digest": ""}}}, "crane digest registry.example.com/cache/docker.io/curlimages/curl:8.17.0"),
+    "no digest of curl": (EVERYTHING, {"tests": {"image": {"digest": ""}}}, "crane digest registry.example.com/cache/quay.io/curl/curl:8.17.0"),
     "half a digest": (MINIMAL, {"image": {"digest": "sha256:0123"}}, "/image/digest': 'sha256:0123' does not match pattern"),
     "a digest in the repository": (MINIMAL, {"image": {"repository": "shoutback@sha256"}}, "/image/repository': "),
     "a pull policy": (MINIMAL, {"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy': value must be one of 'Always'"),
@@ -178,10 +181,10 @@ INVALID = {
         "/prometheusRule/runbookBaseUrl': ",
     ),
     "credentials for no endpoint": (MINIMAL, {"tests": {"credentialsSecret": {"name": "x"}}}, "/tests/tokenUrl': minLength"),
-    "an invalid CIDR": (
+    "addresses without a range": (
         MINIMAL,
-        {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.0.0.1", "ports": [1]}]}},
-        "/cidr': '10.0.0.1'",
+        {"networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {}}], "ports": [{"port": 1}]}]}},
+        "missing property 'cidr'",
     ),
 }
 

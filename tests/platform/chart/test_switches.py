@@ -1,7 +1,11 @@
 """Each optional part, on and off."""
 
+import re
+from pathlib import Path
+
 import pytest
-from rendering import EVERYTHING, LEAVES_OF_SWITCHES, MINIMAL, ci, nested
+import yaml
+from rendering import EVERYTHING, LEAVES_OF_SWITCHES, MINIMAL, TOP, ci, nested
 
 # The objects of each option: their number by kind and suffix of the name.
 KINDS = {
@@ -118,15 +122,15 @@ class TestEgress:
     def test_to_elasticsearch_for_filebeat(self):
         assert self.ports(ci("filebeat")) == self.LEAST | {"logging": ["TCP 9200"]}
 
-    def test_to_pod_identity_if_enabled(self):
-        rendering = MINIMAL.but({"serviceAccount": {"podIdentity": True}})
-        assert self.ports(rendering) == self.LEAST | {"169.254.170.23/32": ["TCP 80"]}
-
     def test_to_configured_addresses(self):
-        rendering = MINIMAL.but(
-            {"networkPolicy": {"extraEgressCIDRs": [{"cidr": "10.1.0.0/16", "ports": [53], "protocol": "UDP"}]}}
-        )
-        assert self.ports(rendering) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
+        rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 53, "protocol": "UDP"}]}
+        assert self.ports(MINIMAL.but({"networkPolicy": {"extraEgress": [rule]}})) == self.LEAST | {"10.1.0.0/16": ["UDP 53"]}
+
+    @pytest.mark.parametrize(("url", "port"), [("redis://valkey", 6379), ("rediss://shoutback@valkey.example.com:6380/2", 6380)])
+    def test_to_valkey_on_the_port_of_its_url(self, url, port):
+        peer = {"networkPolicy": {"valkey": [{"ipBlock": {"cidr": "10.1.2.0/24"}}]}}
+        assert self.ports(MINIMAL.but({"config": {"VALKEY_URL": url}} | peer)) == self.LEAST | {"10.1.2.0/24": [f"TCP {port}"]}
+        assert self.ports(MINIMAL.but(peer)) == self.LEAST
 
     def test_to_another_dns_server(self):
         dns = {"networkPolicy": {"dns": {"namespace": "dns", "podSelector": {"k8s-app": None, "app": "dns"}}}}
@@ -135,6 +139,16 @@ class TestEgress:
 
 
 class TestThePod:
+    def test_the_password_of_valkey_is_a_file(self):
+        secret = {"valkey": {"passwordSecret": {"name": "store", "key": "secret"}}, "networkPolicy": {"enabled": False}}
+        rendering = MINIMAL.but({"config": {"VALKEY_URL": "rediss://shoutback@valkey.example.com"}} | secret)
+        file = Path(rendering.one("ConfigMap")["data"]["VALKEY_PASSWORD_FILE"])
+        [mount] = [mount for mount in rendering.container["volumeMounts"] if Path(mount["mountPath"]) == file.parent]
+        # A file by its own mount would keep the old password.
+        assert "subPath" not in mount
+        [volume] = [volume for volume in rendering.pod["spec"]["volumes"] if volume["name"] == mount["name"]]
+        assert volume["secret"] == {"secretName": "store", "items": [{"key": "secret", "path": file.name}]}
+
     def test_lists_and_maps_are_rendered(self):
         spec = EVERYTHING.pod["spec"]
         assert spec["imagePullSecrets"] == [{"name": "registry"}] == EVERYTHING.test_pods[0]["spec"]["imagePullSecrets"]
@@ -147,13 +161,13 @@ class TestThePod:
         assert {"secretRef": {"name": "shoutback-otlp"}} in EVERYTHING.container["envFrom"]
         assert EVERYTHING.deployment["metadata"]["annotations"] == {"reloader.stakater.com/auto": "true"}
         assert EVERYTHING.container["env"][-1]["name"] == "OTEL_EXPORTER_OTLP_HEADERS"
-        assert {mount["name"] for mount in EVERYTHING.container["volumeMounts"]} == {"log", "ca"}
+        assert {mount["name"] for mount in EVERYTHING.container["volumeMounts"]} == {"log", "ca", "valkey"}
 
     def test_images_of_others_come_through_the_registry_that_caches_them(self):
         images = [container["image"].partition("@")[0] for container in EVERYTHING.containers()]
         assert sorted(images) == [
-            "registry.example.com/cache/docker.io/curlimages/curl:8.17.0",
-            "registry.example.com/cache/docker.io/elastic/filebeat:9.2.1",
+            "registry.example.com/cache/docker.elastic.co/beats/filebeat:9.2.1",
+            "registry.example.com/cache/quay.io/curl/curl:8.17.0",
             "registry.example.com/team/shoutback:v1.2.3",
         ]
 
@@ -182,3 +196,13 @@ class TestThePod:
         resources = MINIMAL.but(more).container["resources"]
         assert resources["requests"]["ephemeral-storage"] == "1Gi"
         assert resources["limits"] == {"ephemeral-storage": "2Gi", "cpu": 2, "memory": "3136Mi"}
+
+
+def test_the_documented_values_of_valkey_are_valid():
+    """Those of the chart's page, and those of Terraform's module."""
+    for page in ("helm/shoutback/README.md", "terraform/modules/valkey/README.md"):
+        [block] = [block for block in re.findall(r"```yaml\n(.*?)```", (TOP / page).read_text(), re.DOTALL) if "VALKEY_URL" in block]
+        values = yaml.safe_load(block.replace("HOST", "valkey.example.com"))
+        rendering = MINIMAL.but(values)
+        assert "VALKEY_PASSWORD_FILE" in rendering.one("ConfigMap")["data"]
+        assert {"10.20.0.0/16": ["TCP 6379"]}.items() <= TestEgress().ports(rendering).items()

@@ -33,7 +33,8 @@ OTHER = {
     "tolerations": [],
     "resources.requests.cpu": "124m",
     "terminationGracePeriodSeconds": 300,
-    "networkPolicy.extraEgressCIDRs": [],
+    "networkPolicy.extraEgress": [],
+    "networkPolicy.valkey": [{"podSelector": {}}],
     "networkPolicy.extraIngress": [],
     "filebeat.hosts": ["https://other.example.com"],
     "affinity.nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
@@ -120,7 +121,7 @@ def test_each_variable_reaches_the_service():
     assert set(given) | {"AUTH_MODE"} | REJECTED == set(VARIABLES)
     for names in (set(given) - {"COGNITO_ENDPOINT"}, set(given) - {"COGNITO_ADDITIONAL_REGIONS"}):
         chosen = {name: given[name] for name in names}
-        variables = EVERYTHING.but({"config": chosen}).variables()
+        variables = EVERYTHING.but({"config": chosen, "valkey": {"passwordSecret": {"name": ""}}}).variables()
         for name, value in chosen.items():
             assert value != VARIABLES[name][0]
             # The chart adds to this one.

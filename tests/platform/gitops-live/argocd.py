@@ -1,23 +1,26 @@
-"""The real Argo CD: its application controller, repository server and ApplicationSet controller, as processes beside a control plane."""
+"""The real Argo CD: its API server, application controller, repository server and ApplicationSet controller, as processes beside a control plane."""
 
 import base64
 import contextlib
 import functools
 import http.server
+import json
 import os
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import yaml
 
-from harness.process import ENVIRONMENT, Process, wait_until
+from harness.process import ENVIRONMENT, Process, responds_ok, wait_until
 from harness.toxiproxy import free_port
 
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
-# Instead of minutes: how often Argo CD looks at git, and the timeout of a sync.
-POLL, SYNC_TIMEOUT = 3, 60
+# In seconds, instead of a minute: for how long Argo CD keeps what a branch points to, and how often it compares each application without
+# a change. The latter costs most of the CPU.
+POLL, RESYNC = 3, 30
 
 
 def crds(*names):
@@ -26,25 +29,25 @@ def crds(*names):
 
 
 class Charts(contextlib.ExitStack):
-    """A Helm repository with a stand-in for each add-on's chart: one Deployment of that name."""
+    """A Helm repository with a stand-in for each add-on's chart: one Deployment of that name, and the definitions that it installs."""
 
-    def __init__(self, directory, applications):
+    def __init__(self, directory, applications, definitions):
         super().__init__()
-        served = directory / "served"
-        served.mkdir()
-        handler = functools.partial(QuietHandler, directory=str(served))
-        server = self.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.callback(server.shutdown)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        packages = directory / "packages"
+        packages.mkdir()
+        self.url, stop = served(packages)
+        self.callback(stop)
         for name, application in applications.items():
             if "repository" in application:
-                self._package(directory / name, application.get("chart", name), application["version"], served)
-        subprocess.run(["helm", "repo", "index", served, "--url", self.url], env=ENVIRONMENT, check=True, capture_output=True)
+                self._package(directory / name, application.get("chart", name), application["version"], packages, definitions.get(name, ()))
+        subprocess.run(["helm", "repo", "index", packages, "--url", self.url], env=ENVIRONMENT, check=True, capture_output=True)
 
     @staticmethod
-    def _package(folder, name, version, served):
-        (folder / "templates").mkdir(parents=True)
+    def _package(folder, name, version, packages, definitions):
+        for part in ("templates", "crds"):
+            (folder / part).mkdir(parents=True)
+        for file in definitions:
+            shutil.copy(file, folder / "crds")
         (folder / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version}))
         secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         deployment = {
@@ -60,7 +63,7 @@ class Charts(contextlib.ExitStack):
             },
         }
         (folder / "templates/deployment.yaml").write_text(yaml.safe_dump(deployment))
-        subprocess.run(["helm", "package", folder, "--destination", served], env=ENVIRONMENT, check=True, capture_output=True)
+        subprocess.run(["helm", "package", folder, "--destination", packages], env=ENVIRONMENT, check=True, capture_output=True)
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -68,14 +71,51 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def served(directory):
+    """Returns a server of the files of a directory on a free port, and the function that stops it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(directory)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}", server.shutdown
+
+
+class Operators(contextlib.ExitStack):
+    """A fake of the user pool of operators: its discovery document, its key, and tokens of members of a group."""
+
+    def __init__(self, directory):
+        super().__init__()
+        self.key = directory / "key.pem"
+        subprocess.run(["openssl", "genrsa", "-out", self.key, "2048"], check=True, capture_output=True)
+        self.issuer, stop = served(directory)
+        self.callback(stop)
+        modulus = subprocess.run(["openssl", "rsa", "-in", self.key, "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
+        key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "1", "e": "AQAB", "n": base64url(bytes.fromhex(modulus.strip().partition("=")[2]))}
+        (directory / "jwks.json").write_text(json.dumps({"keys": [key]}))
+        endpoints = {name: f"{self.issuer}/{path}" for name, path in (("jwks_uri", "jwks.json"), ("authorization_endpoint", "authorize"), ("token_endpoint", "token"))}
+        (directory / ".well-known").mkdir()
+        discovery = endpoints | {"issuer": self.issuer, "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]}
+        (directory / ".well-known/openid-configuration").write_text(json.dumps(discovery))
+
+    def token(self, client, *groups):
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": client, "sub": "somebody", "iat": now, "exp": now + 3600, "cognito:groups": groups}
+        signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "kid": "1"}, claims))
+        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), check=True, capture_output=True).stdout
+        return f"{signed}.{base64url(signature)}"
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
 class ArgoCD(contextlib.ExitStack):
     def __init__(self, directory, cluster):
         super().__init__()
         self.directory, self.cluster, self.api = directory, cluster, cluster.api
+        self.controller = None
         self.tool = Path(os.environ["ARGO_CD"])
 
     def prepare(self, settings):
-        """Creates what an installation has before it starts, as docs/deploy.md does: `settings` is the chart argocd-settings, rendered."""
+        """Creates what Argo CD needs before it starts, where its own manifests are not installed: `settings` is the chart argocd-settings, rendered."""
         labels = {"app.kubernetes.io/part-of": "argocd"}
         things = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}]
         for name in ("argocd-ssh-known-hosts-cm", "argocd-tls-certs-cm", "argocd-gpg-keys-cm"):
@@ -85,8 +125,8 @@ class ArgoCD(contextlib.ExitStack):
         self.cluster.apply(things)
         self.cluster.apply(settings, "--namespace=argocd", "--force-conflicts")
 
-    def start(self):
-        ports = {name: free_port() for name in ("redis", "repo", "repo-metrics", "controller", "sets", "sets-probe", "sets-webhook")}
+    def start(self, with_server=True):
+        ports = {name: free_port() for name in ("redis", "repo", "repo-metrics", "controller", "sets", "sets-probe", "sets-webhook", "server", "server-metrics")}
         programs = self.directory / "bin"
         programs.mkdir()
         for name in ("git-verify-wrapper.sh", "git-ask-pass.sh"):
@@ -111,11 +151,21 @@ class ArgoCD(contextlib.ExitStack):
         redis, self.repo = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
         self._run("redis", ["redis-server", "--bind", "127.0.0.1", "--port", ports["redis"], "--save", "", "--appendonly", "no", "--dir", self.directory])
         self._run_argocd("repo-server", "--address", "127.0.0.1", "--port", ports["repo"], "--metrics-address", "127.0.0.1", "--metrics-port", ports["repo-metrics"], "--redis", redis, "--disable-tls", "--client-ca-path", "")
+        if with_server:
+            # First, because it creates the key of sessions, which all others read.
+            self.server = f"127.0.0.1:{ports['server']}"
+            server = self._run_argocd(
+                "server",
+                *("--namespace", "argocd", "--insecure", "--address", "127.0.0.1", "--port", ports["server"], "--dex-server", "127.0.0.1:1"),
+                *("--metrics-address", "127.0.0.1", "--metrics-port", ports["server-metrics"], "--redis", redis, "--repo-server", self.repo, "--repo-server-plaintext"),
+            )
+            server.until("it is ready", lambda: responds_ok(f"http://{self.server}/healthz"), within=120)
         self.controller_arguments = [
             *("--namespace", "argocd", "--metrics-port", ports["controller"], "--redis", redis, "--repo-server", self.repo, "--repo-server-plaintext"),
-            *("--app-resync", POLL, "--app-resync-jitter", 0, "--self-heal-timeout-seconds", 1, "--sync-timeout", SYNC_TIMEOUT),
+            *("--app-resync", RESYNC, "--app-resync-jitter", 0, "--self-heal-timeout-seconds", 1),
         ]
-        self._run_argocd("application-controller", *self.controller_arguments)
+        parameters = self.api.get("/api/v1/namespaces/argocd/configmaps/argocd-cmd-params-cm")["data"]
+        self.start_controller(parameters["controller.sync.timeout.seconds"])
         self._run_argocd(
             "applicationset-controller",
             *("--namespace", "argocd", "--metrics-addr", f"127.0.0.1:{ports['sets']}", "--probe-addr", f"127.0.0.1:{ports['sets-probe']}"),
@@ -123,10 +173,21 @@ class ArgoCD(contextlib.ExitStack):
         )
         return self
 
+    def start_controller(self, timeout):
+        """Starts the application controller, again if it runs, with that time limit of a sync in seconds."""
+        if self.controller:
+            self.controller.stop()
+        self.controller = self._run_argocd("application-controller", *self.controller_arguments, "--sync-timeout", timeout)
+
     def notify(self):
         """Starts the notifications controller, which reports to GitHub."""
         options = ["--namespace", "argocd", "--metrics-port", free_port(), "--argocd-repo-server", self.repo, "--argocd-repo-server-plaintext"]
         return self._run_argocd("notifications", "controller", *options)
+
+    def command(self, token, *arguments):
+        """Runs the command line tool with a person's token. Returns the completed process."""
+        command = [self.tool / "bin/argocd", *arguments, f"--server={self.server}", "--plaintext", f"--auth-token={token}"]
+        return subprocess.run(command, env=ENVIRONMENT | {"HOME": str(self.directory / "home")}, capture_output=True, text=True)
 
     def _run(self, name, command, **variables):
         return self.enter_context(Process(command, self.directory / f"{name}.log", getattr(self, "variables", {}) | variables))

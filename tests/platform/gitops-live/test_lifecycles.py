@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from argocd import operation
+from conftest import VALUES
+from harness.git import git
+
 CONFIG = "/api/v1/namespaces/shoutback/configmaps/shoutback"
 LOGGING = "gitops/platform/staging/logging.yaml"
 
@@ -28,6 +32,14 @@ def test_everything_comes_up_in_the_order_of_waves(argocd, installed):
     assert len(addons) == 16
     synced = {name for name, one in found.items() if one["status"]["sync"]["status"] == "Synced"}
     assert synced == found.keys()
+
+
+def test_the_steps_of_the_documentation_install_everything(cluster, installed, walk):
+    """`installed` has run them. What they create by hand is there, and Argo CD has changed none of it."""
+    assert len(walk.ran) > 20
+    assert {"client-id", "client-secret"} == cluster.api.get("/api/v1/namespaces/shoutback/secrets/shoutback-test")["data"].keys()
+    assert cluster.api.get("/api/v1/namespaces/argocd/secrets/argocd-notifications-secret")["data"].keys() == {"github-privateKey"}
+    assert cluster.api.get("/api/v1/namespaces/filebeat/secrets/shoutback-es-http-certs-public")["data"].keys() == {"ca.crt"}
 
 
 def degraded(argocd, controllers, health, expected):
@@ -88,3 +100,98 @@ def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cl
     assert variable()
     cluster.kubectl(*sre, "SHOUTCLOUD_FALLBACK-")
     assert not variable()
+
+
+# In seconds, as in argocd-cmd-params-cm.
+LIMIT = 1500
+# No node satisfies it, as while a zone is away.
+ENDLESS = """\
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: endless
+  namespace: {{ .Release.Namespace }}
+  annotations:
+    argocd.argoproj.io/hook: PreSync
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      nodeSelector: { topology.kubernetes.io/zone: none }
+      containers: [{ name: endless, image: "registry.example/endless:1" }]
+---
+# A hook alone is no difference, and starts no sync.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: endless
+  namespace: {{ .Release.Namespace }}
+data:
+  number: "NUMBER"
+"""
+
+
+def stuck(argocd, origin, number):
+    """Deploys a platform whose `logging` waits for a hook, and waits until it does. Returns the time at which that sync started."""
+    file = "gitops/platform/logging/templates/endless.yaml"
+    commit, _ = origin.deploy("Break an add-on", {file: lambda _: ENDLESS.replace("NUMBER", str(number))}, platform=True)
+
+    def waiting():
+        found = operation(argocd.application("logging"))
+        return found if found.get("phase") == "Running" and commit in json.dumps(found) and "endless" in found.get("message", "") else None
+
+    started = argocd.until("the sync waits for the hook", waiting)["startedAt"]
+
+    def repair():
+        fixed, _ = origin.deploy("Repair the add-on", {file: lambda _: ""}, platform=True)
+        argocd.until_deployed("platform", fixed)
+        argocd.until_deployed("logging", fixed)
+
+    return started, repair
+
+
+def ended(argocd, started):
+    found = operation(argocd.application("logging"))
+    assert found["startedAt"] == started, found
+    return found if found["phase"] in ("Failed", "Error") else None
+
+
+def test_the_on_call_engineer_ends_a_sync_that_cannot_end(argocd, operators, origin, installed):
+    started, repair = stuck(argocd, origin, 1)
+    client = VALUES["ARGOCD_CLIENT_ID"]
+    rejected = argocd.command(operators.token(client, "shoutback-developers"), "app", "terminate-op", "logging")
+    assert rejected.returncode != 0 and "permission denied" in rejected.stderr, rejected
+    accepted = argocd.command(operators.token(client, "shoutback-sre"), "app", "terminate-op", "logging")
+    assert accepted.returncode == 0, accepted
+    found = argocd.until("the sync is ended", lambda: ended(argocd, started))
+    assert "terminated" in found["message"]
+    repair()
+
+
+def test_a_sync_that_cannot_end_is_ended_by_its_limit(argocd, origin, installed):
+    started, repair = stuck(argocd, origin, 2)
+    # A release of the service is not concerned.
+    commit, _ = origin.deploy("Release beside a broken add-on")
+    argocd.until_deployed("shoutback", commit)
+    assert operation(argocd.application("logging"))["phase"] == "Running"
+    argocd.start_controller(timeout=1)
+    found = argocd.until("the sync is ended", lambda: ended(argocd, started))
+    assert "timeout" in found["message"]
+    argocd.start_controller(LIMIT)
+    repair()
+
+
+def test_a_release_replaces_one_that_fails(argocd, cluster, origin, installed):
+    """What the API server rejects is retried, but for the newest commit."""
+    file = "helm/shoutback/templates/broken.yaml"
+    bad, _ = origin.deploy("Add what the deployer may not create", {file: lambda _: "apiVersion: v1\nkind: Secret\nmetadata: {name: broken}\n"})
+
+    def retried():
+        found = operation(argocd.application("shoutback"))
+        return bad in json.dumps(found) and found.get("retryCount", 0) > 0
+
+    argocd.until("its sync is retried", retried)
+    good, _ = origin.deploy("Remove it", {file: lambda _: ""})
+    found = argocd.until_deployed("shoutback", good)
+    assert good in image(cluster)
+    assert bad not in json.dumps(found["status"]["history"]) and git(origin.bare, "merge-base", "--is-ancestor", bad, good) == ""

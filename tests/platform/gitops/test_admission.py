@@ -126,10 +126,9 @@ GOOD = f"{REPOSITORY}:{'a' * 40}{DIGEST}"
     [
         pod(service=GOOD),
         pod(service=GOOD, sidecar=GOOD),
-        pod(service=GOOD, sidecar="elastic/filebeat:9.2.1"),
         pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat:9.2.1"),
-        pod(sidecar=f"elastic/filebeat{DIGEST}"),
-        pod(sidecar=f"elastic/filebeat:9.2.1{DIGEST}", init="curlimages/curl:8.17.0"),
+        pod(sidecar=f"docker.elastic.co/beats/filebeat{DIGEST}"),
+        pod(sidecar=f"docker.elastic.co/beats/filebeat:9.2.1{DIGEST}", init="quay.io/curl/curl:8.17.0"),
     ],
 )
 def test_images_that_are_admitted(policy, good):
@@ -146,17 +145,17 @@ def test_images_that_are_admitted(policy, good):
         (pod(service=f"{REPOSITORY}-other:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
         (pod(service=f"evil.example/{GOOD}"), "COMMIT@sha256:DIGEST"),
         (pod(service=f"docker.io/library/shoutback:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
-        (pod(service=GOOD, sidecar="elastic/filebeat"), "without a version: elastic/filebeat"),
-        (pod(service=GOOD, sidecar="elastic/filebeat:latest"), "without a version: elastic/filebeat:latest"),
-        (pod(service=GOOD, init="curlimages/curl"), "without a version: curlimages/curl"),
+        (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat"), "without a version: docker.elastic.co/beats/filebeat"),
+        (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat:latest"), "without a version: docker.elastic.co/beats/filebeat:latest"),
+        (pod(service=GOOD, init="quay.io/curl/curl"), "without a version: quay.io/curl/curl"),
         # Any image that has a version, under another container's name.
         (pod(service=GOOD, sidecar="nginx:1.29.0"), "not listed, or without a version: nginx:1.29.0"),
         (pod(service=GOOD, sidecar=f"nginx{DIGEST}"), "not listed"),
-        (pod(service=GOOD, sidecar="localhost:5000/elastic/filebeat:9.2.1"), "not listed"),
-        (pod(service=GOOD, sidecar="elastic/filebeat-other:9.2.1"), "not listed"),
-        (pod(service=GOOD, sidecar="elastic/filebeat:9.2.1/other:1"), "not listed"),
+        (pod(service=GOOD, sidecar="localhost:5000/beats/filebeat:9.2.1"), "not listed"),
+        (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat-other:9.2.1"), "not listed"),
+        (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat:9.2.1/other:1"), "not listed"),
         (pod(service=GOOD, sidecar=f"{REPOSITORY}:{'a' * 40}"), "not listed"),
-        (pod(service=GOOD, init="curlimages/curl:8.17.0:1"), "not listed"),
+        (pod(service=GOOD, init="quay.io/curl/curl:8.17.0:1"), "not listed"),
     ],
 )
 def test_images_that_are_rejected(policy, bad, message):
@@ -200,7 +199,7 @@ def test_it_applies_to_ephemeral_containers(policy):
     response = policy.api.call("POST", "/api/v1/namespaces/shoutback/pods", pod(service=GOOD, name="debugged"))
     assert response.status == 201, response.text
     path = "/api/v1/namespaces/shoutback/pods/debugged/ephemeralcontainers"
-    for image, status in (("curlimages/curl", 403), ("busybox:1.37.0", 403), ("curlimages/curl:8.17.0", 200)):
+    for image, status in (("quay.io/curl/curl", 403), ("busybox:1.37.0", 403), ("quay.io/curl/curl:8.17.0", 200)):
         running = policy.api.get("/api/v1/namespaces/shoutback/pods/debugged")
         secure = running["spec"]["containers"][0]["securityContext"]
         running["spec"]["ephemeralContainers"] = [{"name": "debug", "image": image, "securityContext": secure}]

@@ -138,6 +138,23 @@ def test_every_image_has_a_version(released):
     assert {"shoutback", "opentelemetry-collector-contrib", "curl", "external-dns", "cert-manager-controller"} <= checked
 
 
+def test_no_image_comes_from_docker_hub(released, page):
+    """It limits the pulls of an address, which all nodes share: in an incident no replica could be added."""
+    for application in released.all:
+        for image in images(without_definitions(application)):
+            host = image.partition("/")[0]
+            assert "." in host and host != "docker.io", f"{application.name}: {image}"
+    for name in ("nginx-ingress", "nginx-internal"):
+        assert values(page, name)["controller"]["image"] == {"repository": "public.ecr.aws/nginx/nginx-ingress"}
+
+
+def test_the_charts_own_images_are_admitted(applications, page):
+    """`helm test`, and the sidecar if it is switched on."""
+    admitted = yaml.safe_load(page("gitops/platform/values.yaml"))["otherImages"]
+    chart = yaml.safe_load(page("helm/shoutback/values.yaml"))
+    assert sorted(part["image"]["repository"] for part in (chart["filebeat"], chart["tests"])) == sorted(admitted)
+
+
 def test_no_image_is_latest(released, environment, applications):
     for application in applications.values():
         for thing in [application.manifest, *without_definitions(application)]:
@@ -272,6 +289,48 @@ def test_the_services_dependencies_exist(applications):
     assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == applications["platform"].one("ClusterIssuer")["metadata"]["name"]
     labels = applications["shoutback"].one("ServiceMonitor")["metadata"]["labels"]
     assert labels["release"] == "kube-prometheus-stack" == applications["kube-prometheus-stack"].sources[0]["helm"]["releaseName"]
+
+
+def values(page, name):
+    return yaml.safe_load(page(f"gitops/platform/values/{name}.yaml"))
+
+
+def test_narrow_roles_replace_those_of_charts(applications, page):
+    """The charts' own read every Secret of the cluster."""
+    roles = {thing["metadata"]["name"]: thing["rules"] for thing in applications["platform"].objects if thing["kind"] == "ClusterRole"}
+    assert not [name for name, rules in roles.items() for rule in rules if {"secrets", "*"} & set(rule["resources"])]
+    assert values(page, "kube-prometheus-stack")["grafana"]["rbac"]["useExistingClusterRole"] in roles
+    for name in ("nginx-ingress", "nginx-internal"):
+        assert values(page, name)["rbac"]["clusterrole"] == {"create": False} and name in roles
+
+
+def test_the_request_path_is_evicted_last(applications, page):
+    [priority] = [thing["metadata"]["name"] for thing in applications["cluster"].objects if thing["kind"] == "PriorityClass"]
+    for name, kind in (("shoutback", "Deployment"), ("otel-collector", "DaemonSet")):
+        assert applications[name].one(kind)["spec"]["template"]["spec"]["priorityClassName"] == priority
+    assert values(page, "nginx-ingress")["controller"]["priorityClassName"] == priority
+
+
+def test_a_drained_node_holds_up_no_ingress_controller(page):
+    for name in ("nginx-ingress", "nginx-internal"):
+        for constraint in values(page, name)["controller"]["topologySpreadConstraints"]:
+            assert constraint["whenUnsatisfiable"] == "ScheduleAnyway" or constraint["nodeTaintsPolicy"] == "Honor"
+
+
+def test_rendering_the_ingress_controllers_needs_no_other_server(applications):
+    """The chart's schema refers to files on the internet."""
+    for application in applications.values():
+        for source in application.sources:
+            assert source.get("chart") != "nginx-ingress" or source["helm"]["skipSchemaValidation"] is True
+
+
+def test_a_sync_has_a_time_limit(applications):
+    """Longer than the retries of an add-on, so that a sync is not terminated before they are over."""
+    limit = int(applications["argocd-settings"].one("ConfigMap", "argocd-cmd-params-cm")["data"]["controller.sync.timeout.seconds"])
+    for name, most in (("shoutback", 180), ("logging", limit)):
+        retry = applications[name].spec["syncPolicy"]["retry"]
+        first, longest = int(retry["backoff"]["duration"].removesuffix("s")), 60 * int(retry["backoff"]["maxDuration"].removesuffix("m"))
+        assert 0 < sum(min(first * retry["backoff"]["factor"] ** number, longest) for number in range(retry["limit"])) < most
 
 
 def test_external_dns_deletes_no_record(applications):

@@ -48,6 +48,17 @@ def test_the_loader_runs_when_both_are_healthy(applications):
     assert annotations["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation"
 
 
+def test_copies_of_an_index_are_in_different_zones(released):
+    """The operator copies the zone from the node, and Elasticsearch allocates by it."""
+    elasticsearch = released.applications["production"]["logging"].one("Elasticsearch")
+    [nodes] = elasticsearch["spec"]["nodeSets"]
+    assert "zone" in nodes["config"]["cluster.routing.allocation.awareness.attributes"].split(",")
+    assert nodes["config"]["node.attr.zone"] == "${ZONE}" and nodes["count"] == 3
+    [container] = nodes["podTemplate"]["spec"]["containers"]
+    label = elasticsearch["metadata"]["annotations"]["eck.k8s.elastic.co/downward-node-labels"]
+    assert {"name": "ZONE", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{label}']"}}} in container["env"]
+
+
 def test_two_nodes_are_rejected():
     command = ["helm", "template", "logging", "gitops/platform/logging", "--set=elasticsearch.nodes=2,elasticsearch.storage=1Gi"]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)

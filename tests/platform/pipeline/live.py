@@ -73,7 +73,7 @@ class LiveClusters(contextlib.ExitStack):
         key = subprocess.run(["openssl", "genrsa", "-traditional", "2048"], env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
         secret = {"name": "argocd-notifications-secret", "namespace": "argocd", "labels": {"app.kubernetes.io/part-of": "argocd"}}
         cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": secret, "stringData": {"github-privateKey": key}}])
-        argocd.start()
+        argocd.start(with_server=False)
         argocd.notify()
         self.enter_context(Kubelet(cluster.api, source, environment, containers, log))
 

@@ -4,40 +4,27 @@ import json
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass
 
 import pytest
 from folders import ROOT, SHIPPED, environment
 
+from harness import pages
+from harness.pages import matches, plain
+
 PAGE = (ROOT / "docs/deploy.md").read_text()
 DIGEST = "0123456789abcdef" * 4
 SHA = DIGEST[:40]
-RUN, NOT = "*Run by a test:*", "*Not run here:*"
-
-
-@dataclass
-class Command:
-    text: str
-    prints: list
+# The suite gitops-live runs those on a simulated cluster.
+RUN, SIMULATED, NOT = "*Run by a test:*", "*Run on a simulated cluster:*", "*Not run here:*"
 
 
 def blocks():
-    """Yields each block of commands with the text above it."""
-    for mark, body in re.findall(r"([^\n]*)\n\n```console\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE):
-        commands = []
-        for line in body.splitlines():
-            if line.startswith("$ "):
-                commands.append(Command(line[2:], []))
-            elif line.startswith("> "):
-                commands[-1].text += "\n" + line[2:]
-            else:
-                commands[-1].prints.append(line)
-        yield mark, commands
+    return pages.blocks(PAGE)
 
 
 def test_every_block_is_marked_as_run_or_not():
     assert len(list(blocks())) == PAGE.count("```console") > 10
-    assert {mark for mark, _ in blocks()} == {RUN, NOT}
+    assert {mark for mark, _ in blocks()} == {RUN, SIMULATED, NOT}
 
 
 def test_steps_are_numbered():
@@ -113,12 +100,6 @@ def checkout(tmp_path, everything):
     return tmp_path
 
 
-def matches(printed, documented):
-    """Returns whether the printed lines are the documented ones, where … stands for any number of lines."""
-    pattern = "".join(r"(.*\n)*" if line == "…" else re.escape(line) + r"\n" for line in plain("\n".join(documented)))
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed))
-
-
 @pytest.mark.skipif(not re.search("REPLACE_WITH_[A-Z]", (ROOT / "gitops/service/staging/values.yaml").read_text()), reason="the placeholders are filled in")
 def test_commands_print_the_documented_output(checkout):
     commands = [command for mark, commands in blocks() if mark == RUN for command in commands]
@@ -134,11 +115,6 @@ def test_commands_print_the_documented_output(checkout):
     # No placeholder remains, so Argo CD's settings are complete.
     settings = (checkout / "argocd-settings.yaml").read_text()
     assert "REPLACE_WITH" not in settings and "https://github.com/example/shoutback.git" in settings
-
-
-def plain(text):
-    """Returns the lines without colours and without trailing empty lines."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip("\n").splitlines()
 
 
 def test_manual_secrets_are_those_of_the_gitops_readme():

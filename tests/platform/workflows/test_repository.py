@@ -6,6 +6,7 @@ import re
 import tomllib
 
 import pytest
+import yaml
 from workflows import TOP
 
 from harness.git import listed
@@ -128,6 +129,27 @@ def test_each_third_party_chart_is_updated():
     versions = re.findall(r"version: (v?\d[^,\s]*)", (TOP / name).read_text())
     assert len(versions) >= 9
     assert sorted(version for _, version in found(name)) == sorted(versions)
+
+
+def test_each_version_of_our_own_charts_is_updated():
+    """The version of Elasticsearch is in Chart.yaml; others are tags of images, which Renovate's manager of values finds."""
+    [(_, version)] = found("gitops/platform/logging/Chart.yaml")
+    assert f"appVersion: {version}\n" in (TOP / "gitops/platform/logging/Chart.yaml").read_text()
+    values = [re.compile(pattern.strip("/")) for pattern in RENOVATE["helm-values"]["managerFilePatterns"]]
+    for name in ("filebeat", "otel-collector", "probe", "logging"):
+        path = f"gitops/platform/{name}/values.yaml"
+        assert any(pattern.search(path) for pattern in values)
+        assert re.search(r"^ *image:\n(?: *#.*\n)* *repository: \S+\n *tag: v?\d", (TOP / path).read_text(), re.M), path
+
+
+def test_a_chart_is_updated_everywhere_at_once():
+    """Two applications of one chart have one name for Renovate; a chart and its module, of equal versions, are in one group."""
+    applications = yaml.safe_load((TOP / "gitops/platform/values.yaml").read_text())["applications"]
+    charts = {one.get("chart", name): one["version"] for name, one in applications.items() if "version" in one}
+    assert dict(found("gitops/platform/values.yaml")) == charts
+    groups = [set(rule["matchPackageNames"]) for rule in RENOVATE["packageRules"] if "groupName" in rule and "matchPackageNames" in rule]
+    for chart, module in TOOLS["charts"]["modules"].items():
+        assert any({chart, module.partition("@")[0]} <= group for group in groups), chart
 
 
 TOOLS = tomllib.loads((TOP / "scripts/tools.toml").read_text())

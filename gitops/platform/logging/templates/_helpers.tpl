@@ -7,8 +7,7 @@ app.kubernetes.io/part-of: logging
 {{- define "logging.load" -}}
 {{- $root := index . 0 }}{{ $folder := index . 1 -}}
 - name: {{ $folder }}
-  {{- $image := $root.Values.loader.image }}
-  image: "{{ $image.repository }}:{{ $image.tag }}{{ with $image.digest }}@{{ . }}{{ end }}"
+  image: "{{ $root.Values.loader.image.repository }}:{{ $root.Values.loader.image.tag }}"
   command: [sh, /load/load]
   env:
     {{- range $name, $value := index . 2 }}

@@ -5,7 +5,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "collector.labels" -}}
 {{ include "collector.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ regexFind "^[0-9.]+" .Values.image.tag | quote }}
 app.kubernetes.io/part-of: monitoring
 {{- end }}
 
