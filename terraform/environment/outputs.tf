@@ -43,6 +43,7 @@ output "placeholders" {
   value = {
     REPLACE_WITH_ACCOUNT_ID        = split(".", local.registry)[0]
     REPLACE_WITH_REGION            = var.account.region
+    REPLACE_WITH_IMAGE_CACHE       = "${var.account.id}.dkr.ecr.${var.account.region}.${data.aws_partition.current.dns_suffix}"
     REPLACE_WITH_USER_POOL_ID      = module.cognito.settings.user_pool_id
     REPLACE_WITH_MACHINE_CLIENT_ID = module.cognito.settings.client_ids.machine
     REPLACE_WITH_CLIENT_IDS        = join(",", [module.cognito.settings.client_ids.machine, module.cognito.settings.client_ids.people])

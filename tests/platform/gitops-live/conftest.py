@@ -58,6 +58,7 @@ class Origin(Source):
 VALUES = {
     "ACCOUNT_ID": "123456789012",
     "CLIENT_IDS": "1example23456789,2example23456789",
+    "IMAGE_CACHE": "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     "PUBLIC_CLIENT_ID": "2example23456789",
     "REGION": "eu-central-1",
     "TOOLS_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Operators",
@@ -79,7 +80,7 @@ CRDS = [
         "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )
-]
+] + [Path(__file__).parents[1] / "gitops/auto-mode.yaml"]
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def test_nodes_only_join_and_pull(run):
     _, attached, policies = role(run, "node")
     assert attached == {"AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly"}
     repository = "arn:aws:ecr:us-east-2:111122223333:repository"
-    assert allowed(policies, "ecr:CreateRepository", f"{repository}/quay/argoproj/argocd")
+    assert allowed(policies, "ecr:CreateRepository", f"{repository}/quay.io/argoproj/argocd")
     assert not allowed(policies, "ecr:CreateRepository", f"{repository}/shoutback")
 
 
