@@ -100,3 +100,8 @@ def test_savings_are_rows_of_the_table():
     assert documented["no interface endpoints"] == parts["Interface endpoints, in each of three zones"]
     assert documented["no Container Insights"] == parts["Container Insights, million observations"]
     assert documented["metrics to Prometheus only"] == parts["Metrics of the service by OTLP, GB"]
+
+
+def test_the_price_of_a_second_region_is_the_sum_of_production():
+    [second] = re.findall(r"^\| a second production .*\| ([0-9,]+), the sum of", (ROOT / "docs/regions.md").read_text(), re.MULTILINE)
+    assert int(second.replace(",", "")) == round(Decimal(tables()[0][-1][5].strip("*")))
