@@ -14,8 +14,8 @@ output "repository_url" {
 }
 
 output "dns" {
-  description = "The host, ingress.host, and its zone's id, for cert-manager's issuer and external-dns."
-  value       = { host = var.dns.host, zone_id = module.dns.zone_id }
+  description = "The host of the API, ingress.host; that of the web interfaces, tools.host; and their zone's id, for cert-manager's issuer and external-dns."
+  value       = { host = var.dns.host, tools_host = var.dns.tools_host, zone_id = module.dns.zone_id }
 }
 
 output "cognito" {
@@ -50,6 +50,7 @@ output "placeholders" {
     REPLACE_WITH_COGNITO_DOMAIN    = module.cognito.settings.domain
     REPLACE_WITH_PUBLIC_CLIENT_ID  = module.cognito.settings.client_ids.people
     REPLACE_WITH_API_HOST          = var.dns.host
+    REPLACE_WITH_TOOLS_HOST        = var.dns.tools_host
     REPLACE_WITH_ZONE_ID           = module.dns.zone_id
     REPLACE_WITH_DOCS_HOST         = trimprefix(var.runbook_base_url, "https://")
   }

@@ -255,10 +255,10 @@ def test_alarms_on_the_platform_watch_from_outside_the_cluster(run):
     assert {name.partition("-")[0] for name in alarms} == {"PrometheusHeartbeat", "NatGatewayPorts", "NodesFailed", "PodsWithoutNode", "LoadBalancerWithoutTargets", "LoadBalancerUnhealthyTargets"}
     for alarm in alarms.values():
         [query] = alarm["metric_query"]
-        assert "WHERE LoadBalancer = 'net/k8s-nginx/0123456789abcdef'" in query["expression"] if query["expression"] else query["metric"][0]["namespace"] in ("AWS/EKS", "AWS/NATGateway", "AWS/SNS", "ContainerInsights")
+        assert re.search(r"WHERE LoadBalancer = 'net/(shoutback-production|k8s-nginxint)/0123456789abcdef'$", query["expression"]) if query["expression"] else query["metric"][0]["namespace"] in ("AWS/EKS", "AWS/NATGateway", "AWS/SNS", "ContainerInsights")
         severity = alarm["alarm_name"].rpartition("-")[2]
         assert alarm["alarm_actions"] == alarm["ok_actions"] == [f"{TOPIC}-{severity}"]
-    assert alarms["LoadBalancerWithoutTargets-k8s-nginx"]["treat_missing_data"] == "breaching"
+    assert alarms["LoadBalancerWithoutTargets-shoutback-production"]["treat_missing_data"] == "breaching"
 
 
 def test_a_cluster_without_nodes_is_noticed(run):
