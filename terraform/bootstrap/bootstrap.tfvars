@@ -8,6 +8,6 @@ zones = {
 }
 guard_rails = {
   email                = "shoutback@example.com"
-  monthly_budget       = 2000
+  monthly_budget       = 2200
   break_glass_role_arn = "arn:aws:iam::111122223333:role/BreakGlass"
 }

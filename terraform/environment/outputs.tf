@@ -14,8 +14,8 @@ output "repository_url" {
 }
 
 output "dns" {
-  description = "The host, ingress.host, and its zone's id, for cert-manager's issuer and external-dns."
-  value       = { host = var.dns.host, zone_id = module.dns.zone_id }
+  description = "The host of the API, ingress.host; that of the web interfaces, tools.host; and their zone's id, for cert-manager's issuer and external-dns."
+  value       = { host = var.dns.host, tools_host = var.dns.tools_host, zone_id = module.dns.zone_id }
 }
 
 output "cognito" {
@@ -43,12 +43,14 @@ output "placeholders" {
   value = {
     REPLACE_WITH_ACCOUNT_ID        = split(".", local.registry)[0]
     REPLACE_WITH_REGION            = var.account.region
+    REPLACE_WITH_IMAGE_CACHE       = "${var.account.id}.dkr.ecr.${var.account.region}.${data.aws_partition.current.dns_suffix}"
     REPLACE_WITH_USER_POOL_ID      = module.cognito.settings.user_pool_id
     REPLACE_WITH_MACHINE_CLIENT_ID = module.cognito.settings.client_ids.machine
     REPLACE_WITH_CLIENT_IDS        = join(",", [module.cognito.settings.client_ids.machine, module.cognito.settings.client_ids.people])
     REPLACE_WITH_COGNITO_DOMAIN    = module.cognito.settings.domain
     REPLACE_WITH_PUBLIC_CLIENT_ID  = module.cognito.settings.client_ids.people
     REPLACE_WITH_API_HOST          = var.dns.host
+    REPLACE_WITH_TOOLS_HOST        = var.dns.tools_host
     REPLACE_WITH_ZONE_ID           = module.dns.zone_id
     REPLACE_WITH_DOCS_HOST         = trimprefix(var.runbook_base_url, "https://")
   }

@@ -18,6 +18,6 @@ cluster = {
     shoutback-sre        = ["arn:aws:iam::111122223333:role/SRE"]
   }
 }
-dns              = { zone = "shoutback.example.com", host = "api.shoutback.example.com" }
+dns              = { zone = "shoutback.example.com", host = "api.shoutback.example.com", tools_host = "tools.shoutback.example.com" }
 sign_in          = { domain_prefix = "shoutback-production-example" }
 runbook_base_url = "https://docs.example.com/shoutback"

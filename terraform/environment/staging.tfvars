@@ -18,6 +18,6 @@ cluster = {
     shoutback-sre        = ["arn:aws:iam::111122223333:role/SRE"]
   }
 }
-dns              = { zone = "staging.shoutback.example.com", host = "api.staging.shoutback.example.com" }
+dns              = { zone = "staging.shoutback.example.com", host = "api.staging.shoutback.example.com", tools_host = "tools.staging.shoutback.example.com" }
 sign_in          = { domain_prefix = "shoutback-staging-example" }
 runbook_base_url = "https://docs.example.com/shoutback"

@@ -56,8 +56,8 @@ variable "cluster" {
 }
 
 variable "dns" {
-  description = "The public Route 53 zone, and the host of the API in it."
-  type        = object({ zone = string, host = string })
+  description = "The public Route 53 zone, and the hosts in it: of the API, and of the web interfaces of the cluster."
+  type        = object({ zone = string, host = string, tools_host = string })
 }
 
 variable "sign_in" {

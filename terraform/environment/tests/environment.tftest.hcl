@@ -47,8 +47,8 @@ run "with_valkey_and_another_registry" {
   }
 
   assert {
-    condition     = output.repository_url == "444455556666.dkr.ecr.us-east-2.amazonaws.com/shoutback"
-    error_message = "Images come from the given account."
+    condition     = output.repository_url == "444455556666.dkr.ecr.us-east-2.amazonaws.com/shoutback" && startswith(output.placeholders.REPLACE_WITH_IMAGE_CACHE, "111122223333.")
+    error_message = "The service's images come from the given account, those of others from the cache of the own one."
   }
 }
 

@@ -1,4 +1,4 @@
-# The host's records, and who writes them: external-dns and cert-manager, for this host and no other name.
+# The hosts' records, and who writes them: external-dns and cert-manager, for these hosts and no other name.
 data "aws_partition" "current" {}
 
 data "aws_route53_zone" "this" {
@@ -8,6 +8,8 @@ data "aws_route53_zone" "this" {
 
 locals {
   zone_arn = "arn:${data.aws_partition.current.partition}:route53:::hostedzone/${data.aws_route53_zone.this.zone_id}"
+
+  hosts = [var.dns.host, var.dns.tools_host]
 
   # ForAllValues alone would be true for a request in which AWS finds neither names nor types.
   named = {
@@ -21,7 +23,7 @@ locals {
     # The prefixed names are external-dns' ownership records: TXT, with a prefix for the type.
     records = {
       namespace = "external-dns"
-      names     = [for prefix in ["", "a-", "aaaa-", "cname-"] : "${prefix}${var.dns.host}"]
+      names     = [for pair in setproduct(["", "a-", "aaaa-", "cname-"], local.hosts) : join("", pair)]
       types     = ["A", "AAAA", "CNAME", "TXT"]
       reads = [
         { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets", "route53:ListTagsForResource", "route53:ListTagsForResources"], Resource = [local.zone_arn] },
@@ -30,7 +32,7 @@ locals {
     }
     certificates = {
       namespace = "cert-manager"
-      names     = ["_acme-challenge.${var.dns.host}"]
+      names     = [for host in local.hosts : "_acme-challenge.${host}"]
       types     = ["TXT"]
       reads = [
         { Sid = "ReadZone", Effect = "Allow", Action = ["route53:ListResourceRecordSets"], Resource = [local.zone_arn] },

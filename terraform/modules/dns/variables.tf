@@ -9,8 +9,8 @@ variable "cluster" {
 }
 
 variable "dns" {
-  description = "As in the environment: name of the public Route 53 zone, and the host of the API in it."
-  type        = object({ zone = string, host = string })
+  description = "As in the environment: name of the public Route 53 zone, and the hosts in it: of the API, and of the web interfaces of the cluster."
+  type        = object({ zone = string, host = string, tools_host = string })
 
   validation {
     condition     = alltrue([for name in values(var.dns) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", name))])
@@ -18,8 +18,8 @@ variable "dns" {
   }
 
   validation {
-    condition     = var.dns.host == var.dns.zone || endswith(var.dns.host, ".${var.dns.zone}")
-    error_message = "The host is not in this zone."
+    condition     = alltrue([for host in [var.dns.host, var.dns.tools_host] : host == var.dns.zone || endswith(host, ".${var.dns.zone}")])
+    error_message = "A host is not in this zone."
   }
 }
 

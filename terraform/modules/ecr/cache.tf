@@ -1,13 +1,11 @@
-# Images of others, by a pull-through cache: ACCOUNT.dkr.ecr.REGION.amazonaws.com/PREFIX/… The first pull imports an image, later ones
-# need neither the upstream registry nor its rate limit.
+# Images of others, by a pull-through cache: ACCOUNT.dkr.ecr.REGION.amazonaws.com/ and the image with its registry. The first pull imports
+# an image, later ones need neither the upstream registry nor its rate limit.
 locals {
-  upstreams = {
-    kubernetes = { url = "registry.k8s.io", credential_arn = null }
-    quay       = { url = "quay.io", credential_arn = null }
-  }
-
   # Docker Hub is cached only with an account of it.
-  caches = merge(local.upstreams, { for arn in var.docker_hub_secret_arn[*] : "docker-hub" => { url = "registry-1.docker.io", credential_arn = arn } })
+  caches = merge(
+    { for registry in ["quay.io", "registry.k8s.io"] : registry => { url = registry, credential_arn = null } },
+    { for arn in var.docker_hub_secret_arn[*] : "docker.io" => { url = "registry-1.docker.io", credential_arn = arn } },
+  )
 }
 
 resource "aws_ecr_pull_through_cache_rule" "this" {

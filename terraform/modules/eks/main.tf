@@ -43,6 +43,10 @@ resource "aws_eks_cluster" "this" {
   }
 
   kubernetes_network_config {
+    # Auto Mode's DNS server is a process of the node and no pod, so network policies in gitops/ name its address, the tenth of this range.
+    # It cannot be changed later.
+    service_ipv4_cidr = "172.20.0.0/16"
+
     elastic_load_balancing {
       enabled = true
     }

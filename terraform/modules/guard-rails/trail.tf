@@ -8,8 +8,9 @@ locals {
   events = merge(
     {
       state-read-by-person = {
+        # Users and the account's root have no session of a role, and a comparison is false without the field.
         text   = "A person has read Terraform's state, which is otherwise read by GitHub's roles"
-        filter = "{ ($.eventName = \"GetObject\") && ($.resources[0].ARN = \"${var.state_bucket_arn}/*\") && ($.userIdentity.sessionContext.sessionIssuer.userName != \"shoutback-*\") }"
+        filter = "{ ($.eventName = \"GetObject\") && ($.resources[0].ARN = \"${var.state_bucket_arn}/*\") && (($.userIdentity.sessionContext.sessionIssuer.userName != \"shoutback-*\") || ($.userIdentity.sessionContext.sessionIssuer.userName NOT EXISTS)) }"
       }
       apply-role-assumed = {
         text   = "A role that applies Terraform was assumed: a merge explains it"
@@ -57,6 +58,27 @@ resource "aws_cloudtrail" "this" {
     field_selector {
       field       = "resources.ARN"
       starts_with = ["${var.state_bucket_arn}/"]
+    }
+  }
+
+  # Reads only: CloudTrail's own writes would be events that it writes again.
+  advanced_event_selector {
+    name = "reads of the trail"
+    field_selector {
+      field  = "eventCategory"
+      equals = ["Data"]
+    }
+    field_selector {
+      field  = "resources.type"
+      equals = ["AWS::S3::Object"]
+    }
+    field_selector {
+      field  = "readOnly"
+      equals = ["true"]
+    }
+    field_selector {
+      field       = "resources.ARN"
+      starts_with = ["${module.bucket[each.key].arn}/"]
     }
   }
 

@@ -13,6 +13,11 @@ variable "network" {
   }
 
   validation {
+    condition     = !startswith(var.network.cidr, "172.20.")
+    error_message = "172.20.0.0/16 is the range of Kubernetes' services."
+  }
+
+  validation {
     condition     = length(var.network.availability_zones) == 3 && length(distinct(var.network.availability_zones)) == 3
     error_message = "Three different availability zones."
   }

@@ -25,6 +25,16 @@ locals {
         metric   = { namespace = "AWS/SNS", name = "NumberOfMessagesPublished", stat = "Sum", dimensions = { TopicName = aws_sns_topic.heartbeat.name } }
       }
     },
+    { for name, alarm in {
+      # By the control plane, so also without any node: Auto Mode starts none for lack of quota, capacity or a matching pool.
+      PodsWithoutNode = { text = "Pods have been waiting for a node for 15 minutes", metric = { namespace = "AWS/EKS", name = "scheduler_pending_pods_UNSCHEDULABLE" } }
+      NodesFailed     = { text = "A node has had a failure condition for 15 minutes", metric = { namespace = "ContainerInsights", name = "cluster_failed_node_count" } }
+      } : name => {
+      severity = "ticket", text = alarm.text
+      periods  = 15, period = 60, operator = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
+      query    = null
+      metric   = merge(alarm.metric, { stat = "Minimum", dimensions = { ClusterName = var.name } })
+    } },
     { for az, gateway in var.nat_gateways : "NatGatewayPorts-${az}" => {
       severity = "ticket", text = "The NAT gateway of ${az} has no free port for new connections to the same destination"
       periods  = 5, period = 60, operator = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"

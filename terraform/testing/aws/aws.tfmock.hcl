@@ -22,7 +22,7 @@ mock_data "aws_region" {
 
 mock_data "aws_lbs" {
   defaults = {
-    arns = ["arn:aws:elasticloadbalancing:us-east-2:111122223333:loadbalancer/net/k8s-nginx/0123456789abcdef"]
+    arns = [for name in ["shoutback-production", "k8s-nginxint"] : "arn:aws:elasticloadbalancing:us-east-2:111122223333:loadbalancer/net/${name}/0123456789abcdef"]
   }
 }
 

@@ -66,6 +66,7 @@ VALUES = {
     "ACCOUNT_ID": "123456789012",
     "ARGOCD_CLIENT_ID": "3example23456789",
     "CLIENT_IDS": "1example23456789,2example23456789",
+    "IMAGE_CACHE": "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     "PUBLIC_CLIENT_ID": "2example23456789",
     "REGION": "eu-central-1",
     "USER_POOL_ID": "eu-central-1_AbCdEfGhI",
@@ -90,7 +91,8 @@ def origin(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     nodes = {f"node-{zone}": Node(f"zone-{zone}", "32", "256Gi") for zone in "abc"}
-    with ControlPlane(tmp_path_factory.mktemp("cluster"), nodes=nodes) as cluster:
+    # EKS Auto Mode installs its own definitions.
+    with ControlPlane(tmp_path_factory.mktemp("cluster"), [Path(__file__).parents[1] / "gitops/auto-mode.yaml"], nodes) as cluster:
         yield cluster
 
 

@@ -22,7 +22,7 @@ CRDS = [
         "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
         "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
     )
-]
+] + [Path(__file__).parent / "auto-mode.yaml"]
 # Applications with their own definitions, which are of another version or huge; here they are installed already.
 DEFINITIONS = "CustomResourceDefinition"
 REPOSITORY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoutback"
@@ -166,6 +166,33 @@ def test_images_that_are_rejected(policy, bad, message):
 
 def test_it_applies_only_to_the_services_namespace(policy):
     assert create(policy, pod(sidecar="nginx"), namespace="monitoring").status == 201
+
+
+CACHE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("image", "pulled"),
+    [
+        ("quay.io/prometheus/blackbox-exporter:v0.27.0", f"{CACHE}/quay.io/prometheus/blackbox-exporter:v0.27.0"),
+        (f"registry.k8s.io/kube-state-metrics{DIGEST}", f"{CACHE}/registry.k8s.io/kube-state-metrics{DIGEST}"),
+        # Docker Hub is cached only with an account there; others not at all.
+        ("nginx:1.29.0", "nginx:1.29.0"),
+        ("grafana/grafana:12", "grafana/grafana:12"),
+        ("docker.elastic.co/eck/eck-operator:3", "docker.elastic.co/eck/eck-operator:3"),
+        (GOOD, GOOD),
+    ],
+)
+def test_images_come_from_the_cache(policy, image, pulled):
+    policy.apiserver.until("the policy is in force", lambda: CACHE in create(policy, pod(sidecar="quay.io/any/image:1"), namespace="monitoring").text)
+    response = create(policy, pod(service=image, init=image), namespace="monitoring")
+    assert response.status == 201, response.text
+    spec = response.json["spec"]
+    assert [container["image"] for container in spec["containers"] + spec["initContainers"]] == [pulled, pulled]
+    # Nothing else of a container changes.
+    assert spec["containers"][0]["resources"]["limits"] == {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "16Mi"}
+    without = create(policy, pod(sidecar=image), namespace="monitoring")
+    assert without.status == 201 and "initContainers" not in without.json["spec"]
 
 
 def test_a_monitor_may_not_send_prometheus_files(policy):

@@ -37,6 +37,7 @@ def counted(run):
     alarms = [resource["Type"] for resource in stacks["alarms"]]
     clients = [resource["Properties"] for resource in stacks["clients"] if resource["Type"] == "AWS::Cognito::UserPoolClient"]
     endpoints = [endpoint.values for endpoint in run.all("aws_vpc_endpoint") if endpoint.values["vpc_endpoint_type"] == "Interface"]
+    balancers = [file for file in (ROOT / "gitops/platform/values").glob("*.yaml") if "loadBalancerClass: eks.amazonaws.com/nlb" in file.read_text()]
     public_subnets = [subnet for subnet in run.all("aws_subnet") if subnet.name == "public"]
     return {
         "Control plane of EKS": len(run.all("aws_eks_cluster")),
@@ -44,6 +45,8 @@ def counted(run):
         "Interface endpoints, in each of three zones": sum(len(endpoint["subnet_ids"]) for endpoint in endpoints),
         # The load balancer has one in each public subnet.
         "Public addresses": len(run.all("aws_eip")) + len(public_subnets),
+        # The cluster creates them.
+        "Network load balancers, of the API and of the web interfaces": len(balancers),
         "Keys": len(run.all("aws_kms_key")),
         "Secrets": sum(resource["Type"] == "AWS::SecretsManager::Secret" for resources in stacks.values() for resource in resources),
         "Alarms on queries": alarms.count("AWS::CloudWatch::Alarm"),
@@ -100,3 +103,8 @@ def test_savings_are_rows_of_the_table():
     assert documented["no interface endpoints"] == parts["Interface endpoints, in each of three zones"]
     assert documented["no Container Insights"] == parts["Container Insights, million observations"]
     assert documented["metrics to Prometheus only"] == parts["Metrics of the service by OTLP, GB"]
+
+
+def test_the_price_of_a_second_region_is_the_sum_of_production():
+    [second] = re.findall(r"^\| a second production .*\| ([0-9,]+), the sum of", (ROOT / "docs/regions.md").read_text(), re.MULTILINE)
+    assert int(second.replace(",", "")) == round(Decimal(tables()[0][-1][5].strip("*")))

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 
 import pytest
+import yaml
 from folders import ROOT, SHIPPED, environment
 
 from harness import pages
@@ -37,6 +38,31 @@ def test_commands_are_valid_shell():
         for command in commands:
             done = subprocess.run(["bash", "-n"], input=command.text, capture_output=True, text=True)
             assert done.returncode == 0, command.text + done.stderr
+
+
+SHELL = set("cat cd cut echo export for grep head if kill mkdir printf rm sed sleep test until wait [ then do done fi machine scripts/aws/preflight scripts/fill-values".split())
+
+
+def test_every_program_is_named_before_the_first_step():
+    needed = PAGE.partition("Needed:")[2].partition("\n## ")[0].lower()
+    used = set()
+    for _, commands in blocks():
+        for command in commands:
+            text = re.sub(r"'[^']*'|\s#.*", " ", command.text.replace("\\\n", " "))
+            for program in re.findall(r"(?:^|[|;]|&&|\$\(|<\(|\bdo )\s*(?:[A-Za-z_]+=[^\s$(]*\s+)*([a-z][a-z0-9/-]*)(?=\s|$)", text, re.MULTILINE):
+                used.add(program)
+    assert {"terraform", "aws", "kubectl", "helm", "gh", "jq"} <= used
+    assert sorted(program for program in used - SHELL if program.removesuffix("3") not in needed) == []
+
+
+def test_values_are_merged_after_the_settings_of_github():
+    """GitHub makes an environment that a workflow names, without reviewers: a merge before would be applied without approval."""
+    before, _, rest = PAGE.partition("## 8. The image")
+    assert not re.search(r"\bmerge the\b|gh pr", before, re.IGNORECASE) and "without reviewers" in before
+    section = rest.partition("\n## ")[0]
+    assert section.index("scripts/github/settings apply") < section.index("Only then merge") < section.index("gh pr create")
+    # Until its turn, production has the examples' account, so the pipeline does not plan it.
+    assert "111122223333" in (SHIPPED / "environment/production.tfvars").read_text() and "Leave `production.tfvars`" in before
 
 
 def test_nothing_needs_eksctl_or_long_lived_keys():
@@ -180,6 +206,26 @@ def test_undo_begins_with_access_and_ends_with_the_network():
     # For both environments: no command names one.
     commands = "".join(re.findall(r"```console\n(.*?)```", UNDO, re.DOTALL)).replace("environment=staging", "")
     assert not re.search(r"\b(staging|production)\b", commands)
+
+
+def test_undo_names_applications_that_exist():
+    applications = yaml.safe_load((ROOT / "gitops/platform/values.yaml").read_text())["applications"].keys() | {"platform", "shoutback"}
+    named = {name for line in re.findall(r"delete application ([a-z0-9 -]+)", UNDO) for name in line.split()}
+    assert len(named) > 6 and named <= applications
+    # Each would restore what is deleted: first the controller that heals, then what makes applications.
+    order = ["argocd-application-controller --replicas=0", "argocd-applicationset-controller --replicas=0", "delete application platform", "patch application argocd", "argocd-application-controller --replicas=1", "delete application shoutback"]
+    positions = [UNDO.index(text) for text in order]
+    assert positions == sorted(positions)
+
+
+def test_undo_deletes_the_records_of_the_hosts_and_no_others():
+    """By the command of the document, with the real jq."""
+    [program] = re.findall(r"""jq --arg hosts "\$host \$tools" '(.*?)' records\.json""", UNDO)
+    names = ["api.example.com.", "a-api.example.com.", "cname-tools.example.com.", "tools.example.com.", "example.com.", "apixexample.com.", "www.example.com.", "_acme-challenge.api.example.com."]
+    records = {"ResourceRecordSets": [{"Name": name, "Type": "A"} for name in names]}
+    done = subprocess.run(["jq", "--arg", "hosts", "api.example.com tools.example.com", program], input=json.dumps(records), capture_output=True, text=True, check=True)
+    changes = json.loads(done.stdout)["Changes"]
+    assert [change["ResourceRecordSet"]["Name"] for change in changes] == names[:4] and {change["Action"] for change in changes} == {"DELETE"}
 
 
 def test_one_region_through_the_documentation():

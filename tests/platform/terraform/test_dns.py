@@ -56,6 +56,7 @@ CHANGE = "route53:ChangeResourceRecordSets"
     ("keys", "passes"),
     [
         (record("api.shoutback.example.com"), True),
+        (record("tools.shoutback.example.com", "cname-tools.shoutback.example.com", types=["A", "TXT"]), True),
         (record("api.shoutback.example.com", "a-api.shoutback.example.com", types=["A", "TXT"]), True),
         (record("example.com"), False),
         (record("api.shoutback.example.com", "example.com"), False),
@@ -75,6 +76,7 @@ def test_external_dns_changes_only_the_hosts_records(is_allowed, keys, passes):
     ("keys", "passes"),
     [
         (record("_acme-challenge.api.shoutback.example.com", types=["TXT"]), True),
+        (record("_acme-challenge.tools.shoutback.example.com", types=["TXT"]), True),
         (record("_acme-challenge.api.shoutback.example.com", types=["CNAME"]), False),
         (record("_acme-challenge.shoutback.example.com", types=["TXT"]), False),
         (record("api.shoutback.example.com"), False),

@@ -1,10 +1,12 @@
 """The cluster: access, Auto Mode's roles, and that nothing of it is patched or scaled by hand."""
 
+import ipaddress
 import json
+import re
 
 import pytest
 import yaml
-from folders import ROOT
+from folders import ROOT, SHIPPED
 from iam import allowed
 
 FOLDER = "modules/eks"
@@ -94,8 +96,55 @@ def test_nodes_only_join_and_pull(run):
     _, attached, policies = role(run, "node")
     assert attached == {"AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly"}
     repository = "arn:aws:ecr:us-east-2:111122223333:repository"
-    assert allowed(policies, "ecr:CreateRepository", f"{repository}/quay/argoproj/argocd")
+    assert allowed(policies, "ecr:CreateRepository", f"{repository}/quay.io/argoproj/argocd")
     assert not allowed(policies, "ecr:CreateRepository", f"{repository}/shoutback")
+
+
+def test_nodes_are_what_terraform_made_for_them(run):
+    """The NodeClass names the role, and finds subnets and security group by tags; its tags are those of Terraform's resources."""
+    text = (ROOT / "gitops/platform/templates/nodes.yaml").read_text().replace("{{ .Values.environment }}", "production")
+    nodes, pool = yaml.safe_load_all(text)
+    assert nodes["spec"]["role"] == run.outputs["node_role_name"]
+    assert nodes["spec"]["securityGroupSelectorTerms"] == [{"tags": {"aws:eks:cluster-name": run.one("aws_eks_cluster")["name"]}}]
+    network, environment = ((SHIPPED / file).read_text() for file in ("modules/network/main.tf", "environment/main.tf"))
+    [subnets] = nodes["spec"]["subnetSelectorTerms"]
+    assert subnets["tags"] == {"environment": "production", "kubernetes.io/role/internal-elb": "1"} and '"kubernetes.io/role/internal-elb" = "1"' in network
+    [defaults] = re.findall(r"default_tags \{\n    tags = \{\n(.*?)\n    \}", environment, re.DOTALL)
+    assert re.findall(r"(\w+) +=", defaults) == sorted(nodes["spec"]["tags"], reverse=True)
+    # Before the built-in pool, whose nodes lack the tags.
+    assert pool["spec"]["weight"] > 1 and pool["spec"]["template"]["spec"]["nodeClassRef"]["name"] == nodes["metadata"]["name"]
+
+
+def test_volumes_and_load_balancers_are_tagged():
+    for name in ("staging", "production"):
+        tags = {f"environment={name}", "project=shoutback"}
+        [storage] = [one for one in yaml.safe_load_all((ROOT / "gitops/platform/templates/cluster.yaml").read_text().replace("{{ .Values.environment }}", name)) if one["kind"] == "StorageClass"]
+        assert {value for key, value in storage["parameters"].items() if key.startswith("tagSpecification_")} == tags
+        for controller in ("nginx-ingress", "nginx-internal"):
+            annotations = yaml.safe_load((ROOT / f"gitops/platform/{name}/{controller}.yaml").read_text())["controller"]["service"]["annotations"]
+            assert set(annotations["service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"].split(",")) == tags
+
+
+def peers_of_port_53(policy):
+    """Returns the ranges of addresses that this policy permits for DNS, by protocol."""
+    found = {"UDP": set(), "TCP": set()}
+    for rule in policy["egress"]:
+        for port in rule.get("ports", []):
+            if port["port"] == 53:
+                found[port.get("protocol", "TCP")] |= {peer["ipBlock"]["cidr"] for peer in rule.get("to", []) if "ipBlock" in peer}
+    return found
+
+
+def test_policies_permit_dns_which_is_no_pod(run):
+    """containers-roadmap #2552: with Auto Mode, a policy that permits the pods of kube-dns blocks DNS. EKS uses the tenth address of the range."""
+    [configuration] = run.one("aws_eks_cluster")["kubernetes_network_config"]
+    address = f"{ipaddress.ip_network(configuration['service_ipv4_cidr'])[10]}/32"
+    policies = [yaml.safe_load((ROOT / "gitops/platform/values/nginx-ingress.yaml").read_text())["controller"]["networkPolicy"]]
+    for name in ("staging", "production"):
+        extra = yaml.safe_load((ROOT / f"gitops/service/{name}/values.yaml").read_text())["networkPolicy"]["extraEgressCIDRs"]
+        policies.append({"egress": [{"to": [{"ipBlock": {"cidr": one["cidr"]}}], "ports": [{"port": port, "protocol": one["protocol"]} for port in one["ports"]]} for one in extra]})
+    for policy in policies:
+        assert peers_of_port_53(policy) == {"UDP": {address}, "TCP": {address}}
 
 
 def test_auto_mode_chooses_image_version_and_number_of_nodes(run):

@@ -149,7 +149,6 @@ YOURS = {
     "REPLACE_WITH_GITHUB_INSTALLATION_ID": "7654321",
     "REPLACE_WITH_REPOSITORY": "example/shoutback",
     "REPLACE_WITH_TOOLS_CLIENT_ID": "4example23456789",
-    "REPLACE_WITH_TOOLS_HOST": "tools.example.com",
     "REPLACE_WITH_TOOLS_ISSUER": "https://cognito-idp.us-east-2.amazonaws.com/us-east-2_Operators",
 }
 

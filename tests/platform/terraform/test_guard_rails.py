@@ -17,7 +17,8 @@ def run(tested):
 
 
 def matches(pattern, event):
-    """Evaluates a filter of CloudWatch Logs: a conjunction of comparisons of strings, with * as wildcard, and NOT EXISTS."""
+    """Evaluates a filter of CloudWatch Logs: a conjunction of terms, or of alternatives of them: comparisons of strings, with * as wildcard, and
+    NOT EXISTS."""
 
     def value(path):
         found = event
@@ -27,17 +28,16 @@ def matches(pattern, event):
                 return None
         return found
 
-    terms = re.findall(r'\((\$[\w.\[\]]+) (=|!=|NOT EXISTS)(?: "([^"]*)")?\)', pattern)
-    assert pattern == "{ " + " && ".join(f'({path} {operator}' + (f' "{text}")' if operator != "NOT EXISTS" else ")") for path, operator, text in terms) + " }"
-    for path, operator, text in terms:
+    def holds(term):
+        path, operator, text = re.fullmatch(r'\((\$[\w.\[\]]+) (=|!=|NOT EXISTS)(?: "([^"]*)")?\)', term).groups()
         actual = value(path)
         if operator == "NOT EXISTS":
-            holds = actual is None
-        else:
-            holds = (actual is not None and fnmatch.fnmatchcase(actual, text)) == (operator == "=")
-        if not holds:
-            return False
-    return True
+            return actual is None
+        # Every comparison of a field that an event lacks is false.
+        return actual is not None and fnmatch.fnmatchcase(actual, text) == (operator == "=")
+
+    groups = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
+    return all(any(map(holds, group[1:-1].split(" || ") if " || " in group else [group])) for group in groups)
 
 
 def filters(run):
@@ -69,6 +69,9 @@ EVENTS += [
     (read("shoutback-production-plan", "production/terraform.tfstate"), set()),
     (read("Administrator", "AWSLogs/1", bucket="arn:aws:s3:::shoutback-trail-111122223333"), set()),
     (read("Administrator", "production/terraform.tfstate", event="HeadObject"), set()),
+    # A user, and the account's root.
+    ({"eventName": "GetObject", "resources": [{"ARN": f"{BUCKET}/production/terraform.tfstate"}], "userIdentity": {"type": "IAMUser"}}, {"state-read-by-person"}),
+    ({"eventName": "GetObject", "resources": [{"ARN": f"{BUCKET}/production/terraform.tfstate"}], "userIdentity": {"type": "Root"}}, {"state-read-by-person"}),
 ]
 
 
@@ -83,7 +86,16 @@ def test_alarms_on_what_should_be_rare(run, event, raised):
 def test_the_trail_has_the_reads_of_the_state(run):
     fields = [{field["field"]: field["equals"] or field["starts_with"] for field in selector["field_selector"]} for selector in run.one("aws_cloudtrail")["advanced_event_selector"]]
     assert {"eventCategory": ["Management"]} in fields
-    assert {"eventCategory": ["Data"], "resources.type": ["AWS::S3::Object"], "resources.ARN": [f"{BUCKET}/"]} in fields
+    objects = {"eventCategory": ["Data"], "resources.type": ["AWS::S3::Object"]}
+    assert objects | {"resources.ARN": [f"{BUCKET}/"]} in fields
+
+
+def test_the_trail_has_the_reads_of_itself(run):
+    """No writes: CloudTrail's own would be events that it writes again."""
+    fields = [{field["field"]: field["equals"] or field["starts_with"] for field in selector["field_selector"]} for selector in run.one("aws_cloudtrail")["advanced_event_selector"]]
+    [own] = [field for field in fields if field.get("readOnly")]
+    [bucket] = [bucket.values["arn"] for bucket in run.all("aws_s3_bucket")]
+    assert own == {"eventCategory": ["Data"], "resources.type": ["AWS::S3::Object"], "readOnly": ["true"], "resources.ARN": [f"{bucket}/"]}
 
 
 def test_every_sender_may_publish(run):

@@ -251,13 +251,24 @@ def test_a_silent_prometheus_pages(run):
 def test_alarms_on_the_platform_watch_from_outside_the_cluster(run):
     """By metrics that AWS makes, of resources of this environment only."""
     alarms = platform(run)
-    assert {name.partition("-")[0] for name in alarms} == {"PrometheusHeartbeat", "NatGatewayPorts", "LoadBalancerWithoutTargets", "LoadBalancerUnhealthyTargets"}
+    assert {name.partition("-")[0] for name in alarms} == {"PrometheusHeartbeat", "NatGatewayPorts", "NodesFailed", "PodsWithoutNode", "LoadBalancerWithoutTargets", "LoadBalancerUnhealthyTargets"}
     for alarm in alarms.values():
         [query] = alarm["metric_query"]
-        assert "WHERE LoadBalancer = 'net/k8s-nginx/0123456789abcdef'" in query["expression"] if query["expression"] else query["metric"][0]["namespace"].startswith("AWS/")
+        assert re.search(r"WHERE LoadBalancer = 'net/(shoutback-production|k8s-nginxint)/0123456789abcdef'$", query["expression"]) if query["expression"] else query["metric"][0]["namespace"] in ("AWS/EKS", "AWS/NATGateway", "AWS/SNS", "ContainerInsights")
         severity = alarm["alarm_name"].rpartition("-")[2]
         assert alarm["alarm_actions"] == alarm["ok_actions"] == [f"{TOPIC}-{severity}"]
-    assert alarms["LoadBalancerWithoutTargets-k8s-nginx"]["treat_missing_data"] == "breaching"
+    assert alarms["LoadBalancerWithoutTargets-shoutback-production"]["treat_missing_data"] == "breaching"
+
+
+def test_a_cluster_without_nodes_is_noticed(run):
+    """The control plane counts the pods that wait, whether or not anything runs; the add-on counts failed nodes. Names and dimension: EKS User Guide,
+    "Monitor cluster data with Amazon CloudWatch", and CloudWatch User Guide, "Amazon EKS and Kubernetes Container Insights metrics"."""
+    for name, source in {"PodsWithoutNode": ("AWS/EKS", "scheduler_pending_pods_UNSCHEDULABLE"), "NodesFailed": ("ContainerInsights", "cluster_failed_node_count")}.items():
+        alarm = platform(run)[name]
+        [metric] = alarm["metric_query"][0]["metric"]
+        assert (metric["namespace"], metric["metric_name"], metric["dimensions"]) == (*source, {"ClusterName": "shoutback-production"})
+        # A pod that waits a few minutes for its new node is normal: every minute of the 15 has to have one.
+        assert (metric["stat"], metric["period"] * alarm["evaluation_periods"], alarm["threshold"]) == ("Minimum", 900, 0)
 
 
 def test_every_platform_alarm_links_to_its_section(run):

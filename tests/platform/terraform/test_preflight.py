@@ -123,7 +123,7 @@ def test_credentials_are_not_on_the_command_line(preflight):
         assert "of-the-test" not in " ".join(arguments)
 
 
-WITHOUT = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2000", "monthly_budget       = 1800\n  trail                = false\n  guardduty            = false")
+WITHOUT = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2200", "monthly_budget       = 1800\n  trail                = false\n  guardduty            = false")
 
 
 def test_guard_rails_of_the_organization_are_checked(preflight):
@@ -139,7 +139,7 @@ def test_an_existing_monitor_of_costs_has_to_be_named(preflight):
     monitors = {"AnomalyMonitors": [{"MonitorArn": MONITOR, "MonitorName": "Default-Services-Monitor", "MonitorDimension": "SERVICE"}]}
     done = preflight(ce__get_anomaly_monitors=monitors)
     assert done.returncode == 1 and f'guard_rails.anomaly_monitor_arn = "{MONITOR}"' in done.stdout
-    named = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2000", f'monthly_budget       = 1800\n  anomaly_monitor_arn  = "{MONITOR}"')
+    named = ("bootstrap/bootstrap.tfvars", "monthly_budget       = 2200", f'monthly_budget       = 1800\n  anomaly_monitor_arn  = "{MONITOR}"')
     assert preflight(edit=[named], ce__get_anomaly_monitors=monitors).returncode == 0
 
 

@@ -6,7 +6,7 @@ mock_provider "aws" {
 variables {
   name                     = "shoutback-production"
   cluster                  = { name = "shoutback-production", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production" }
-  dns                      = { zone = "shoutback.example.com", host = "api.shoutback.example.com" }
+  dns                      = { zone = "shoutback.example.com", host = "api.shoutback.example.com", tools_host = "tools.shoutback.example.com" }
   permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
 }
 
@@ -23,7 +23,7 @@ run "refused" {
   command = plan
 
   variables {
-    dns = { zone = "shoutback.example.com.", host = "api.shoutback.example.com." }
+    dns = { zone = "shoutback.example.com.", host = "api.shoutback.example.com.", tools_host = "tools.shoutback.example.com." }
   }
 
   expect_failures = [var.dns]
@@ -33,7 +33,7 @@ run "refused_with_a_wildcard" {
   command = plan
 
   variables {
-    dns = { zone = "shoutback.example.com", host = "*.shoutback.example.com" }
+    dns = { zone = "shoutback.example.com", host = "*.shoutback.example.com", tools_host = "tools.shoutback.example.com" }
   }
 
   expect_failures = [var.dns]
@@ -43,7 +43,7 @@ run "refused_in_another_zone" {
   command = plan
 
   variables {
-    dns = { zone = "shoutback.example.com", host = "api.shoutback.example.org" }
+    dns = { zone = "shoutback.example.com", host = "api.shoutback.example.com", tools_host = "tools.shoutback.example.org" }
   }
 
   expect_failures = [var.dns]

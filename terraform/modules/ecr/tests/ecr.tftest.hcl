@@ -43,12 +43,12 @@ run "shared" {
   }
 
   assert {
-    condition     = { for prefix, rule in aws_ecr_pull_through_cache_rule.this : prefix => rule.upstream_registry_url } == { docker-hub = "registry-1.docker.io", kubernetes = "registry.k8s.io", quay = "quay.io" }
+    condition     = { for prefix, rule in aws_ecr_pull_through_cache_rule.this : prefix => rule.upstream_registry_url } == { "docker.io" = "registry-1.docker.io", "quay.io" = "quay.io", "registry.k8s.io" = "registry.k8s.io" }
     error_message = "Three registries are cached."
   }
 
   assert {
-    condition     = aws_ecr_pull_through_cache_rule.this["docker-hub"].credential_arn == var.docker_hub_secret_arn && keys(aws_ecr_repository_creation_template.this) == keys(aws_ecr_pull_through_cache_rule.this)
+    condition     = aws_ecr_pull_through_cache_rule.this["docker.io"].credential_arn == var.docker_hub_secret_arn && keys(aws_ecr_repository_creation_template.this) == keys(aws_ecr_pull_through_cache_rule.this)
     error_message = "Docker Hub is asked with an account, and every cache has a template."
   }
 }
@@ -62,7 +62,7 @@ run "alone" {
   }
 
   assert {
-    condition     = length(aws_ecr_repository_policy.this) == 0 && keys(aws_ecr_pull_through_cache_rule.this) == ["kubernetes", "quay"]
+    condition     = length(aws_ecr_repository_policy.this) == 0 && keys(aws_ecr_pull_through_cache_rule.this) == ["quay.io", "registry.k8s.io"]
     error_message = "No other account pulls, and Docker Hub is not cached without an account of it."
   }
 }

@@ -79,6 +79,16 @@ run "refused_as_public" {
   expect_failures = [var.network]
 }
 
+run "refused_as_the_range_of_services" {
+  command = plan
+
+  variables {
+    network = { cidr = "172.20.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
+  }
+
+  expect_failures = [var.network]
+}
+
 run "refused_with_two_zones" {
   command = plan
 

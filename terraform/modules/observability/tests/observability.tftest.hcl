@@ -81,7 +81,7 @@ run "before_the_ingress_controller" {
   }
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.platform)) == toset(["NatGatewayPorts-us-east-2a", "NatGatewayPorts-us-east-2b", "PrometheusHeartbeat"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.platform)) == toset(["NatGatewayPorts-us-east-2a", "NatGatewayPorts-us-east-2b", "NodesFailed", "PodsWithoutNode", "PrometheusHeartbeat"])
     error_message = "Without a load balancer there are no alarms on one."
   }
 }
