@@ -127,6 +127,15 @@ def test_the_queries_use_the_metrics_of_their_sections():
             assert used and used <= metrics, query
 
 
+@pytest.mark.parametrize("name", ["docs/metrics.md", "docs/logging.md", "docs/tracing.md"])
+def test_each_source_of_a_shout_is_documented(name):
+    source = (TOP / "src/telemetry/metrics/labels.rs").read_text().partition("impl LabelValue for ShoutSource")[2].partition("\nimpl ")[0]
+    sources = set(re.findall(r'=> "(\w+)"', source))
+    assert len(sources) > 6
+    [row] = [row for row in re.split(r"\n(?=[-|\n])", PAGES[name]) if row.startswith(("- `source`", "| `shoutback.source`"))]
+    assert sources <= set(re.findall(r"`(\w+)`", row))
+
+
 def test_each_suite_has_a_row():
     """In the section of its tier, with its requirements; the online ones are with those of test-all."""
     section = PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0]
