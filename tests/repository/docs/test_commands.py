@@ -267,6 +267,15 @@ def test_the_command_of_the_original_works(development, tmp_path):
         assert shell(line.replace("localhost:5000", service.address)).strip() == '{"data":"!DLROW ,OLLEH"}'
 
 
+@here("COGNITO_USER_POOL_IDS=us-east-2_AbCdEfGhI")
+def test_the_documented_configuration_is_valid():
+    page = pages()["docs/configuration.md"]
+    [(line, output)] = re.findall(r"^\$ (COGNITO_.*)\n(.*)$", page, re.M)
+    assert shell(re.sub(r"\bshoutback\b(?= check)", binary(), line)).strip() == output
+    required = re.findall(r"^\| `(\w+)` \| [*]required[*] \|", page, re.M)
+    assert required == re.findall(r"(\w+)=", line)
+
+
 @here("LOG_FORMAT=pretty AUTH_MODE=disabled shoutback")
 def test_the_pretty_log_looks_as_documented(development, tmp_path):
     shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
