@@ -136,6 +136,19 @@ def test_each_source_of_a_shout_is_documented(name):
     assert sources <= set(re.findall(r"`(\w+)`", row))
 
 
+def test_the_errors_of_the_ingress_have_the_configured_types():
+    configured = (TOP / "gitops/platform/values/nginx-ingress.yaml").read_text()
+    types = dict(re.findall(r'^ +(\d{3}) "(/docs#[a-z-]+)";$', configured, re.M))
+    with_wait = set(re.search(r'"~\^1\(([\d|]+)\)\$" "1";', configured)[1].split("|"))
+    section = PAGES["docs/ingress.md"].partition("\n## Errors\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \| `([^`]+)` \| (.*) \|$", section, re.M)
+    documented = {status: kind for statuses, kind, _ in rows for status in statuses.split(", ")}
+    assert documented == {status: types.get(status, "about:blank") for status in documented}
+    assert types.keys() <= documented.keys()
+    # That of 429 is with the rate limit.
+    assert {status for status, _, cause in rows if "`retry-after: 1`" in cause} == (with_wait & documented.keys()) - {"429"}
+
+
 def test_each_suite_has_a_row():
     """In the section of its tier, with its requirements; the online ones are with those of test-all."""
     section = PAGES["docs/development.md"].partition("## Suites")[2].partition("\n## ")[0]
