@@ -136,6 +136,15 @@ def test_each_source_of_a_shout_is_documented(name):
     assert sources <= set(re.findall(r"`(\w+)`", row))
 
 
+def test_the_attributes_of_spans_are_documented():
+    files = ["http/middleware/server_span.rs", "shoutcloud.rs", "shoutcloud/attempt_span.rs", "auth/key_source/endpoint.rs", "valkey/span.rs", "telemetry/trace/span.rs"]
+    source = "".join((TOP / "src" / name).read_text() for name in files)
+    set_somewhere = set(re.findall(r'"((?:client|db|error|http|network|server|shoutback|url|user_agent)[.][a-z_.]+)"', source))
+    section = PAGES["docs/tracing.md"].partition("\n## Attributes\n")[2].partition("\n## ")[0]
+    documented = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`([^`]+)`", row)}
+    assert documented == set_somewhere and len(documented) > 20
+
+
 def test_the_errors_of_the_ingress_have_the_configured_types():
     configured = (TOP / "gitops/platform/values/nginx-ingress.yaml").read_text()
     types = dict(re.findall(r'^ +(\d{3}) "(/docs#[a-z-]+)";$', configured, re.M))
