@@ -409,7 +409,7 @@ fn the_documentation_page_lists_every_variable_and_no_other() {
     let page = include_str!("../../docs/configuration.md");
     let row = |v: &super::Documentation| {
         let default = match v.default {
-            "unset" => "*unset*".to_owned(),
+            special @ ("unset" | "required") => format!("*{special}*"),
             value => format!("`{value}`"),
         };
         format!(

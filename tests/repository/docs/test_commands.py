@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
-from pages import TOP, commands, pages, suites
+from pages import FENCE, TOP, commands, pages, suites
 
 from harness.process import ENVIRONMENT, Process
 from harness.shoutback import Shoutback, binary
@@ -188,17 +188,65 @@ def shell(command):
     return done.stdout
 
 
+def new_token(printed):
+    return re.search(r'"access_token":"([^"]+)"', shell(pasted(printed, "A new token")))[1]
+
+
 @here("make dev")
 def test_make_dev_prints_working_commands(development):
     assert shell(pasted(development, "JSON")).strip() == '{"data":"!DLROW ,OLLEH"}'
     assert shell(pasted(development, "Text")).strip() == "!DLROW ,OLLEH"
-    fresh = re.search(r'"access_token":"([^"]+)"', shell(pasted(development, "A new token")))[1]
-    again = re.sub(r"Bearer [^']+", f"Bearer {fresh}", pasted(development, "JSON"))
+    again = re.sub(r"Bearer [^']+", f"Bearer {new_token(development)}", pasted(development, "JSON"))
     assert shell(again).strip() == '{"data":"!DLROW ,OLLEH"}'
     # As the README shows it.
     shape = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ[^']*", "…", pasted(development, "JSON"))
     documented = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ…", "…", re.search(r"^JSON:\n(.*)\n", pages()["README.md"], re.M)[1])
     assert shape == documented
+
+
+@pytest.fixture
+def first_request(development, tmp_path):
+    """Returns the function that executes the first command of docs/api.md `times` times with a quota, and returns the last response."""
+    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
+    cognito, pool = re.search(r"Cognito \((http://[\d.:]+)/(\S+)\)", development).groups()
+    client = re.search(r" -u (\w+):", development)[1]
+    variables = {"AUTH_MODE": "cognito", "COGNITO_ENDPOINT": cognito, "COGNITO_USER_POOL_IDS": pool, "COGNITO_CLIENT_IDS": client}
+    command = next(command.text for command in commands() if command.page == "docs/api.md")
+
+    def execute(rate, burst, times=1):
+        quota = {"RATE_LIMIT_PER_CLIENT": rate, "RATE_LIMIT_BURST": burst}
+        with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=shoutcloud, **variables, **quota) as service:
+            call = f"export SHOUTBACK=http://{service.address} TOKEN={new_token(development)}; {command}"
+            return [shell(call) for _ in range(times)][-1]
+
+    return execute
+
+
+def documented_response(language):
+    """Returns the first block of this language in docs/api.md, without its command."""
+    block = next(block for kind, block in FENCE.findall(pages()["docs/api.md"]) if kind == language)
+    return block[block.index("HTTP/1.1") :]
+
+
+def without(response, *values):
+    """Returns a response without the values that differ between requests, and without those that `values` match."""
+    response = response.replace("\r", "").strip()
+    for value in (r"[0-9a-f]{8}-[0-9a-f-]{27}", r"(?<=^date: ).*", r"(?<=dur=)[\d.]+", r"(?<=;t=)\d+", *values):
+        response = re.sub(value, "…", response, flags=re.M)
+    return response
+
+
+@here('curl -i "$SHOUTBACK/v1"')
+def test_the_api_responds_as_documented(first_request):
+    # The quota may be replenished between two requests.
+    remaining = r"(?<=;r=)\d+"
+    assert without(first_request("100/s", "200"), remaining) == without(documented_response("console"), remaining)
+
+
+def test_the_problem_looks_as_documented(first_request):
+    """With a quota of one request, because the default is not used up on a slow machine."""
+    quota = (r"(?<=^retry-after: )\d+", r"(?<=;q=)\d+", r"(?<=;w=)\d+")
+    assert without(first_request("1/h", "1", times=2), *quota) == without(documented_response("http"), *quota)
 
 
 @here("curl -X PUT http://127.0.0.1:5001/_emulator/behaviour")
@@ -221,6 +269,15 @@ def test_the_command_of_the_original_works(development, tmp_path):
     [line] = [command.text for command in all_commands() if command.text.startswith("curl --header")]
     with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=shoutcloud) as service:
         assert shell(line.replace("localhost:5000", service.address)).strip() == '{"data":"!DLROW ,OLLEH"}'
+
+
+@here("COGNITO_USER_POOL_IDS=us-east-2_AbCdEfGhI")
+def test_the_documented_configuration_is_valid():
+    page = pages()["docs/configuration.md"]
+    [(line, output)] = re.findall(r"^\$ (COGNITO_.*)\n(.*)$", page, re.M)
+    assert shell(re.sub(r"\bshoutback\b(?= check)", binary(), line)).strip() == output
+    required = re.findall(r"^\| `(\w+)` \| [*]required[*] \|", page, re.M)
+    assert required == re.findall(r"(\w+)=", line)
 
 
 @here("LOG_FORMAT=pretty AUTH_MODE=disabled shoutback")

@@ -5,7 +5,8 @@ import json
 import re
 
 import pytest
-from pages import TOP, pages, suites
+import yaml
+from pages import FENCE, TOP, pages, suites
 
 from harness.process import http_request
 from harness.shoutback import Shoutback
@@ -66,7 +67,107 @@ def test_each_path_is_documented_and_responds(service):
     assert set(document["paths"]) <= set(routes())
     for path in ("/livez", "/readyz", "/metrics", "/version"):
         assert http_request("GET", f"http://{service.admin}{path}")[0] == 200
-        assert path in PAGES["docs/configuration.md"] + PAGES["docs/metrics.md"] + PAGES["docs/operations.md"] + PAGES["docs/api.md"], path
+        assert f"`{path}`" in PAGES["docs/commands.md"], path
+
+
+def test_the_documented_bucket_boundaries_are_those_of_each_histogram(service):
+    section = PAGES["docs/metrics.md"].partition("## Bucket boundaries\n\n")[2].partition("\n\n")[0]
+    documented = re.findall(r"`([\d.]+|[+]Inf)`", section)
+    exported = http_request("GET", f"http://{service.admin}/metrics")[1]
+    histograms = re.findall(r"^# TYPE (\w+) histogram$", exported, re.M)
+    assert len(histograms) > 3
+    for name in histograms:
+        boundaries = re.findall(rf'^{name}_bucket\{{.*le="([^"]+)"', exported, re.M)
+        assert boundaries[: len(documented)] == documented and set(boundaries) == set(documented), name
+
+
+def sections_of_metrics():
+    """Yields the sections of docs/metrics.md that have a table: title, metrics and text."""
+    for section in PAGES["docs/metrics.md"].split("\n## ")[1:]:
+        if rows := re.findall(r"^\| `(\w+)` \|", section, re.M):
+            yield section.partition("\n")[0], set(rows), section
+
+
+def without_suffix(name):
+    return re.sub(r"_(?:bucket|count|sum)$", "", name)
+
+
+def alerts_of_metrics():
+    """Returns the names of the alerts that use each metric, directly or through recording rules."""
+    groups = [group for file in (TOP / "observability/prometheus/rules").glob("*.yaml") for group in yaml.safe_load(file.read_text())["groups"]]
+    rules = [rule for group in groups for rule in group["rules"]]
+
+    def metrics(expression):
+        for name, selector in re.findall(r"([a-zA-Z_:][\w:]*)((?:\{[^}]*\})?)", expression):
+            objective = re.search(r'slo="([\w-]+)"', selector)
+            recorded = [rule for rule in rules if rule.get("record") == name and (not objective or rule.get("labels", {}).get("slo") == objective[1])]
+            for rule in recorded:
+                yield from metrics(rule["expr"])
+            if not recorded:
+                yield without_suffix(name)
+
+    found = {}
+    for rule in rules:
+        if "alert" in rule:
+            for name in metrics(rule["expr"]):
+                found.setdefault(name, set()).add(rule["alert"])
+    return found
+
+
+def test_the_sections_of_metrics_name_the_alerts_that_use_them():
+    using = alerts_of_metrics()
+    assert len(using) > 10
+    for title, metrics, text in sections_of_metrics():
+        alerts = re.search(r"^Alerts: (.*?)[.] ", text, re.M | re.S)[1]
+        assert set(re.findall(r"`(\w+)`", alerts)) == set().union(*(using.get(name, ()) for name in metrics)), title
+
+
+def test_the_sections_of_metrics_name_the_dashboards_that_show_them():
+    for title, metrics, text in sections_of_metrics():
+        named = re.findall(r"`(\w+)`", re.search(r"^Alerts: .*?Dashboards: (.*?)[.]\n", text, re.M | re.S)[1])
+        shown = [set(map(without_suffix, re.findall(r"\w+", (TOP / f"observability/grafana/dashboards/{name}.json").read_text()))) for name in named]
+        assert metrics <= set().union(*shown), title
+        assert all(metrics & names for names in shown), title
+
+
+def test_the_queries_use_the_metrics_of_their_sections():
+    for title, metrics, text in sections_of_metrics():
+        queries = [block for language, block in FENCE.findall(text) if language == "promql"]
+        assert queries, f"{title}: no query"
+        for query in queries:
+            used = {without_suffix(name) for name in re.findall(r"(\w+)\{", query)}
+            assert used and used <= metrics, query
+
+
+@pytest.mark.parametrize("name", ["docs/metrics.md", "docs/logging.md", "docs/tracing.md"])
+def test_each_source_of_a_shout_is_documented(name):
+    source = (TOP / "src/telemetry/metrics/labels.rs").read_text().partition("impl LabelValue for ShoutSource")[2].partition("\nimpl ")[0]
+    sources = set(re.findall(r'=> "(\w+)"', source))
+    assert len(sources) > 6
+    [row] = [row for row in re.split(r"\n(?=[-|\n])", PAGES[name]) if row.startswith(("- `source`", "| `shoutback.source`"))]
+    assert sources <= set(re.findall(r"`(\w+)`", row))
+
+
+def test_the_attributes_of_spans_are_documented():
+    files = ["http/middleware/server_span.rs", "shoutcloud.rs", "shoutcloud/attempt_span.rs", "auth/key_source/endpoint.rs", "valkey/span.rs", "telemetry/trace/span.rs"]
+    source = "".join((TOP / "src" / name).read_text() for name in files)
+    set_somewhere = set(re.findall(r'"((?:client|db|error|http|network|server|shoutback|url|user_agent)[.][a-z_.]+)"', source))
+    section = PAGES["docs/tracing.md"].partition("\n## Attributes\n")[2].partition("\n## ")[0]
+    documented = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`([^`]+)`", row)}
+    assert documented == set_somewhere and len(documented) > 20
+
+
+def test_the_errors_of_the_ingress_have_the_configured_types():
+    configured = (TOP / "gitops/platform/values/nginx-ingress.yaml").read_text()
+    types = dict(re.findall(r'^ +(\d{3}) "(/docs#[a-z-]+)";$', configured, re.M))
+    with_wait = set(re.search(r'"~\^1\(([\d|]+)\)\$" "1";', configured)[1].split("|"))
+    section = PAGES["docs/ingress.md"].partition("\n## Errors\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \| `([^`]+)` \| (.*) \|$", section, re.M)
+    documented = {status: kind for statuses, kind, _ in rows for status in statuses.split(", ")}
+    assert documented == {status: types.get(status, "about:blank") for status in documented}
+    assert types.keys() <= documented.keys()
+    # That of 429 is with the rate limit.
+    assert {status for status, _, cause in rows if "`retry-after: 1`" in cause} == (with_wait & documented.keys()) - {"429"}
 
 
 def test_each_suite_has_a_row():
