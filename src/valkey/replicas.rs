@@ -21,8 +21,8 @@ pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// A replica without a heartbeat for this long is gone.
 const LIFETIME_MILLISECONDS: &str = "5000";
 
-/// How long a higher count outlives a lower one. After a restart of a server without persistence the replicas register
-/// one after the other, and none may take itself for the only one.
+/// How long a higher count outlives a lower one, while connected. After an outage the replicas register one after the
+/// other, and none may take itself for the only one.
 const COUNT_MEMORY: Duration = Duration::from_secs(10);
 
 /// This replica and the others.
@@ -83,7 +83,7 @@ impl Replicas {
     pub(super) fn registered(&self, response: &Value) -> Result<(), Error> {
         let now = Instant::now();
         let count = count(response)?;
-        self.counts().registered_at = Some(now);
+        self.counts().registered(count, now);
         self.record(count, now);
         Ok(())
     }
@@ -113,6 +113,14 @@ impl Replicas {
 }
 
 impl Counts {
+    fn registered(&mut self, count: u32, now: Instant) {
+        self.registered_at = Some(now);
+        // While this replica could not count, no lower count has lasted: the others register again just now.
+        if count < self.highest {
+            self.seen_at = Some(now);
+        }
+    }
+
     fn record(&mut self, count: u32, now: Instant) {
         let outdated = self
             .seen_at
@@ -149,6 +157,22 @@ mod tests {
         counts.record(4, start + Duration::from_secs(2));
         assert_eq!(counts.highest, 4, "a higher count is believed at once");
         counts.record(2, start + Duration::from_secs(2) + COUNT_MEMORY);
+        assert_eq!(counts.highest, 2);
+    }
+
+    #[test]
+    fn an_outage_is_not_part_of_the_time_for_which_a_lower_count_lasts() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut counts = Counts::default();
+        counts.record(3, start);
+        // The first replica to register after a minute without Valkey, whose heartbeats have all expired.
+        counts.registered(1, at(60));
+        counts.record(1, at(60));
+        assert_eq!(counts.highest, 3);
+        counts.record(2, at(69));
+        assert_eq!(counts.highest, 3);
+        counts.record(2, at(70));
         assert_eq!(counts.highest, 2);
     }
 }
