@@ -112,28 +112,27 @@ impl Account {
         is_up: bool,
         now: Instant,
     ) -> Decision {
-        let replicas = f64::from(peers.replicas);
-        let period = limits.period * peers.replicas;
-        let burst = (f64::from(limits.burst) / replicas).max(1.0);
+        let (period, burst) = share(limits, peers);
         let tokens = match self.share {
             Some(share) => share.grown(now, period, burst),
             None => {
                 let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
-                ((bucket - f64::from(self.debt)) / replicas).clamp(0.0, burst)
+                ((bucket - f64::from(self.debt)) / f64::from(peers.replicas)).clamp(0.0, burst)
             }
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };
+        self.share = Some(Level {
+            tokens: left,
+            at: now,
+        });
         if !is_up {
             self.was_down = true;
             self.debt = 0;
         } else if accepts {
             self.debt += 1;
+            self.limit_debt(limits, peers, now);
         }
-        self.share = Some(Level {
-            tokens: left,
-            at: now,
-        });
         if accepts {
             decision(limits, left as u32, None)
         } else {
@@ -161,9 +160,19 @@ impl Account {
         self.is_starting = true;
     }
 
+    /// Forgives what the share has gained again meanwhile: the bucket has gained it too, and a full one owes nothing.
+    fn limit_debt(&mut self, limits: Limits, peers: Peers, now: Instant) {
+        let (period, burst) = share(limits, peers);
+        if let Some(share) = self.share {
+            let spent = burst - share.grown(now, period, burst);
+            self.debt = self.debt.min(spent.ceil() as u32);
+        }
+    }
+
     /// Returns what the call that was started asks for: for those that wait by now, and ahead of need.
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
         self.is_starting = false;
+        self.limit_debt(limits, peers, now);
         let need = self.waiting.saturating_sub(self.expected);
         self.expected += need;
         let ahead = if self.asks_ahead {
@@ -282,9 +291,8 @@ impl Account {
         match self.share.filter(|_| self.was_down) {
             // All replicas have spent their shares meanwhile; this one stands for all.
             Some(share) => {
-                let replicas = f64::from(peers.replicas);
-                let tokens = share.grown(now, limits.period * peers.replicas, (burst / replicas).max(1.0));
-                (tokens * replicas).min(burst)
+                let (period, most) = self::share(limits, peers);
+                (share.grown(now, period, most) * f64::from(peers.replicas)).min(burst)
             }
             // Others may have returned leases, and the call takes a moment.
             None => {
@@ -301,6 +309,12 @@ impl Account {
         let remaining = self.leased.saturating_add(bucket as u32).min(limits.burst);
         decision(limits, remaining, None)
     }
+}
+
+/// Returns the share of each replica: the time in which it gains a token, and the most that it holds.
+fn share(limits: Limits, peers: Peers) -> (Duration, f64) {
+    let burst = f64::from(limits.burst) / f64::from(peers.replicas);
+    (limits.period * peers.replicas, burst.max(1.0))
 }
 
 fn rejected(limits: Limits, wait: Duration) -> Decision {
