@@ -11,6 +11,8 @@ mod demand;
 #[cfg(test)]
 mod simulation;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -204,27 +206,37 @@ impl SharedQuotas {
     }
 }
 
-/// Executes a call and ends it, even if it is dropped or panics.
-async fn call(quotas: Arc<Inner>, entry: Arc<Entry>, ask: Ask, sent: Instant) {
-    let mut call = Call {
-        limits: quotas.limits,
-        entry,
-        ask,
-        sent,
-        grant: None,
-    };
-    call.grant = quotas.store.update(&call.entry.key, call.limits, ask).await;
+/// Executes a call and ends it, even if it is dropped or panics. Returns what it has brought for requests that were
+/// cancelled meanwhile.
+async fn call(quotas: Arc<Inner>, entry: Arc<Entry>, mut ask: Ask, mut sent: Instant) {
+    let Inner { store, limits, .. } = &*quotas;
+    loop {
+        let mut call = Call {
+            limits: *limits,
+            entry: &entry,
+            ask,
+            sent,
+            grant: None,
+        };
+        call.grant = store.update(&entry.key, *limits, ask).await;
+        drop(call);
+        sent = Instant::now();
+        let Some(excess) = entry.account().excess(*limits, store.peers(), sent) else {
+            return;
+        };
+        ask = excess;
+    }
 }
 
-struct Call {
+struct Call<'a> {
     limits: Limits,
-    entry: Arc<Entry>,
+    entry: &'a Entry,
     ask: Ask,
     sent: Instant,
     grant: Option<Grant>,
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
         let mut account = self.entry.account();
         let end = account.complete(self.limits, self.ask, self.sent, self.grant);

@@ -55,6 +55,8 @@ pub(super) struct Account {
     expected: u32,
     /// Tokens that were spent out of the share because a call took too long: the next ones pay for them.
     debt: u32,
+    /// Tokens that the calls will bring to pay for the debt.
+    expected_debt: u32,
 }
 
 impl Account {
@@ -79,6 +81,7 @@ impl Account {
             asks_ahead: false,
             expected: 0,
             debt: 0,
+            expected_debt: 0,
         }
     }
 
@@ -173,8 +176,11 @@ impl Account {
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
         self.is_starting = false;
         self.limit_debt(limits, peers, now);
-        let need = self.waiting.saturating_sub(self.expected);
+        // Those that a call has brought tokens for wait until they continue.
+        let need = self.waiting.saturating_sub(self.expected.saturating_add(self.leased));
         self.expected += need;
+        let debt = self.debt.saturating_sub(self.expected_debt);
+        self.expected_debt += debt;
         let ahead = if self.asks_ahead {
             0
         } else {
@@ -182,9 +188,9 @@ impl Account {
         };
         self.asks_ahead |= ahead > 0;
         Ask {
-            take: need.saturating_add(ahead).saturating_add(self.debt),
+            take: need.saturating_add(ahead).saturating_add(debt),
             need,
-            debt: self.debt,
+            debt,
             ahead,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
@@ -201,6 +207,7 @@ impl Account {
     ) -> CallEnd {
         self.calls -= 1;
         self.expected -= ask.need;
+        self.expected_debt -= ask.debt;
         self.asks_ahead &= ask.ahead == 0;
         let Some(grant) = grant else {
             return CallEnd::Failed;
@@ -242,19 +249,38 @@ impl Account {
         if now >= self.lease_ends {
             self.leased = 0;
         }
-        let keep = if all { 0 } else { self.target(limits, peers, now) };
+        if all {
+            return self.give_back(0, limits, peers, now);
+        }
+        if let Some(ask) = self.excess(limits, peers, now) {
+            return Some(ask);
+        }
+        let keep = self.target(limits, peers, now);
         if self.calls > 0 || self.leased <= keep {
             self.surplus_since = None;
             return None;
         }
         let since = *self.surplus_since.get_or_insert(now);
-        if !all && now - since < IDLE_AFTER {
+        if now - since < IDLE_AFTER {
             return None;
         }
         self.surplus_since = None;
-        let give = self.leased - keep;
-        self.leased = keep;
+        self.give_back(keep, limits, peers, now)
+    }
+
+    /// Takes out of the lease what it may not hold, to be returned at once: tokens for requests that were cancelled.
+    pub(super) fn excess(&mut self, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let most = part(limits, peers) as u32 + self.waiting;
+        self.give_back(most, limits, peers, now)
+    }
+
+    fn give_back(&mut self, keep: u32, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let give = self.leased.saturating_sub(keep);
+        if give == 0 {
+            return None;
+        }
         // They are not spent any more, whether or not the call succeeds.
+        self.leased = keep;
         self.bucket.tokens += f64::from(give);
         self.calls += 1;
         Some(Ask {
@@ -281,8 +307,7 @@ impl Account {
         if !peers.may_lease_ahead {
             return 0;
         }
-        let part = f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas);
-        self.demand.within(HORIZON, now).min(part) as u32
+        self.demand.within(HORIZON, now).min(part(limits, peers)) as u32
     }
 
     /// Returns the most that the bucket can hold when the call arrives.
@@ -317,6 +342,11 @@ fn share(limits: Limits, peers: Peers) -> (Duration, f64) {
     (limits.period * peers.replicas, burst.max(1.0))
 }
 
+/// Returns how much each replica may lease ahead of need.
+fn part(limits: Limits, peers: Peers) -> f64 {
+    f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas)
+}
+
 fn rejected(limits: Limits, wait: Duration) -> Decision {
     decision(limits, 0, Some(wait))
 }
@@ -328,3 +358,6 @@ fn decision(limits: Limits, remaining: u32, retry_after: Option<Duration>) -> De
         reset_after: limits.period * (limits.burst - remaining.min(limits.burst)),
     }
 }
+
+#[cfg(test)]
+mod tests;

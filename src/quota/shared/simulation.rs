@@ -92,6 +92,33 @@ fn no_interval_admits_more_than_the_limit_however_requests_are_spread() {
 }
 
 #[test]
+fn requests_that_are_cancelled_leave_nothing_to_exceed_the_limit() {
+    for in_bursts in [false, true] {
+        for (run, outcome) in outcomes(|run| Run {
+            cancels: true,
+            in_bursts,
+            ..run
+        }) {
+            assert!(outcome.excess <= 0.0, "{:.1} too many: {run:?}", outcome.excess);
+        }
+    }
+}
+
+#[test]
+fn requests_that_are_cancelled_cost_a_client_within_90_percent_of_its_limit_nothing() {
+    for in_bursts in [false, true] {
+        for (run, outcome) in outcomes(|run| Run {
+            load: 0.9,
+            cancels: true,
+            in_bursts,
+            ..run
+        }) {
+            assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
+        }
+    }
+}
+
+#[test]
 fn a_client_over_its_limit_gets_the_whole_limit() {
     for (run, outcome) in outcomes(|run| run) {
         // A bucket of one token is full, and gains nothing, until the next request.

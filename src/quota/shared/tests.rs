@@ -1,0 +1,97 @@
+//! Requests that wait for calls whose ends the test decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, yield_now};
+
+use super::SharedQuotas;
+use super::bucket::{Ask, Grant, Limits, Peers};
+use super::store::Store;
+use crate::auth::Principal;
+use crate::config::RateLimit;
+use crate::quota::Decision;
+
+struct Call {
+    ask: Ask,
+    end: oneshot::Sender<Option<Grant>>,
+}
+
+impl Call {
+    /// Ends the call with what it asks for.
+    fn grant(self) {
+        let grant = Grant {
+            granted: self.ask.take,
+            level: 100.0,
+        };
+        _ = self.end.send(Some(grant));
+    }
+}
+
+struct Calls(mpsc::UnboundedSender<Call>);
+
+#[async_trait::async_trait]
+impl Store for Calls {
+    async fn update(&self, _key: &str, _limits: Limits, ask: Ask) -> Option<Grant> {
+        let (end, ended) = oneshot::channel();
+        _ = self.0.send(Call { ask, end });
+        ended.await.ok().flatten()
+    }
+
+    fn is_up(&self) -> bool {
+        true
+    }
+
+    fn peers(&self) -> Peers {
+        Peers {
+            replicas: 1,
+            may_lease_ahead: true,
+            timeout: Duration::from_millis(20),
+        }
+    }
+
+    async fn leave(&self) {}
+}
+
+fn quotas() -> (Arc<SharedQuotas>, mpsc::UnboundedReceiver<Call>) {
+    let (sender, calls) = mpsc::unbounded_channel();
+    let config = RateLimit {
+        replenish_one: Duration::from_millis(10),
+        burst: 200.try_into().expect("above zero"),
+    };
+    let quotas = SharedQuotas::with_store(&config, Box::new(Calls(sender)));
+    (Arc::new(quotas), calls)
+}
+
+fn take(quotas: &Arc<SharedQuotas>, client: &str) -> JoinHandle<Decision> {
+    let quotas = Arc::clone(quotas);
+    let principal = Principal {
+        client_id: client.into(),
+        subject: None,
+    };
+    tokio::spawn(async move { quotas.take(&principal).await })
+}
+
+/// Lets every task continue as far as it can without the clock.
+async fn settle() {
+    for _ in 0..100 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_for_requests_that_were_cancelled_are_returned_at_once() {
+    let (quotas, mut calls) = quotas();
+    let requests: Vec<_> = (0..100).map(|_| take(&quotas, "app")).collect();
+    let call = calls.recv().await.expect("a call");
+    assert_eq!(call.ask.take, 100);
+    for request in requests {
+        request.abort();
+    }
+    settle().await;
+    call.grant();
+    settle().await;
+    let returned = calls.try_recv().expect("a call");
+    assert_eq!(returned.ask.give, 80, "a tenth of the burst may be leased");
+}
