@@ -114,10 +114,12 @@ impl SharedQuotas {
                 if let Some(decision) = account.spend(*limits, now) {
                     return decision;
                 }
-                if end == CallEnd::Empty {
+                // The call that has ended may be another than the one that brings this request a token.
+                let is_decided = end != CallEnd::Granted && !account.expects_more();
+                if is_decided && end == CallEnd::Empty {
                     return account.reject(*limits, now);
                 }
-                if end == CallEnd::Failed || now >= deadline || !store.is_up() {
+                if is_decided || now >= deadline || !store.is_up() {
                     return account.spend_share(*limits, store.peers(), store.is_up(), now);
                 }
                 account.waiting += 1;
@@ -240,7 +242,7 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         let mut account = self.entry.account();
         let end = account.complete(self.limits, self.ask, self.sent, self.grant);
-        drop(account);
+        // Under the lock, so that ends are published in their order, before a request can subscribe to the next.
         self.entry.calls.send_replace(end);
     }
 }

@@ -157,6 +157,11 @@ impl Account {
         !self.is_starting && self.waiting > self.expected && self.calls < MAX_CALLS
     }
 
+    /// Returns whether calls in flight bring tokens for more requests than those that wait.
+    pub(super) fn expects_more(&self) -> bool {
+        self.is_starting || self.expected > self.waiting
+    }
+
     /// Starts a call, which asks later.
     pub(super) fn start_call(&mut self) {
         self.calls += 1;

@@ -27,6 +27,10 @@ impl Call {
         };
         _ = self.end.send(Some(grant));
     }
+
+    fn fail(self) {
+        _ = self.end.send(None);
+    }
 }
 
 struct Calls(mpsc::UnboundedSender<Call>);
@@ -78,6 +82,29 @@ async fn settle() {
     for _ in 0..100 {
         yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_decides_no_request_that_another_call_brings_a_token_for() {
+    let (quotas, mut calls) = quotas();
+    let mut requests = Vec::new();
+    let mut in_flight = Vec::new();
+    for _ in 0..2 {
+        requests.push(take(&quotas, "app"));
+        in_flight.push(calls.recv().await.expect("a call"));
+    }
+    in_flight.remove(0).fail();
+    settle().await;
+    assert_eq!(requests.iter().filter(|request| request.is_finished()).count(), 1);
+    // It pays for the request that the share has decided, so that the other needs one more.
+    in_flight.remove(0).grant();
+    calls.recv().await.expect("a call").grant();
+    settle().await;
+    for request in requests {
+        assert!(request.is_finished());
+        assert!(request.await.expect("no panic").retry_after.is_none());
+    }
+    assert!(calls.try_recv().is_err(), "no further call");
 }
 
 #[tokio::test(start_paused = true)]
