@@ -80,19 +80,15 @@ impl Replicas {
     }
 
     /// Records the response to a registration.
-    pub(super) fn registered(&self, response: &Value) -> Result<(), Error> {
+    pub(super) fn registered(&self, count: u32) {
         let now = Instant::now();
-        let count = count(response)?;
         self.counts().registered(count, now);
         self.record(count, now);
-        Ok(())
     }
 
     /// Records the response to a later heartbeat.
-    pub(super) fn counted(&self, response: &Value) {
-        if let Ok(count) = count(response) {
-            self.record(count, Instant::now());
-        }
+    pub(super) fn counted(&self, count: u32) {
+        self.record(count, Instant::now());
     }
 
     fn record(&self, count: u32, now: Instant) {
@@ -132,9 +128,10 @@ impl Counts {
     }
 }
 
-fn count(response: &Value) -> Result<u32, Error> {
+/// Parses the response of the script: the number of replicas.
+pub(super) fn count(response: Value) -> Result<u32, Error> {
     match response {
-        Value::Int(count) => u32::try_from(*count).map_err(|_| Error::invalid_response()),
+        Value::Int(count) => u32::try_from(count).map_err(|_| Error::invalid_response()),
         _ => Err(Error::invalid_response()),
     }
 }

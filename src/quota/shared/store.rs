@@ -53,12 +53,12 @@ impl Store for ValkeyStore {
             format!("{:.6}", ask.ceiling),
         ];
         let arguments = arguments.each_ref().map(String::as_str);
-        let response = self
-            .valkey
-            .evaluate(operation, &self.script, key, &arguments)
+        self.valkey
+            .evaluate(operation, &self.script, key, &arguments, |response| {
+                grant(&response, ask)
+            })
             .await
-            .ok()?;
-        grant(&response, ask).ok()
+            .ok()
     }
 
     fn is_up(&self) -> bool {
