@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::{Error, Script, Valkey, replicas};
 use crate::config::{self, ValkeyUrl};
@@ -152,6 +153,36 @@ async fn a_response_of_another_type_is_a_failure_of_the_server() {
         let text = metrics.render();
         assert!(text.contains(series), "{response:?}: {text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_a_cluster_that_hangs_gets_each_command_once() {
+    const COMMANDS: usize = 200;
+    for _ in 0..5 {
+        let server = Server::start(true, Reply::Nothing).await;
+        let (valkey, _) = server.connect(Duration::from_millis(200)).await;
+        let live = valkey.0.live.load_full().expect("up");
+        let mut commands = JoinSet::new();
+        for _ in 0..COMMANDS {
+            let valkey = valkey.clone();
+            commands.spawn(async move { count(&valkey).await.is_err() });
+        }
+        assert!(commands.join_all().await.into_iter().all(|failed| failed));
+        // A command that follows everything else over the same connection.
+        let mut last = redis::cmd("GET");
+        last.arg("key");
+        _ = tokio::join!(live.connection.query(&last), server.last.notified());
+        assert_eq!(server.calls().len(), COMMANDS);
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_connection_to_a_cluster_breaks_is_not_repeated() {
+    let server = Server::start(true, Reply::Close).await;
+    let (valkey, _) = server.connect(Duration::from_secs(10)).await;
+    assert!(count(&valkey).await.is_err());
+    assert!(!valkey.is_up());
+    assert_eq!(server.calls().len(), 1);
 }
 
 #[tokio::test]
