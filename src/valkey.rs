@@ -258,7 +258,7 @@ impl Valkey {
             tokio::select! {
                 () = self.0.failed.notified() => return,
                 _ = tick.tick() => {
-                    if let Ok(count) = self.beat(true).await {
+                    if let Ok(count) = self.beat().await {
                         self.0.replicas.counted(count);
                     }
                 }
@@ -268,12 +268,13 @@ impl Valkey {
 
     /// Removes this replica from those that share the quotas.
     pub async fn leave(&self) {
-        _ = self.beat(false).await;
+        self.0.replicas.leave();
+        _ = self.beat().await;
     }
 
     /// Returns the number of replicas.
-    async fn beat(&self, joins: bool) -> Result<u32, Error> {
-        let (script, arguments) = (&self.0.replicas.script, self.0.replicas.arguments(joins));
+    async fn beat(&self) -> Result<u32, Error> {
+        let (script, arguments) = (&self.0.replicas.script, self.0.replicas.arguments());
         let (operation, key) = (ValkeyOperation::Heartbeat, replicas::KEY);
         self.evaluate(operation, script, key, &arguments, replicas::count)
             .await

@@ -33,6 +33,7 @@ pub(super) struct Replicas {
     /// The highest of the recent counts, for every request to read.
     count: AtomicU32,
     is_known: AtomicBool,
+    is_leaving: AtomicBool,
     metrics: ValkeyMetrics,
 }
 
@@ -55,6 +56,7 @@ impl Replicas {
             counts: Mutex::default(),
             count: AtomicU32::new(1),
             is_known: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             metrics,
         }
     }
@@ -69,14 +71,20 @@ impl Replicas {
         self.is_known.load(Ordering::Relaxed)
     }
 
-    /// Returns the arguments of the script, by which this replica joins or leaves.
-    pub(super) fn arguments(&self, joins: bool) -> [&str; 3] {
+    /// Makes every later heartbeat remove this replica instead.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the arguments of the script, by which this replica joins, or leaves.
+    pub(super) fn arguments(&self) -> [&str; 3] {
+        let joins = !self.is_leaving.load(Ordering::Relaxed);
         [&self.id, LIFETIME_MILLISECONDS, if joins { "1" } else { "0" }]
     }
 
     /// Returns the command by which this replica joins over a new connection.
     pub(super) fn registration(&self) -> Cmd {
-        self.script.by_text(KEY, &self.arguments(true))
+        self.script.by_text(KEY, &self.arguments())
     }
 
     /// Records the response to a registration.

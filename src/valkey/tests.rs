@@ -192,3 +192,21 @@ async fn a_command_for_a_slot_that_has_moved_follows_it() {
     assert_eq!(count(&valkey).await.ok(), Some(1));
     assert_eq!(server.calls().len(), 2);
 }
+
+#[tokio::test]
+async fn a_replica_that_has_left_does_not_register_again() {
+    let server = Server::start(false, Reply::Text(":1\r\n")).await;
+    let (valkey, _) = server.connect(Duration::from_secs(10)).await;
+    let joins = || {
+        server
+            .calls()
+            .last()
+            .map(|call| call.last() == Some(&"1".to_owned()))
+    };
+    assert!(valkey.beat().await.is_ok());
+    assert_eq!(joins(), Some(true));
+    valkey.leave().await;
+    assert_eq!(joins(), Some(false));
+    assert!(valkey.beat().await.is_ok());
+    assert_eq!(joins(), Some(false));
+}
