@@ -34,6 +34,8 @@ pub(super) struct Account {
     lease_ends: Instant,
     /// The bucket in Valkey: an upper bound, exact if no other replica has used it since.
     bucket: Level,
+    /// The server's clock when the last call was sent, or shortly after, in microseconds.
+    server_time: Option<(u64, Instant)>,
     /// While the bucket is known to be empty.
     empty_until: Option<Instant>,
     /// The replica's own share, while Valkey fails.
@@ -69,6 +71,7 @@ impl Account {
                 tokens: limits.burst.into(),
                 at: now,
             },
+            server_time: None,
             empty_until: None,
             share: None,
             was_down: false,
@@ -182,7 +185,9 @@ impl Account {
         self.is_starting = false;
         self.limit_debt(limits, peers, now);
         // Those that a call has brought tokens for wait until they continue.
-        let need = self.waiting.saturating_sub(self.expected.saturating_add(self.leased));
+        let need = self
+            .waiting
+            .saturating_sub(self.expected.saturating_add(self.leased));
         self.expected += need;
         let debt = self.debt.saturating_sub(self.expected_debt);
         self.expected_debt += debt;
@@ -199,6 +204,7 @@ impl Account {
             ahead,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
+            deadline: self.deadline(peers, now),
         }
     }
 
@@ -217,13 +223,17 @@ impl Account {
         let Some(grant) = grant else {
             return CallEnd::Failed;
         };
+        self.server_time = Some((grant.server_time, sent));
+        let Some(granted) = grant.granted else {
+            return CallEnd::Failed;
+        };
         self.was_down = false;
-        let paid = self.debt.min(grant.granted);
+        let paid = self.debt.min(granted);
         self.debt -= paid;
-        self.leased = self.leased.saturating_add(grant.granted - paid);
+        self.leased = self.leased.saturating_add(granted - paid);
         self.share = None;
         // Not by what is left after paying: the debt may have grown since.
-        let end = if grant.granted < ask.need.saturating_add(ask.debt) {
+        let end = if granted < ask.need.saturating_add(ask.debt) {
             CallEnd::Empty
         } else {
             CallEnd::Granted
@@ -238,7 +248,7 @@ impl Account {
             tokens: grant.level,
             at: sent,
         };
-        self.empty_until = (grant.granted < ask.take && grant.level < 1.0)
+        self.empty_until = (granted < ask.take && grant.level < 1.0)
             .then(|| sent + limits.period.mul_f64(1.0 - grant.level));
         end
     }
@@ -295,6 +305,7 @@ impl Account {
             ahead: 0,
             give,
             ceiling: self.ceiling(limits, peers, now),
+            deadline: self.deadline(peers, now),
         })
     }
 
@@ -332,6 +343,15 @@ impl Account {
                 (bucket + burst * LEASED_FRACTION).min(burst)
             }
         }
+    }
+
+    /// Returns until when the server may execute a call that is sent now, by its own clock. Never too early: its clock was
+    /// read after the last call was sent.
+    fn deadline(&self, peers: Peers, now: Instant) -> u64 {
+        self.server_time.map_or(0, |(time, at)| {
+            let later = now.saturating_duration_since(at) + peers.timeout;
+            time.saturating_add(later.as_micros() as u64)
+        })
     }
 
     fn accepted(&self, limits: Limits, now: Instant) -> Decision {

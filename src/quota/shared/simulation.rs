@@ -66,11 +66,11 @@ fn outcomes(change: impl Fn(Run) -> Run) -> Vec<(Run, Outcome)> {
     outcomes
 }
 
-/// Every kind of failure, for two seconds of a run or at one moment.
-fn faults() -> [Fault; 10] {
+/// Every kind of failure, for two seconds of a run or at one moment, on each network.
+fn faults() -> impl Iterator<Item = (Fault, Network)> {
     let time = Duration::from_secs(2)..Duration::from_secs(4);
     let clock_jumps = |seconds| Fault::ClockJumps(Duration::from_secs(3), seconds);
-    [
+    let faults = [
         Fault::Refuses(time.clone()),
         Fault::Hangs(time.clone()),
         Fault::ShardHangs(time.clone()),
@@ -81,7 +81,10 @@ fn faults() -> [Fault; 10] {
         clock_jumps(-3_600),
         clock_jumps(30),
         clock_jumps(-30),
-    ]
+    ];
+    faults
+        .into_iter()
+        .flat_map(|fault| NETWORKS.map(|network| (fault.clone(), network)))
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn a_client_within_90_percent_of_its_limit_gets_no_429() {
 
 #[test]
 fn failures_admit_no_more_than_the_limit_and_cause_no_burst() {
-    for (fault, network) in faults().into_iter().flat_map(|fault| NETWORKS.map(|network| (fault.clone(), network))) {
+    for (fault, network) in faults() {
         for replicas in [1, 3, 8] {
             for spread in [Spread::RoundRobin, Spread::Random, Spread::One] {
                 for limit in [(100.0, 200), (100.0, 20), (10.0, 5)] {
@@ -170,7 +173,7 @@ fn failures_admit_no_more_than_the_limit_and_cause_no_burst() {
 
 #[test]
 fn failures_cost_a_client_within_90_percent_of_its_limit_nothing_if_its_requests_are_spread() {
-    for (fault, network) in faults().into_iter().flat_map(|fault| NETWORKS.map(|network| (fault.clone(), network))) {
+    for (fault, network) in faults() {
         for replicas in [1, 3, 8] {
             for spread in [Spread::RoundRobin, Spread::Random] {
                 let run = Run {
@@ -198,6 +201,24 @@ fn a_shard_that_hung_for_long_leaves_no_debt() {
         };
         let outcome = traffic::simulate(&run);
         assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
+    }
+}
+
+#[test]
+fn calls_that_a_server_executes_late_take_nothing_from_the_next_burst() {
+    for end in [2_300, 3_000, 3_800] {
+        for network in NETWORKS {
+            let run = Run {
+                load: 0.9,
+                // A burst comes at the start of the failure, and another at 4 s.
+                in_bursts: true,
+                fault: Fault::ExecutesLate(Duration::from_secs(2)..Duration::from_millis(end)),
+                network,
+                ..run(3, Spread::RoundRobin, (100.0, 200))
+            };
+            let outcome = traffic::simulate(&run);
+            assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
+        }
     }
 }
 

@@ -22,8 +22,9 @@ impl Call {
     /// Ends the call with what it asks for.
     fn grant(self) {
         let grant = Grant {
-            granted: self.ask.take,
+            granted: Some(self.ask.take),
             level: 100.0,
+            server_time: 1,
         };
         _ = self.end.send(Some(grant));
     }

@@ -29,8 +29,9 @@ fn start(account: &mut Account, now: Instant) -> Ask {
 
 fn granted(ask: Ask) -> Option<Grant> {
     Some(Grant {
-        granted: ask.take,
+        granted: Some(ask.take),
         level: 100.0,
+        server_time: 1,
     })
 }
 

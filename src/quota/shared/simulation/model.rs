@@ -86,6 +86,14 @@ impl Server {
             _ => 0.0,
         };
         let now = 1e6 + elapsed.as_secs_f64() + jump;
+        let server_time = (now * 1e6) as u64;
+        if (1..60_000_000).contains(&server_time.saturating_sub(ask.deadline)) {
+            return Grant {
+                granted: None,
+                level: 0.0,
+                server_time,
+            };
+        }
         let mut state = self.state.lock().expect("not poisoned");
         if matches!(&self.fault, Fault::LosesDataAfter(time) if elapsed >= time.end) && !state.lost_data {
             state.lost_data = true;
@@ -99,7 +107,11 @@ impl Server {
         let granted = ask.take.min(level as u32);
         let level = level - f64::from(granted);
         state.buckets.insert(key.to_owned(), (level, now));
-        Grant { granted, level }
+        Grant {
+            granted: Some(granted),
+            level,
+            server_time,
+        }
     }
 
     fn random(&self, most: u64) -> u64 {
@@ -119,7 +131,9 @@ impl Server {
         let elapsed = self.started.elapsed();
         match &self.fault {
             Fault::Refuses(time) | Fault::LosesDataAfter(time) if time.contains(&elapsed) => return None,
-            Fault::Hangs(time) | Fault::ShardHangs(time) if time.contains(&elapsed) => return pending().await,
+            Fault::Hangs(time) | Fault::ShardHangs(time) if time.contains(&elapsed) => {
+                return pending().await;
+            }
             Fault::ExecutesLate(time) if time.contains(&elapsed) => {
                 let (server, key, end) = (Arc::clone(self), key.to_owned(), self.started + time.end);
                 tokio::spawn(async move {
