@@ -37,6 +37,9 @@ use crate::valkey::{Valkey, hex};
 /// How often leases that are too large are returned and idle accounts evicted.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Calls that return leases at the same time. Far fewer than the commands that may be in flight, which requests need.
+const MAX_RETURNS: usize = 64;
+
 /// Time limit for returning all leases before the process exits.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -168,8 +171,7 @@ impl SharedQuotas {
         let mut tick = interval(UPKEEP_INTERVAL);
         loop {
             tick.tick().await;
-            let mut returns = self.returns(false);
-            while returns.join_next().await.is_some() {}
+            self.return_leases(false).await;
             let now = Instant::now();
             let limits = self.0.limits;
             // A request that is about to wait holds the entry too.
@@ -181,30 +183,32 @@ impl SharedQuotas {
 
     /// Returns all leases, within a time limit, and leaves the replicas that share the quotas.
     pub(super) async fn release(&self) {
-        let release = async {
-            let mut returns = self.returns(true);
-            while returns.join_next().await.is_some() {}
-            self.0.store.leave().await;
-        };
+        // Together, because the others believe a lower count only after a while.
+        let release = async { tokio::join!(self.return_leases(true), self.0.store.leave()) };
         _ = timeout(RELEASE_TIMEOUT, release).await;
     }
 
-    /// Starts to return what accounts do not need, or everything.
-    fn returns(&self, all: bool) -> JoinSet<()> {
+    /// Returns what accounts do not need, or everything.
+    async fn return_leases(&self, all: bool) {
         let Inner {
             store,
             limits,
             accounts,
         } = &*self.0;
-        let (peers, now) = (store.peers(), Instant::now());
+        // Collected, because the map is locked while it is iterated over.
+        let entries: Vec<_> = accounts.iter().map(|entry| Arc::clone(&entry)).collect();
         let mut returns = JoinSet::new();
-        for entry in accounts {
-            let ask = entry.account().surplus(*limits, peers, all, now);
+        for entry in entries {
+            if returns.len() == MAX_RETURNS {
+                returns.join_next().await;
+            }
+            let now = Instant::now();
+            let ask = entry.account().surplus(*limits, store.peers(), all, now);
             if let Some(ask) = ask {
-                returns.spawn(call(Arc::clone(&self.0), Arc::clone(&entry), ask, now));
+                returns.spawn(call(Arc::clone(&self.0), entry, ask, now));
             }
         }
-        returns
+        while returns.join_next().await.is_some() {}
     }
 }
 

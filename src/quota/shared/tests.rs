@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::advance;
 
 use super::SharedQuotas;
 use super::bucket::{Ask, Grant, Limits, Peers};
@@ -122,4 +123,35 @@ async fn tokens_for_requests_that_were_cancelled_are_returned_at_once() {
     settle().await;
     let returned = calls.try_recv().expect("a call");
     assert_eq!(returned.ask.give, 80, "a tenth of the burst may be leased");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_returned_by_a_few_calls_at_a_time() {
+    const CLIENTS: u32 = 1_500;
+    let (quotas, mut calls) = quotas();
+    // The second request leases ahead of need.
+    for _ in 0..2 {
+        for client in 0..CLIENTS {
+            let request = take(&quotas, &client.to_string());
+            calls.recv().await.expect("a call").grant();
+            request.await.expect("no panic");
+        }
+        advance(Duration::from_millis(200)).await;
+    }
+    let released = tokio::spawn({
+        let quotas = Arc::clone(&quotas);
+        async move { quotas.release().await }
+    });
+    settle().await;
+    let mut in_flight: Vec<_> = std::iter::from_fn(|| calls.try_recv().ok()).collect();
+    assert!((1..=64).contains(&in_flight.len()), "{}", in_flight.len());
+    let mut returned = 0;
+    while let Some(call) = in_flight.pop() {
+        returned += call.ask.give;
+        call.grant();
+        settle().await;
+        in_flight.extend(calls.try_recv());
+    }
+    assert!(released.is_finished());
+    assert!(returned >= CLIENTS, "{returned}");
 }
