@@ -14,6 +14,9 @@ use crate::quota::decision::Decision;
 /// A lease covers the use of this time.
 const HORIZON: Duration = Duration::from_millis(250);
 
+/// A client of at least this many requests per second of a replica has a lease there.
+const MIN_PER_SECOND: f64 = 1.0;
+
 /// A lease that was not renewed for this long is void: the replica has lost Valkey meanwhile, and spends its share.
 const LEASE_LIFETIME: Duration = Duration::from_secs(5);
 
@@ -232,6 +235,9 @@ impl Account {
         self.debt -= paid;
         self.leased = self.leased.saturating_add(granted - paid);
         self.share = None;
+        if ask.ahead > 0 {
+            self.surplus_since = None;
+        }
         // Not by what is left after paying: the debt may have grown since.
         let end = if granted < ask.need.saturating_add(ask.debt) {
             CallEnd::Empty
@@ -323,7 +329,12 @@ impl Account {
         if !peers.may_lease_ahead {
             return 0;
         }
-        self.demand.within(HORIZON, now).min(part(limits, peers)) as u32
+        let mut expected = self.demand.within(HORIZON, now);
+        // So that a client of a few requests per second need not wait for each.
+        if expected >= MIN_PER_SECOND * HORIZON.as_secs_f64() {
+            expected = expected.ceil();
+        }
+        expected.min(part(limits, peers)) as u32
     }
 
     /// Returns the most that the bucket can hold when the call arrives.

@@ -257,3 +257,16 @@ fn requests_of_a_busy_client_seldom_wait() {
     let calls = outcome.calls as f64 / outcome.requests() as f64;
     assert!(calls < 0.15, "{calls}: {run:?}");
 }
+
+#[test]
+fn requests_of_a_slow_client_seldom_wait() {
+    let run = Run {
+        load: 0.06,
+        network: NETWORKS[1],
+        seconds: 20,
+        ..run(3, Spread::RoundRobin, (100.0, 200))
+    };
+    let outcome = traffic::simulate(&run);
+    let waited = outcome.waited as f64 / outcome.requests() as f64;
+    assert!(waited < 0.1, "{waited}: {run:?}");
+}
