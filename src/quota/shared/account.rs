@@ -60,6 +60,8 @@ pub(super) struct Account {
     expected: u32,
     /// Tokens that were spent out of the share because a call took too long: the next ones pay for them.
     debt: u32,
+    /// Since when it was last forgiven.
+    debt_since: Instant,
     /// Tokens that the calls will bring to pay for the debt.
     expected_debt: u32,
 }
@@ -87,6 +89,7 @@ impl Account {
             asks_ahead: false,
             expected: 0,
             debt: 0,
+            debt_since: now,
             expected_debt: 0,
         }
     }
@@ -139,8 +142,11 @@ impl Account {
             self.was_down = true;
             self.debt = 0;
         } else if accepts {
+            if self.debt == 0 {
+                self.debt_since = now;
+            }
+            self.forgive_debt(limits, peers, now);
             self.debt += 1;
-            self.limit_debt(limits, peers, now);
         }
         if accepts {
             decision(limits, left as u32, None)
@@ -174,19 +180,23 @@ impl Account {
         self.is_starting = true;
     }
 
-    /// Forgives what the share has gained again meanwhile: the bucket has gained it too, and a full one owes nothing.
-    fn limit_debt(&mut self, limits: Limits, peers: Peers, now: Instant) {
-        let (period, burst) = share(limits, peers);
-        if let Some(share) = self.share {
-            let spent = burst - share.grown(now, period, burst);
-            self.debt = self.debt.min(spent.ceil() as u32);
+    /// Forgives the replica's share of what a full bucket would have gained: it owes nothing for that.
+    fn forgive_debt(&mut self, limits: Limits, peers: Peers, now: Instant) {
+        let lacks = (f64::from(limits.burst) - self.bucket.tokens).max(0.0);
+        let full_at = self.bucket.at + limits.period.mul_f64(lacks);
+        let since = self.debt_since.max(full_at);
+        let (period, _) = share(limits, peers);
+        let forgiven = now.saturating_duration_since(since).div_duration_f64(period) as u32;
+        if forgiven > 0 {
+            self.debt_since = since + period * forgiven;
+            self.debt = self.debt.saturating_sub(forgiven);
         }
     }
 
     /// Returns what the call that was started asks for: for those that wait by now, and ahead of need.
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
         self.is_starting = false;
-        self.limit_debt(limits, peers, now);
+        self.forgive_debt(limits, peers, now);
         // Those that a call has brought tokens for wait until they continue.
         let need = self
             .waiting

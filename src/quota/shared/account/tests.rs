@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Account, Ask, Grant, Limits, Peers};
+use super::{Account, Ask, CallEnd, Grant, Limits, Peers};
 
 const LIMITS: Limits = Limits {
     period: Duration::from_millis(10),
@@ -61,4 +61,46 @@ fn calls_in_flight_ask_for_the_same_debt_once() {
     account.complete(LIMITS, first, now, None);
     account.waiting += 1;
     assert_eq!(start(&mut account, now).debt, 5, "the first call has failed");
+}
+
+#[test]
+fn a_debt_remains_while_a_call_that_asks_for_it_hangs_and_another_succeeds() {
+    let now = Instant::now();
+    let mut account = account(1, now);
+    let peers = Peers { replicas: 3, ..PEERS };
+    let mut spend = |account: &mut Account| {
+        account
+            .spend_share(LIMITS, peers, true, now)
+            .retry_after
+            .is_none()
+    };
+    while spend(&mut account) {}
+    let hanging = start(&mut account, now);
+    assert_eq!(hanging.debt, 66);
+    account.waiting += 1;
+    let other = start(&mut account, now);
+    let end = account.complete(LIMITS, other, now, granted(other));
+    assert_eq!((end, other.debt), (CallEnd::Granted, 0));
+    assert!(spend(&mut account), "by what is left in the bucket");
+    account.complete(LIMITS, hanging, now, None);
+    account.waiting = 1;
+    assert_eq!(start(&mut account, now).debt, 66, "one more, and one is paid");
+}
+
+#[test]
+fn a_full_bucket_forgives_what_it_would_have_gained() {
+    let now = Instant::now();
+    let at = |milliseconds| now + Duration::from_millis(milliseconds);
+    let mut account = account(0, now);
+    account.bucket.tokens = 100.0;
+    for _ in 0..30 {
+        account.spend_share(LIMITS, PEERS, true, now);
+    }
+    // It is full after a second.
+    for (time, debt) in [(1_000, 30), (1_105, 20), (1_110, 19), (2_000, 0)] {
+        account.forgive_debt(LIMITS, PEERS, at(time));
+        assert_eq!(account.debt, debt, "at {time} ms");
+    }
+    account.spend_share(LIMITS, PEERS, true, at(3_000));
+    assert_eq!(account.debt, 1);
 }
