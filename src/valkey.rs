@@ -234,7 +234,7 @@ impl Valkey {
         let opened = async {
             let connection = self.0.connector.connect().await?;
             let response = connection.query(&self.0.replicas.registration()).await?;
-            self.0.replicas.registered(replicas::count(response)?);
+            self.0.replicas.registered(replicas::count(&response)?);
             Ok(Live {
                 connection,
                 health: Health::default(),
@@ -276,8 +276,10 @@ impl Valkey {
     async fn beat(&self) -> Result<u32, Error> {
         let (script, arguments) = (&self.0.replicas.script, self.0.replicas.arguments());
         let (operation, key) = (ValkeyOperation::Heartbeat, replicas::KEY);
-        self.evaluate(operation, script, key, &arguments, replicas::count)
-            .await
+        self.evaluate(operation, script, key, &arguments, |response| {
+            replicas::count(&response)
+        })
+        .await
     }
 }
 

@@ -137,9 +137,9 @@ impl Counts {
 }
 
 /// Parses the response of the script: the number of replicas.
-pub(super) fn count(response: Value) -> Result<u32, Error> {
+pub(super) fn count(response: &Value) -> Result<u32, Error> {
     match response {
-        Value::Int(count) => u32::try_from(count).map_err(|_| Error::invalid_response()),
+        Value::Int(count) => u32::try_from(*count).map_err(|_| Error::invalid_response()),
         _ => Err(Error::invalid_response()),
     }
 }

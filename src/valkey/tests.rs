@@ -137,7 +137,9 @@ async fn length(stream: &mut BufReader<TcpStream>) -> Option<usize> {
 async fn count(valkey: &Valkey) -> Result<u32, Error> {
     let script = Script::new("return 1");
     valkey
-        .evaluate(ValkeyOperation::QuotaLease, &script, "key", &[], replicas::count)
+        .evaluate(ValkeyOperation::QuotaLease, &script, "key", &[], |response| {
+            replicas::count(&response)
+        })
         .await
 }
 

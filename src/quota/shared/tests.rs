@@ -35,13 +35,13 @@ impl Call {
     }
 }
 
-struct Calls(mpsc::UnboundedSender<Call>);
+struct Calls(mpsc::Sender<Call>);
 
 #[async_trait::async_trait]
 impl Store for Calls {
     async fn update(&self, _key: &str, _limits: Limits, ask: Ask) -> Option<Grant> {
         let (end, ended) = oneshot::channel();
-        _ = self.0.send(Call { ask, end });
+        _ = self.0.send(Call { ask, end }).await;
         ended.await.ok().flatten()
     }
 
@@ -60,8 +60,8 @@ impl Store for Calls {
     async fn leave(&self) {}
 }
 
-fn quotas() -> (Arc<SharedQuotas>, mpsc::UnboundedReceiver<Call>) {
-    let (sender, calls) = mpsc::unbounded_channel();
+fn quotas() -> (Arc<SharedQuotas>, mpsc::Receiver<Call>) {
+    let (sender, calls) = mpsc::channel(2_000);
     let config = RateLimit {
         replenish_one: Duration::from_millis(10),
         burst: 200.try_into().expect("above zero"),
