@@ -13,12 +13,14 @@ mod health;
 mod replicas;
 mod script;
 mod span;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::Cmd;
+use redis::{Cmd, Value};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -105,49 +107,57 @@ impl Valkey {
         self.0.replicas.is_known_to_others()
     }
 
-    /// Executes `command` within the time limit.
-    pub async fn execute(&self, operation: ValkeyOperation, command: &Cmd) -> Result<redis::Value, Error> {
+    /// Executes `command` within the time limit. A response that `parse` does not accept is a failure of the server.
+    pub async fn execute<T>(
+        &self,
+        operation: ValkeyOperation,
+        command: &Cmd,
+        parse: impl Fn(Value) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let result = match self.0.live.load_full() {
             None => Err(Error::down()),
-            Some(live) => self.execute_on(&live, operation, command).await,
+            Some(live) => self.execute_on(&live, operation, command, parse).await,
         };
         self.record(operation, &result);
         result
     }
 
     /// Executes `script` within the time limit of a command. Sends its text only if the server does not have it.
-    pub async fn evaluate(
+    pub async fn evaluate<T>(
         &self,
         operation: ValkeyOperation,
         script: &Script,
         key: &str,
         arguments: &[&str],
-    ) -> Result<redis::Value, Error> {
-        let by_digest = self.execute(operation, &script.by_digest(key, arguments)).await;
-        match by_digest {
+        parse: impl Fn(Value) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let by_digest = script.by_digest(key, arguments);
+        match self.execute(operation, &by_digest, &parse).await {
             Err(error) if error.is_unknown_script() => {
-                self.execute(operation, &script.by_text(key, arguments)).await
+                let by_text = script.by_text(key, arguments);
+                self.execute(operation, &by_text, &parse).await
             }
             result => result,
         }
     }
 
-    async fn execute_on(
+    async fn execute_on<T>(
         &self,
         live: &Arc<Live>,
         operation: ValkeyOperation,
         command: &Cmd,
-    ) -> Result<redis::Value, Error> {
+        parse: impl Fn(Value) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let Ok(_permit) = self.0.permits.try_acquire() else {
             return Err(Error::too_many());
         };
         let span = self.0.spans.start(operation, command);
         let result = match timeout(self.0.timeout, live.connection.query(command)).await {
-            Ok(result) => result.map_err(Error::from),
+            Ok(result) => result.map_err(Error::from).and_then(parse),
             Err(_) => Err(Error::timeout()),
         };
         if let Some(span) = span {
-            span::end(span, &result);
+            span::end(span, &result.as_ref().map(|_| Value::Nil).map_err(Error::clone));
         }
         let failing = match &result {
             Ok(_) => live.health.record(true),
@@ -224,7 +234,7 @@ impl Valkey {
         let opened = async {
             let connection = self.0.connector.connect().await?;
             let response = connection.query(&self.0.replicas.registration()).await?;
-            self.0.replicas.registered(&response)?;
+            self.0.replicas.registered(replicas::count(&response)?);
             Ok(Live {
                 connection,
                 health: Health::default(),
@@ -248,8 +258,8 @@ impl Valkey {
             tokio::select! {
                 () = self.0.failed.notified() => return,
                 _ = tick.tick() => {
-                    if let Ok(response) = self.beat(true).await {
-                        self.0.replicas.counted(&response);
+                    if let Ok(count) = self.beat().await {
+                        self.0.replicas.counted(count);
                     }
                 }
             }
@@ -258,13 +268,18 @@ impl Valkey {
 
     /// Removes this replica from those that share the quotas.
     pub async fn leave(&self) {
-        _ = self.beat(false).await;
+        self.0.replicas.leave();
+        _ = self.beat().await;
     }
 
-    async fn beat(&self, joins: bool) -> Result<redis::Value, Error> {
-        let (script, arguments) = (&self.0.replicas.script, self.0.replicas.arguments(joins));
-        self.evaluate(ValkeyOperation::Heartbeat, script, replicas::KEY, &arguments)
-            .await
+    /// Returns the number of replicas.
+    async fn beat(&self) -> Result<u32, Error> {
+        let (script, arguments) = (&self.0.replicas.script, self.0.replicas.arguments());
+        let (operation, key) = (ValkeyOperation::Heartbeat, replicas::KEY);
+        self.evaluate(operation, script, key, &arguments, |response| {
+            replicas::count(&response)
+        })
+        .await
     }
 }
 

@@ -11,6 +11,8 @@ mod demand;
 #[cfg(test)]
 mod simulation;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +36,9 @@ use crate::valkey::{Valkey, hex};
 
 /// How often leases that are too large are returned and idle accounts evicted.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Calls that return leases at the same time. Far fewer than the commands that may be in flight, which requests need.
+const MAX_RETURNS: usize = 64;
 
 /// Time limit for returning all leases before the process exits.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -112,10 +117,12 @@ impl SharedQuotas {
                 if let Some(decision) = account.spend(*limits, now) {
                     return decision;
                 }
-                if end == CallEnd::Empty {
+                // The call that has ended may be another than the one that brings this request a token.
+                let is_decided = end != CallEnd::Granted && !account.expects_more();
+                if is_decided && end == CallEnd::Empty {
                     return account.reject(*limits, now);
                 }
-                if end == CallEnd::Failed || now >= deadline || !store.is_up() {
+                if is_decided || now >= deadline || !store.is_up() {
                     return account.spend_share(*limits, store.peers(), store.is_up(), now);
                 }
                 account.waiting += 1;
@@ -164,8 +171,7 @@ impl SharedQuotas {
         let mut tick = interval(UPKEEP_INTERVAL);
         loop {
             tick.tick().await;
-            let mut returns = self.returns(false);
-            while returns.join_next().await.is_some() {}
+            self.return_leases(false).await;
             let now = Instant::now();
             let limits = self.0.limits;
             // A request that is about to wait holds the entry too.
@@ -177,58 +183,70 @@ impl SharedQuotas {
 
     /// Returns all leases, within a time limit, and leaves the replicas that share the quotas.
     pub(super) async fn release(&self) {
-        let release = async {
-            let mut returns = self.returns(true);
-            while returns.join_next().await.is_some() {}
-            self.0.store.leave().await;
-        };
+        // Together, because the others believe a lower count only after a while.
+        let release = async { tokio::join!(self.return_leases(true), self.0.store.leave()) };
         _ = timeout(RELEASE_TIMEOUT, release).await;
     }
 
-    /// Starts to return what accounts do not need, or everything.
-    fn returns(&self, all: bool) -> JoinSet<()> {
+    /// Returns what accounts do not need, or everything.
+    async fn return_leases(&self, all: bool) {
         let Inner {
             store,
             limits,
             accounts,
         } = &*self.0;
-        let (peers, now) = (store.peers(), Instant::now());
+        // Collected, because the map is locked while it is iterated over.
+        let entries: Vec<_> = accounts.iter().map(|entry| Arc::clone(&entry)).collect();
         let mut returns = JoinSet::new();
-        for entry in accounts {
-            let ask = entry.account().surplus(*limits, peers, all, now);
+        for entry in entries {
+            if returns.len() == MAX_RETURNS {
+                returns.join_next().await;
+            }
+            let now = Instant::now();
+            let ask = entry.account().surplus(*limits, store.peers(), all, now);
             if let Some(ask) = ask {
-                returns.spawn(call(Arc::clone(&self.0), Arc::clone(&entry), ask, now));
+                returns.spawn(call(Arc::clone(&self.0), entry, ask, now));
             }
         }
-        returns
+        while returns.join_next().await.is_some() {}
     }
 }
 
-/// Executes a call and ends it, even if it is dropped or panics.
-async fn call(quotas: Arc<Inner>, entry: Arc<Entry>, ask: Ask, sent: Instant) {
-    let mut call = Call {
-        limits: quotas.limits,
-        entry,
-        ask,
-        sent,
-        grant: None,
-    };
-    call.grant = quotas.store.update(&call.entry.key, call.limits, ask).await;
+/// Executes a call and ends it, even if it is dropped or panics. Returns what it has brought for requests that were
+/// cancelled meanwhile.
+async fn call(quotas: Arc<Inner>, entry: Arc<Entry>, mut ask: Ask, mut sent: Instant) {
+    let Inner { store, limits, .. } = &*quotas;
+    loop {
+        let mut call = Call {
+            limits: *limits,
+            entry: &entry,
+            ask,
+            sent,
+            grant: None,
+        };
+        call.grant = store.update(&entry.key, *limits, ask).await;
+        drop(call);
+        sent = Instant::now();
+        let Some(excess) = entry.account().excess(*limits, store.peers(), sent) else {
+            return;
+        };
+        ask = excess;
+    }
 }
 
-struct Call {
+struct Call<'a> {
     limits: Limits,
-    entry: Arc<Entry>,
+    entry: &'a Entry,
     ask: Ask,
     sent: Instant,
     grant: Option<Grant>,
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
         let mut account = self.entry.account();
         let end = account.complete(self.limits, self.ask, self.sent, self.grant);
-        drop(account);
+        // Under the lock, so that ends are published in their order, before a request can subscribe to the next.
         self.entry.calls.send_replace(end);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Gauge;
-use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
+use quick_cache::sync::{Cache as Entries, DefaultLifecycle, EntryAction, EntryResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
@@ -57,6 +57,20 @@ struct Entry {
     age_then: Duration,
 }
 
+impl Entry {
+    fn new(shout: &Arc<str>, age: Duration) -> Self {
+        Self {
+            shout: Arc::clone(shout),
+            stored_at: Instant::now(),
+            age_then: age,
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.stored_at.elapsed() + self.age_then
+    }
+}
+
 #[derive(Clone)]
 struct Bytes;
 
@@ -99,7 +113,7 @@ impl Cache {
         let Some(entry) = self.entries.get(key) else {
             return Lookup::Miss;
         };
-        let age = entry.stored_at.elapsed() + entry.age_then;
+        let age = entry.age();
         if age < self.ttl {
             Lookup::Fresh(entry.shout)
         } else if age < self.lifetime() {
@@ -112,22 +126,33 @@ impl Cache {
 
     /// Inserts `shout` and returns whether it was stored: one that exceeds the capacity of a shard is not.
     pub(super) fn insert(&self, key: &Key, shout: &Arc<str>) -> bool {
-        self.insert_aged(key, shout, Duration::ZERO)
-    }
-
-    /// Does the same with a `shout` that was cached elsewhere for the time `age`.
-    pub(super) fn insert_aged(&self, key: &Key, shout: &Arc<str>, age: Duration) -> bool {
         if self.lifetime().is_zero() {
             return false;
         }
-        let entry = Entry {
-            shout: Arc::clone(shout),
-            stored_at: Instant::now(),
-            age_then: age,
-        };
-        self.entries.insert(key.clone(), entry);
+        self.entries
+            .insert(key.clone(), Entry::new(shout, Duration::ZERO));
         self.update_gauge();
         self.entries.contains_key(key)
+    }
+
+    /// Inserts a `shout` that was cached elsewhere for the time `age`, unless a newer one is stored.
+    pub(super) fn insert_aged(&self, key: &Key, shout: &Arc<str>, age: Duration) {
+        if self.lifetime().is_zero() {
+            return;
+        }
+        let entry = Entry::new(shout, age);
+        let replace = |_: &Key, current: &mut Entry| {
+            if entry.age() < current.age() {
+                *current = entry.clone();
+            }
+            EntryAction::Retain(())
+        };
+        // Nothing else uses a guard, so that no other thread holds one for long.
+        if let EntryResult::Vacant(guard) = self.entries.entry(key, None, replace) {
+            // Fails if another request has inserted a result meanwhile, which is newer.
+            _ = guard.insert(entry);
+        }
+        self.update_gauge();
     }
 
     /// Removes `entry`, but not one with which another request has replaced it since.

@@ -17,7 +17,7 @@ use super::reverse::reverse;
 use crate::blocking;
 use crate::config;
 use crate::telemetry::metrics::ValkeyOperation;
-use crate::valkey::{Valkey, hex};
+use crate::valkey::{Error, Valkey, hex};
 
 /// The version of the format of values; a value with another one is ignored.
 const VERSION: &str = "1";
@@ -68,10 +68,15 @@ impl SharedCache {
         let mut command = redis::cmd("GETRANGE");
         // One byte more tells a value that is too long, without reading all of it.
         command.arg(valkey_key(key)).arg(0).arg(limit);
-        let response = self.valkey.execute(ValkeyOperation::CacheRead, &command).await;
-        let Ok(Value::BulkString(value)) = response else {
-            return None;
+        let parse = |response| match response {
+            Value::BulkString(value) => Ok(value),
+            _ => Err(Error::invalid_response()),
         };
+        let value = self
+            .valkey
+            .execute(ValkeyOperation::CacheRead, &command, parse)
+            .await
+            .ok()?;
         if value.is_empty() || value.len() > limit {
             return None;
         }
@@ -100,9 +105,13 @@ impl SharedCache {
             .arg("PX")
             .arg(u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX));
         let valkey = self.valkey.clone();
+        let parse = |response| match response {
+            Value::Okay => Ok(()),
+            _ => Err(Error::invalid_response()),
+        };
         let write = async move {
             // The metrics count a failure; the entry is then missing.
-            _ = valkey.execute(ValkeyOperation::CacheWrite, &command).await;
+            _ = valkey.execute(ValkeyOperation::CacheWrite, &command, parse).await;
             drop(permits);
         };
         tokio::spawn(write.with_current_context());

@@ -83,12 +83,14 @@ impl Connector {
 
     async fn connect_cluster(&self, info: ConnectionInfo) -> Result<ClusterConnection, Error> {
         let mut builder = ClusterClientBuilder::new([info])
-            // One to follow a redirection, and one to repeat over a new connection.
-            .retries(2)
+            // To follow a redirection. With one more, the client would repeat commands whose connection breaks, which the
+            // server may have executed.
+            .retries(1)
             .min_retry_wait(1)
             .max_retry_wait(10)
             .connection_timeout(NODE_CONNECT_TIMEOUT)
-            .response_timeout(self.timeout)
+            // Later than the caller's limit: the client repeats a command that times out while its caller waits.
+            .response_timeout(2 * self.timeout)
             .tcp_settings(tcp_settings());
         if self.url.tls {
             builder = builder.tls(TlsMode::Secure);

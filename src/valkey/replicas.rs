@@ -21,8 +21,8 @@ pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// A replica without a heartbeat for this long is gone.
 const LIFETIME_MILLISECONDS: &str = "5000";
 
-/// How long a higher count outlives a lower one. After a restart of a server without persistence the replicas register
-/// one after the other, and none may take itself for the only one.
+/// How long a higher count outlives a lower one, while connected. After an outage the replicas register one after the
+/// other, and none may take itself for the only one.
 const COUNT_MEMORY: Duration = Duration::from_secs(10);
 
 /// This replica and the others.
@@ -33,6 +33,7 @@ pub(super) struct Replicas {
     /// The highest of the recent counts, for every request to read.
     count: AtomicU32,
     is_known: AtomicBool,
+    is_leaving: AtomicBool,
     metrics: ValkeyMetrics,
 }
 
@@ -55,6 +56,7 @@ impl Replicas {
             counts: Mutex::default(),
             count: AtomicU32::new(1),
             is_known: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             metrics,
         }
     }
@@ -69,30 +71,32 @@ impl Replicas {
         self.is_known.load(Ordering::Relaxed)
     }
 
-    /// Returns the arguments of the script, by which this replica joins or leaves.
-    pub(super) fn arguments(&self, joins: bool) -> [&str; 3] {
+    /// Makes every later heartbeat remove this replica instead.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the arguments of the script, by which this replica joins, or leaves.
+    pub(super) fn arguments(&self) -> [&str; 3] {
+        let joins = !self.is_leaving.load(Ordering::Relaxed);
         [&self.id, LIFETIME_MILLISECONDS, if joins { "1" } else { "0" }]
     }
 
     /// Returns the command by which this replica joins over a new connection.
     pub(super) fn registration(&self) -> Cmd {
-        self.script.by_text(KEY, &self.arguments(true))
+        self.script.by_text(KEY, &self.arguments())
     }
 
     /// Records the response to a registration.
-    pub(super) fn registered(&self, response: &Value) -> Result<(), Error> {
+    pub(super) fn registered(&self, count: u32) {
         let now = Instant::now();
-        let count = count(response)?;
-        self.counts().registered_at = Some(now);
+        self.counts().registered(count, now);
         self.record(count, now);
-        Ok(())
     }
 
     /// Records the response to a later heartbeat.
-    pub(super) fn counted(&self, response: &Value) {
-        if let Ok(count) = count(response) {
-            self.record(count, Instant::now());
-        }
+    pub(super) fn counted(&self, count: u32) {
+        self.record(count, Instant::now());
     }
 
     fn record(&self, count: u32, now: Instant) {
@@ -113,6 +117,14 @@ impl Replicas {
 }
 
 impl Counts {
+    fn registered(&mut self, count: u32, now: Instant) {
+        self.registered_at = Some(now);
+        // While this replica could not count, no lower count has lasted: the others register again just now.
+        if count < self.highest {
+            self.seen_at = Some(now);
+        }
+    }
+
     fn record(&mut self, count: u32, now: Instant) {
         let outdated = self
             .seen_at
@@ -124,7 +136,8 @@ impl Counts {
     }
 }
 
-fn count(response: &Value) -> Result<u32, Error> {
+/// Parses the response of the script: the number of replicas.
+pub(super) fn count(response: &Value) -> Result<u32, Error> {
     match response {
         Value::Int(count) => u32::try_from(*count).map_err(|_| Error::invalid_response()),
         _ => Err(Error::invalid_response()),
@@ -149,6 +162,22 @@ mod tests {
         counts.record(4, start + Duration::from_secs(2));
         assert_eq!(counts.highest, 4, "a higher count is believed at once");
         counts.record(2, start + Duration::from_secs(2) + COUNT_MEMORY);
+        assert_eq!(counts.highest, 2);
+    }
+
+    #[test]
+    fn an_outage_is_not_part_of_the_time_for_which_a_lower_count_lasts() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut counts = Counts::default();
+        counts.record(3, start);
+        // The first replica to register after a minute without Valkey, whose heartbeats have all expired.
+        counts.registered(1, at(60));
+        counts.record(1, at(60));
+        assert_eq!(counts.highest, 3);
+        counts.record(2, at(69));
+        assert_eq!(counts.highest, 3);
+        counts.record(2, at(70));
         assert_eq!(counts.highest, 2);
     }
 }

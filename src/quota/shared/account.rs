@@ -14,6 +14,9 @@ use crate::quota::decision::Decision;
 /// A lease covers the use of this time.
 const HORIZON: Duration = Duration::from_millis(250);
 
+/// A client of at least this many requests per second of a replica has a lease there.
+const MIN_PER_SECOND: f64 = 1.0;
+
 /// A lease that was not renewed for this long is void: the replica has lost Valkey meanwhile, and spends its share.
 const LEASE_LIFETIME: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,8 @@ pub(super) struct Account {
     lease_ends: Instant,
     /// The bucket in Valkey: an upper bound, exact if no other replica has used it since.
     bucket: Level,
+    /// The server's clock when the last call was sent, or shortly after, in microseconds.
+    server_time: Option<(u64, Instant)>,
     /// While the bucket is known to be empty.
     empty_until: Option<Instant>,
     /// The replica's own share, while Valkey fails.
@@ -55,6 +60,10 @@ pub(super) struct Account {
     expected: u32,
     /// Tokens that were spent out of the share because a call took too long: the next ones pay for them.
     debt: u32,
+    /// Since when it was last forgiven.
+    debt_since: Instant,
+    /// Tokens that the calls will bring to pay for the debt.
+    expected_debt: u32,
 }
 
 impl Account {
@@ -67,6 +76,7 @@ impl Account {
                 tokens: limits.burst.into(),
                 at: now,
             },
+            server_time: None,
             empty_until: None,
             share: None,
             was_down: false,
@@ -79,6 +89,8 @@ impl Account {
             asks_ahead: false,
             expected: 0,
             debt: 0,
+            debt_since: now,
+            expected_debt: 0,
         }
     }
 
@@ -112,28 +124,30 @@ impl Account {
         is_up: bool,
         now: Instant,
     ) -> Decision {
-        let replicas = f64::from(peers.replicas);
-        let period = limits.period * peers.replicas;
-        let burst = (f64::from(limits.burst) / replicas).max(1.0);
+        let (period, burst) = share(limits, peers);
         let tokens = match self.share {
             Some(share) => share.grown(now, period, burst),
             None => {
                 let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
-                ((bucket - f64::from(self.debt)) / replicas).clamp(0.0, burst)
+                ((bucket - f64::from(self.debt)) / f64::from(peers.replicas)).clamp(0.0, burst)
             }
         };
         let accepts = tokens >= 1.0;
         let left = if accepts { tokens - 1.0 } else { tokens };
-        if !is_up {
-            self.was_down = true;
-            self.debt = 0;
-        } else if accepts {
-            self.debt += 1;
-        }
         self.share = Some(Level {
             tokens: left,
             at: now,
         });
+        if !is_up {
+            self.was_down = true;
+            self.debt = 0;
+        } else if accepts {
+            if self.debt == 0 {
+                self.debt_since = now;
+            }
+            self.forgive_debt(limits, peers, now);
+            self.debt += 1;
+        }
         if accepts {
             decision(limits, left as u32, None)
         } else {
@@ -155,17 +169,41 @@ impl Account {
         !self.is_starting && self.waiting > self.expected && self.calls < MAX_CALLS
     }
 
+    /// Returns whether calls in flight bring tokens for more requests than those that wait.
+    pub(super) fn expects_more(&self) -> bool {
+        self.is_starting || self.expected > self.waiting
+    }
+
     /// Starts a call, which asks later.
     pub(super) fn start_call(&mut self) {
         self.calls += 1;
         self.is_starting = true;
     }
 
+    /// Forgives the replica's share of what a full bucket would have gained: it owes nothing for that.
+    fn forgive_debt(&mut self, limits: Limits, peers: Peers, now: Instant) {
+        let lacks = (f64::from(limits.burst) - self.bucket.tokens).max(0.0);
+        let full_at = self.bucket.at + limits.period.mul_f64(lacks);
+        let since = self.debt_since.max(full_at);
+        let (period, _) = share(limits, peers);
+        let forgiven = now.saturating_duration_since(since).div_duration_f64(period) as u32;
+        if forgiven > 0 {
+            self.debt_since = since + period * forgiven;
+            self.debt = self.debt.saturating_sub(forgiven);
+        }
+    }
+
     /// Returns what the call that was started asks for: for those that wait by now, and ahead of need.
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
         self.is_starting = false;
-        let need = self.waiting.saturating_sub(self.expected);
+        self.forgive_debt(limits, peers, now);
+        // Those that a call has brought tokens for wait until they continue.
+        let need = self
+            .waiting
+            .saturating_sub(self.expected.saturating_add(self.leased));
         self.expected += need;
+        let debt = self.debt.saturating_sub(self.expected_debt);
+        self.expected_debt += debt;
         let ahead = if self.asks_ahead {
             0
         } else {
@@ -173,12 +211,13 @@ impl Account {
         };
         self.asks_ahead |= ahead > 0;
         Ask {
-            take: need.saturating_add(ahead).saturating_add(self.debt),
+            take: need.saturating_add(ahead).saturating_add(debt),
             need,
-            debt: self.debt,
+            debt,
             ahead,
             give: 0,
             ceiling: self.ceiling(limits, peers, now),
+            deadline: self.deadline(peers, now),
         }
     }
 
@@ -192,17 +231,25 @@ impl Account {
     ) -> CallEnd {
         self.calls -= 1;
         self.expected -= ask.need;
+        self.expected_debt -= ask.debt;
         self.asks_ahead &= ask.ahead == 0;
         let Some(grant) = grant else {
             return CallEnd::Failed;
         };
+        self.server_time = Some((grant.server_time, sent));
+        let Some(granted) = grant.granted else {
+            return CallEnd::Failed;
+        };
         self.was_down = false;
-        let paid = self.debt.min(grant.granted);
+        let paid = self.debt.min(granted);
         self.debt -= paid;
-        self.leased = self.leased.saturating_add(grant.granted - paid);
+        self.leased = self.leased.saturating_add(granted - paid);
         self.share = None;
+        if ask.ahead > 0 {
+            self.surplus_since = None;
+        }
         // Not by what is left after paying: the debt may have grown since.
-        let end = if grant.granted < ask.need.saturating_add(ask.debt) {
+        let end = if granted < ask.need.saturating_add(ask.debt) {
             CallEnd::Empty
         } else {
             CallEnd::Granted
@@ -217,7 +264,7 @@ impl Account {
             tokens: grant.level,
             at: sent,
         };
-        self.empty_until = (grant.granted < ask.take && grant.level < 1.0)
+        self.empty_until = (granted < ask.take && grant.level < 1.0)
             .then(|| sent + limits.period.mul_f64(1.0 - grant.level));
         end
     }
@@ -233,19 +280,38 @@ impl Account {
         if now >= self.lease_ends {
             self.leased = 0;
         }
-        let keep = if all { 0 } else { self.target(limits, peers, now) };
+        if all {
+            return self.give_back(0, limits, peers, now);
+        }
+        if let Some(ask) = self.excess(limits, peers, now) {
+            return Some(ask);
+        }
+        let keep = self.target(limits, peers, now);
         if self.calls > 0 || self.leased <= keep {
             self.surplus_since = None;
             return None;
         }
         let since = *self.surplus_since.get_or_insert(now);
-        if !all && now - since < IDLE_AFTER {
+        if now - since < IDLE_AFTER {
             return None;
         }
         self.surplus_since = None;
-        let give = self.leased - keep;
-        self.leased = keep;
+        self.give_back(keep, limits, peers, now)
+    }
+
+    /// Takes out of the lease what it may not hold, to be returned at once: tokens for requests that were cancelled.
+    pub(super) fn excess(&mut self, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let most = part(limits, peers) as u32 + self.waiting;
+        self.give_back(most, limits, peers, now)
+    }
+
+    fn give_back(&mut self, keep: u32, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let give = self.leased.saturating_sub(keep);
+        if give == 0 {
+            return None;
+        }
         // They are not spent any more, whether or not the call succeeds.
+        self.leased = keep;
         self.bucket.tokens += f64::from(give);
         self.calls += 1;
         Some(Ask {
@@ -255,6 +321,7 @@ impl Account {
             ahead: 0,
             give,
             ceiling: self.ceiling(limits, peers, now),
+            deadline: self.deadline(peers, now),
         })
     }
 
@@ -272,8 +339,12 @@ impl Account {
         if !peers.may_lease_ahead {
             return 0;
         }
-        let part = f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas);
-        self.demand.within(HORIZON, now).min(part) as u32
+        let mut expected = self.demand.within(HORIZON, now);
+        // So that a client of a few requests per second need not wait for each.
+        if expected >= MIN_PER_SECOND * HORIZON.as_secs_f64() {
+            expected = expected.ceil();
+        }
+        expected.min(part(limits, peers)) as u32
     }
 
     /// Returns the most that the bucket can hold when the call arrives.
@@ -282,9 +353,8 @@ impl Account {
         match self.share.filter(|_| self.was_down) {
             // All replicas have spent their shares meanwhile; this one stands for all.
             Some(share) => {
-                let replicas = f64::from(peers.replicas);
-                let tokens = share.grown(now, limits.period * peers.replicas, (burst / replicas).max(1.0));
-                (tokens * replicas).min(burst)
+                let (period, most) = self::share(limits, peers);
+                (share.grown(now, period, most) * f64::from(peers.replicas)).min(burst)
             }
             // Others may have returned leases, and the call takes a moment.
             None => {
@@ -296,11 +366,31 @@ impl Account {
         }
     }
 
+    /// Returns until when the server may execute a call that is sent now, by its own clock. Never too early: its clock was
+    /// read after the last call was sent.
+    fn deadline(&self, peers: Peers, now: Instant) -> u64 {
+        self.server_time.map_or(0, |(time, at)| {
+            let later = now.saturating_duration_since(at) + peers.timeout;
+            time.saturating_add(later.as_micros() as u64)
+        })
+    }
+
     fn accepted(&self, limits: Limits, now: Instant) -> Decision {
         let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
         let remaining = self.leased.saturating_add(bucket as u32).min(limits.burst);
         decision(limits, remaining, None)
     }
+}
+
+/// Returns the share of each replica: the time in which it gains a token, and the most that it holds.
+fn share(limits: Limits, peers: Peers) -> (Duration, f64) {
+    let burst = f64::from(limits.burst) / f64::from(peers.replicas);
+    (limits.period * peers.replicas, burst.max(1.0))
+}
+
+/// Returns how much each replica may lease ahead of need.
+fn part(limits: Limits, peers: Peers) -> f64 {
+    f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas)
 }
 
 fn rejected(limits: Limits, wait: Duration) -> Decision {
@@ -314,3 +404,6 @@ fn decision(limits: Limits, remaining: u32, retry_after: Option<Duration>) -> De
         reset_after: limits.period * (limits.burst - remaining.min(limits.burst)),
     }
 }
+
+#[cfg(test)]
+mod tests;

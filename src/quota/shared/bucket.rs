@@ -40,6 +40,9 @@ pub(super) struct Ask {
     /// The most that the bucket can hold, as far as this replica knows: it protects against a burst after the server
     /// lost its data, or its clock jumped.
     pub(super) ceiling: f64,
+    /// Until when the caller waits, in microseconds of the server's clock: later, the call changes nothing. 0 if that clock
+    /// is not known.
+    pub(super) deadline: u64,
 }
 
 /// How a call ended, for those that wait.
@@ -55,10 +58,12 @@ pub(super) enum CallEnd {
 /// The response of the bucket in Valkey.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Grant {
-    /// Tokens that now belong to the replica.
-    pub(super) granted: u32,
+    /// Tokens that now belong to the replica. `None` if the call was executed after its deadline.
+    pub(super) granted: Option<u32>,
     /// Tokens left in the bucket.
     pub(super) level: f64,
+    /// When the call was executed, in microseconds of the server's clock.
+    pub(super) server_time: u64,
 }
 
 /// Tokens at a time.

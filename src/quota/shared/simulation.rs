@@ -37,6 +37,7 @@ fn run(replicas: u32, spread: Spread, (per_second, burst): (f64, u32)) -> Run {
         burst,
         load: 3.0,
         in_bursts: false,
+        cancels: false,
         network: NETWORKS[0],
         fault: Fault::None,
         seconds: 6,
@@ -65,10 +66,58 @@ fn outcomes(change: impl Fn(Run) -> Run) -> Vec<(Run, Outcome)> {
     outcomes
 }
 
+/// Every kind of failure, for two seconds of a run or at one moment, on each network.
+fn faults() -> impl Iterator<Item = (Fault, Network)> {
+    let time = Duration::from_secs(2)..Duration::from_secs(4);
+    let clock_jumps = |seconds| Fault::ClockJumps(Duration::from_secs(3), seconds);
+    let faults = [
+        Fault::Refuses(time.clone()),
+        Fault::Hangs(time.clone()),
+        Fault::ShardHangs(time.clone()),
+        Fault::ExecutesLate(time.clone()),
+        Fault::LosesReplies(time.clone()),
+        Fault::LosesDataAfter(time),
+        clock_jumps(3_600),
+        clock_jumps(-3_600),
+        clock_jumps(30),
+        clock_jumps(-30),
+    ];
+    faults
+        .into_iter()
+        .flat_map(|fault| NETWORKS.map(|network| (fault.clone(), network)))
+}
+
 #[test]
 fn no_interval_admits_more_than_the_limit_however_requests_are_spread() {
     for (run, outcome) in outcomes(|run| run) {
         assert!(outcome.excess <= 0.0, "{:.1} too many: {run:?}", outcome.excess);
+    }
+}
+
+#[test]
+fn requests_that_are_cancelled_leave_nothing_to_exceed_the_limit() {
+    for in_bursts in [false, true] {
+        for (run, outcome) in outcomes(|run| Run {
+            cancels: true,
+            in_bursts,
+            ..run
+        }) {
+            assert!(outcome.excess <= 0.0, "{:.1} too many: {run:?}", outcome.excess);
+        }
+    }
+}
+
+#[test]
+fn requests_that_are_cancelled_cost_a_client_within_90_percent_of_its_limit_nothing() {
+    for in_bursts in [false, true] {
+        for (run, outcome) in outcomes(|run| Run {
+            load: 0.9,
+            cancels: true,
+            in_bursts,
+            ..run
+        }) {
+            assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
+        }
     }
 }
 
@@ -105,20 +154,13 @@ fn a_client_within_90_percent_of_its_limit_gets_no_429() {
 
 #[test]
 fn failures_admit_no_more_than_the_limit_and_cause_no_burst() {
-    let time = Duration::from_secs(2)..Duration::from_secs(4);
-    for fault in [
-        Fault::Refuses(time.clone()),
-        Fault::Hangs(time.clone()),
-        Fault::LosesReplies(time.clone()),
-        Fault::LosesDataAfter(time.clone()),
-        Fault::ClockJumps(Duration::from_secs(3), 3_600),
-        Fault::ClockJumps(Duration::from_secs(3), -3_600),
-    ] {
+    for (fault, network) in faults() {
         for replicas in [1, 3, 8] {
             for spread in [Spread::RoundRobin, Spread::Random, Spread::One] {
                 for limit in [(100.0, 200), (100.0, 20), (10.0, 5)] {
                     let run = Run {
                         fault: fault.clone(),
+                        network,
                         ..run(replicas, spread, limit)
                     };
                     let outcome = traffic::simulate(&run);
@@ -131,25 +173,51 @@ fn failures_admit_no_more_than_the_limit_and_cause_no_burst() {
 
 #[test]
 fn failures_cost_a_client_within_90_percent_of_its_limit_nothing_if_its_requests_are_spread() {
-    let time = Duration::from_secs(2)..Duration::from_secs(4);
-    for fault in [
-        Fault::Refuses(time.clone()),
-        Fault::Hangs(time.clone()),
-        Fault::LosesReplies(time.clone()),
-        Fault::LosesDataAfter(time.clone()),
-        Fault::ClockJumps(Duration::from_secs(3), 3_600),
-        Fault::ClockJumps(Duration::from_secs(3), -3_600),
-    ] {
+    for (fault, network) in faults() {
         for replicas in [1, 3, 8] {
             for spread in [Spread::RoundRobin, Spread::Random] {
                 let run = Run {
                     load: 0.9,
                     fault: fault.clone(),
+                    network,
                     ..run(replicas, spread, (100.0, 200))
                 };
                 let outcome = traffic::simulate(&run);
                 assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
             }
+        }
+    }
+}
+
+#[test]
+fn a_shard_that_hung_for_long_leaves_no_debt() {
+    for network in NETWORKS {
+        let run = Run {
+            load: 0.9,
+            fault: Fault::ShardHangs(Duration::from_secs(2)..Duration::from_secs(30)),
+            network,
+            seconds: 40,
+            ..run(3, Spread::RoundRobin, (100.0, 200))
+        };
+        let outcome = traffic::simulate(&run);
+        assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
+    }
+}
+
+#[test]
+fn calls_that_a_server_executes_late_take_nothing_from_the_next_burst() {
+    for end in [2_300, 3_000, 3_800] {
+        for network in NETWORKS {
+            let run = Run {
+                load: 0.9,
+                // A burst comes at the start of the failure, and another at 4 s.
+                in_bursts: true,
+                fault: Fault::ExecutesLate(Duration::from_secs(2)..Duration::from_millis(end)),
+                network,
+                ..run(3, Spread::RoundRobin, (100.0, 200))
+            };
+            let outcome = traffic::simulate(&run);
+            assert_eq!(outcome.rejected, 0, "of {}: {run:?}", outcome.requests());
         }
     }
 }
@@ -188,4 +256,17 @@ fn requests_of_a_busy_client_seldom_wait() {
     assert!(waited < 0.05, "{waited}: {run:?}");
     let calls = outcome.calls as f64 / outcome.requests() as f64;
     assert!(calls < 0.15, "{calls}: {run:?}");
+}
+
+#[test]
+fn requests_of_a_slow_client_seldom_wait() {
+    let run = Run {
+        load: 0.06,
+        network: NETWORKS[1],
+        seconds: 20,
+        ..run(3, Spread::RoundRobin, (100.0, 200))
+    };
+    let outcome = traffic::simulate(&run);
+    let waited = outcome.waited as f64 / outcome.requests() as f64;
+    assert!(waited < 0.1, "{waited}: {run:?}");
 }

@@ -51,14 +51,15 @@ impl Store for ValkeyStore {
             ask.take.to_string(),
             ask.give.to_string(),
             format!("{:.6}", ask.ceiling),
+            ask.deadline.to_string(),
         ];
         let arguments = arguments.each_ref().map(String::as_str);
-        let response = self
-            .valkey
-            .evaluate(operation, &self.script, key, &arguments)
+        self.valkey
+            .evaluate(operation, &self.script, key, &arguments, |response| {
+                grant(&response, ask)
+            })
             .await
-            .ok()?;
-        grant(&response, ask).ok()
+            .ok()
     }
 
     fn is_up(&self) -> bool {
@@ -82,13 +83,26 @@ fn grant(response: &Value, ask: Ask) -> Result<Grant, Error> {
     let Value::Array(values) = response else {
         return Err(Error::invalid_response());
     };
-    let [Value::Int(granted), Value::Int(thousandths)] = values.as_slice() else {
+    let &[
+        Value::Int(granted),
+        Value::Int(thousandths),
+        Value::Int(server_time),
+    ] = values.as_slice()
+    else {
         return Err(Error::invalid_response());
     };
-    let granted = u32::try_from(*granted).map_err(|_| Error::invalid_response())?;
-    Ok(Grant {
+    let granted = match granted {
+        -1 => None,
         // Within bounds, whatever the server returns.
-        granted: granted.min(ask.take),
-        level: (*thousandths as f64 / 1000.0).clamp(0.0, f64::from(u32::MAX)),
+        _ => Some(unsigned::<u32>(granted)?.min(ask.take)),
+    };
+    Ok(Grant {
+        granted,
+        level: (thousandths as f64 / 1000.0).clamp(0.0, f64::from(u32::MAX)),
+        server_time: unsigned(server_time)?,
     })
+}
+
+fn unsigned<T: TryFrom<i64>>(value: i64) -> Result<T, Error> {
+    T::try_from(value).map_err(|_| Error::invalid_response())
 }

@@ -69,6 +69,23 @@ async fn an_entry_that_was_replaced_is_not_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_of_the_shared_cache_replaces_only_an_older_one() {
+    let cache = cache_of(1 << 20);
+    let key = key("ada", "hi");
+    let minute = Duration::from_secs(60);
+    cache.insert_aged(&key, &"first".into(), 2 * minute);
+    cache.insert_aged(&key, &"second".into(), minute);
+    assert_eq!(cache.lookup(&key), fresh("second"));
+    advance(minute).await;
+    cache.insert_aged(&key, &"first".into(), 3 * minute);
+    assert_eq!(cache.lookup(&key), fresh("second"));
+    // A `no-cache` request stores a result while another request reads the shared cache.
+    assert!(cache.insert(&key, &"third".into()));
+    cache.insert_aged(&key, &"second".into(), TTL + minute);
+    assert_eq!(cache.lookup(&key), fresh("third"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_result_restarts_the_ttl() {
     let cache = cache_of(1 << 20);
     let key = key("ada", "hi");
@@ -176,6 +193,9 @@ fn an_entry_that_exceeds_the_capacity_removes_the_old_one() {
     assert!(cache.insert(&key, &"IH".into()));
     assert!(!cache.insert(&key, &"IH".repeat(100).into()));
     assert_eq!(cache.lookup(&key), Lookup::Miss);
+    cache.insert_aged(&key, &"IH".repeat(100).into(), Duration::ZERO);
+    assert_eq!(cache.lookup(&key), Lookup::Miss);
+    assert_eq!(cache.entries.weight(), 0);
 }
 
 #[test]

@@ -54,6 +54,22 @@ def test_a_server_that_hangs_without_closing_costs_nothing_once_noticed(start, v
     assert replica.changes() == ["success", "failure", "success"]
 
 
+def test_what_a_server_executes_after_a_pause_does_not_change_the_quota(start, valkey):
+    replica = start(valkey.url, VALKEY_TIMEOUT="50ms", **QUOTA)
+    answers(replica)
+    [key] = valkey("KEYS", "shoutback:quota:*")
+    level = float(valkey("HGET", key, "level"))
+    os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        until_noticed(replica)
+        # Longer than any of the calls waits.
+        answers(replica, "meanwhile")
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+    replica.until_up()
+    assert float(valkey("HGET", key, "level")) >= level
+
+
 def test_connections_that_are_reset(start, valkey, toxiproxy):
     proxy = toxiproxy.proxy(valkey.address)
     replica = start(f"redis://{proxy.address}", **QUOTA)

@@ -1,6 +1,7 @@
 //! Valkey and the network, as models.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::quota::shared::bucket::{Ask, Grant, Limits, Peers};
 use crate::quota::shared::store::Store;
@@ -30,6 +31,10 @@ pub(super) enum Fault {
     Refuses(Range<Duration>),
     /// No call ends, and none is executed.
     Hangs(Range<Duration>),
+    /// The same for this client alone: the calls of others succeed, so that the breaker stays closed.
+    ShardHangs(Range<Duration>),
+    /// No call ends, and all are executed at the end of that time.
+    ExecutesLate(Range<Duration>),
     /// A third of the calls is executed, but their replies are lost.
     LosesReplies(Range<Duration>),
     /// Every call fails at once; afterwards the server is empty.
@@ -81,6 +86,14 @@ impl Server {
             _ => 0.0,
         };
         let now = 1e6 + elapsed.as_secs_f64() + jump;
+        let server_time = (now * 1e6) as u64;
+        if (1..60_000_000).contains(&server_time.saturating_sub(ask.deadline)) {
+            return Grant {
+                granted: None,
+                level: 0.0,
+                server_time,
+            };
+        }
         let mut state = self.state.lock().expect("not poisoned");
         if matches!(&self.fault, Fault::LosesDataAfter(time) if elapsed >= time.end) && !state.lost_data {
             state.lost_data = true;
@@ -94,7 +107,11 @@ impl Server {
         let granted = ask.take.min(level as u32);
         let level = level - f64::from(granted);
         state.buckets.insert(key.to_owned(), (level, now));
-        Grant { granted, level }
+        Grant {
+            granted: Some(granted),
+            level,
+            server_time,
+        }
     }
 
     fn random(&self, most: u64) -> u64 {
@@ -105,7 +122,7 @@ impl Server {
             .random_range(0..=most)
     }
 
-    async fn call(&self, key: &str, limits: Limits, ask: Ask) -> Option<Grant> {
+    async fn call(self: &Arc<Self>, key: &str, limits: Limits, ask: Ask) -> Option<Grant> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Network { fastest, slowest } = self.network;
         let round_trip = fastest + self.random(slowest - fastest);
@@ -114,14 +131,24 @@ impl Server {
         let elapsed = self.started.elapsed();
         match &self.fault {
             Fault::Refuses(time) | Fault::LosesDataAfter(time) if time.contains(&elapsed) => return None,
-            Fault::Hangs(time) if time.contains(&elapsed) => return std::future::pending().await,
+            Fault::Hangs(time) | Fault::ShardHangs(time) if time.contains(&elapsed) => {
+                return pending().await;
+            }
+            Fault::ExecutesLate(time) if time.contains(&elapsed) => {
+                let (server, key, end) = (Arc::clone(self), key.to_owned(), self.started + time.end);
+                tokio::spawn(async move {
+                    sleep_until(end).await;
+                    server.execute(&key, limits, ask);
+                });
+                return pending().await;
+            }
             _ => {}
         }
         sleep(there).await;
         let grant = self.execute(key, limits, ask);
         if matches!(&self.fault, Fault::LosesReplies(time) if time.contains(&elapsed)) && self.random(2) == 0
         {
-            return std::future::pending().await;
+            return pending().await;
         }
         sleep(back).await;
         Some(grant)
@@ -146,7 +173,8 @@ impl Store for Link {
         let grant = timeout(TIMEOUT, call).await.ok().flatten();
         if grant.is_some() {
             self.failures.store(0, Ordering::Relaxed);
-        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= 5
+        } else if !matches!(self.server.fault, Fault::ShardHangs(_))
+            && self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= 5
             && self.is_up.swap(false, Ordering::Relaxed)
         {
             let (is_up, server) = (Arc::clone(&self.is_up), Arc::clone(&self.server));
@@ -179,10 +207,11 @@ impl Store for Link {
 impl Server {
     fn is_down(&self) -> bool {
         match &self.fault {
-            Fault::Refuses(time) | Fault::LosesDataAfter(time) | Fault::Hangs(time) => {
-                time.contains(&self.started.elapsed())
-            }
-            Fault::None | Fault::LosesReplies(_) | Fault::ClockJumps(..) => false,
+            Fault::Refuses(time)
+            | Fault::LosesDataAfter(time)
+            | Fault::Hangs(time)
+            | Fault::ExecutesLate(time) => time.contains(&self.started.elapsed()),
+            Fault::None | Fault::ShardHangs(_) | Fault::LosesReplies(_) | Fault::ClockJumps(..) => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::model::{Fault, Link, Network, Server, TIMEOUT};
 use crate::auth::Principal;
@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) load: f64,
     /// Whether they come as many at a time as the load allows.
     pub(super) in_bursts: bool,
+    /// Whether half of the requests that wait are cancelled.
+    pub(super) cancels: bool,
     pub(super) network: Network,
     pub(super) fault: Fault,
     pub(super) seconds: u64,
@@ -133,9 +135,16 @@ async fn requests(run: &Run) -> Outcome {
             continue;
         }
         let (principal, decisions) = (principal.clone(), Arc::clone(&decisions));
+        let patience = match run.cancels && random.random() {
+            true => Duration::from_millis(random.random_range(0..20)),
+            false => Duration::MAX,
+        };
         pending.spawn(async move {
             let sent = Instant::now();
-            let accepted = quotas.take(&principal).await.retry_after.is_none();
+            let Ok(decision) = timeout(patience, quotas.take(&principal)).await else {
+                return;
+            };
+            let accepted = decision.retry_after.is_none();
             let now = Instant::now();
             // The clock has a resolution of a millisecond.
             assert!(
