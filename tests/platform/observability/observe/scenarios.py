@@ -111,7 +111,7 @@ class DrillTestbed(Testbed):
         killed.child.kill()
         killed.child.wait()
         variables = {**self.variables, "HTTP_ADDR": killed.address, "ADMIN_ADDR": killed.admin, **variables}
-        self.replicas[1] = self.stack.enter_context(Shoutback(self.directory / "two-restarted.log", self.through, **variables))
+        self.replicas[1] = self.stack.enter_context(Shoutback(killed.log, self.through, **variables))
 
     @contextlib.contextmanager
     def _with_other_configuration(self, **variables):
