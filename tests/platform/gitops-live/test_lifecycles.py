@@ -104,7 +104,7 @@ def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cl
 
 # In seconds, as in argocd-cmd-params-cm.
 LIMIT = 1500
-# No node satisfies it, as while a zone is away.
+# No node satisfies it, as while a zone is down.
 ENDLESS = """\
 apiVersion: batch/v1
 kind: Job

@@ -1,10 +1,13 @@
 """The alerts about Argo CD and overrides, run by promtool."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+RUNBOOK = Path(__file__).parents[3] / "docs/runbook.md"
 INFO = 'argocd_app_info{{name="logging",sync_status="{sync}",health_status="{health}",phase="{phase}"}}'
 HEALTHY = {"sync": "Synced", "health": "Healthy", "phase": "Succeeded"}
 # By alert: the series that fires it, and the minutes after which it must and must not have fired.
@@ -38,6 +41,16 @@ def run(applications, tmp_path):
         return fired
 
     return run
+
+
+def test_each_alert_links_to_its_section_and_a_page_of_the_tools(applications):
+    sections = {f"https://docs.example.com/runbook.md#{name.lower()}" for name in re.findall(r"(?m)^### (\w+)$", RUNBOOK.read_text())}
+    for group in applications["platform"].one("PrometheusRule")["spec"]["groups"]:
+        for rule in group["rules"]:
+            annotations = rule["annotations"]
+            assert annotations.keys() == {"summary", "description", "runbook_url", "dashboard_url"}
+            assert annotations["runbook_url"] in sections
+            assert annotations["dashboard_url"].startswith("https://tools.")
 
 
 @pytest.mark.parametrize("alert", FIRES)

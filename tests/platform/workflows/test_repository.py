@@ -131,7 +131,7 @@ def test_each_third_party_chart_is_updated():
     assert sorted(version for _, version in found(name)) == sorted(versions)
 
 
-def test_each_version_of_our_own_charts_is_updated():
+def test_each_version_of_our_charts_is_updated():
     """The version of Elasticsearch is in Chart.yaml; others are tags of images, which Renovate's manager of values finds."""
     [(_, version)] = found("gitops/platform/logging/Chart.yaml")
     assert f"appVersion: {version}\n" in (TOP / "gitops/platform/logging/Chart.yaml").read_text()

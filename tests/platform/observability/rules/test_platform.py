@@ -1,4 +1,4 @@
-"""What the rules need of the platform: metrics, labels, history, and an Alertmanager that remembers."""
+"""What the rules need of the platform: metrics, labels, history, and an Alertmanager with storage."""
 
 import re
 
@@ -26,7 +26,7 @@ def specs(environment):
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_prometheus_and_alertmanager_remember(environment):
+def test_prometheus_and_alertmanager_keep_their_data(environment):
     prometheus, alertmanager = specs(environment)
     # Budgets are recorded over 30 days.
     assert int(prometheus["retention"].removesuffix("d")) > 30
