@@ -141,8 +141,8 @@ def test_policies_permit_dns_which_is_no_pod(run):
     address = f"{ipaddress.ip_network(configuration['service_ipv4_cidr'])[10]}/32"
     policies = [yaml.safe_load((ROOT / "gitops/platform/values/nginx-ingress.yaml").read_text())["controller"]["networkPolicy"]]
     for name in ("staging", "production"):
-        extra = yaml.safe_load((ROOT / f"gitops/service/{name}/values.yaml").read_text())["networkPolicy"]["extraEgressCIDRs"]
-        policies.append({"egress": [{"to": [{"ipBlock": {"cidr": one["cidr"]}}], "ports": [{"port": port, "protocol": one["protocol"]} for port in one["ports"]]} for one in extra]})
+        extra = yaml.safe_load((ROOT / f"gitops/service/{name}/values.yaml").read_text())["networkPolicy"]["extraEgress"]
+        policies.append({"egress": extra})
     for policy in policies:
         assert peers_of_port_53(policy) == {"UDP": {address}, "TCP": {address}}
 
