@@ -118,6 +118,7 @@ def create(cluster, thing, namespace="shoutback"):
     return cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", thing)
 
 
+CACHE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 GOOD = f"{REPOSITORY}:{'a' * 40}{DIGEST}"
 
 
@@ -147,7 +148,7 @@ def test_images_that_are_admitted(policy, good):
         (pod(service=f"docker.io/library/shoutback:{'a' * 40}{DIGEST}"), "COMMIT@sha256:DIGEST"),
         (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat"), "without a version: docker.elastic.co/beats/filebeat"),
         (pod(service=GOOD, sidecar="docker.elastic.co/beats/filebeat:latest"), "without a version: docker.elastic.co/beats/filebeat:latest"),
-        (pod(service=GOOD, init="quay.io/curl/curl"), "without a version: quay.io/curl/curl"),
+        (pod(service=GOOD, init="quay.io/curl/curl"), f"without a version: {CACHE}/quay.io/curl/curl"),
         # Any image that has a version, under another container's name.
         (pod(service=GOOD, sidecar="nginx:1.29.0"), "not listed, or without a version: nginx:1.29.0"),
         (pod(service=GOOD, sidecar=f"nginx{DIGEST}"), "not listed"),
@@ -166,9 +167,6 @@ def test_images_that_are_rejected(policy, bad, message):
 
 def test_it_applies_only_to_the_services_namespace(policy):
     assert create(policy, pod(sidecar="nginx"), namespace="monitoring").status == 201
-
-
-CACHE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_the_status_is_that_of_the_pipeline(applications, environment, outcome, 
     assert executed(template["repoURLPath"], app=app) == "https://github.com/example/shoutback.git"
     assert executed(template["revisionPath"], app=app) == "d" * 40
     assert executed(template["status"]["label"], app=app) == f"argocd/{environment}{suffix}"
-    assert 'f"argocd/{environment}" + ("/platform" if what is PLATFORM else "")' in page("scripts/release/wait")
+    assert 'f"argocd/{environment}" + ("/platform" if lifecycle is PLATFORM else "")' in page("scripts/release/statuses.py")
     assert template["status"]["state"] == outcome
     assert executed(template["status"]["targetURL"], app=app) == f"https://tools.example.com/argocd/applications/{name}"
 

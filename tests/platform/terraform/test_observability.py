@@ -37,7 +37,7 @@ def sections():
 
 
 # Of metrics that the collector does not send: those of the probe, of certificates, and of Kubernetes.
-ONLY_PROMETHEUS = {"ShoutbackProbeFails", "ShoutbackProbeMissing", "ShoutbackCertificateExpires", "ShoutbackMemoryHigh", "ShoutbackCpuThrottled"}
+ONLY_PROMETHEUS = {"ShoutbackProbeFails", "ShoutbackProbeMissing", "ShoutbackCertificateExpires", "ShoutbackMemoryHigh", "ShoutbackCpuThrottled", "ShoutbackOverridden"}
 
 
 def test_alarms_have_the_names_of_runbook_sections(stack):
