@@ -68,7 +68,7 @@ fn a_debt_remains_while_a_call_that_asks_for_it_hangs_and_another_succeeds() {
     let now = Instant::now();
     let mut account = account(1, now);
     let peers = Peers { replicas: 3, ..PEERS };
-    let mut spend = |account: &mut Account| {
+    let spend = |account: &mut Account| {
         account
             .spend_share(LIMITS, peers, true, now)
             .retry_after
