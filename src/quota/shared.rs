@@ -7,6 +7,7 @@
 
 mod account;
 mod bucket;
+mod debt;
 mod demand;
 #[cfg(test)]
 mod simulation;

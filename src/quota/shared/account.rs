@@ -3,13 +3,12 @@
 //!
 //! Pure: time is an argument. docs/decisions/shared-quota.md has the algorithm and the proof of its bounds.
 
-mod returns;
-
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bucket::{Ask, CallEnd, Grant, Level, Limits, Peers};
+use super::bucket::{Ask, CallEnd, Grant, LEASED_FRACTION, Level, Limits, Peers};
+use super::debt::Debt;
 use super::demand::Demand;
 use crate::quota::decision::Decision;
 
@@ -22,8 +21,8 @@ const MIN_PER_SECOND: f64 = 1.0;
 /// A lease that was not renewed for this long is void: the replica has lost Valkey meanwhile, and spends its share.
 const LEASE_LIFETIME: Duration = Duration::from_secs(5);
 
-/// All leases together are at most this fraction of a bucket.
-const LEASED_FRACTION: f64 = 0.1;
+/// How long a lease may exceed what recent use justifies before the rest is returned.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// Calls in flight for one principal. More than one, because requests that arrive during a call could otherwise wait for
 /// two of them.
@@ -57,12 +56,7 @@ pub(super) struct Account {
     asks_ahead: bool,
     /// Tokens that the calls will bring for those that wait.
     expected: u32,
-    /// Tokens that were spent out of the share because a call took too long: the next ones pay for them.
-    debt: u32,
-    /// Since when it was last forgiven.
-    debt_since: Instant,
-    /// Tokens that the calls will bring to pay for the debt.
-    expected_debt: u32,
+    debt: Debt,
 }
 
 impl Account {
@@ -87,9 +81,7 @@ impl Account {
             is_starting: false,
             asks_ahead: false,
             expected: 0,
-            debt: 0,
-            debt_since: now,
-            expected_debt: 0,
+            debt: Debt::new(now),
         }
     }
 
@@ -107,10 +99,12 @@ impl Account {
         }
         if self.leased > 0 {
             self.leased -= 1;
-            return Some(self.accepted(limits, now));
+            let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
+            let remaining = self.leased.saturating_add(bucket as u32).min(limits.burst);
+            return Some(limits.decision(remaining, None));
         }
         match self.empty_until {
-            Some(until) if now < until => Some(rejected(limits, until - now)),
+            Some(until) if now < until => Some(limits.rejected(until - now)),
             _ => None,
         }
     }
@@ -123,12 +117,12 @@ impl Account {
         is_up: bool,
         now: Instant,
     ) -> Decision {
-        let (period, burst) = share(limits, peers);
+        let (period, burst) = limits.share(peers);
         let tokens = match self.share {
             Some(share) => share.grown(now, period, burst),
             None => {
                 let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
-                ((bucket - f64::from(self.debt)) / f64::from(peers.replicas)).clamp(0.0, burst)
+                ((bucket - f64::from(self.debt.tokens)) / f64::from(peers.replicas)).clamp(0.0, burst)
             }
         };
         let accepts = tokens >= 1.0;
@@ -139,19 +133,12 @@ impl Account {
         });
         if !is_up {
             self.was_down = true;
-            self.debt = 0;
+            self.debt.tokens = 0;
         } else if accepts {
-            if self.debt == 0 {
-                self.debt_since = now;
-            }
-            self.forgive_debt(limits, peers, now);
-            self.debt += 1;
+            self.debt.add(self.bucket, limits, peers, now);
         }
-        if accepts {
-            decision(limits, left as u32, None)
-        } else {
-            rejected(limits, period.mul_f64(1.0 - left))
-        }
+        let wait = (!accepts).then(|| period.mul_f64(1.0 - left));
+        limits.decision(left as u32, wait)
     }
 
     /// Returns whether to lease the next part now, ahead of need.
@@ -179,30 +166,16 @@ impl Account {
         self.is_starting = true;
     }
 
-    /// Forgives the replica's share of what a full bucket would have gained: it owes nothing for that.
-    fn forgive_debt(&mut self, limits: Limits, peers: Peers, now: Instant) {
-        let lacks = (f64::from(limits.burst) - self.bucket.tokens).max(0.0);
-        let full_at = self.bucket.at + limits.period.mul_f64(lacks);
-        let since = self.debt_since.max(full_at);
-        let (period, _) = share(limits, peers);
-        let forgiven = now.saturating_duration_since(since).div_duration_f64(period) as u32;
-        if forgiven > 0 {
-            self.debt_since = since + period * forgiven;
-            self.debt = self.debt.saturating_sub(forgiven);
-        }
-    }
-
     /// Returns what the call that was started asks for: for those that wait by now, and ahead of need.
     pub(super) fn ask(&mut self, limits: Limits, peers: Peers, now: Instant) -> Ask {
         self.is_starting = false;
-        self.forgive_debt(limits, peers, now);
+        self.debt.forgive(self.bucket, limits, peers, now);
         // Those that a call has brought tokens for wait until they continue.
         let need = self
             .waiting
             .saturating_sub(self.expected.saturating_add(self.leased));
         self.expected += need;
-        let debt = self.debt.saturating_sub(self.expected_debt);
-        self.expected_debt += debt;
+        let debt = self.debt.ask();
         let ahead = if self.asks_ahead {
             0
         } else {
@@ -230,7 +203,7 @@ impl Account {
     ) -> CallEnd {
         self.calls -= 1;
         self.expected -= ask.need;
-        self.expected_debt -= ask.debt;
+        self.debt.call_ended(ask.debt);
         self.asks_ahead &= ask.ahead == 0;
         let Some(grant) = grant else {
             return CallEnd::Failed;
@@ -240,9 +213,7 @@ impl Account {
             return CallEnd::Failed;
         };
         self.was_down = false;
-        let paid = self.debt.min(granted);
-        self.debt -= paid;
-        self.leased = self.leased.saturating_add(granted - paid);
+        self.leased = self.leased.saturating_add(self.debt.pay(granted));
         self.share = None;
         if ask.ahead > 0 {
             self.surplus_since = None;
@@ -271,7 +242,63 @@ impl Account {
     /// Rejects a request that a call brought no token for.
     pub(super) fn reject(&self, limits: Limits, now: Instant) -> Decision {
         let wait = self.empty_until.map(|until| until.saturating_duration_since(now));
-        rejected(limits, wait.unwrap_or(limits.period))
+        limits.rejected(wait.unwrap_or(limits.period))
+    }
+
+    /// Takes out of the lease what recent use does not justify any more, to be returned; all of it if `all`.
+    pub(super) fn surplus(&mut self, limits: Limits, peers: Peers, all: bool, now: Instant) -> Option<Ask> {
+        if now >= self.lease_ends {
+            self.leased = 0;
+        }
+        if all {
+            return self.give_back(0, limits, peers, now);
+        }
+        if let Some(ask) = self.excess(limits, peers, now) {
+            return Some(ask);
+        }
+        let keep = self.target(limits, peers, now);
+        if self.calls > 0 || self.leased <= keep {
+            self.surplus_since = None;
+            return None;
+        }
+        let since = *self.surplus_since.get_or_insert(now);
+        if now - since < IDLE_AFTER {
+            return None;
+        }
+        self.surplus_since = None;
+        self.give_back(keep, limits, peers, now)
+    }
+
+    /// Takes out of the lease what it may not hold, to be returned at once: tokens for requests that were cancelled.
+    pub(super) fn excess(&mut self, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let most = limits.part(peers) as u32 + self.waiting;
+        self.give_back(most, limits, peers, now)
+    }
+
+    fn give_back(&mut self, keep: u32, limits: Limits, peers: Peers, now: Instant) -> Option<Ask> {
+        let give = self.leased.saturating_sub(keep);
+        if give == 0 {
+            return None;
+        }
+        // They are not spent any more, whether or not the call succeeds.
+        self.leased = keep;
+        self.bucket.tokens += f64::from(give);
+        self.calls += 1;
+        Some(Ask {
+            give,
+            ceiling: self.ceiling(limits, peers, now),
+            deadline: self.deadline(peers, now),
+            ..Ask::default()
+        })
+    }
+
+    /// Returns whether nothing is lost if the account is dropped: the bucket is full again, and nothing is in flight.
+    pub(super) fn is_idle(&self, limits: Limits, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.last_used);
+        self.leased == 0
+            && self.calls == 0
+            && self.waiting == 0
+            && idle >= (limits.period * limits.burst).max(2 * LEASE_LIFETIME)
     }
 
     /// Returns the size of a lease: the use of the next moment, within this replica's part of what may be leased.
@@ -284,7 +311,7 @@ impl Account {
         if expected >= MIN_PER_SECOND * HORIZON.as_secs_f64() {
             expected = expected.ceil();
         }
-        expected.min(part(limits, peers)) as u32
+        expected.min(limits.part(peers)) as u32
     }
 
     /// Returns the most that the bucket can hold when the call arrives.
@@ -293,7 +320,7 @@ impl Account {
         match self.share.filter(|_| self.was_down) {
             // All replicas have spent their shares meanwhile; this one stands for all.
             Some(share) => {
-                let (period, most) = self::share(limits, peers);
+                let (period, most) = limits.share(peers);
                 (share.grown(now, period, most) * f64::from(peers.replicas)).min(burst)
             }
             // Others may have returned leases, and the call takes a moment.
@@ -313,35 +340,6 @@ impl Account {
             let later = now.saturating_duration_since(at) + peers.timeout;
             time.saturating_add(later.as_micros() as u64)
         })
-    }
-
-    fn accepted(&self, limits: Limits, now: Instant) -> Decision {
-        let bucket = self.bucket.grown(now, limits.period, limits.burst.into());
-        let remaining = self.leased.saturating_add(bucket as u32).min(limits.burst);
-        decision(limits, remaining, None)
-    }
-}
-
-/// Returns the share of each replica: the time in which it gains a token, and the most that it holds.
-fn share(limits: Limits, peers: Peers) -> (Duration, f64) {
-    let burst = f64::from(limits.burst) / f64::from(peers.replicas);
-    (limits.period * peers.replicas, burst.max(1.0))
-}
-
-/// Returns how much each replica may lease ahead of need.
-fn part(limits: Limits, peers: Peers) -> f64 {
-    f64::from(limits.burst) * LEASED_FRACTION / f64::from(peers.replicas)
-}
-
-fn rejected(limits: Limits, wait: Duration) -> Decision {
-    decision(limits, 0, Some(wait))
-}
-
-fn decision(limits: Limits, remaining: u32, retry_after: Option<Duration>) -> Decision {
-    Decision {
-        retry_after,
-        remaining,
-        reset_after: limits.period * (limits.burst - remaining.min(limits.burst)),
     }
 }
 

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::quota::decision::Decision;
+
+/// All leases together are at most this fraction of a bucket.
+pub(super) const LEASED_FRACTION: f64 = 0.1;
+
 /// The size of a bucket and how fast it fills.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -11,6 +16,32 @@ pub(super) struct Limits {
     pub(super) period: Duration,
     /// Tokens in a full bucket.
     pub(super) burst: u32,
+}
+
+impl Limits {
+    /// Returns the share of each replica: the time in which it gains a token, and the most that it holds.
+    pub(super) fn share(self, peers: Peers) -> (Duration, f64) {
+        let burst = f64::from(self.burst) / f64::from(peers.replicas);
+        (self.period * peers.replicas, burst.max(1.0))
+    }
+
+    /// Returns how much each replica may lease ahead of need.
+    pub(super) fn part(self, peers: Peers) -> f64 {
+        f64::from(self.burst) * LEASED_FRACTION / f64::from(peers.replicas)
+    }
+
+    /// Returns the decision that accepts a request, or with a `retry_after` rejects it.
+    pub(super) fn decision(self, remaining: u32, retry_after: Option<Duration>) -> Decision {
+        Decision {
+            retry_after,
+            remaining,
+            reset_after: self.period * (self.burst - remaining.min(self.burst)),
+        }
+    }
+
+    pub(super) fn rejected(self, wait: Duration) -> Decision {
+        self.decision(0, Some(wait))
+    }
 }
 
 /// The state of Valkey that decisions depend on.
@@ -25,7 +56,7 @@ pub(super) struct Peers {
 }
 
 /// What to ask of the bucket in Valkey.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Ask {
     /// Tokens wanted.
     pub(super) take: u32,
