@@ -182,12 +182,13 @@ CERTIFICATE = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shout
 
 
 class Controllers(threading.Thread):
-    """In place of cert-manager, Elastic's operator and NGINX's controller: reports that the issuer is ready, `health` as that of
-    Elasticsearch, whose certificate it creates, and an address of the Ingress."""
+    """In place of cert-manager, Elastic's operator, EKS Auto Mode and NGINX's controller: reports that issuer and node pool are ready, `health`
+    as that of Elasticsearch, whose certificate it creates, and an address of the Ingress."""
 
-    READY = {"type": "Ready", "status": "True", "reason": "ACMEAccountRegistered", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    READY = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     PATHS = {
         "/apis/cert-manager.io/v1/clusterissuers/letsencrypt",
+        "/apis/karpenter.sh/v1/nodepools/shoutback",
         "/apis/elasticsearch.k8s.elastic.co/v1/namespaces/logging/elasticsearches/shoutback",
         "/apis/kibana.k8s.elastic.co/v1/namespaces/logging/kibanas/shoutback",
         "/apis/networking.k8s.io/v1/namespaces/shoutback/ingresses/shoutback",
@@ -209,7 +210,7 @@ class Controllers(threading.Thread):
     def status(self, path):
         if "ingresses" in path:
             return {"loadBalancer": {"ingress": [{"hostname": "balancer.example.com"}]}}
-        if "clusterissuers" in path:
+        if "clusterissuers" in path or "nodepools" in path:
             return {"conditions": [self.READY]}
         return {"health": "green"} if "kibanas" in path else {"availableNodes": 1, "health": self.health, "phase": "Ready"}
 

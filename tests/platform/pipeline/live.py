@@ -61,7 +61,7 @@ class LiveClusters(contextlib.ExitStack):
         directory.mkdir()
         cluster = self.enter_context(ControlPlane(directory / "cluster", crds(*NEEDED)))
         for folder in ("namespace", "teams"):
-            cluster.kubectl("apply", "--server-side", "--kustomize", source.work / "gitops/platform/cluster" / folder)
+            cluster.kubectl("apply", "--server-side", "--filename", source.work / "gitops/platform/cluster" / folder)
         values = source.work / f"gitops/platform/{name}/values.yaml"
         rendered = cluster.run("helm", "template", "argocd-settings", source.work / "gitops/platform/argocd-settings", "--namespace=argocd", f"--values={values}").stdout
         # Sooner than a minute, and GitHub's address.
