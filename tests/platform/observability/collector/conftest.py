@@ -10,6 +10,7 @@ from harness.collector import Collector
 from harness.process import http_request
 from harness.shoutback import Emulators, Shoutback
 from harness.toxiproxy import free_port
+from harness.valkey import Server
 
 # The files that a cluster uses, with local.yaml in place of those for Kubernetes.
 FILES = ["config.yaml", "aws.yaml", "otlp.yaml", "local.yaml"]
@@ -56,8 +57,15 @@ def emulators(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def service(collector, emulators, tmp_path_factory):
+def valkey(tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("valkey")) as valkey:
+        yield valkey
+
+
+@pytest.fixture(scope="session")
+def service(collector, emulators, valkey, tmp_path_factory):
     variables = {
+        "VALKEY_URL": valkey.url,
         "ADMIN_ADDR": ADMIN,
         "SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
