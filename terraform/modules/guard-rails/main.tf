@@ -94,9 +94,7 @@ resource "aws_guardduty_detector" "this" {
 
   datasources {
     kubernetes {
-      audit_logs {
-        enable = true
-      }
+      audit_logs { enable = true }
     }
   }
 }

@@ -94,9 +94,7 @@ resource "aws_kms_key" "kept" {
   policy                  = local.policies[each.key]
   tags                    = { Name = "${var.name}-${each.key}" }
 
-  lifecycle {
-    prevent_destroy = true
-  }
+  lifecycle { prevent_destroy = true }
 }
 
 resource "aws_kms_alias" "this" {

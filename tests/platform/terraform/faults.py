@@ -55,7 +55,7 @@ FAULTS = [
     Fault("modules/eks", "the creator stays administrator", "main.tf", "creator_admin_permissions = false", "creator_admin_permissions = true", RUNS, "the creator of the cluster is not its administrator"),
     Fault("modules/eks", "access by aws-auth", "main.tf", '"API"', '"API_AND_CONFIG_MAP"', RUNS, "Access is only by access entries"),
     Fault("modules/eks", "no audit log", "main.tf", '"audit", ', "", RUNS, "All logs of the control plane are enabled."),
-    Fault("modules/eks", "two of three parts of Auto Mode", "main.tf", "block_storage {\n      enabled = true", "block_storage {\n      enabled = false", RUNS, "Auto Mode runs nodes, volumes and load balancers"),
+    Fault("modules/eks", "two of three parts of Auto Mode", "main.tf", "block_storage { enabled = true }", "block_storage { enabled = false }", RUNS, "Auto Mode runs nodes, volumes and load balancers"),
     Fault("modules/eks", "services in another range", "main.tf", '"172.20.0.0/16"', '"10.100.0.0/16"', "test_policies_permit_dns", "10.100.0.10/32"),
     Fault("modules/eks", "extended support", "main.tf", '"STANDARD"\n  }', '"EXTENDED"\n  }', RUNS, "No extended support"),
     Fault("modules/eks", "sessions without the cluster's name", "roles.tf", '["sts:AssumeRole", "sts:TagSession"]', '["sts:AssumeRole"]', "test_the_role_of_the_cluster_is_that_of_auto_mode", "sts:TagSession"),
