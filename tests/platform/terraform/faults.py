@@ -35,7 +35,7 @@ FAULTS = [
     Fault("modules/kms", "an action that is not limited", "main.tf", '"ReEncryptTo"', '"ReEncrypt*"', POLICIES, "kms:ReEncrypt* is not limited"),
     Fault("modules/kms", "logs of any account", "main.tf", ":logs:${local.region}:${local.account}:log-group", ":logs:*:*:log-group", "test_logs_of_this_account_and_region", "keys={name: other}"),
     Fault("modules/kms", "alarms of any account", "main.tf", 'this_account = { StringEquals = { "aws:SourceAccount" = local.account } }', "this_account = {}", "test_alarms_of_this_account", '"aws:SourceAccount": "444455556666"'),
-    Fault("modules/bucket", "no versions", "main.tf", '"Enabled"\n  }\n}', '"Suspended"\n  }\n}', RUNS, "Every version can be restored"),
+    Fault("modules/bucket", "no versions", "main.tf", '{ status = "Enabled" }', '{ status = "Suspended" }', RUNS, "Every version can be restored"),
     Fault("modules/bucket", "Amazon's key", "main.tf", '"aws:kms"\n', '"AES256"\n', RESOURCES, "is not encrypted"),
     Fault("modules/bucket", "public", "main.tf", "block_public_policy     = true", "block_public_policy     = false", RESOURCES, "the bucket could become public"),
     Fault("bootstrap", "plain HTTP", "../modules/bucket/main.tf", '"aws:SecureTransport" = "false"', '"aws:SecureTransport" = "none"', "test_state_requires_tls", '"aws:SecureTransport": "false"'),
