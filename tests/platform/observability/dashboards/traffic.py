@@ -29,8 +29,9 @@ VARIABLES = {
     "BREAKER_SLOW_CALL": "1s",
     "BREAKER_OPEN_FOR": "500ms",
     "CACHE_TTL": "1s",
-    "RATE_LIMIT_PER_CLIENT": "60/s",
-    "RATE_LIMIT_BURST": "60",
+    # The replicas share it, and a rejected request does not wait for a permit.
+    "RATE_LIMIT_PER_CLIENT": "120/s",
+    "RATE_LIMIT_BURST": "120",
     "OTEL_BSP_SCHEDULE_DELAY": "200",
     "OTEL_BSP_EXPORT_TIMEOUT": "500",
 }
