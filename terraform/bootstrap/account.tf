@@ -1,7 +1,9 @@
 # Defaults of the whole account in this region, also for resources of other projects.
 
 # Also for volumes that the cluster creates for claims: their storage class names no key.
-resource "aws_ebs_encryption_by_default" "this" { enabled = true }
+resource "aws_ebs_encryption_by_default" "this" {
+  enabled = true
+}
 
 resource "aws_ec2_instance_metadata_defaults" "this" {
   http_tokens                 = "required"

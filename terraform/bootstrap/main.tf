@@ -16,7 +16,9 @@ provider "aws" {
 
 data "aws_partition" "current" {}
 
-locals { arn = "arn:${data.aws_partition.current.partition}" }
+locals {
+  arn = "arn:${data.aws_partition.current.partition}"
+}
 
 module "kms" {
   source = "../modules/kms"

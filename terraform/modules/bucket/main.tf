@@ -6,13 +6,17 @@ resource "aws_s3_bucket" "this" {
   bucket        = var.name
   force_destroy = false
 
-  lifecycle { prevent_destroy = true }
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_s3_bucket_versioning" "this" {
   bucket = aws_s3_bucket.this.bucket
 
-  versioning_configuration { status = "Enabled" }
+  versioning_configuration {
+    status = "Enabled"
+  }
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
@@ -38,7 +42,9 @@ resource "aws_s3_bucket_public_access_block" "this" {
 resource "aws_s3_bucket_ownership_controls" "this" {
   bucket = aws_s3_bucket.this.bucket
 
-  rule { object_ownership = "BucketOwnerEnforced" }
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
@@ -57,10 +63,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     dynamic "expiration" {
       for_each = var.expiration_days[*]
-      content { days = expiration.value }
+      content {
+        days = expiration.value
+      }
     }
 
-    abort_incomplete_multipart_upload { days_after_initiation = 7 }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
   }
 
   # Without versions, there are no old ones to expire: AWS rejects the rule.

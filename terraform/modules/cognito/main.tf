@@ -16,9 +16,13 @@ resource "aws_cognito_user_pool" "this" {
   username_attributes      = ["email"]
   auto_verified_attributes = ["email"]
 
-  username_configuration { case_sensitive = false }
+  username_configuration {
+    case_sensitive = false
+  }
 
-  admin_create_user_config { allow_admin_create_user_only = true }
+  admin_create_user_config {
+    allow_admin_create_user_only = true
+  }
 
   password_policy {
     minimum_length                   = 14
@@ -29,7 +33,9 @@ resource "aws_cognito_user_pool" "this" {
     temporary_password_validity_days = 3
   }
 
-  software_token_mfa_configuration { enabled = true }
+  software_token_mfa_configuration {
+    enabled = true
+  }
 
   account_recovery_setting {
     recovery_mechanism {
@@ -38,9 +44,13 @@ resource "aws_cognito_user_pool" "this" {
     }
   }
 
-  user_attribute_update_settings { attributes_require_verification_before_update = ["email"] }
+  user_attribute_update_settings {
+    attributes_require_verification_before_update = ["email"]
+  }
 
-  user_pool_add_ons { advanced_security_mode = upper(var.sign_in.advanced_security) }
+  user_pool_add_ons {
+    advanced_security_mode = upper(var.sign_in.advanced_security)
+  }
 }
 
 resource "aws_cognito_user_pool_domain" "this" {

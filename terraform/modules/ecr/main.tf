@@ -9,7 +9,9 @@ resource "aws_ecr_repository" "this" {
     kms_key         = var.kms_key_arn
   }
 
-  image_scanning_configuration { scan_on_push = true }
+  image_scanning_configuration {
+    scan_on_push = true
+  }
 }
 
 locals {

@@ -30,7 +30,9 @@ resource "aws_eks_access_policy_association" "bootstrap_admin" {
   principal_arn = each.value.principal_arn
   policy_arn    = "arn:${local.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 
-  access_scope { type = "cluster" }
+  access_scope {
+    type = "cluster"
+  }
 }
 
 check "no_lasting_administrator" {

@@ -47,16 +47,22 @@ resource "aws_eks_cluster" "this" {
     # It cannot be changed later.
     service_ipv4_cidr = "172.20.0.0/16"
 
-    elastic_load_balancing { enabled = true }
+    elastic_load_balancing {
+      enabled = true
+    }
   }
 
   storage_config {
-    block_storage { enabled = true }
+    block_storage {
+      enabled = true
+    }
   }
 
   encryption_config {
     resources = ["secrets"]
-    provider { key_arn = var.kms_key_arn }
+    provider {
+      key_arn = var.kms_key_arn
+    }
   }
 
   upgrade_policy {
@@ -65,7 +71,9 @@ resource "aws_eks_cluster" "this" {
   }
 
   # Lets an operator, and AWS, move traffic away from an impaired zone.
-  zonal_shift_config { enabled = true }
+  zonal_shift_config {
+    enabled = true
+  }
 
   vpc_config {
     subnet_ids              = var.subnet_ids

@@ -94,7 +94,9 @@ resource "aws_guardduty_detector" "this" {
 
   datasources {
     kubernetes {
-      audit_logs { enable = true }
+      audit_logs {
+        enable = true
+      }
     }
   }
 }

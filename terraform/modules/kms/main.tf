@@ -94,7 +94,9 @@ resource "aws_kms_key" "kept" {
   policy                  = local.policies[each.key]
   tags                    = { Name = "${var.name}-${each.key}" }
 
-  lifecycle { prevent_destroy = true }
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_kms_alias" "this" {

@@ -8,7 +8,9 @@ resource "aws_sns_topic" "heartbeat" {
 }
 
 # EKS makes the load balancer when the ingress controller is installed. The next apply after that finds it.
-data "aws_lbs" "this" { tags = { "eks:eks-cluster-name" = var.name } }
+data "aws_lbs" "this" {
+  tags = { "eks:eks-cluster-name" = var.name }
+}
 
 locals {
   balancers = { for arn in data.aws_lbs.this.arns : regex("loadbalancer/(net/(.+)/.+)", arn)[1] => regex("loadbalancer/(net/(.+)/.+)", arn)[0] }
