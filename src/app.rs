@@ -6,6 +6,7 @@ mod limits;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ const SPAN_FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The application: its listeners are bound, and it does not run yet.
 pub struct Application {
-    public: Server,
-    admin: Server,
+    public: BoundServer,
+    admin: BoundServer,
     lifecycle: config::Lifecycle,
     background: Background,
     tracing: Tracing,
@@ -50,6 +51,12 @@ pub struct Application {
     drain_admin: Drain,
     metrics: Arc<Metrics>,
     quotas: Option<Arc<Quotas>>,
+}
+
+/// A server whose listener is bound; it serves while `running` is polled.
+struct BoundServer {
+    address: SocketAddr,
+    running: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Reasons why the application cannot start.
@@ -130,7 +137,7 @@ impl Application {
         let shoutcloud = Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?;
         background.spawn("connection sweep", shoutcloud.clone().sweep_connections());
 
-        let public = http::public_routes(AppState::from(AppStateInner {
+        let public = http::public_service(AppState::from(AppStateInner {
             shout_service: ShoutService::new(
                 shoutcloud,
                 config.shoutcloud.deadline,
@@ -152,14 +159,21 @@ impl Application {
             head: config.http.header_read_timeout,
             idle: config.http.idle_timeout,
         };
-        let listener = bind("HTTP_ADDR", config.http.http_addr)?;
+        let (listener, public_address) = bind("HTTP_ADDR", config.http.http_addr)?;
         let public = Server::new(listener, public, timeouts, drain.clone())
             .with_max_connections(config.http.max_connections)
             .with_metrics(metrics.connections.clone());
-        let listener = bind("ADMIN_ADDR", config.http.admin_addr)?;
+        let (listener, admin_address) = bind("ADMIN_ADDR", config.http.admin_addr)?;
+        let admin = Server::new(listener, admin, timeouts, drain_admin.clone());
         Ok(Self {
-            public,
-            admin: Server::new(listener, admin, timeouts, drain_admin.clone()),
+            public: BoundServer {
+                address: public_address,
+                running: Box::pin(public.run()),
+            },
+            admin: BoundServer {
+                address: admin_address,
+                running: Box::pin(admin.run()),
+            },
             lifecycle: config.lifecycle.clone(),
             background,
             tracing,
@@ -176,13 +190,13 @@ impl Application {
     }
 
     /// Returns the address of the public listener.
-    pub fn public_addr(&self) -> io::Result<SocketAddr> {
-        self.public.local_addr()
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public.address
     }
 
     /// Returns the address of the admin listener.
-    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
-        self.admin.local_addr()
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.address
     }
 
     /// Serves until `stop` is cancelled and the shutdown is complete. Readiness fails at once; the public listener
@@ -203,8 +217,8 @@ impl Application {
             metrics: _,
             quotas,
         } = self;
-        background.spawn("admin listener", admin.run());
-        let mut public = tokio::spawn(public.run());
+        background.spawn("admin listener", admin.running);
+        let mut public = tokio::spawn(public.running);
         let mut outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             ended = background.critical_task_ended() => Err(ended.into()),
@@ -264,12 +278,18 @@ impl Application {
     }
 }
 
-fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    server::listen(address).map_err(|source| StartError::Bind {
-        variable,
-        address,
-        source,
-    })
+/// Returns the listener and its address, whose port the system has chosen if `address` has port 0.
+fn bind(variable: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    server::listen(address)
+        .and_then(|listener| {
+            let bound = listener.local_addr()?;
+            Ok((listener, bound))
+        })
+        .map_err(|source| StartError::Bind {
+            variable,
+            address,
+            source,
+        })
 }
 
 #[cfg(test)]

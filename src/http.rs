@@ -20,11 +20,15 @@ pub mod server;
 mod shout;
 mod state;
 
+use std::convert::Infallible;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use http::HeaderValue;
 use http::header::X_CONTENT_TYPE_OPTIONS;
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -34,6 +38,7 @@ use self::middleware::load_shed::load_shed;
 use self::middleware::request_id::request_id;
 use self::middleware::server_span::OtelContextLayer;
 use self::problem::Problem;
+use self::routes::route_headers;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::admin::{Readiness, routes as admin_routes};
@@ -46,32 +51,53 @@ pub(crate) fn register_series(metrics: &Metrics) {
     routes::register_series(&metrics.http);
 }
 
-/// The router of the public listener.
-pub fn public_routes(state: AppState) -> Router {
+/// The routes of the public listener in their layers.
+pub fn public_service(state: AppState) -> impl HttpService {
     with_layers(routes::router(), state)
 }
 
-/// Adds the layers of every route. A request passes them from top to bottom, its response from bottom to top: the load shedding
-/// permit is attached, `nosniff` is set, the request is recorded, and finally the problem gets its body and the response its id.
-fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
+/// A service that a listener can serve.
+pub trait HttpService:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Unpin + 'static
+{
+}
+
+impl<S> HttpService for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
+/// Adds the layers of every route. A request passes them from top to bottom, its response from bottom to top: headers are set, the
+/// request is recorded, and finally the problem gets its body and the response its id.
+///
+/// They surround the router rather than being part of it: `Router::layer` boxes each layer of each route, and clones all of them
+/// for every request.
+fn with_layers(routes: Router<AppState>, state: AppState) -> impl HttpService {
     let (for_log, for_load_shed) = (state.clone(), state.clone());
-    let layers = ServiceBuilder::new()
+    ServiceBuilder::new()
         // Outermost: sets the request id and renders problem bodies for all inner layers.
         .layer(hook(request_id))
         // Inside the request id, which the log line contains; outside the panic handler, so that panics are counted.
         .layer(hook(move |request: &mut Request| access_log(&for_log, request)))
         // Inside the access log, which starts the span; outside everything that may start a child span.
         .layer(OtelContextLayer)
+        // Outside everything that rejects a request or panics, so that these responses get the headers, too.
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(hook(route_headers))
         // Outside everything that is expensive; inside the access log, so that rejected requests are counted.
-        .layer(hook(move |_: &mut Request| load_shed(&for_load_shed)));
-    routes
+        .layer(hook(move |request: &mut Request| {
+            load_shed(&for_load_shed, request)
+        }))
+        .map_response(|response: http::Response<_>| response.map(Body::new))
         .layer(CatchPanicLayer::custom(Problem::from_panic))
-        .layer(layers)
-        .with_state(state)
+        .service(routes.with_state(state))
 }
 
 #[cfg(test)]
@@ -86,7 +112,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::routes::{Access, ROUTES};
-    use super::{AppState, AppStateInner, Page, Router, public_routes, with_layers};
+    use super::{AppState, AppStateInner, Page, Router, public_service, with_layers};
     use crate::auth::Verifier;
     use crate::config::{Auth, Config, Environment};
     use crate::shout::ShoutService;
@@ -140,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn routes_need_a_token_unless_declared_public() {
-        let app = public_routes(state([
+        let app = public_service(state([
             ("COGNITO_USER_POOL_IDS", "us-east-2_AbCdEfGhI"),
             ("COGNITO_CLIENT_IDS", "app"),
         ]));
@@ -160,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_route_handles_exactly_the_methods_of_its_allow_header() {
-        let app = public_routes(state([("AUTH_MODE", "disabled")]));
+        let app = public_service(state([("AUTH_MODE", "disabled")]));
         for route in ROUTES {
             for method in METHODS.iter().chain([&Method::OPTIONS]) {
                 let request = Request::builder().method(method).uri(route.path);
@@ -179,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn every_route_has_its_own_metric_label() {
         let state = state([("AUTH_MODE", "disabled")]);
-        let app = public_routes(state.clone());
+        let app = public_service(state.clone());
         for route in ROUTES {
             // Methods that a route does not support share a label.
             let (method, label) = if route.allows(&Method::GET) {

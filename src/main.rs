@@ -181,8 +181,8 @@ fn run<S: Future<Output = Result<(), Failure>> + Send + 'static>(
         let application = bind.await?;
         application.metrics().log.observe(telemetry.dropped_lines());
         let addresses = Addresses {
-            public: application.public_addr()?,
-            admin: application.admin_addr()?,
+            public: application.public_addr(),
+            admin: application.admin_addr(),
         };
         tracing::info!(
             event.action = "start",

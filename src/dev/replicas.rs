@@ -72,14 +72,14 @@ pub(crate) async fn bind(config: &Config, count: u16) -> Result<(Application, So
     let mut config = config.clone();
     config.http.http_addr.set_port(0);
     let first = Application::bind(&config).await?;
-    let mut addresses: Vec<_> = first.public_addr().into_iter().collect();
+    let mut addresses = vec![first.public_addr()];
     for _ in 1..count {
         let admin = &mut config.http.admin_addr;
         if admin.port() != 0 {
             admin.set_port(admin.port().saturating_add(1));
         }
         let replica = Application::bind(&config).await?;
-        addresses.extend(replica.public_addr());
+        addresses.push(replica.public_addr());
         tokio::spawn(replica.run(CancellationToken::new()));
     }
     tokio::spawn(balance(balancer, addresses));

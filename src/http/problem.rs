@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -231,9 +231,10 @@ pub(super) fn render(response: &mut Response, request_id: &str) {
     };
     let mut json = Vec::with_capacity(BODY_CAPACITY);
     serde_json::to_writer(&mut json, &body).expect("strings and a number serialize to JSON");
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    // The router may have set that of the empty body.
+    headers.insert(CONTENT_LENGTH, json.len().into());
     *response.body_mut() = json.into();
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -38,6 +39,14 @@ struct Inner {
     failure: OnceLock<Failure>,
     authentication: OnceLock<AuthenticationRecord>,
     shout: OnceLock<ShoutRecord>,
+    permit: OnceLock<InFlightPermit>,
+}
+
+/// The permit of a request among the requests in flight; released with the last clone of its [`RequestContext`].
+pub(super) enum InFlightPermit {
+    Held(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    /// The request was shed.
+    Denied,
 }
 
 /// Why the response is a 5xx, for operators.
@@ -96,13 +105,15 @@ impl RequestContext {
             failure: OnceLock::new(),
             authentication: OnceLock::new(),
             shout: OnceLock::new(),
+            permit: OnceLock::new(),
         }))
     }
 
-    /// Inserts the context of `request`, which came from `peer`.
-    pub(super) fn insert<B>(request: &mut Request<B>, peer: Option<IpAddr>) {
+    /// Inserts the context of `request`, which came from `peer`, and returns it.
+    pub(super) fn insert<B>(request: &mut Request<B>, peer: Option<IpAddr>) -> Self {
         let context = Self::new(request.headers(), peer);
-        request.extensions_mut().insert(context);
+        request.extensions_mut().insert(context.clone());
+        context
     }
 
     /// The context inserted by the server, or by the `request_id` layer without one.
@@ -178,6 +189,15 @@ impl RequestContext {
 
     pub(super) fn record_shout(&self, record: ShoutRecord) {
         _ = self.0.shout.set(record);
+    }
+
+    pub(super) fn record_permit(&self, permit: InFlightPermit) {
+        _ = self.0.permit.set(permit);
+    }
+
+    /// Whether the request was rejected because the maximum number was in flight.
+    pub(super) fn is_shed(&self) -> bool {
+        matches!(self.0.permit.get(), Some(InFlightPermit::Denied))
     }
 
     /// The trace context in which the request's span is the current one.

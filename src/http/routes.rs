@@ -3,17 +3,15 @@
 //! Everything that depends on a route is derived from [`ROUTES`]: the router, the `http_route` label, the series that exist from
 //! the start, and the OpenAPI document. A route is authenticated unless its entry says [`Access::Public`].
 
+use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::MatchedPath;
-use axum::response::{IntoResponse, Redirect};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
-use http::{Extensions, HeaderValue, StatusCode};
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
+use http::{HeaderValue, StatusCode};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
@@ -126,37 +124,37 @@ impl Route {
         let method_not_allowed = move || async move { Problem::method_not_allowed(allow) };
         match self.access {
             Access::Public(handlers) => handlers().fallback(method_not_allowed),
-            Access::Authenticated(handlers) => {
-                let handlers = handlers()
-                    .into_method_router()
-                    .options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
-                    .fallback(method_not_allowed);
-                with_response_headers(handlers)
-            }
+            Access::Authenticated(handlers) => handlers()
+                .into_method_router()
+                .options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
+                .fallback(method_not_allowed),
         }
     }
 }
 
-fn with_response_headers(handlers: MethodRouter<AppState>) -> MethodRouter<AppState> {
-    let header = SetResponseHeaderLayer::overriding;
-    handlers.layer(
-        ServiceBuilder::new()
-            .layer(header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .layer(header(VARY, HeaderValue::from_static("accept")))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                caching::CACHE_STATUS,
-                caching::NOT_REACHED,
-            ))
-            // Innermost, so that the response to a panic gets these headers; the outer one catches panics of the layers.
-            .layer(CatchPanicLayer::custom(Problem::from_panic)),
-    )
+/// The route of a path. No route has parameters, so this is the one that the router chooses.
+pub(super) fn route_of(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.path == path)
 }
 
-/// The value of the `http_route` label of a request with these extensions.
-pub(super) fn label(extensions: &Extensions) -> &'static str {
-    let matched = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let mut paths = ROUTES.iter().map(|route| route.path);
-    paths.find(|path| matched == Some(path)).unwrap_or(UNMATCHED)
+/// The value of the `http_route` label of requests to this path.
+pub(super) fn label(path: &str) -> &'static str {
+    route_of(path).map_or(UNMATCHED, |route| route.path)
+}
+
+/// Sets the headers that every response of an authenticated route has, those to shed requests and panics included.
+pub(super) fn route_headers(request: &mut Request) -> Result<impl FnOnce(&mut Response) + use<>, Infallible> {
+    let route = route_of(request.uri().path());
+    let is_authenticated = route.is_some_and(|route| matches!(route.access, Access::Authenticated(_)));
+    Ok(move |response: &mut Response| {
+        if is_authenticated {
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(VARY, HeaderValue::from_static("accept"));
+            let cache_status = headers.entry(caching::CACHE_STATUS);
+            cache_status.or_insert(caching::NOT_REACHED);
+        }
+    })
 }
 
 /// Registers the series of every route at zero.

@@ -18,10 +18,8 @@ mod response_body;
 mod upstream_call;
 
 use std::io::{ErrorKind, Result};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONNECTION;
@@ -32,7 +30,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 
 use self::accept::{BACKLOG, ConnectionLimit, accept, is_connection_error, pause_after};
 use self::connection::ConnectionTask;
@@ -41,6 +38,7 @@ use self::head_limits::{Builders, rejection};
 use self::monitored_stream::{ConnectionPermit, MonitoredStream};
 use self::protocol_detect::ProtocolDetect;
 use self::response_body::ResponseBody;
+use super::HttpService;
 use super::request_context::RequestContext;
 use crate::lifecycle::{Drain, Phase};
 use crate::telemetry::metrics::{ConnectionMetrics, ConnectionRejection};
@@ -49,38 +47,37 @@ pub use self::accept::listen;
 pub use self::connection_state::Timeouts;
 pub(super) use self::request_body::ShutdownInterrupted;
 use self::request_body::UnreadBody;
-pub(super) use self::response_body::InFlightPermit;
 pub(super) use self::upstream_call::upstream_call_began;
 
 /// Connections accepted from the backlog at shutdown before the task yields to the connections that are being served.
 const ACCEPT_BATCH: u32 = 32;
 
-/// A bound listener and the routes that it serves.
-pub struct Server {
+/// A bound listener and the service that it serves.
+pub struct Server<S> {
     listener: TcpListener,
-    connections: Connections,
+    connections: Connections<S>,
     /// One permit per connection that may be open; `None`: no limit.
     connection_permits: Option<Arc<Semaphore>>,
 }
 
 /// What every connection is created from.
-struct Connections {
+struct Connections<S> {
     builders: Arc<Builders>,
-    routes: Router,
+    service: S,
     timeouts: Timeouts,
     drain: Drain,
     metrics: ConnectionMetrics,
     tracker: TaskTracker,
 }
 
-impl Server {
-    /// Creates a server of `routes` on `listener`, which accepts connections until `drain` enters [`Phase::Closing`].
-    pub fn new(listener: TcpListener, routes: Router, timeouts: Timeouts, drain: Drain) -> Self {
+impl<S: HttpService> Server<S> {
+    /// Creates a server of `service` on `listener`, which accepts connections until `drain` enters [`Phase::Closing`].
+    pub fn new(listener: TcpListener, service: S, timeouts: Timeouts, drain: Drain) -> Self {
         Self {
             listener,
             connections: Connections {
                 builders: Arc::new(Builders::new()),
-                routes,
+                service,
                 timeouts,
                 drain,
                 metrics: ConnectionMetrics::noop(),
@@ -102,11 +99,6 @@ impl Server {
     pub fn with_metrics(mut self, metrics: ConnectionMetrics) -> Self {
         self.connections.metrics = metrics;
         self
-    }
-
-    /// Returns the address of the listener.
-    pub fn local_addr(&self) -> Result<SocketAddr> {
-        self.listener.local_addr()
     }
 
     /// Accepts connections until [`Phase::Closing`], then serves the backlog and waits for the last connection to end.
@@ -159,7 +151,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl Connections {
+impl<S: HttpService> Connections<S> {
     /// Accepts what is in the backlog and closes the listener: the kernel has completed the handshake of these
     /// connections and would reset them. Makes real system calls, because tokio may not have seen the listener become
     /// readable.
@@ -210,9 +202,9 @@ impl Connections {
             }),
         );
         let metrics = self.metrics.clone();
-        let (routes, drain, requests) = (self.routes.clone(), self.drain.clone(), state.clone());
+        let (service, drain, requests) = (self.service.clone(), self.drain.clone(), state.clone());
         let (idle, unread) = (self.timeouts.idle, UnreadBody::default());
-        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let serve = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let guard = requests.begin_request();
             let pending = drain.count_pending();
             let version = request.version();
@@ -221,8 +213,10 @@ impl Connections {
                 metrics.record_rejected(ConnectionRejection::Parser);
             }
             let mut request = request_body::wrap(request, &requests, &unread, &drain);
-            RequestContext::insert(&mut request, peer);
-            let response = rejection.is_none().then(|| routes.clone().call(request));
+            let context = RequestContext::insert(&mut request, peer);
+            let response = rejection
+                .is_none()
+                .then(|| service.clone().call(request.map(Body::new)));
             let (drain, unread) = (drain.clone(), unread.clone());
             async move {
                 let mut response = match response {
@@ -238,7 +232,7 @@ impl Connections {
                     response.headers_mut().insert(CONNECTION, close);
                 }
                 let guard = guard.response_ready();
-                let response = ResponseBody::wrap(response, version, idle, guard, pending);
+                let response = ResponseBody::wrap(response, version, idle, guard, pending, context);
                 Ok::<_, std::convert::Infallible>(response)
             }
         });
@@ -249,9 +243,7 @@ impl Connections {
             } else {
                 &builders.http1
             };
-            builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned()
+            builder.serve_connection(TokioIo::new(stream), serve).into_owned()
         };
         let connection = ProtocolDetect::new(stream, open);
         let task = ConnectionTask::new(

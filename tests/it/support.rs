@@ -71,8 +71,8 @@ impl App {
         }
         let config = Config::load(&environment).expect("a valid configuration").config;
         let application = Application::bind(&config).await.expect("ports are free");
-        let public = application.public_addr().expect("bound");
-        let admin = application.admin_addr().expect("bound");
+        let public = application.public_addr();
+        let admin = application.admin_addr();
         let stop = CancellationToken::new();
         let running = tokio::spawn(application.run(stop.clone()));
         Self {

@@ -160,7 +160,7 @@ impl ServiceHarness {
         let telemetry = telemetry::init(&config, log).expect("no file is needed");
         let application = Application::bind(&config).await.expect("ports are free");
         let (public, admin) = (application.public_addr(), application.admin_addr());
-        let (public, admin) = (public.expect("bound"), admin.expect("bound"));
+        
         tokio::spawn(application.run(CancellationToken::new()));
         tokio::time::sleep(POLL_INTERVAL).await;
         while !is_ready(admin).await {

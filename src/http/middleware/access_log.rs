@@ -52,7 +52,7 @@ impl RequestRecord {
             method,
             labels: HttpLabels {
                 method,
-                route: routes::label(request.extensions()),
+                route: routes::label(request.uri().path()),
                 status: None,
                 error_type: Some(CANCELLED),
                 scheme: SchemeLabel::from_headers(request.headers()),

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{HOST, USER_AGENT};
 use http::uri::Authority;
@@ -13,6 +13,7 @@ use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use tower::{Layer, Service};
 
 use super::super::request_context::RequestContext;
+use super::super::routes::route_of;
 use crate::telemetry::metrics::{LabelValue as _, MethodLabel, ProtocolLabel, SchemeLabel};
 use crate::telemetry::trace::{self, Outcome, SpanName, Tracing};
 
@@ -52,8 +53,8 @@ fn name(request: &Request) -> SpanName {
     }
 }
 
-fn route(request: &Request) -> Option<&str> {
-    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+fn route(request: &Request) -> Option<&'static str> {
+    route_of(request.uri().path()).map(|route| route.path)
 }
 
 fn attributes(context: &RequestContext, request: &Request) -> Vec<KeyValue> {
@@ -71,10 +72,10 @@ fn attributes(context: &RequestContext, request: &Request) -> Vec<KeyValue> {
         ),
         KeyValue::new("shoutback.request.id", context.id_str().to_owned()),
         // No route has parameters, so it is the path, too.
-        KeyValue::new("url.path", route(request).unwrap_or(REDACTED).to_owned()),
+        KeyValue::new("url.path", route(request).unwrap_or(REDACTED)),
     ];
     if let Some(route) = route(request) {
-        attributes.push(KeyValue::new("http.route", route.to_owned()));
+        attributes.push(KeyValue::new("http.route", route));
     }
     if let Some(peer) = context.peer() {
         attributes.push(KeyValue::new("client.address", peer.to_canonical().to_string()));

@@ -1,7 +1,6 @@
 //! The body of a response, which holds the guards of its request until it has been sent.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::Version;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::request_context::RequestContext;
 use super::connection_state::ResponseGuard;
 use super::h2_executor::set_send_timeout;
 use crate::lifecycle::CountGuard;
@@ -19,15 +18,6 @@ use crate::lifecycle::CountGuard;
 /// How long a client may take to read the response to a shed request: nothing else limits the number of these
 /// responses.
 const SHED_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// An extension of a response: the permit of its request among the requests in flight.
-#[derive(Clone)]
-pub(in super::super) enum InFlightPermit {
-    /// Released when the last clone is dropped.
-    Held(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>),
-    /// The request was shed.
-    Denied,
-}
 
 /// Holds its guards until the last byte is on its way to the socket, or the client has disconnected.
 ///
@@ -38,29 +28,30 @@ pub(super) struct ResponseBody {
     body: Body,
     splits_last_byte: bool,
     last_byte: Option<Bytes>,
-    _guards: (ResponseGuard, CountGuard, Option<InFlightPermit>),
+    _guards: (ResponseGuard, CountGuard, RequestContext),
 }
 
 impl ResponseBody {
     /// Wraps the body of `response`; on HTTP/2 the client has to read it within `timeout`.
     pub(super) fn wrap(
-        mut response: Response,
+        response: Response,
         version: Version,
         timeout: Duration,
         guard: ResponseGuard,
         pending: CountGuard,
+        context: RequestContext,
     ) -> http::Response<Self> {
-        let permit = response.extensions_mut().remove::<InFlightPermit>();
-        let timeout = match permit {
-            Some(InFlightPermit::Denied) => SHED_RESPONSE_TIMEOUT.min(timeout),
-            _ => timeout,
+        let timeout = if context.is_shed() {
+            SHED_RESPONSE_TIMEOUT.min(timeout)
+        } else {
+            timeout
         };
         set_send_timeout(timeout);
         response.map(|body| Self {
             body,
             splits_last_byte: version == Version::HTTP_2,
             last_byte: None,
-            _guards: (guard, pending, permit),
+            _guards: (guard, pending, context),
         })
     }
 }
