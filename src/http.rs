@@ -42,6 +42,7 @@ use self::routes::route_headers;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::admin::{Readiness, routes as admin_routes};
+pub use self::authentication::RateLimit;
 pub use self::docs::Page;
 pub use self::routes::openapi_document;
 pub use self::state::{AppState, AppStateInner};
@@ -143,7 +144,7 @@ mod tests {
                 metrics.cache.clone(),
             ),
             verifier,
-            quotas: None,
+            rate_limit: None,
             metrics: metrics.into(),
             tracing,
             max_body_bytes: config.http.max_body_bytes,

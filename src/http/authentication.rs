@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::request_context::{AuthenticationRecord, RateLimitHeaders, RequestContext};
 use super::state::AppState;
 use crate::auth::Principal;
+use crate::quota::Quotas;
 
 /// Handlers of a route that rejects requests without a valid token.
 pub(super) struct Authenticated(MethodRouter<AppState>);
@@ -35,6 +36,24 @@ impl Authenticated {
 
     pub(super) fn into_method_router(self) -> MethodRouter<AppState> {
         self.0
+    }
+}
+
+/// The rate limit of clients.
+pub struct RateLimit {
+    quotas: Arc<Quotas>,
+    /// The value of `ratelimit-policy`, which is the same in every response.
+    policy: HeaderValue,
+}
+
+impl From<Arc<Quotas>> for RateLimit {
+    fn from(quotas: Arc<Quotas>) -> Self {
+        let (burst, window) = (quotas.burst(), ceil_seconds(quotas.window()));
+        let policy = HeaderValue::try_from(format!("\"client\";q={burst};w={window}"));
+        Self {
+            quotas,
+            policy: policy.expect("digits and ASCII"),
+        }
     }
 }
 
@@ -94,23 +113,20 @@ async fn take_quota(
     principal: &Principal,
     headers: &mut Option<RateLimitHeaders>,
 ) -> Result<(), Problem> {
-    let Some(quotas) = &state.quotas else {
+    let Some(RateLimit { quotas, policy }) = &state.rate_limit else {
         return Ok(());
     };
     let decision = quotas.take(principal).await;
-    let limit = format!(
-        "\"client\";r={};t={}",
-        decision.remaining,
-        ceil_seconds(decision.reset_after)
-    );
-    let policy = format!(
-        "\"client\";q={};w={}",
-        quotas.burst(),
-        ceil_seconds(quotas.window())
-    );
-    let [limit, policy] =
-        [limit, policy].map(|value| HeaderValue::try_from(value).expect("digits and ASCII"));
-    *headers = Some(RateLimitHeaders { limit, policy });
+    let mut limit = String::with_capacity("\"client\";r=4294967295;t=4294967295".len());
+    limit.push_str("\"client\";r=");
+    limit.push_str(itoa::Buffer::new().format(decision.remaining));
+    limit.push_str(";t=");
+    limit.push_str(itoa::Buffer::new().format(ceil_seconds(decision.reset_after)));
+    let limit = HeaderValue::try_from(limit).expect("digits and ASCII");
+    *headers = Some(RateLimitHeaders {
+        limit,
+        policy: policy.clone(),
+    });
     match decision.retry_after {
         None => Ok(()),
         Some(wait) => {

@@ -1,6 +1,5 @@
 //! What is known about a request, from its headers to its log line.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -235,9 +234,17 @@ impl RequestContext {
         let mut entries = String::new();
         for (name, duration) in [("auth", auth), ("upstream", upstream)] {
             if let Some(duration) = duration {
-                let comma = if entries.is_empty() { "" } else { ", " };
+                if !entries.is_empty() {
+                    entries.push_str(", ");
+                }
+                entries.push_str(name);
+                entries.push_str(";dur=");
+                // `format!` takes ten times as long.
                 let (whole, part) = (duration.as_micros() / 1000, duration.as_micros() % 1000);
-                _ = write!(entries, "{comma}{name};dur={whole}.{part:03}");
+                entries.push_str(itoa::Buffer::new().format(whole));
+                entries.push('.');
+                // The first digit keeps the zeros.
+                entries.push_str(&itoa::Buffer::new().format(1000 + part)[1..]);
             }
         }
         (!entries.is_empty())

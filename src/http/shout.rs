@@ -1,7 +1,8 @@
 //! `POST /v1`: negotiates media types, reads the body, calls the domain.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use http::Version;
 use http::header::CONTENT_TYPE;
 use opentelemetry::context::FutureExt as _;
@@ -21,12 +22,15 @@ use crate::shout::CacheMode;
 use crate::telemetry::metrics::LabelValue as _;
 use crate::telemetry::redact::without_addresses;
 
+/// Number of headers of a response, those of the layers included.
+const HEADERS: usize = 12;
+
 pub(super) async fn shout(
     State(state): State<AppState>,
     context: RequestContext,
     AuthenticatedClient(client): AuthenticatedClient,
     request: ShoutRequest,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let ShoutRequest {
         text,
         response_format,
@@ -48,12 +52,13 @@ pub(super) async fn shout(
                 source: source.as_str(),
                 upstream: shout.upstream.map(|duration| (duration, shout.attempts)),
             });
-            let headers = [
-                (CONTENT_TYPE, response_format.content_type()),
-                (CACHE_STATUS, caching::cache_status(shout.source)),
-            ];
             let body = blocking::run(shout.text.len(), || response_format.encode(&shout.text));
-            Ok((headers, body))
+            let mut response = Response::new(Body::from(body));
+            let headers = response.headers_mut();
+            headers.reserve(HEADERS);
+            headers.insert(CONTENT_TYPE, response_format.content_type());
+            headers.insert(CACHE_STATUS, caching::cache_status(shout.source));
+            Ok(response)
         }
         Err(error) => {
             // Its details are not for the caller.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
+use super::authentication::RateLimit;
 use super::docs::Page;
 use crate::auth::Verifier;
-use crate::quota::Quotas;
 use crate::shout::ShoutService;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
@@ -39,7 +39,7 @@ pub struct AppStateInner {
     /// `None` disables authentication.
     pub verifier: Option<Arc<Verifier>>,
     /// `None` disables rate limiting.
-    pub quotas: Option<Arc<Quotas>>,
+    pub rate_limit: Option<RateLimit>,
     /// Metrics of every layer.
     pub metrics: Arc<Metrics>,
     /// Starts the server spans.

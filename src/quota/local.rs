@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -12,7 +13,12 @@ use super::decision::Decision;
 use crate::auth::Principal;
 use crate::config::RateLimit;
 
-type Buckets = RateLimiter<Principal, DashMapStateStore<Principal>, DefaultClock, StateInformationMiddleware>;
+type Buckets = RateLimiter<
+    Principal,
+    DashMapStateStore<Principal, RandomState>,
+    DefaultClock,
+    StateInformationMiddleware,
+>;
 
 /// How often full buckets are evicted, to free memory.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,7 +37,12 @@ impl LocalQuotas {
             .expect("the configuration accepts only rates whose period is above zero")
             .allow_burst(config.burst);
         Self {
-            buckets: RateLimiter::dashmap(quota).with_middleware(),
+            buckets: RateLimiter::dashmap_with_clock_and_hasher(
+                quota,
+                DefaultClock::default(),
+                RandomState::default(),
+            )
+            .with_middleware(),
             replenish_one: config.replenish_one,
             burst: config.burst,
         }

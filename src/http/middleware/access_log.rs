@@ -111,6 +111,12 @@ impl RequestRecord {
             _ => ("web", "access"),
         };
         let (cause, message) = self.failure();
+        let method = self.method.as_str();
+        let summary = match (method, route) {
+            // The most frequent one is not formatted per request.
+            ("POST", "/v1") => Cow::Borrowed("POST /v1"),
+            _ => Cow::Owned(format!("{method} {route}")),
+        };
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
@@ -120,7 +126,7 @@ impl RequestRecord {
                     "event.type" = event_type,
                     event.outcome = outcome,
                     event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-                    http.request.method = self.method.as_str(),
+                    http.request.method = method,
                     http.request.id = self.context.id_str(),
                     http.request.body.bytes = self.context.body_bytes(),
                     http.version = protocol.as_str(),
@@ -135,8 +141,7 @@ impl RequestRecord {
                     shoutback.route = route,
                     shoutback.source = self.context.source(),
                     shoutback.upstream.attempts = self.context.attempts(),
-                    "{} {route}",
-                    self.method.as_str()
+                    message = &*summary,
                 )
             };
         }

@@ -2,8 +2,9 @@
 //!
 //! Members are written directly into the line. Building a map of values first would cost more than the rest of logging.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
@@ -67,13 +68,17 @@ impl EcsFormat {
         metadata: &Metadata<'_>,
         event: &Event<'_>,
     ) {
-        let (now, level) = (
-            humantime::format_rfc3339_micros(now),
-            level_name(*metadata.level()),
-        );
-        _ = write!(line, "{{\"@timestamp\":\"{now}\",\"log.level\":\"{level}\"");
+        line.push_str("{\"@timestamp\":\"");
+        write_timestamp(line, now);
+        line.push('"');
+        write_key(line, "log.level");
+        write_string(line, level_name(*metadata.level()));
         if let Some((trace, span)) = trace::current_ids() {
-            _ = write!(line, ",\"trace.id\":\"{trace}\",\"span.id\":\"{span}\"");
+            line.push_str(",\"trace.id\":\"");
+            trace::write_hex(line, &trace.to_bytes());
+            line.push_str("\",\"span.id\":\"");
+            trace::write_hex(line, &span.to_bytes());
+            line.push('"');
         }
         if is_own_event(metadata) {
             let mut visitor = JsonVisitor { line, class: None };
@@ -93,6 +98,28 @@ impl EcsFormat {
         write_string(line, metadata.target());
         line.push_str(&self.suffix);
     }
+}
+
+/// Writes `now` in RFC 3339 with microseconds. Each thread formats date and time once per second.
+fn write_timestamp(line: &mut String, now: SystemTime) {
+    thread_local! {
+        /// A second since the epoch, and the timestamp up to its seconds.
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since_epoch.as_secs() {
+            *second = since_epoch.as_secs();
+            *text = humantime::format_rfc3339_seconds(now).to_string();
+            text.truncate("2026-01-01T00:00:00".len());
+        }
+        line.push_str(text);
+    });
+    // The first digit is replaced by the point.
+    let micros = 1_000_000 + since_epoch.subsec_micros();
+    line.push('.');
+    line.push_str(&itoa::Buffer::new().format(micros)[1..]);
+    line.push('Z');
 }
 
 fn write_key(line: &mut String, name: &str) {
@@ -117,9 +144,9 @@ struct JsonVisitor<'a> {
 }
 
 impl JsonVisitor<'_> {
-    fn record_number(&mut self, field: &Field, value: impl fmt::Display) {
+    fn record_integer(&mut self, field: &Field, value: impl itoa::Integer) {
         write_key(self.line, field.name());
-        _ = write!(self.line, "{value}");
+        self.line.push_str(itoa::Buffer::new().format(value));
     }
 }
 
@@ -127,20 +154,22 @@ impl Visit for JsonVisitor<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no infinities and no NaN.
         if value.is_finite() {
-            self.record_number(field, value);
+            write_key(self.line, field.name());
+            _ = write!(self.line, "{value}");
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.record_number(field, value);
+        self.record_integer(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.record_number(field, value);
+        self.record_integer(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.record_number(field, value);
+        write_key(self.line, field.name());
+        self.line.push_str(if value { "true" } else { "false" });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -58,9 +58,19 @@ fn needs_escape(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns whether `byte` may start a character to escape.
+/// Whether each byte may start a character to escape.
+const IS_SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = byte < 0x20 || byte >= 0x7f || byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    table
+};
+
 fn is_special(byte: u8) -> bool {
-    !(0x20..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\')
+    IS_SPECIAL[usize::from(byte)]
 }
 
 impl Write for EscapingWriter<'_> {
@@ -77,10 +87,13 @@ impl Write for EscapingWriter<'_> {
         } else {
             self.remaining - rest.len()
         };
-        while let Some((plain, special)) = rest
-            .bytes()
-            .position(is_special)
-            .and_then(|at| rest.split_at_checked(at))
+        // Most values have none, and a loop without an exit costs half of one with.
+        let has_special = rest.bytes().fold(false, |found, byte| found | is_special(byte));
+        while has_special
+            && let Some((plain, special)) = rest
+                .bytes()
+                .position(is_special)
+                .and_then(|at| rest.split_at_checked(at))
         {
             self.out.push_str(plain);
             let mut chars = special.chars();

@@ -16,6 +16,7 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags};
 use opentelemetry_aws::trace::XrayPropagator;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
+use super::write_hex;
 use crate::config::Propagator;
 
 const TRACEPARENT: &str = "traceparent";
@@ -117,10 +118,17 @@ fn inject_trace_context(context: &Context, headers: &mut HeaderMap) {
     } else {
         RANDOM
     };
-    let (trace, parent) = (span_context.trace_id(), span_context.span_id());
     let flags = span_context.trace_flags() & TraceFlags::SAMPLED | random;
+    let mut traceparent =
+        String::with_capacity("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03".len());
+    traceparent.push_str("00-");
+    write_hex(&mut traceparent, &span_context.trace_id().to_bytes());
+    traceparent.push('-');
+    write_hex(&mut traceparent, &span_context.span_id().to_bytes());
+    traceparent.push('-');
+    write_hex(&mut traceparent, &[flags.to_u8()]);
     let mut injector = HeaderInjector(headers);
-    injector.set(TRACEPARENT, format!("00-{trace}-{parent}-{flags:02x}"));
+    injector.set(TRACEPARENT, traceparent);
     injector.set(TRACESTATE, span_context.trace_state().header());
 }
 
