@@ -3,6 +3,7 @@
 
 mod background;
 mod limits;
+mod telemetry_thread;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,15 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::background::Background;
+use self::telemetry_thread::TelemetryThread;
 use crate::auth::Verifier;
 use crate::config::{self, Auth, Config};
 use crate::http::server::{self, Server, Timeouts};
-use crate::http::{self, AppState, AppStateInner, Page, Readiness};
+use crate::http::{self, AppState, AppStateInner, Page, RateLimit, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::ShoutService;
@@ -46,6 +49,7 @@ pub struct Application {
     admin: BoundServer,
     lifecycle: config::Lifecycle,
     background: Background,
+    telemetry: TelemetryThread,
     tracing: Tracing,
     drain: Drain,
     drain_admin: Drain,
@@ -72,6 +76,9 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// The thread of telemetry cannot be started.
+    #[error("cannot start a thread: {0}; is the limit of processes or of memory reached?")]
+    Thread(#[source] io::Error),
     /// An HTTP client cannot be built: the certificate store is missing, for example.
     #[error("cannot build an HTTP client: {0}; is ca-certificates installed, or SSL_CERT_FILE right?")]
     Client(#[from] reqwest::Error),
@@ -106,7 +113,11 @@ impl Application {
         let metrics = Arc::new(Metrics::new(client_ids));
         http::register_series(&metrics);
         limits::export(config, &metrics);
-        let (tracing, exports) = Tracing::new(&config.otel, &metrics.spans)?;
+        let telemetry = TelemetryThread::start().map_err(StartError::Thread)?;
+        let (tracing, exports) = {
+            let _entered = telemetry.enter();
+            Tracing::new(&config.otel, &metrics.spans)?
+        };
         let verifier = verifier
             .map(|cognito| Verifier::new(cognito, &metrics, &tracing))
             .transpose()?
@@ -119,9 +130,10 @@ impl Application {
         let readiness = Readiness::new(verifier.clone(), drain.clone());
 
         let mut background = Background::default();
-        background.spawn_best_effort("metrics upkeep", Arc::clone(&metrics).run_upkeep());
+        let runtime = telemetry.runtime();
+        background.spawn_best_effort(runtime, "metrics upkeep", Arc::clone(&metrics).run_upkeep());
         if let Some(exports) = exports {
-            background.spawn_best_effort("span export", exports.run());
+            background.spawn_best_effort(runtime, "span export", exports.run());
         }
         if let Some(verifier) = &verifier {
             background.spawn("key refresh", Arc::clone(verifier).keep_fresh());
@@ -146,7 +158,7 @@ impl Application {
                 metrics.cache.clone(),
             ),
             verifier,
-            quotas: quotas.clone(),
+            rate_limit: quotas.clone().map(RateLimit::from),
             metrics: Arc::clone(&metrics),
             tracing: tracing.clone(),
             max_body_bytes: config.http.max_body_bytes,
@@ -154,7 +166,7 @@ impl Application {
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
             page: Page::new(config).into(),
         }));
-        let admin = http::admin_routes(readiness, Arc::clone(&metrics));
+        let admin = http::admin_routes(readiness, Arc::clone(&metrics), Handle::current());
         let timeouts = Timeouts {
             head: config.http.header_read_timeout,
             idle: config.http.idle_timeout,
@@ -163,7 +175,10 @@ impl Application {
         let public = Server::new(listener, public, timeouts, drain.clone())
             .with_max_connections(config.http.max_connections)
             .with_metrics(metrics.connections.clone());
-        let (listener, admin_address) = bind("ADMIN_ADDR", config.http.admin_addr)?;
+        let (listener, admin_address) = {
+            let _entered = telemetry.enter();
+            bind("ADMIN_ADDR", config.http.admin_addr)?
+        };
         let admin = Server::new(listener, admin, timeouts, drain_admin.clone());
         Ok(Self {
             public: BoundServer {
@@ -176,6 +191,7 @@ impl Application {
             },
             lifecycle: config.lifecycle.clone(),
             background,
+            telemetry,
             tracing,
             drain,
             drain_admin,
@@ -211,13 +227,14 @@ impl Application {
             admin,
             lifecycle,
             mut background,
+            telemetry,
             tracing,
             drain,
             drain_admin,
             metrics: _,
             quotas,
         } = self;
-        background.spawn("admin listener", admin.running);
+        background.spawn_on(telemetry.runtime(), "admin listener", admin.running);
         let mut public = tokio::spawn(public.running);
         let mut outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tokio::runtime::Handle;
 use tokio::task::{self, JoinSet};
 
 /// The error of a task that ended, by a panic or otherwise, although it runs as long as the process.
@@ -27,17 +28,28 @@ enum Importance {
 impl Background {
     /// Spawns a critical task.
     pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(task).id();
-        self.names.insert(id, (name, Importance::Critical));
+        self.spawn_on(&Handle::current(), name, task);
     }
 
-    /// Spawns a task whose end is only logged.
-    pub(super) fn spawn_best_effort(
+    /// Spawns a critical task on `runtime`.
+    pub(super) fn spawn_on(
         &mut self,
+        runtime: &Handle,
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let id = self.tasks.spawn(task).id();
+        let id = self.tasks.spawn_on(task, runtime).id();
+        self.names.insert(id, (name, Importance::Critical));
+    }
+
+    /// Spawns a task on `runtime` whose end is only logged.
+    pub(super) fn spawn_best_effort(
+        &mut self,
+        runtime: &Handle,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let id = self.tasks.spawn_on(task, runtime).id();
         self.names.insert(id, (name, Importance::BestEffort));
     }
 
@@ -75,6 +87,8 @@ impl Background {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Handle;
+
     use super::{Background, TaskEnded};
 
     #[tokio::test]
@@ -83,7 +97,8 @@ mod tests {
         background.spawn("runs", std::future::pending());
         background.spawn("panics", async { panic!("on purpose") });
         assert_eq!(background.critical_task_ended().await, TaskEnded("panics"));
-        background.spawn_best_effort("best effort", async { panic!("on purpose") });
+        let runtime = Handle::current();
+        background.spawn_best_effort(&runtime, "best effort", async { panic!("on purpose") });
         background.spawn("returns", async { tokio::task::yield_now().await });
         assert_eq!(background.critical_task_ended().await, TaskEnded("returns"));
     }

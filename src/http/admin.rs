@@ -9,6 +9,7 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tower_http::compression::CompressionLayer;
 
 use super::middleware::hooks::hook;
@@ -56,16 +57,14 @@ impl Readiness {
 struct Admin {
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    workers: Handle,
 }
 
-/// The router of the admin listener.
-pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+/// The router of the admin listener. `workers` is the runtime that serves requests, which may be another than this router's.
+pub fn routes(readiness: Readiness, metrics: Arc<Metrics>, workers: Handle) -> Router {
     let method = || async { Problem::method_not_allowed(GET) };
     Router::new()
-        .route(
-            "/livez",
-            get(|| async { json_response(StatusCode::OK, &json!({"status": "alive"})) }).fallback(method),
-        )
+        .route("/livez", get(livez).fallback(method))
         .route("/readyz", get(readyz).fallback(method))
         .route(
             "/metrics",
@@ -79,7 +78,20 @@ pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
             )
         })
         .layer(hook(request_id))
-        .with_state(Admin { readiness, metrics })
+        .with_state(Admin {
+            readiness,
+            metrics,
+            workers,
+        })
+}
+
+/// Responds once a worker has run a task: a process whose workers are blocked does not respond, and is restarted.
+async fn livez(State(admin): State<Admin>) -> Result<Response, Problem> {
+    match admin.workers.spawn(async {}).await {
+        Ok(()) => Ok(json_response(StatusCode::OK, &json!({"status": "alive"}))),
+        // The runtime is shutting down.
+        Err(_) => Err(Problem::new(Kind::InternalError, "the process is exiting")),
+    }
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {

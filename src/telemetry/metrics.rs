@@ -182,7 +182,7 @@ impl Metrics {
 
     /// Aggregates histogram samples periodically, until dropped. Without this they accumulate until the next scrape.
     pub async fn run_upkeep(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
             self.handle.run_upkeep();

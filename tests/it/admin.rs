@@ -1,6 +1,8 @@
 //! The admin listener: probes, metrics, version.
 
 use std::collections::HashSet;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
@@ -51,6 +53,28 @@ async fn without_keys_it_is_live_but_not_ready() {
     assert_eq!(reasons.len(), 1, "{readyz}");
     let reason = reasons[0].as_str().expect("a reason");
     assert!(reason.contains(app.cognito.issuer().as_str()), "{reason}");
+}
+
+#[tokio::test]
+async fn a_scrape_needs_no_worker_and_liveness_does() {
+    let app = App::start(&[]).await;
+    let get = |path| {
+        let mut connection = TcpStream::connect(app.admin).expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        connection
+            .write_all(request.as_bytes())
+            .expect("an open connection");
+        connection
+    };
+    // Nothing awaits here, so that the only worker is blocked.
+    let mut live = get("/livez");
+    let mut scrape = String::new();
+    _ = get("/metrics").read_to_string(&mut scrape).expect("a response");
+    assert!(scrape.contains("process_cpu_seconds_total"), "{scrape}");
+    live.set_nonblocking(true).expect("a socket");
+    let blocked = live.read(&mut [0]).expect_err("no response");
+    assert_eq!(blocked.kind(), ErrorKind::WouldBlock);
+    until("the worker responds", async || live.peek(&mut [0]).is_ok()).await;
 }
 
 #[tokio::test]
