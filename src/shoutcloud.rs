@@ -52,7 +52,7 @@ use self::attempt_span::AttemptSpans;
 use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
-use self::call::{Deadline, RequestText, ValidatedText};
+use self::call::Call;
 use self::retry::RetryGate;
 use self::transport::Transport;
 
@@ -150,20 +150,17 @@ impl Shoutcloud {
         self.budget.deposit();
         let request = Request::new(Method::POST, self.url.clone());
         let mut extensions = Extensions::new();
-        extensions.insert(Deadline(deadline));
-        extensions.insert(RequestText(text.into()));
-        extensions.insert(progress.clone());
+        extensions.insert(Call::new(deadline, text.into(), progress.clone()));
         let response = self.http.execute_with_extensions(request, &mut extensions);
         let response = timeout_at(deadline, response)
             .await
             .map_err(|_| Error::DeadlinePassed)?;
         match response {
-            // The attempt puts the validated text there; a response without it did not pass through the attempt.
-            Ok(mut response) => response
-                .extensions_mut()
-                .remove::<ValidatedText>()
-                .map(|ValidatedText(text)| text)
-                .ok_or(Error::InvalidResponse(InvalidResponse::Unreadable)),
+            Ok(_) => {
+                let output = Call::of(&mut extensions).output.take();
+                // Only an attempt makes a response.
+                output.ok_or(Error::InvalidResponse(InvalidResponse::Unreadable))
+            }
             Err(error) => {
                 let error = AttemptError::from(error).error;
                 self.mark_exhausted_budget(&error, deadline, progress);
