@@ -117,7 +117,7 @@ mod tests {
     use crate::auth::Verifier;
     use crate::config::{Auth, Config, Environment};
     use crate::shout::ShoutService;
-    use crate::shoutcloud::Shoutcloud;
+    use crate::shoutcloud::{Shoutcloud, ShoutcloudProtocol};
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::trace::Tracing;
 
@@ -137,7 +137,8 @@ mod tests {
         };
         AppState::from(AppStateInner {
             shout_service: ShoutService::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone()).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, ShoutcloudProtocol, &metrics, tracing.clone())
+                    .expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
                 None,

@@ -7,7 +7,8 @@
 //! 2. `retry`'s gate decides whether a failed attempt is retried, while the `budget` lasts, and waits as long as the
 //!    response's `retry-after` asks;
 //! 3. `breaker` counts attempts and rejects them while too many fail;
-//! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit.
+//! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit, by the
+//!    [`Protocol`], which is all that is specific to SHOUTCLOUD.
 //!
 //! The reasons for this design are in `docs/decisions/`.
 
@@ -20,13 +21,14 @@ mod bulkhead;
 mod call;
 mod cause;
 mod error;
+mod framing;
 mod progress;
+mod protocol;
 mod retry;
 mod retry_after;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ use crate::{config, outbound};
 
 pub use self::error::{Error, InvalidResponse};
 pub use self::progress::Progress;
-pub use self::wire::parse_response;
+pub use self::protocol::{Protocol, ShoutcloudProtocol, parse_response};
 
 use self::attempt::Attempt;
 use self::attempt_error::AttemptError;
@@ -73,8 +75,13 @@ pub struct Shoutcloud {
 }
 
 impl Shoutcloud {
-    /// Creates a client that follows `config` and records its calls in `metrics` and `tracing`.
-    pub fn new(config: &config::Shoutcloud, metrics: &Metrics, tracing: Tracing) -> Result<Self, BuildError> {
+    /// Creates a client that follows `config`, speaks `protocol`, and records its calls in `metrics` and `tracing`.
+    pub fn new(
+        config: &config::Shoutcloud,
+        protocol: impl Protocol,
+        metrics: &Metrics,
+        tracing: Tracing,
+    ) -> Result<Self, BuildError> {
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
         let server_port = url.port_or_known_default().unwrap_or_default();
@@ -83,6 +90,7 @@ impl Shoutcloud {
         let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
         let transport = Arc::new(transport);
         let attempt = Attempt {
+            protocol: Box::new(protocol),
             transport: Arc::clone(&transport),
             timeout: config.attempt_timeout,
             metrics: Arc::clone(&metrics),

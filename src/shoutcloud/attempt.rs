@@ -12,9 +12,11 @@ use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
 use super::call::Call;
 use super::error::{self, Error, InvalidResponse, Transient};
+use super::framing::is_close_delimited;
+use super::protocol::Protocol;
+use super::retry;
 use super::retry_after::retry_after;
 use super::transport::{Transport, Usage};
-use super::{retry, wire};
 use crate::blocking;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -23,6 +25,7 @@ const HEADER_CAPACITY: usize = 12;
 
 /// The innermost middleware: sends the request by the transport instead of the client of the stack.
 pub(super) struct Attempt {
+    pub(super) protocol: Box<dyn Protocol>,
     pub(super) transport: Arc<Transport>,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<UpstreamMetrics>,
@@ -70,8 +73,8 @@ impl Middleware for Attempt {
         let needs_new = std::mem::take(&mut call.needs_new_connection);
         let mut usage = Usage::default();
         let attempt = async {
-            let body = blocking::run(text.len(), || wire::request_body(&text));
-            let limit = wire::response_limit(&text);
+            let body = blocking::run(text.len(), || self.protocol.request_body(&text));
+            let limit = self.protocol.response_limit(&text);
             let response = self
                 .transport
                 .send(body.into(), headers, limit, needs_new, &mut usage);
@@ -83,11 +86,11 @@ impl Middleware for Attempt {
                 ));
             }
             let parsed = blocking::run(response.body.len(), || {
-                wire::parse_response(&text, &response.body)
+                self.protocol.parse_response(&text, &response.body)
             });
             match parsed {
                 Err(InvalidResponse::Incomplete)
-                    if wire::is_close_delimited(response.version, &response.headers) =>
+                    if is_close_delimited(response.version, &response.headers) =>
                 {
                     Err(Transient::truncated().into())
                 }
