@@ -44,7 +44,6 @@ module "eks" {
   access                   = var.cluster
   kms_key_arn              = module.kms.key_arns["eks"]
   logs                     = local.logs
-  image_cache_prefixes     = ["docker.io", "quay.io", "registry.k8s.io"]
   deletion_protection      = var.deletion_protection
   permissions_boundary_arn = local.permissions_boundary_arn
 }

@@ -1,7 +1,7 @@
 data "aws_partition" "current" {}
 
 resource "aws_ecr_repository" "this" {
-  name                 = var.name
+  name                 = "shoutback"
   image_tag_mutability = "IMMUTABLE"
 
   encryption_configuration {

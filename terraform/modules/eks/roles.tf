@@ -77,7 +77,7 @@ resource "aws_iam_role_policy" "node" {
       Sid      = "CreateCachedRepositories"
       Effect   = "Allow"
       Action   = ["ecr:CreateRepository"]
-      Resource = [for prefix in var.image_cache_prefixes : "arn:${local.partition}:ecr:${local.region}:${local.account}:repository/${prefix}/*"]
+      Resource = [for registry in ["docker.io", "quay.io", "registry.k8s.io"] : "arn:${local.partition}:ecr:${local.region}:${local.account}:repository/${registry}/*"]
     }]
   })
 }

@@ -63,11 +63,6 @@ variable "logs" {
   type        = object({ kms_key_arn = string, retention_days = number })
 }
 
-variable "image_cache_prefixes" {
-  description = "Prefixes of the repositories of the registry's pull-through cache."
-  type        = set(string)
-}
-
 variable "deletion_protection" {
   description = "Whether the cluster has deletion protection."
   type        = bool

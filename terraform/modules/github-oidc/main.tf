@@ -4,7 +4,8 @@ locals {
   partition = data.aws_partition.current.partition
 
   issuer = "token.actions.githubusercontent.com"
-  ref    = "refs/heads/${var.branch}"
+  # The workflows run on it, and name it.
+  ref = "refs/heads/main"
 
   # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated. Plans of pull requests are for
   # staging only: a developer who can push a branch can run one, and read the state with it. The others run on the branch, before an approval and

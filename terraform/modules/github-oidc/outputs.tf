@@ -1,8 +1,3 @@
-output "role_arns" {
-  description = "The roles of each environment: plan, which reads, and apply."
-  value       = { for environment, roles in module.environment : environment => roles.role_arns }
-}
-
 output "pull_role_arn" {
   description = "Role that reads images, their signatures and attestations."
   value       = aws_iam_role.pull.arn

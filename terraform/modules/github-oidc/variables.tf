@@ -8,16 +8,6 @@ variable "subject_prefixes" {
   }
 }
 
-variable "branch" {
-  description = "The branch from which images are pushed and environments changed."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9._/-]+$", var.branch))
-    error_message = "The name of one branch, without wildcards."
-  }
-}
-
 variable "environments" {
   description = "Environments of this account. GitHub's environment ENVIRONMENT-terraform may apply."
   type        = set(string)

@@ -9,7 +9,6 @@ variables {
   subnet_ids               = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
   kms_key_arn              = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
   logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
-  image_cache_prefixes     = ["docker.io", "quay.io", "registry.k8s.io"]
   permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
   access = {
     public_cidrs              = ["198.51.100.0/24"]
