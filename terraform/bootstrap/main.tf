@@ -46,12 +46,11 @@ module "ecr" {
 module "github_oidc" {
   source = "../modules/github-oidc"
 
-  subject_prefixes  = var.subject_prefixes
-  environments      = var.environments
-  state_bucket_arn  = module.state.arn
-  state_kms_key_arn = module.kms.key_arns["state"]
-  repository_arn    = module.ecr.repository_arn
-  hosted_zone_arns  = local.zone_arns
+  subject_prefixes = var.subject_prefixes
+  environments     = var.environments
+  state            = { bucket_arn = module.state.arn, kms_key_arn = module.kms.key_arns["state"] }
+  repository_arn   = module.ecr.repository_arn
+  hosted_zone_arns = local.zone_arns
 }
 
 module "guard_rails" {

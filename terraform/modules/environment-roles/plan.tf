@@ -82,14 +82,14 @@ locals {
     for role, actions in { plan = ["s3:GetObject"], apply = ["s3:GetObject", "s3:PutObject"] } : role => concat(
       [
         { Sid = "State", Effect = "Allow", Action = actions, Resource = [local.state] },
-        { Sid = "ListState", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.state_bucket_arn] },
+        { Sid = "ListState", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.state.bucket_arn] },
         {
           # Only for objects of the bucket: the bucket's ARN is in the encryption context, because it has a bucket key.
           Sid       = "StateKey"
           Effect    = "Allow"
           Action    = role == "plan" ? ["kms:Decrypt"] : ["kms:Decrypt", "kms:GenerateDataKey"]
-          Resource  = [var.state_kms_key_arn]
-          Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${local.suffix}", "kms:EncryptionContext:aws:s3:arn" = var.state_bucket_arn } }
+          Resource  = [var.state.kms_key_arn]
+          Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${local.suffix}", "kms:EncryptionContext:aws:s3:arn" = var.state.bucket_arn } }
         },
       ],
       role == "plan" ? [] : [{ Sid = "StateLock", Effect = "Allow", Action = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], Resource = ["${local.state}.tflock"] }],

@@ -1,8 +1,6 @@
 data "aws_partition" "current" {}
 
 locals {
-  partition = data.aws_partition.current.partition
-
   issuer = "token.actions.githubusercontent.com"
   # The workflows run on it, and name it.
   ref = "refs/heads/main"
@@ -12,7 +10,7 @@ locals {
   # for drift.
   on_branch = ["ref:${local.ref}"]
   subjects = merge(
-    { push = local.on_branch, pull = local.on_branch, plan-bootstrap = local.on_branch },
+    { push = local.on_branch, pull = local.on_branch, bootstrap-plan = local.on_branch },
     { for environment in var.environments : "plan-${environment}" => environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch },
     { for environment in var.environments : "apply-${environment}" => ["environment:${environment}-terraform"] },
   )
@@ -53,7 +51,6 @@ module "environment" {
   environment        = each.key
   other_environments = sort(setsubtract(var.environments, [each.key]))
   trust              = { apply = local.trust["apply-${each.key}"], plan = local.trust["plan-${each.key}"] }
-  state_bucket_arn   = var.state_bucket_arn
-  state_kms_key_arn  = var.state_kms_key_arn
+  state              = var.state
   hosted_zone_arns   = lookup(var.hosted_zone_arns, each.key, [])
 }

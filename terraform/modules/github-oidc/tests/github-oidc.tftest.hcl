@@ -4,11 +4,10 @@ mock_provider "aws" {
 }
 
 variables {
-  subject_prefixes  = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
-  environments      = ["production", "staging"]
-  state_bucket_arn  = "arn:aws:s3:::shoutback-terraform-111122223333"
-  state_kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  repository_arn    = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
+  subject_prefixes = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
+  environments     = ["production", "staging"]
+  state            = { bucket_arn = "arn:aws:s3:::shoutback-terraform-111122223333", kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000" }
+  repository_arn   = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
   hosted_zone_arns = {
     staging    = ["arn:aws:route53:::hostedzone/Z0STAGING"]
     production = ["arn:aws:route53:::hostedzone/Z0PRODUCTION"]
@@ -55,7 +54,7 @@ run "production_alone" {
   }
 
   assert {
-    condition     = contains(jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"], "repo:example/shoutback:ref:refs/heads/main")
+    condition     = contains(jsondecode(aws_iam_role.this["push"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"], "repo:example/shoutback:ref:refs/heads/main")
     error_message = "Images are pushed from main."
   }
 }
