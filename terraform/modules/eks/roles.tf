@@ -1,7 +1,7 @@
 # Auto Mode acts as this role, in sessions that EKS tags with the cluster's name.
 resource "aws_iam_role" "cluster" {
-  name                 = "${var.name}-cluster"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-cluster"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -42,7 +42,7 @@ resource "aws_iam_role_policy" "cluster" {
       Effect    = "Allow"
       Action    = formatlist("${service}:%s", tagged.actions)
       Resource  = [for kind in tagged.kinds : "arn:${local.partition}:${service}:${local.region}:${local.account}:${kind}/*"]
-      Condition = { StringEquals = { "aws:RequestTag/eks:eks-cluster-name" = var.name } }
+      Condition = { StringEquals = { "aws:RequestTag/eks:eks-cluster-name" = var.context.name } }
     }]
   }
 
@@ -52,8 +52,8 @@ resource "aws_iam_role_policy" "cluster" {
 }
 
 resource "aws_iam_role" "node" {
-  name                 = "${var.name}-node"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-node"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"
     Statement = [{ Sid = "Instances", Effect = "Allow", Principal = { Service = "ec2.amazonaws.com" }, Action = ["sts:AssumeRole"] }]

@@ -1,6 +1,6 @@
-variable "name" {
-  description = "Name of the cluster and prefix of its roles, such as shoutback-staging."
-  type        = string
+variable "context" {
+  description = "Of the environment: name of the cluster and prefix of its roles, permissions boundary of roles."
+  type        = object({ name = string, permissions_boundary_arn = string })
 }
 
 variable "kubernetes_version" {
@@ -67,9 +67,4 @@ variable "deletion_protection" {
   description = "Whether the cluster has deletion protection."
   type        = bool
   default     = true
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the roles that are created here."
-  type        = string
 }

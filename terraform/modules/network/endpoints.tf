@@ -18,9 +18,9 @@ locals {
 
 resource "aws_security_group" "endpoints" {
   # checkov:skip=CKV_AWS_23: the rule's tag describes it
-  name   = "${var.name}-endpoints"
+  name   = "${var.context.name}-endpoints"
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-endpoints" }
+  tags   = { Name = "${var.context.name}-endpoints" }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
@@ -53,7 +53,7 @@ resource "aws_vpc_endpoint" "interface" {
       Condition = { StringEquals = { "aws:PrincipalAccount" = local.account } }
     }]
   })
-  tags = { Name = "${var.name}-${each.key}" }
+  tags = { Name = "${var.context.name}-${each.key}" }
 }
 
 resource "aws_vpc_endpoint" "s3" {
@@ -72,5 +72,5 @@ resource "aws_vpc_endpoint" "s3" {
       Resource  = [for bucket in local.layer_buckets : "arn:${local.partition}:s3:::${bucket}/*"]
     }]
   })
-  tags = { Name = "${var.name}-s3" }
+  tags = { Name = "${var.context.name}-s3" }
 }

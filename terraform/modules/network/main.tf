@@ -18,18 +18,18 @@ resource "aws_vpc" "this" {
   cidr_block           = var.network.cidr
   enable_dns_hostnames = true
   enable_dns_support   = true
-  tags                 = { Name = var.name }
+  tags                 = { Name = var.context.name }
 }
 
 # Applied to resources without another security group; it permits no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-closed" }
+  tags   = { Name = "${var.context.name}-closed" }
 }
 
 resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = var.name }
+  tags   = { Name = var.context.name }
 }
 
 resource "aws_subnet" "public" {
@@ -40,7 +40,7 @@ resource "aws_subnet" "public" {
   cidr_block              = each.value
   map_public_ip_on_launch = false
   tags = {
-    Name                     = "${var.name}-public-${each.key}"
+    Name                     = "${var.context.name}-public-${each.key}"
     "kubernetes.io/role/elb" = "1"
   }
 }
@@ -53,14 +53,14 @@ resource "aws_subnet" "private" {
   cidr_block              = each.value
   map_public_ip_on_launch = false
   tags = {
-    Name                              = "${var.name}-private-${each.key}"
+    Name                              = "${var.context.name}-private-${each.key}"
     "kubernetes.io/role/internal-elb" = "1"
   }
 }
 
 resource "aws_route_table" "public" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-public" }
+  tags   = { Name = "${var.context.name}-public" }
 }
 
 resource "aws_route" "to_the_world" {
@@ -80,7 +80,7 @@ resource "aws_eip" "nat" {
   for_each = toset(local.nat_azs)
 
   domain = "vpc"
-  tags   = { Name = "${var.name}-nat-${each.key}" }
+  tags   = { Name = "${var.context.name}-nat-${each.key}" }
 }
 
 resource "aws_nat_gateway" "this" {
@@ -88,7 +88,7 @@ resource "aws_nat_gateway" "this" {
 
   allocation_id = aws_eip.nat[each.key].allocation_id
   subnet_id     = aws_subnet.public[each.key].id
-  tags          = { Name = "${var.name}-${each.key}" }
+  tags          = { Name = "${var.context.name}-${each.key}" }
 
   depends_on = [aws_internet_gateway.this]
 }
@@ -97,7 +97,7 @@ resource "aws_route_table" "private" {
   for_each = toset(var.network.availability_zones)
 
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-private-${each.key}" }
+  tags   = { Name = "${var.context.name}-private-${each.key}" }
 }
 
 resource "aws_route" "by_nat" {

@@ -1,7 +1,7 @@
 locals {
   groups = merge(
     # The service's lines, unchanged, for the log queries.
-    { service = "/shoutback/${var.name}/service" },
+    { service = "/shoutback/${var.context.name}/service" },
     # The add-on's group names, which CloudWatch's console expects.
     { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster.name}/${kind}" },
   )

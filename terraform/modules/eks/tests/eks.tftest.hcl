@@ -4,12 +4,14 @@ mock_provider "aws" {
 }
 
 variables {
-  name                     = "shoutback-production"
-  kubernetes_version       = "1.36"
-  subnet_ids               = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
-  kms_key_arn              = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  context = {
+    name                     = "shoutback-production"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  }
+  logs               = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
+  kubernetes_version = "1.36"
+  subnet_ids         = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
+  kms_key_arn        = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
   access = {
     public_cidrs              = ["198.51.100.0/24"]
     private_cidrs             = ["10.99.0.0/16"]
@@ -74,7 +76,7 @@ run "everything_set" {
   }
 
   assert {
-    condition     = alltrue([for role in [aws_iam_role.cluster, aws_iam_role.node] : role.permissions_boundary == var.permissions_boundary_arn])
+    condition     = alltrue([for role in [aws_iam_role.cluster, aws_iam_role.node] : role.permissions_boundary == var.context.permissions_boundary_arn])
     error_message = "Roles have the boundary."
   }
 }
