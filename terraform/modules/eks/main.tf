@@ -3,11 +3,10 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  account     = data.aws_caller_identity.current.account_id
-  partition   = data.aws_partition.current.partition
-  region      = data.aws_region.current.region
-  managed     = "arn:${local.partition}:iam::aws:policy"
-  cluster_arn = "arn:${local.partition}:eks:${local.region}:${local.account}:cluster/${var.context.name}"
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.region
+  managed   = "arn:${local.partition}:iam::aws:policy"
 }
 
 # Created before the cluster, which would otherwise create it without key and retention.

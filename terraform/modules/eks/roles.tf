@@ -12,7 +12,7 @@ resource "aws_iam_role" "cluster" {
       Condition = {
         StringEquals = {
           "aws:SourceAccount" = local.account
-          "aws:SourceArn"     = local.cluster_arn
+          "aws:SourceArn"     = "arn:${local.partition}:eks:${local.region}:${local.account}:cluster/${var.context.name}"
         }
       }
     }]
@@ -26,18 +26,14 @@ resource "aws_iam_role_policy_attachment" "cluster" {
   policy_arn = "${local.managed}/${each.key}"
 }
 
-locals {
-  # The managed policies of Auto Mode permit no tags but EKS's. These permit ours, on what is tagged as this cluster's.
-  tagging = {
-    ec2                  = { kinds = ["*"], actions = ["CreateFleet", "CreateLaunchTemplate", "CreateNetworkInterface", "CreateSecurityGroup", "CreateSnapshot", "CreateVolume", "RunInstances"] }
-    elasticloadbalancing = { kinds = ["listener", "loadbalancer", "targetgroup"], actions = ["CreateListener", "CreateLoadBalancer", "CreateTargetGroup"] }
-  }
-}
-
 resource "aws_iam_role_policy" "cluster" {
   for_each = {
     encrypt-secrets = [{ Sid = "EncryptSecrets", Effect = "Allow", Action = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"], Resource = [var.kms_key_arn] }]
-    tag-resources = [for service, tagged in local.tagging : {
+    # The managed policies of Auto Mode permit no tags but EKS's. This permits ours, on what is tagged as this cluster's.
+    tag-resources = [for service, tagged in {
+      ec2                  = { kinds = ["*"], actions = ["CreateFleet", "CreateLaunchTemplate", "CreateNetworkInterface", "CreateSecurityGroup", "CreateSnapshot", "CreateVolume", "RunInstances"] }
+      elasticloadbalancing = { kinds = ["listener", "loadbalancer", "targetgroup"], actions = ["CreateListener", "CreateLoadBalancer", "CreateTargetGroup"] }
+      } : {
       Sid       = "Tag${title(service)}"
       Effect    = "Allow"
       Action    = formatlist("${service}:%s", tagged.actions)

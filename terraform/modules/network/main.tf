@@ -7,10 +7,6 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
 
-  # The first three of eight blocks are for nodes and their pods; the last is split into small ones for load balancers and NAT.
-  private_cidrs = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 3, index) }
-  public_cidrs  = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 6, 56 + index) }
-
   nat_azs = var.network.single_nat_gateway ? [var.network.availability_zones[0]] : var.network.availability_zones
 }
 
@@ -33,7 +29,8 @@ resource "aws_internet_gateway" "this" {
 }
 
 resource "aws_subnet" "public" {
-  for_each = local.public_cidrs
+  # The last of eight blocks, in small ones for load balancers and NAT.
+  for_each = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 6, 56 + index) }
 
   vpc_id                  = aws_vpc.this.id
   availability_zone       = each.key
@@ -46,7 +43,8 @@ resource "aws_subnet" "public" {
 }
 
 resource "aws_subnet" "private" {
-  for_each = local.private_cidrs
+  # The first three of eight blocks, for nodes and their pods.
+  for_each = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 3, index) }
 
   vpc_id                  = aws_vpc.this.id
   availability_zone       = each.key

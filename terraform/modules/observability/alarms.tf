@@ -15,7 +15,7 @@ locals {
   files     = [for name in fileset(local.source, "alarms/*.yaml") : yamldecode(templatefile("${local.source}/${name}", local.variables))]
   metric    = flatten([for file in local.files : try(file.metric_alarms, [])])
   composite = flatten([for file in local.files : try(file.composite_alarms, [])])
-  alarms    = concat([for alarm in concat(local.composite, local.metric) : alarm.AlarmName], local.platform_alarm_names)
+  alarms    = concat([for alarm in concat(local.composite, local.metric) : alarm.AlarmName], [for alarm in aws_cloudwatch_metric_alarm.platform : alarm.alarm_name])
 
   queries = {
     for name in fileset(local.source, "insights/*.query") : trimsuffix(basename(name), ".query") => file("${local.source}/${name}")

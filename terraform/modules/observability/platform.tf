@@ -54,8 +54,6 @@ locals {
       metric   = null
     } },
   )
-
-  platform_alarm_names = [for name, alarm in local.platform_alarms : "${var.context.environment}-${name}-${alarm.severity}"]
 }
 
 resource "aws_cloudwatch_metric_alarm" "platform" {

@@ -61,12 +61,12 @@ run "everything_set" {
   }
 
   assert {
-    condition     = { for arn, entry in aws_eks_access_entry.team : arn => tolist(sort(entry.kubernetes_groups)) }["arn:aws:iam::111122223333:role/SRE"] == tolist(["shoutback-auditors", "shoutback-sre"])
+    condition     = tolist(sort(aws_eks_access_entry.this["arn:aws:iam::111122223333:role/SRE"].kubernetes_groups)) == tolist(["shoutback-auditors", "shoutback-sre"])
     error_message = "A role in two teams has one entry with both groups."
   }
 
   assert {
-    condition     = alltrue([for entry in aws_eks_access_entry.team : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.access.bootstrap_admin_role_arns
+    condition     = alltrue([for entry in aws_eks_access_entry.this : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.access.bootstrap_admin_role_arns
     error_message = "There are administrators only for the first installation."
   }
 
