@@ -81,6 +81,20 @@ def test_the_documented_bucket_boundaries_are_those_of_each_histogram(service):
         assert boundaries[: len(documented)] == documented and set(boundaries) == set(documented), name
 
 
+def test_the_documented_labels_are_those_of_each_metric(service):
+    """Metrics of Valkey are only exported with Valkey, and workers have series once they have parked."""
+    exported = http_request("GET", f"http://{service.admin}/metrics")[1]
+    labels = {}
+    for name, found in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exported, re.M):
+        labels.setdefault(without_suffix(name), set()).update(re.findall(r'(\w+)="', found))
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\| [^|]+ \|$", PAGES["docs/metrics.md"], re.M)
+    assert len(rows) > 40
+    documented = {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows}
+    compared = documented.keys() & labels.keys()
+    assert {name: documented[name] for name in compared} == {name: labels[name] - {"le"} for name in compared}
+    assert len(compared) > 35
+
+
 def sections_of_metrics():
     """Yields the sections of docs/metrics.md that have a table: title, metrics and text."""
     for section in PAGES["docs/metrics.md"].split("\n## ")[1:]:
@@ -118,7 +132,7 @@ def test_the_sections_of_metrics_name_the_alerts_that_use_them():
     using = alerts_of_metrics()
     assert len(using) > 10
     for title, metrics, text in sections_of_metrics():
-        alerts = re.search(r"^Alerts: (.*?)[.] ", text, re.M | re.S)[1]
+        alerts = re.search(r"^Alerts: (.*?)[.]\s", text, re.M | re.S)[1]
         assert set(re.findall(r"`(\w+)`", alerts)) == set().union(*(using.get(name, ()) for name in metrics)), title
 
 
