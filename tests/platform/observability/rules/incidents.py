@@ -5,6 +5,7 @@
 
 import re
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -270,13 +271,19 @@ def promtool_tests(rules=RULES):
 
 
 def table():
-    def after(minutes):
-        return "none" if minutes is None else f"{minutes} min"
+    def minutes(number):
+        return "" if number is None else str(number)
 
-    def rows(incidents):
-        return [[one.name, after(one.page), f"{one.within} min" if one.within else "", after(one.ticket)] for one in incidents]
+    rows = [[one.name, minutes(one.page), minutes(one.within), minutes(one.ticket)] for one in PAIN]
+    return document.table(["incident", "minutes until the page", "at most", "until the ticket"], rows)
 
-    return document.table(["incident", "page after", "at most", "ticket after"], rows(PAIN)) + "\n\n" + document.table(["what only looks like one", "page after", "at most", "ticket after"], rows(INNOCENCE))
+
+def silent():
+    """Returns the incidents that must not page, as text."""
+    nothing = [one.name for one in INNOCENCE if one.ticket is None]
+    tickets = [f"{one.name} ({one.ticket} min)" for one in INNOCENCE if one.ticket is not None]
+    items = [f"- **No alert**: {'; '.join(nothing)}.", f"- **Only a ticket**: {'; '.join(tickets)}."]
+    return "\n".join(textwrap.fill(item, 140, subsequent_indent="  ") for item in items)
 
 
 def mean():
@@ -286,7 +293,8 @@ def mean():
 
 
 def filled(page):
-    return document.replaced(page, "incidents", f"{table()}\n\nMean time to page, of the incidents with a promise: {mean():.1f} minutes.")
+    text = f"{table()}\n\nMean time to page, of the incidents with a limit: {mean():.1f} minutes.\n\nWhat must not page:\n\n{silent()}"
+    return document.replaced(page, "incidents", text)
 
 
 if __name__ == "__main__":
