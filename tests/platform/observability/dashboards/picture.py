@@ -24,7 +24,7 @@ SCALES = {"percentunit": (100, " %"), "s": (1000, " ms"), "reqps": (1, "/s")}
 
 
 def formatted(value, unit):
-    factor, suffix = SCALES.get(unit, (1, ""))
+    factor, suffix = (1, " s") if unit == "s" and abs(value) >= 1 else SCALES.get(unit, (1, ""))
     value *= factor
     return f"{value:.3g}{suffix}" if abs(value) < 1000 else f"{value:,.0f}{suffix}"
 
@@ -60,7 +60,9 @@ def draw(dashboard, until, series):
             lines.append(f'<text x="{x}" y="{y + 17}" class="row">{escape(panel["title"])}</text>')
             continue
         lines.append(f'<rect x="{x}" y="{y}" width="{width}" height="{tall}" rx="3" fill="#181b1f" stroke="#2c3235"/>')
-        lines.append(f'<text x="{x + 10}" y="{y + 18}" class="title">{escape(panel["title"])}</text>')
+        # A title that is too long is condensed.
+        fit = f' textLength="{width - 20}" lengthAdjust="spacingAndGlyphs"' if len(panel["title"]) * 7 > width - 20 else ""
+        lines.append(f'<text x="{x + 10}" y="{y + 18}"{fit} class="title">{escape(panel["title"])}</text>')
         found = [
             (re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), query["legendFormat"]), samples)
             for query in panel.get("targets", [])
