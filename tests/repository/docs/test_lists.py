@@ -9,7 +9,7 @@ import yaml
 from pages import FENCE, TOP, pages, suites
 
 from harness.process import http_request
-from harness.shoutback import Shoutback
+from harness.shoutback import Emulators, Shoutback
 
 PAGES = pages()
 
@@ -81,6 +81,21 @@ def test_the_documented_bucket_boundaries_are_those_of_each_histogram(service):
         assert boundaries[: len(documented)] == documented and set(boundaries) == set(documented), name
 
 
+def test_the_documented_labels_are_those_of_each_metric(tmp_path):
+    """As exported with every option: authentication, and a Valkey, which need not respond."""
+    with Emulators(tmp_path / "emulators.log") as emulators:
+        variables = emulators.authentication() | {"SHOUTCLOUD_URL": f"http://{emulators.shoutcloud}/V1/SHOUT", "VALKEY_URL": "redis://127.0.0.1:1"}
+        with Shoutback(tmp_path / "log", **variables) as service:
+            headers = {"authorization": f"Bearer {emulators.token()}", "content-type": "text/plain"}
+            assert http_request("POST", service.url, b"hello", headers)[0] == 200
+            exported = http_request("GET", f"http://{service.admin}/metrics")[1]
+    labels = {}
+    for name, found in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exported, re.M):
+        labels.setdefault(without_suffix(name), set()).update(set(re.findall(r'(\w+)="', found)) - {"le"})
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\| [^|]+ \|$", PAGES["docs/metrics.md"], re.M)
+    assert {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows} == labels
+
+
 def sections_of_metrics():
     """Yields the sections of docs/metrics.md that have a table: title, metrics and text."""
     for section in PAGES["docs/metrics.md"].split("\n## ")[1:]:
@@ -118,7 +133,7 @@ def test_the_sections_of_metrics_name_the_alerts_that_use_them():
     using = alerts_of_metrics()
     assert len(using) > 10
     for title, metrics, text in sections_of_metrics():
-        alerts = re.search(r"^Alerts: (.*?)[.] ", text, re.M | re.S)[1]
+        alerts = re.search(r"^Alerts: (.*?)[.]\s", text, re.M | re.S)[1]
         assert set(re.findall(r"`(\w+)`", alerts)) == set().union(*(using.get(name, ()) for name in metrics)), title
 
 

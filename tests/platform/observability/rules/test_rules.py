@@ -29,6 +29,13 @@ def test_it_has_severity_and_annotations(rule):
     assert "$labels.environment" in rule["annotations"]["summary"]
 
 
+@pytest.mark.parametrize("rule", alerts(), ids=identified)
+def test_its_texts_are_grammatical_for_one(rule):
+    """A number before a noun would make it "1 replicas"."""
+    for text in (rule["annotations"]["summary"], rule["annotations"]["description"]):
+        assert not re.search(r"\$value(?: \| humanize)? *\}\} \w", text), text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_has_a_section_in_the_runbook(name):
     sections = re.split(r"(?m)^#+ ", (DOCS / "runbook.md").read_text())
