@@ -58,19 +58,9 @@ fn needs_escape(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Whether each byte may start a character to escape.
-const IS_SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = byte < 0x20 || byte >= 0x7f || byte == b'"' as usize || byte == b'\\' as usize;
-        byte += 1;
-    }
-    table
-};
-
+/// Returns whether `byte` may start a character to escape.
 fn is_special(byte: u8) -> bool {
-    IS_SPECIAL[usize::from(byte)]
+    !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\')
 }
 
 impl Write for EscapingWriter<'_> {
@@ -87,7 +77,7 @@ impl Write for EscapingWriter<'_> {
         } else {
             self.remaining - rest.len()
         };
-        // Most values have none, and a loop without an exit costs half of one with.
+        // Most values have none, and a loop without branches compares many bytes at once.
         let has_special = rest.bytes().fold(false, |found, byte| found | is_special(byte));
         while has_special
             && let Some((plain, special)) = rest
