@@ -179,9 +179,17 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
 
 /// Appends `bytes` in lower-case hexadecimal digits.
 pub fn write_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |value: u8| {
+        char::from(
+            b"0123456789abcdef"
+                .get(usize::from(value))
+                .copied()
+                .unwrap_or_default(),
+        )
+    };
     for byte in bytes {
-        let digits = [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
-        text.extend(digits.into_iter().flatten());
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
 }
 

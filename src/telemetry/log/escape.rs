@@ -58,9 +58,20 @@ fn needs_escape(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns whether `byte` may start a character to escape.
+/// Whether each byte may start a character to escape.
+#[expect(clippy::indexing_slicing, reason = "checked by the compiler")]
+const IS_SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = byte < 0x20 || byte >= 0x7f || byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    table
+};
+
 fn is_special(byte: u8) -> bool {
-    !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\')
+    IS_SPECIAL.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 impl Write for EscapingWriter<'_> {
@@ -77,7 +88,7 @@ impl Write for EscapingWriter<'_> {
         } else {
             self.remaining - rest.len()
         };
-        // Most values have none, and a loop without branches compares many bytes at once.
+        // Most values have none, and a loop without an exit costs half of one with.
         let has_special = rest.bytes().fold(false, |found, byte| found | is_special(byte));
         while has_special
             && let Some((plain, special)) = rest
