@@ -182,7 +182,7 @@ def test_it_is_short(name):
     text = (TOP / name).read_text()
     assert len(text.split()) <= SHORT[name]
     lines = re.sub(r"^ *```.*?^ *```$|^\|.*?$", "", text, flags=re.M | re.S).splitlines()
-    assert [line for line in lines if len(line) > 150] == []
+    assert [line for line in lines if len(line) > 140] == []
 
 
 def test_all_files_of_the_directory_are_runbooks():
