@@ -94,6 +94,7 @@ EXECUTED = {
     "argocd app get NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"get"'),
     "argocd app diff NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"diff"'),
     "scripts/release/override production list": By("pipeline", "tests/platform/pipeline/test_platform.py", '"list"'),
+    "cmctl renew --namespace shoutback shoutback-tls": Not("needs cert-manager; the suite `cluster` checks the permission"),
     "argocd app terminate-op logging": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"terminate-op"'),
     "make test-aws": ACCOUNT,
     "environment=staging": ACCOUNT,
