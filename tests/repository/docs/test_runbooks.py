@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pages import FENCE, TOP
 
-from harness.runbooks import DIRECTORY, INCIDENTS, INDEX, queries, runbooks, sections
+from harness.runbooks import DIRECTORY, INCIDENTS, INDEX, commands, queries, runbooks, sections
 
 RUNBOOKS = runbooks()
 OTHERS = {"incidents": INCIDENTS.read_text(), "README": INDEX.read_text()}
@@ -172,6 +172,12 @@ def test_the_resumed_sync_has_the_policy_of_the_application():
     assert re.findall(r"automated: (.*)", template) == ["{ prune: true, selfHeal: true }"]
     resumed = [command for text in [*RUNBOOKS.values(), *OTHERS.values()] for command in re.findall(r"--sync-policy automated.*", text)]
     assert resumed and set(resumed) == {"--sync-policy automated --auto-prune --self-heal"}
+
+
+def test_a_setting_of_an_application_names_one_of_its_sources():
+    """The command line tool rejects `app set` for an application of several sources without it."""
+    found = [command for _, command in commands("argocd") if command.startswith("argocd app set ")]
+    assert len(found) == 2 and all(" --source-position 1 " in command for command in found)
 
 
 SHORT = {**{f"docs/runbooks/{name}.md": 240 for name in RUNBOOKS}, "docs/runbooks/README.md": 400, "docs/incidents.md": 1000, "docs/operations.md": 800}
