@@ -32,6 +32,7 @@ class Not:
 ACCOUNT = Not("needs an AWS account; tests/platform/terraform runs the configuration with a mocked provider")
 GRAFANA = Not("Grafana is in no package registry")
 CLUSTER = Not("needs a cluster that pulls images")
+RUNBOOKS = By("cluster", "tests/platform/cluster/test_runbooks.py", 'commands("kubectl")')
 ENDLESS = Not("runs until it is interrupted, or is interactive; another row covers it")
 
 # By the text of a command. The suite `terraform` executes those of docs/deploy.md.
@@ -88,6 +89,12 @@ EXECUTED = {
     'scripts/release/override production set SHOUTCLOUD_FALLBACK=local --reason "SHOUTCLOUD is down, incident 42"': By("pipeline", "tests/platform/pipeline/test_platform.py", '"override"'),
     "kubectl --namespace shoutback set env deployment/shoutback --containers=shoutback SHOUTCLOUD_FALLBACK=local": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"set", "env", "deployment/shoutback"'),
     "argocd login tools.example.com --grpc-web-root-path argocd --sso": Not("signs in through a browser"),
+    "argocd app set shoutback --source-position 1 --sync-policy none": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"--sync-policy"'),
+    "argocd app set shoutback --source-position 1 --sync-policy automated --auto-prune --self-heal": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", "commands("),
+    "argocd app get NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"get"'),
+    "argocd app diff NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"diff"'),
+    "scripts/release/override production list": By("pipeline", "tests/platform/pipeline/test_platform.py", '"list"'),
+    "cmctl renew --namespace shoutback shoutback-tls": Not("needs cert-manager; the suite `cluster` checks the permission"),
     "argocd app terminate-op logging": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"terminate-op"'),
     "make test-aws": ACCOUNT,
     "environment=staging": ACCOUNT,
@@ -111,10 +118,15 @@ BEGINS = {
     "host=$(sed": ACCOUNT,
     "zone=$(terraform": ACCOUNT,
     "jq --arg hosts": By("terraform", "tests/platform/terraform/test_deploy.py", "jq --arg hosts"),
+    "kubectl --namespace argocd get events": RUNBOOKS,
     "kubectl --namespace argocd ": ACCOUNT,
     "kubectl --namespace nginx-ingress annotate service": ACCOUNT,
     "kubectl delete persistentvolumeclaims": ACCOUNT,
     "kubectl get poddisruptionbudgets": ACCOUNT,
+    **{f"kubectl --namespace {words}": RUNBOOKS for words in (
+        "monitoring get", "shoutback get", "shoutback describe", "shoutback logs", "shoutback delete pod", "shoutback debug", "shoutback patch",
+        "shoutback set resources",
+    )},
     "gh workflow run override.yml": By("workflows", "tests/platform/workflows/test_jobs.py", '"override.yml"'),
     "mkdir -p /var/lib/grafana": GRAFANA,
     "cp observability/grafana": GRAFANA,
