@@ -44,7 +44,7 @@ enum Command {
     CheckConfig,
     /// Query the readiness of this replica on its admin port; exit code 0 or 1
     Healthcheck,
-    /// Print the OpenAPI 3.1 document
+    /// Print the OpenAPI 3.1 document of the configuration
     Openapi,
 }
 
@@ -305,8 +305,9 @@ async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
+    let config = Config::with_defaults(&Environment::from_process());
     print(
-        shoutback::http::openapi_document()
+        shoutback::http::openapi_document(&config)
             .to_pretty_json()
             .map_err(std::io::Error::other)?,
     )

@@ -138,10 +138,11 @@ async fn unknown_arguments_exit_with_2_and_usage() {
 
 #[tokio::test]
 async fn openapi_prints_the_document_that_is_served() {
-    let ended = run(&["openapi"], &[]).await;
+    let settings = [("AUTH_REQUIRED_SCOPES", "a/b"), ("RATE_LIMIT_PER_CLIENT", "off")];
+    let ended = run(&["openapi"], &settings).await;
     assert_eq!(ended.code, Some(0));
     let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    let app = App::start(&[]).await;
+    let app = App::start_unready(&settings).await;
     let url = format!("http://{}/openapi.json", app.public);
     let served = app.client.get(url).send().await.expect("a response");
     let served: Value = serde_json::from_str(&served.text().await.expect("UTF-8")).expect("JSON");
