@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pages import FENCE, TOP, commands, pages, suites
 
-from harness.process import ENVIRONMENT, Process
+from harness.process import ENVIRONMENT, Process, http_request
 from harness.shoutback import Shoutback, binary
 
 
@@ -266,6 +266,14 @@ def test_the_problem_looks_as_documented(first_request):
     """With a quota of one request, because the default is not used up on a slow machine."""
     quota = (r"(?<=^retry-after: )\d+", r"(?<=;q=)\d+", r"(?<=;w=)\d+")
     assert without(first_request("1/h", "1", times=2), *quota) == without(documented_response("http"), *quota)
+
+
+def test_the_requests_of_the_table_have_the_documented_responses(development, tmp_path):
+    rows = re.findall(r"^\| `([a-z]+/[a-z]+)` \| `([^`]+)` \| `([^`]+)` \|$", pages()["docs/api.md"], re.M)
+    assert [row[0] for row in rows] == ["application/json", "text/plain"]
+    with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT") as service:
+        for form, request, response in rows:
+            assert http_request("POST", service.url, request.encode(), {"content-type": form}) == (200, response)
 
 
 @here("curl -X PUT http://127.0.0.1:5001/_emulator/behaviour")
