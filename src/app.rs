@@ -169,7 +169,7 @@ impl Application {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Page::new(config).into(),
+            page: Page::new(config, &http::openapi_document(config)).into(),
         }));
         let admin = http::admin_routes(readiness, Arc::clone(&metrics), Handle::current());
         let timeouts = Timeouts {

@@ -151,7 +151,7 @@ mod tests {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Arc::new(Page::new(&config)),
+            page: Arc::new(Page::new(&config, &super::openapi_document(&config))),
         })
     }
 
