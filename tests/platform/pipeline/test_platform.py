@@ -117,6 +117,13 @@ class TestEvidence:
         github.report(deployment, "argocd/staging/platform", "success", "Synced")
         assert run.prints("platform-tested", "production", commit) == ""
 
+    def test_only_argo_cds_app_reports(self, staged, github):
+        run, commit, deployment = staged()
+        github.report(deployment, "argocd/staging/platform", "success", "Synced", "github-actions[bot]")
+        assert "has not reported" in run.error("platform-tested", "production", commit)
+        github.report(deployment, "argocd/staging/platform", "success", "Synced")
+        assert "ARGO_CD_APP_LOGIN" in run.error("platform-tested", "production", commit, code=2, ARGO_CD_APP_LOGIN="")
+
     def test_staging_ran_it_before_another_one(self, staged, github):
         first, commit, deployment = staged()
         github.report(deployment, "argocd/staging/platform", "success", "Synced")
