@@ -1,12 +1,10 @@
 """The commit statuses by which Argo CD reports what runs, on GitHub."""
 
 import functools
-import json
 import os
 import re
-import urllib.error
-import urllib.request
 
+import api
 import common
 from common import Failure, log
 from deployments import PLATFORM
@@ -18,9 +16,9 @@ FINAL = (400, 401, 404, 422)
 PER_PAGE = 100
 
 
-def needs(arguments):
+def require_variables(arguments):
     """Requires the variables of this module."""
-    common.needs(arguments, "GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
+    common.needs(arguments, *api.NEEDED)
     login = os.environ.get("ARGO_CD_APP_LOGIN", "")
     # Every workflow of every branch reports as github-actions[bot].
     if not re.fullmatch(r"[a-z0-9-]+\[bot\]", login) or login == "github-actions[bot]":
@@ -61,26 +59,15 @@ def statuses(commit):
     """Yields all statuses of the commit, the newest first. The combined status, which is shorter, has no creators."""
     page, found = 1, [None] * PER_PAGE
     while len(found) == PER_PAGE:
-        found = request(f"commits/{commit}/statuses?per_page={PER_PAGE}&page={page}")
+        try:
+            found = api.request("GET", f"commits/{commit}/statuses", per_page=PER_PAGE, page=page)
+        except Failure as failure:
+            if getattr(failure, "code", None) in FINAL:
+                raise
+            log(f"{failure}; retrying")
+            return
         yield from found
         page += 1
-
-
-def request(path):
-    """Returns the list at `path` of the repository; after a temporary error, none of it."""
-    api, repository = (os.environ[name] for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY"))
-    headers = {"authorization": f"Bearer {os.environ['GITHUB_TOKEN']}", "accept": "application/vnd.github+json"}
-    url = f"{api}/repos/{repository}/{path}"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        if error.code in FINAL:
-            raise Failure(f"{url} failed, it responded with {error.code}: {error.read(500).decode(errors='replace')}") from None
-        log(f"{url} responded with {error.code}; retrying")
-    except (OSError, ValueError) as error:
-        log(f"{url}: {error}; retrying")
-    return []
 
 
 def described(status):

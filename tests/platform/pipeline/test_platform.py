@@ -16,7 +16,7 @@ FILLED = {"CLIENT_IDS": "1example23456789,2example23456789", "PUBLIC_CLIENT_ID":
 def source(tmp_path):
     """Returns a repository with the chart, filled in for production."""
     (tmp_path / "source").mkdir()
-    source = Source(tmp_path / "source", only=("scripts/release", "helm", "observability", "docs/configuration.md", "gitops"))
+    source = Source(tmp_path / "source", only=("scripts/release", "scripts/github", "helm", "observability", "docs/configuration.md", "gitops"))
     fill = lambda text: re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: FILLED.get(name[1], "example.com"), text)  # noqa: E731
     source.merge("Fill in", {VALUES: fill})
     return source
