@@ -19,8 +19,6 @@ DOCUMENTED = {
 HANDED_ON = {
     "controller.config.entries",
     "controller.lifecycle",
-    "controller.networkPolicy.egress",
-    "controller.networkPolicy.ingress",
     "controller.resources",
     "controller.service.annotations",
     "controller.service.loadBalancerClass",
