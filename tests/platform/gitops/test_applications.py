@@ -277,7 +277,15 @@ def test_the_services_dependencies_exist(applications):
 
 
 def values(page, name):
-    return yaml.safe_load(page(f"gitops/platform/values/{name}.yaml"))
+    """Returns the values of both environments."""
+    base = yaml.safe_load(page("gitops/platform/values.yaml"))["applications"][name].get("base")
+    own = yaml.safe_load(page(f"gitops/platform/values/{name}.yaml"))
+    return merged(yaml.safe_load(page(f"gitops/platform/values/{base}.yaml")), own) if base else own
+
+
+def merged(one, other):
+    both = {name: merged(one[name], other[name]) for name in one.keys() & other.keys() if isinstance(one[name], dict)}
+    return one | other | both
 
 
 def test_narrow_roles_replace_those_of_charts(applications, page):

@@ -135,7 +135,9 @@ def test_a_release_that_does_not_come_up_is_undone(runner):
 
 def test_a_forged_report_is_no_rollout(runner):
     """A workflow of any branch with `statuses: write` sets the status that Argo CD would set."""
-    good = runner.image("production")
+    good = staged(runner, "Starts in production")
+    assert promote(runner, good).succeeded
+    runner.notes("tested")
     forged = staged(runner, "Does not start in production, which a workflow hides")
     runner.github.creator = "github-actions[bot]"
     try:
