@@ -474,7 +474,7 @@ def a_reference_is_dangling(r):
         refers(scaler["spec"]["scaleTargetRef"]["kind"], scaler["spec"]["scaleTargetRef"]["name"])
 
 
-@fault(("templates/service.yaml", '{{- include "shoutback.labels" (list . "api") | nindent 4 }}', "app: shoutback"))
+@fault(("templates/_helpers.tpl", '  {{- include "shoutback.labels" . | nindent 2 }}', "  app: shoutback"))
 def the_common_labels_are_missing(r):
     expected = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
     for thing in r.objects:
