@@ -52,7 +52,7 @@ def test_the_newest_status_counts(github, deployed):
 
 @pytest.mark.parametrize("creator", ["github-actions[bot]", "octocat", "shoutback-argocd"])
 def test_only_argo_cds_app_reports(github, deployed, creator):
-    """Every workflow with `statuses: write` can set a status of that context, and so can everybody with write access."""
+    """Every workflow with `statuses: write` can set a status of that context, and so can each person with write access."""
     run, commit, _ = deployed
     github.report(commit, "argocd/staging", "success", "Healthy", creator)
     output = run.error("wait", "staging", commit, WAIT_TIMEOUT="200ms")

@@ -93,7 +93,7 @@ FAULTS = [
     Fault("tests in a job that could push", "tests_of_a_release_have_no_token", "tests.yml", "contents: read # checkout", "contents: write # checkout"),
     Fault("tests in the environment of the key", "tests_of_a_release_have_no_token", "tests.yml", "name: ${{ inputs.environment }}-tests", "name: ${{ inputs.environment }}"),
     Fault("a report that every workflow can make", "only_argo_cd_reports_rollouts", "tests.yml", "${{ vars.ARGO_CD_APP_LOGIN }}", "github-actions[bot]"),
-    Fault("a platform that nobody reports", "only_argo_cd_reports_rollouts", "platform.yml", "          ARGO_CD_APP_LOGIN: ${{ vars.ARGO_CD_APP_LOGIN }}\n", ""),
+    Fault("a platform without a report", "only_argo_cd_reports_rollouts", "platform.yml", "          ARGO_CD_APP_LOGIN: ${{ vars.ARGO_CD_APP_LOGIN }}\n", ""),
     Fault("a failure without a report", "failures_reach_people", "promote.yml", "run: scripts/github/issue --needs 'A promotion to production failed'", "run: make help"),
     Fault("a report that is skipped", "failures_reach_people", "security.yml", "    if: always() && github.ref", "    if: github.ref"),
     Fault("an undoing without a report", "failures_reach_people", "promote.yml", "needs: [candidate, deploy, tests, undo, ", "needs: [candidate, deploy, tests, "),
