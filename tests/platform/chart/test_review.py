@@ -295,8 +295,9 @@ def a_secret_is_in_the_manifests(r):
 
 
 @fault(
-    (TEST, "namespace: {{ .Release.Namespace }}", "namespace: shoutback"),
-    ("templates/pdb.yaml", "  namespace: {{ .Release.Namespace }}\n", ""),
+    (HELPERS, "namespace: {{ $root.Release.Namespace }}", "namespace: shoutback"),
+    ("templates/serviceaccount.yaml", "  namespace: {{ .Release.Namespace }}\n", ""),
+    (HELPERS, "namespace: {{ $root.Release.Namespace }}\n", ""),
 )
 def the_namespace_is_fixed(r):
     elsewhere = r.but(namespace="elsewhere")
@@ -381,7 +382,7 @@ def the_admin_port_is_public(r):
 
 @fault(
     (HELPERS, "app.kubernetes.io/instance: {{ .Release.Name }}", "app.kubernetes.io/instance: shoutback"),
-    ("templates/pdb.yaml", 'name: {{ include "shoutback.fullname" . }}', "name: shoutback"),
+    (HELPERS, 'name: {{ include "shoutback.fullname" $root }}', "name: shoutback"),
 )
 def two_releases_collide(r):
     more = {"nameOverride": "", "serviceAccount": {"name": ""}}
