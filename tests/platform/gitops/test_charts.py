@@ -72,7 +72,7 @@ def test_volumes_have_the_documented_sizes(released, page):
         [nodes] = applications["logging"].one("Elasticsearch")["spec"]["nodeSets"]
         [claim] = nodes["volumeClaimTemplates"]
         own, shared = (yaml.safe_load(page(f"gitops/platform/{folder}/kube-prometheus-stack.yaml")) for folder in (name, "values"))
-        prometheus, alertmanager = own["prometheus"]["prometheusSpec"], own["alertmanager"]["alertmanagerSpec"]
+        prometheus, alertmanager = own["prometheus"]["prometheusSpec"], own.get("alertmanager", {}).get("alertmanagerSpec", {})
         sizes = [
             nodes["count"] * gibibytes(claim),
             prometheus.get("replicas", 1) * gibibytes(prometheus["storageSpec"]["volumeClaimTemplate"]),

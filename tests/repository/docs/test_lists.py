@@ -219,3 +219,9 @@ def test_the_recipes_name_existing_files():
     paths = [path for path in re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:md|rs|py|yaml))`", section) if not path.startswith("/")]
     assert len(paths) > 40
     assert [path for path in paths if not list(TOP.glob(re.sub(r"\b[A-Z]{4,}\b", "*", path)))] == []
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/release.md"])
+def test_signatures_are_for_those_who_may_pull(page):
+    """The registry is private; tests/platform/pipeline/test_evidence.py verifies with a login and without one."""
+    assert re.search(r"\b(permission\s+to|who\s+may)\s+pull\b", (TOP / page).read_text())
