@@ -259,7 +259,8 @@ def test_environments_have_the_same_files():
 
 
 def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
-    documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
+    section = page("gitops/README.md").partition("\n## Pods with AWS roles\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", section, re.M))
     assert len(documented) == 3
     for pod in documented:
         namespace, account = pod.split("/")

@@ -54,7 +54,7 @@ def account(name):
 
 
 def test_values_differ_as_documented():
-    listed = {row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows(page("docs/deploy.md"), "value", "staging", "production")}
+    listed = {row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows(page("docs/production.md"), "value", "staging", "production")}
     staging, production = values("staging"), values("production")
     assert staging.keys() == production.keys()
     different = {name: (staging[name], production[name]) for name in staging if staging[name] != production[name]}
@@ -160,7 +160,7 @@ def placeholders(name):
 def leads():
     """Returns the outputs for each placeholder in the table."""
     found = {}
-    for row in rows(page("docs/deploy.md"), "placeholder", "output"):
+    for row in rows(page("gitops/README.md"), "placeholder", "output"):
         for placeholder in PLACEHOLDER.findall(row[0]):
             found[placeholder] = [] if row[1].startswith("none") else re.findall(r"`([\w.]+)`", row[1])
     return found
@@ -187,7 +187,7 @@ def test_every_placeholder_is_an_output_or_documented_as_none(name, whole):
 
 
 def test_pods_with_roles_are_the_documented_ones(whole):
-    text = page("docs/deploy.md").partition("## 9.")[2].partition("\n## ")[0]
+    text = page("gitops/README.md").partition("\n## Pods with AWS roles\n")[2].partition("\n## ")[0]
     documented = sorted({pod for pod in re.findall(r"`([a-z-]+/[a-z-]+)`", text) if (ROOT / pod).exists() is False})
     for run in whole.values():
         assert run.outputs["pods_with_roles"] == documented
