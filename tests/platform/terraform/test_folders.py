@@ -59,11 +59,12 @@ def rows(folder, heading):
 
 
 def lists(folder, kind):
-    """Returns whether the README lists inputs or outputs; otherwise it has to link to the file with their descriptions."""
+    """Returns whether the README lists inputs or outputs; otherwise it has to link to the file with their descriptions, if there is one."""
     page = (SHIPPED / folder / "README.md").read_text()
     title, file = {"variable": ("Inputs", "variables.tf"), "output": ("Outputs", "outputs.tf")}[kind]
     listed = f"\n## {title}\n" in page
-    assert listed != (f"{title}: [{file}]({file})." in page), folder
+    linked = f"{title}: [{file}]({file})." in page
+    assert linked != (listed or not (SHIPPED / folder / file).exists()), folder
     return listed
 
 
