@@ -164,7 +164,7 @@ def test_manual_secrets_are_those_of_the_gitops_readme():
 def test_no_command_pushes_an_image():
     """Nothing that a person pushed verifies, and a tag cannot be replaced. The pipeline builds the first image, too."""
     commands = [command.text for _, commands in blocks() for command in commands]
-    assert not [text for text in commands if re.search(r"make image|\bpush\b", text)]
+    assert not [text for text in commands if re.search(r"make image|(?<!git )\bpush\b", text)]
     assert any("gh run rerun" in text for text in commands)
 
 
