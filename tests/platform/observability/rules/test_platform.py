@@ -45,7 +45,8 @@ def test_production_has_two_of_each():
 def test_alerts_have_the_environment_and_links_that_can_be_opened(environment):
     prometheus, alertmanager = specs(environment)
     assert prometheus["externalLabels"]["environment"] == environment
-    assert all(spec["externalUrl"].startswith("https://REPLACE_WITH_TOOLS_HOST/") for spec in (prometheus, alertmanager))
+    # A placeholder, or an adopter's host.
+    assert all(re.match(r"https://[\w.-]+/\w", spec["externalUrl"]) for spec in (prometheus, alertmanager))
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
