@@ -101,7 +101,6 @@ EXECUTED = {
     "cd terraform/environment": ACCOUNT,
     "cd terraform/bootstrap": ACCOUNT,
     "cd ../..": ACCOUNT,
-    "rm override.tf": ACCOUNT,
 }
 # By the beginning of a command.
 BEGINS = {
@@ -110,7 +109,6 @@ BEGINS = {
     "terraform init": ACCOUNT,
     "terraform apply": ACCOUNT,
     "terraform destroy": ACCOUNT,
-    "terraform output": ACCOUNT,
     "terraform state rm": ACCOUNT,
     "printf 'terraform {": ACCOUNT,
     "aws ": ACCOUNT,
