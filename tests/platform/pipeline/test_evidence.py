@@ -125,7 +125,7 @@ def tested(build, repository):
 
 
 def test_in_a_private_registry_only_those_verify_who_may_pull(tested, repository, registry, tmp_path):
-    """A signature is read from the registry, too. tests/repository/docs/test_lists.py has the pages that say so."""
+    """A signature is read from the registry, too. tests/repository/docs/test_lists.py lists the documents that state it."""
     run, commit, digest = tested()
     with PrivateRegistry(registry) as private:
         named = repository.replace(registry.host, private.host)
