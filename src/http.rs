@@ -14,6 +14,7 @@ mod media;
 mod middleware;
 mod openapi;
 pub mod problem;
+mod rate_limit;
 mod request_context;
 mod routes;
 pub mod server;
@@ -42,8 +43,8 @@ use self::routes::route_headers;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::admin::{Readiness, routes as admin_routes};
-pub use self::authentication::RateLimit;
 pub use self::docs::Page;
+pub use self::rate_limit::RateLimit;
 pub use self::routes::openapi_document;
 pub use self::state::{AppState, AppStateInner};
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
+use super::rate_limit::RateLimitHeaders;
 use crate::auth::Principal;
 use crate::telemetry::trace::{Provisional, Tracing};
 
@@ -67,12 +68,6 @@ pub(super) struct AuthenticationRecord {
     /// The authenticated client.
     pub(super) principal: Option<Principal>,
     pub(super) rate_limit: Option<RateLimitHeaders>,
-}
-
-/// Values of the `ratelimit` and `ratelimit-policy` headers.
-pub(super) struct RateLimitHeaders {
-    pub(super) limit: HeaderValue,
-    pub(super) policy: HeaderValue,
 }
 
 /// Result of a call to the domain.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use http::Extensions;
 use tokio::time::Instant;
 
+use super::budget::Reservation;
 use super::progress::Progress;
-use super::retry::PendingRetry;
+use crate::telemetry::metrics::RetryReason;
 
 /// What the attempts of one call share.
 #[derive(Clone)]
@@ -27,6 +28,16 @@ pub(super) struct Call {
     pub(super) needs_new_connection: bool,
     /// The text in upper case, validated.
     pub(super) output: Option<String>,
+}
+
+/// A retry that is paid for and not sent yet.
+#[derive(Clone)]
+pub(super) struct PendingRetry {
+    pub(super) reservation: Arc<Reservation>,
+    /// The failure of the previous attempt.
+    pub(super) reason: RetryReason,
+    /// The end of the response's `retry-after`.
+    pub(super) not_before: Option<Instant>,
 }
 
 impl Call {

@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::attempt_error::{self, AttemptError};
 use super::breaker::Breaker;
-use super::budget::{Budget, Reservation};
-use super::call::Call;
+use super::budget::Budget;
+use super::call::{Call, PendingRetry};
 use super::error::Error;
-use crate::telemetry::metrics::{RetryReason, UpstreamMetrics};
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Upper bound of the backoff before the first retry; doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
@@ -53,16 +53,6 @@ pub(super) struct RetryGate {
     pub(super) max_retries: u32,
     pub(super) budget: Arc<Budget>,
     pub(super) breaker: Arc<Breaker>,
-}
-
-/// A retry that is paid for and not sent yet.
-#[derive(Clone)]
-pub(super) struct PendingRetry {
-    reservation: Arc<Reservation>,
-    /// The failure of the previous attempt.
-    reason: RetryReason,
-    /// The end of the response's `retry-after`.
-    not_before: Option<Instant>,
 }
 
 impl RetryGate {
