@@ -131,7 +131,13 @@ pub async fn shouter_with_open_breaker() -> ShoutService {
 
 fn build_shouter(config: &Config) -> ShoutService {
     let metrics = Metrics::new(&[]);
-    let upstream = Shoutcloud::new(&config.shoutcloud, ShoutcloudProtocol, &metrics, Tracing::disabled()).expect("a client");
+    let upstream = Shoutcloud::new(
+        &config.shoutcloud,
+        ShoutcloudProtocol,
+        &metrics,
+        Tracing::disabled(),
+    )
+    .expect("a client");
     ShoutService::new(
         upstream,
         config.shoutcloud.deadline,
@@ -160,7 +166,7 @@ impl ServiceHarness {
         let telemetry = telemetry::init(&config, log).expect("no file is needed");
         let application = Application::bind(&config).await.expect("ports are free");
         let (public, admin) = (application.public_addr(), application.admin_addr());
-        
+
         tokio::spawn(application.run(CancellationToken::new()));
         tokio::time::sleep(POLL_INTERVAL).await;
         while !is_ready(admin).await {
