@@ -41,7 +41,7 @@ def machine():
             return "none"
         return (re.search(r"\d+\.\d+[\w.]*", text) or ["none"])[0]
 
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"], cwd=TOP, capture_output=True, text=True).stdout.strip()
     versions = {
         "Shoutback": commit,
         "Rust": version("rustc", "--version"),
@@ -127,18 +127,21 @@ def latency(results):
     for share, peers in measured["shares"].items():
         for name in (name for name in (*proxies(), "shoutback untraced") if name in peers):
             rounds = peers[name]
-            percentiles = [milliseconds(rounds, one) for one in ("p50", "p90", "p99", "p999", "p9999")]
-            rows.append((f"{float(share):.0%}", NAMES[name], *percentiles))
+            percentiles = [milliseconds(rounds, one) for one in ("p50", "p90", "p99", "p999")]
+            is_enough = min(one["requests"] for one in rounds) >= 10_000
+            percentiles.append(milliseconds(rounds, "p9999") if is_enough else "too few requests")
+            rows.append((f"{100 * float(share):.0f} %", NAMES[name], *percentiles))
     head = f"of {measured['capacity']:.0f}/s"
     yield "Latency in ms, open loop", table((head, "proxied by", "p50", "p90", "p99", "p99.9", "p99.99"), rows, range(2, 7))
 
 
 def overload(results):
     measured = results["overload"]
-    success = spread.field(measured["loads"]["0.5"], "cpu_us").median
+    success = spread.field(measured["loads"]["1"], "cpu_us").median
     rows = []
     for load, rounds in measured["loads"].items():
         rejections = goals.rejections(rounds, success)
+        rejection = spread.of(rejections).text() if rejections else ""
         rejected = [one for one in rounds if one["rejected"]]
         rows.append(
             (
@@ -146,7 +149,7 @@ def overload(results):
                 f"{spread.field(rounds, 'goodput').text(2)} ×",
                 milliseconds(rounds, "p99", 0),
                 milliseconds(rejected, "rejected_p99", 1) if rejected else "",
-                spread.of(rejections).text() if rejections else "",
+                rejection if not rejections or min(rejections) > 0 else "not measurable",
                 milliseconds(rounds, "late_p99", 1),
             )
         )
@@ -197,7 +200,7 @@ def money(results):
     for label, name in (("cached", "shoutback cached"), ("proxied", "shoutback through")):
         cpu, log = (spread.field(results["requests"][name], field).median for field in ("cpu_us", "log_bytes"))
         dollars = cost.per_million(cpu, log, label == "proxied")
-        rows.append((label, f"{log:.0f}", *(f"{one:.3f}" for one in dollars.values()), f"{sum(dollars.values()):.2f}"))
+        rows.append((label, f"{log:.0f}", *(f"{one:.4f}" for one in (*dollars.values(), sum(dollars.values())))))
     heads = ("a million requests", "bytes of log line", *(f"$ {part}" for part in dollars), "sum")
     yield "Cost", table(heads, rows, range(1, 8))
 
@@ -255,7 +258,7 @@ def tables(results):
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     paragraphs = [
         f"{machine['date']}, on {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}. {versions}. "
-        f"Medians of {results['rounds']} rounds of {results['seconds']} s, with the range of the rounds.",
+        f"Rounds of {results['seconds']} s: {results['rounds']}.",
     ]
     paragraphs += [f"Missing: {NAMES.get(name, name)}, because `{reason}`." for name, reason in results.get("missing", {}).items()]
     rows = goals.rows(results)

@@ -17,6 +17,8 @@ use crate::Outcome;
 const WARM_UP: f64 = 0.2;
 /// Length of a window of the timeline.
 const WINDOW: Duration = Duration::from_millis(250);
+/// Time for all threads to start.
+const START: Duration = Duration::from_millis(300);
 /// Enough for a thread that only reads and writes.
 const STACK: usize = 128 * 1024;
 
@@ -55,9 +57,12 @@ pub fn load(address: &str, schedule: &str, connections: usize) -> Outcome {
     let phases = parse(schedule)?;
     let total = phases.last().map_or(0, |phase| phase.end);
     let next = AtomicUsize::new(0);
-    let started = Instant::now() + Duration::from_millis(100);
-    let one = || {
-        let mut stream = connect(address)?;
+    // One after the other and before the schedule starts: SYNs beyond the listener's backlog are retransmitted only after a second.
+    let streams: Vec<TcpStream> = (0..connections)
+        .map(|_| connect(address))
+        .collect::<Result<_, _>>()?;
+    let started = Instant::now() + START;
+    let one = &|mut stream: TcpStream| {
         let mut samples = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -85,8 +90,13 @@ pub fn load(address: &str, schedule: &str, connections: usize) -> Outcome {
     };
     let mut samples = Vec::with_capacity(total);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..connections)
-            .map(|_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, one))
+        let threads: Vec<_> = streams
+            .into_iter()
+            .map(|stream| {
+                thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, move || one(stream))
+            })
             .collect();
         for thread in threads {
             samples.extend(thread?.join().map_err(|_| "a thread panicked")??);
