@@ -7,7 +7,7 @@ The prices are assumptions of docs/cost.md (list prices on demand in us-east-2 a
 NODE_PER_MONTH, FEE_PER_MONTH = 63.072, 7.569
 LOGS_PER_GB, SPANS_PER_GB, NAT_PER_GB, INTERNET_PER_GB = 0.50, 0.50, 0.045, 0.09
 
-#: Assumptions about use. The share of a node's CPU time that requests use: what the autoscaler aims at, and room for other pods.
+#: Assumptions about use. The share of a node's CPU time that requests use: what the autoscaler aims at, and what other pods use.
 HOURS_PER_MONTH, CPUS_PER_NODE, UTILIZATION = 730, 2, 0.5
 #: Bytes of a request's response to the internet, and of a call to SHOUTCLOUD through a NAT gateway in both directions.
 INTERNET_BYTES, NAT_BYTES = 1_000, 2_000

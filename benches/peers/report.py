@@ -283,7 +283,7 @@ def summary(results):
 
     compared = [f"{ratio(name):.2f} × {label}" for name, label in (("thin through", "a bare axum proxy"), ("haproxy", "HAProxy"), ("envoy", "Envoy")) if name in rounds]
     return (
-        f"With every feature on, a proxied request takes {us('shoutback through'):.0f} µs of CPU, {', '.join(compared)}; "
+        f"With every feature on, a proxied request takes {us('shoutback through'):.0f} µs of CPU ({', '.join(compared)}); "
         f"a cached one takes {us('shoutback cached'):.0f} µs.\n\n![CPU time of a proxied request]({PICTURE.name})"
     )
 
