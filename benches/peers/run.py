@@ -293,9 +293,10 @@ def main():
                 print(f"# {part}", flush=True)
                 results[part] = getattr(run, {"start": "start_up"}.get(part, part))()
                 results.setdefault("missing", {}).update(run.missing)
+            # Stored before the check, which may end the run.
+            PRINTED.parent.mkdir(parents=True, exist_ok=True)
+            PRINTED.write_text(json.dumps(results, indent=1) + "\n")
             check_load(records, f"after the part {part}")
-    PRINTED.parent.mkdir(parents=True, exist_ok=True)
-    PRINTED.write_text(json.dumps(results, indent=1) + "\n")
     print("\n" + report.tables(results))
     if records:
         report.record(results)
