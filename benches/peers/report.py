@@ -100,22 +100,26 @@ def tokens(results):
     yield None, table(("Shoutback", "CPU µs"), rows, (1,))
 
 
+def saving(with_it, without, digits):
+    """Returns what is saved without a feature, if the rounds vary less than that."""
+    saved = with_it.median - without.median
+    return f"{saved:,.{digits}f}" if spread.is_measurable(with_it, without) else "not measurable"
+
+
 def features(results):
     measured = results["features"]
     rows = []
     for name in list(measured["cached"])[1:]:
         row = [name]
         for path in ("cached", "proxied"):
-            counts = measured["instructions"][path]
-            row.append(f"{counts['nothing'] - counts[name]:,}")
-            with_it, without = (spread.field(measured[path][one], "cpu_us") for one in ("nothing", name))
-            saved = with_it.median - without.median
-            row.append(f"{saved:.1f}" if spread.is_measurable(with_it, without) else "not measurable")
+            row.append(saving(*(spread.of(measured["instructions"][path][one]) for one in ("nothing", name)), 0))
+            row.append(saving(*(spread.field(measured[path][one], "cpu_us") for one in ("nothing", name)), 1))
         rows.append(tuple(row))
     rows.append(("metric of a request (never off)", *[f"{measured['instructions']['metric']:,}", ""] * 2))
     whole = ["the whole request"]
     for path in ("cached", "proxied"):
-        whole += [f"{measured['instructions'][path]['nothing']:,}", spread.field(measured[path]["nothing"], "cpu_us").text()]
+        whole.append(f"{spread.of(measured['instructions'][path]['nothing']).median:,.0f}")
+        whole.append(spread.field(measured[path]["nothing"], "cpu_us").text())
     rows.append(tuple(whole))
     heads = ("feature", "cached: instructions", "CPU µs", "proxied: instructions", "CPU µs")
     yield "Cost of each feature", table(heads, rows, range(1, 5))
