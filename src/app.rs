@@ -26,7 +26,7 @@ use crate::http::{self, AppState, AppStateInner, Page, RateLimit, Readiness};
 use crate::lifecycle::Drain;
 use crate::quota::Quotas;
 use crate::shout::ShoutService;
-use crate::shoutcloud::{self, Shoutcloud};
+use crate::shoutcloud::{self, Protocol, Shoutcloud, ShoutcloudProtocol};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{ExporterBuildError, Tracing};
 use crate::valkey::Valkey;
@@ -106,6 +106,11 @@ pub enum ShutdownError {
 impl Application {
     /// Builds everything and binds both listeners.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        Self::bind_with(config, ShoutcloudProtocol).await
+    }
+
+    /// Does the same with an upstream at `SHOUTCLOUD_URL` that speaks another protocol.
+    pub async fn bind_with(config: &Config, protocol: impl Protocol) -> Result<Self, StartError> {
         let (verifier, client_ids) = match &config.auth {
             Auth::Cognito(cognito) => (Some(cognito), cognito.client_ids.as_slice()),
             Auth::Disabled => (None, &[][..]),
@@ -146,7 +151,7 @@ impl Application {
         }
         let shares_cache = config.valkey.as_ref().is_some_and(|config| config.shares_cache);
 
-        let shoutcloud = Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone())?;
+        let shoutcloud = Shoutcloud::new(&config.shoutcloud, protocol, &metrics, tracing.clone())?;
         background.spawn("connection sweep", shoutcloud.clone().sweep_connections());
 
         let public = http::public_service(AppState::from(AppStateInner {
@@ -164,7 +169,7 @@ impl Application {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Page::new(config).into(),
+            page: Page::new(config, &http::openapi_document(config)).into(),
         }));
         let admin = http::admin_routes(readiness, Arc::clone(&metrics), Handle::current());
         let timeouts = Timeouts {

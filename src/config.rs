@@ -104,6 +104,11 @@ impl Config {
         })
     }
 
+    /// Reads the configuration with its defaults instead of invalid values, for a command that does not run the service.
+    pub fn with_defaults(environment: &Environment) -> Self {
+        Self::read(&mut Reader::new(environment))
+    }
+
     /// Returns the address of the admin listener, ignoring problems with other variables.
     pub fn admin_addr(environment: &Environment) -> Result<SocketAddr, Problem> {
         let mut reader = Reader::new(environment);

@@ -127,20 +127,33 @@ impl Emulators {
         environment
     }
 
-    /// Returns shell commands that call the service, each on a line of its own, with a token that is valid for one
-    /// hour. `signs_in`: whether users can sign in on the page `/docs`.
-    pub(crate) fn example_commands(&self, public: SocketAddr, signs_in: bool) -> String {
-        let (token, client) = (self.cognito.token(), self.cognito.client());
-        let call = format!("curl -sS -w '\\n' http://{public}/v1 -H 'authorization: Bearer {token}'");
+    /// Returns what to try with the service and its emulators: addresses, and shell commands, each on a line of its own.
+    /// `signs_in`: whether users can sign in on the page `/docs`.
+    pub(crate) fn instructions(&self, public: SocketAddr, admin: SocketAddr, signs_in: bool) -> String {
+        let client = self.cognito.client();
+        let call = "curl -w '\\n' $SHOUTBACK/v1 -H \"authorization: Bearer $TOKEN\"";
+        let behaviour = format!("{}/_emulator/behaviour", self.shoutcloud.endpoint());
         format!(
-            "\nShoutback runs at http://{public} with emulators of SHOUTCLOUD ({shoutcloud}) and Cognito ({issuer}).\n\
-             Try it in a browser{sign_in}: http://{public}/docs\n\
-             Or run these commands. Their token is valid for one hour.\n\n\
-             JSON:\n{call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\n\
-             Text:\n{call} -H 'content-type: text/plain' -d 'hello, world!'\n\n\
-             A new token:\n\
-             curl -sS -w '\\n' -u {id}:{secret} -d grant_type=client_credentials -d scope=shoutback/shout {endpoint}/oauth2/token\n",
-            sign_in = if signs_in { ", with sign-in" } else { "" },
+            "\n\
+             Service     http://{public}\n\
+             Try it      http://{public}/docs{sign_in}\n\
+             Metrics     http://{admin}/metrics\n\
+             SHOUTCLOUD  {shoutcloud} (emulator)\n\
+             Cognito     {issuer} (emulator)\n\
+             \n\
+             Ctrl-C stops all of it. Run these lines in another shell; the token is valid for one hour.\n\
+             \n\
+             export SHOUTBACK=http://{public} CLIENT_ID={id} CLIENT_SECRET={secret}\n\
+             export TOKEN=$(curl -sS -u $CLIENT_ID:$CLIENT_SECRET -d grant_type=client_credentials {endpoint}/oauth2/token \
+             | sed 's/.*access_token\":\"//; s/\".*//')\n\
+             {call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\
+             {call} -H 'content-type: text/plain' -d \"$(date)\"\n\
+             \n\
+             Make SHOUTCLOUD fail, and repeat the last line: its text is new each time, so no response is cached. Then let it recover.\n\
+             \n\
+             curl -X PUT -w '\\n' {behaviour} -d '{{\"failure_rate\":1}}'\n\
+             curl -X PUT -w '\\n' {behaviour} -d '{{\"failure_rate\":0}}'\n",
+            sign_in = if signs_in { " (with sign-in)" } else { "" },
             shoutcloud = self.shoutcloud.url(),
             issuer = self.cognito.issuer(),
             endpoint = self.cognito.endpoint(),

@@ -14,6 +14,7 @@ mod media;
 mod middleware;
 mod openapi;
 pub mod problem;
+mod rate_limit;
 mod request_context;
 mod routes;
 pub mod server;
@@ -42,8 +43,8 @@ use self::routes::route_headers;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::admin::{Readiness, routes as admin_routes};
-pub use self::authentication::RateLimit;
 pub use self::docs::Page;
+pub use self::rate_limit::RateLimit;
 pub use self::routes::openapi_document;
 pub use self::state::{AppState, AppStateInner};
 
@@ -117,7 +118,7 @@ mod tests {
     use crate::auth::Verifier;
     use crate::config::{Auth, Config, Environment};
     use crate::shout::ShoutService;
-    use crate::shoutcloud::Shoutcloud;
+    use crate::shoutcloud::{Shoutcloud, ShoutcloudProtocol};
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::trace::Tracing;
 
@@ -137,7 +138,8 @@ mod tests {
         };
         AppState::from(AppStateInner {
             shout_service: ShoutService::new(
-                Shoutcloud::new(&config.shoutcloud, &metrics, tracing.clone()).expect("a client"),
+                Shoutcloud::new(&config.shoutcloud, ShoutcloudProtocol, &metrics, tracing.clone())
+                    .expect("a client"),
                 config.shoutcloud.deadline,
                 &config.shout,
                 None,
@@ -150,7 +152,7 @@ mod tests {
             max_body_bytes: config.http.max_body_bytes,
             request_timeout: config.http.request_timeout,
             in_flight: Semaphore::new(config.http.max_requests_in_flight).into(),
-            page: Arc::new(Page::new(&config)),
+            page: Arc::new(Page::new(&config, &super::openapi_document(&config))),
         })
     }
 

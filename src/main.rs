@@ -33,11 +33,18 @@ enum Command {
     /// Run the service with emulators of SHOUTCLOUD and Cognito on this machine
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
+    /// Explain that this binary has no emulators
+    #[cfg(not(feature = "dev"))]
+    #[command(name = "dev", hide = true, disable_help_flag = true)]
+    WithoutDev {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _ignored: Vec<std::ffi::OsString>,
+    },
     /// Check the configuration and print every problem; exit code 0 or 2
     CheckConfig,
     /// Query the readiness of this replica on its admin port; exit code 0 or 1
     Healthcheck,
-    /// Print the OpenAPI 3.1 document
+    /// Print the OpenAPI 3.1 document of the configuration
     Openapi,
 }
 
@@ -58,6 +65,11 @@ enum Failure {
     Io(#[from] std::io::Error),
     #[error("not ready: {0}")]
     Unhealthy(String),
+    #[cfg(not(feature = "dev"))]
+    #[error(
+        "this binary was built without the feature `dev`, which has the emulators; run `make dev` in a checkout"
+    )]
+    WithoutDev,
     #[cfg(feature = "dev")]
     #[error(transparent)]
     Dev(#[from] dev::Error),
@@ -66,10 +78,15 @@ enum Failure {
     Valkey(#[from] dev::ValkeyError),
 }
 
+/// Exit code for an invalid configuration or command line, which a restart does not help.
+const INVALID_INPUT: u8 = 2;
+
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) | Self::Checked(_) => ExitCode::from(2),
+            Self::Configuration(_) | Self::Checked(_) => INVALID_INPUT.into(),
+            #[cfg(not(feature = "dev"))]
+            Self::WithoutDev => INVALID_INPUT.into(),
             _ => ExitCode::FAILURE,
         }
     }
@@ -88,7 +105,7 @@ fn main() -> ExitCode {
             return if error.exit_code() == 0 {
                 ExitCode::SUCCESS
             } else {
-                ExitCode::FAILURE
+                INVALID_INPUT.into()
             };
         }
     };
@@ -96,6 +113,8 @@ fn main() -> ExitCode {
         Command::Serve => serve(),
         #[cfg(feature = "dev")]
         Command::Dev(arguments) => dev(&arguments),
+        #[cfg(not(feature = "dev"))]
+        Command::WithoutDev { .. } => Err(Failure::WithoutDev),
         Command::CheckConfig => check_config(),
         Command::Healthcheck => healthcheck(),
         Command::Openapi => openapi(),
@@ -157,7 +176,7 @@ fn dev(arguments: &dev::Arguments) -> Result<(), Failure> {
         move |addresses| async move {
             wait_until_ready(reachable(addresses.admin)).await?;
             let public = announced_address.get().copied().unwrap_or(addresses.public);
-            print(announced.example_commands(reachable(public), signs_in))
+            print(announced.instructions(reachable(public), reachable(addresses.admin), signs_in))
         },
     )
 }
@@ -286,8 +305,9 @@ async fn wait_until_ready(admin: SocketAddr) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
+    let config = Config::with_defaults(&Environment::from_process());
     print(
-        shoutback::http::openapi_document()
+        shoutback::http::openapi_document(&config)
             .to_pretty_json()
             .map_err(std::io::Error::other)?,
     )
@@ -318,6 +338,8 @@ fn variables() -> String {
             variable.name, variable.default, variable.description, variable.accepts
         );
     }
-    text.push_str("\nExit codes: 0 clean shutdown, 2 invalid configuration, 1 any other error.");
+    text.push_str(
+        "\nExit codes: 0 clean shutdown, 2 invalid configuration or command line, 1 any other error.",
+    );
     text
 }

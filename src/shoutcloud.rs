@@ -7,7 +7,8 @@
 //! 2. `retry`'s gate decides whether a failed attempt is retried, while the `budget` lasts, and waits as long as the
 //!    response's `retry-after` asks;
 //! 3. `breaker` counts attempts and rejects them while too many fail;
-//! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit.
+//! 4. `attempt` sends the request, reads the body and validates the text under the attempt's timeout and size limit, by the
+//!    [`Protocol`], which is all that is specific to SHOUTCLOUD.
 //!
 //! The reasons for this design are in `docs/decisions/`.
 
@@ -20,13 +21,14 @@ mod bulkhead;
 mod call;
 mod cause;
 mod error;
+mod framing;
 mod progress;
+mod protocol;
 mod retry;
 mod retry_after;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ use crate::{config, outbound};
 
 pub use self::error::{Error, InvalidResponse};
 pub use self::progress::Progress;
-pub use self::wire::parse_response;
+pub use self::protocol::{Protocol, ShoutcloudProtocol, parse_response};
 
 use self::attempt::Attempt;
 use self::attempt_error::AttemptError;
@@ -52,7 +54,7 @@ use self::attempt_span::AttemptSpans;
 use self::breaker::{Breaker, BreakerMiddleware};
 use self::budget::Budget;
 use self::bulkhead::Bulkhead;
-use self::call::{Deadline, RequestText, ValidatedText};
+use self::call::Call;
 use self::retry::RetryGate;
 use self::transport::Transport;
 
@@ -73,8 +75,13 @@ pub struct Shoutcloud {
 }
 
 impl Shoutcloud {
-    /// Creates a client that follows `config` and records its calls in `metrics` and `tracing`.
-    pub fn new(config: &config::Shoutcloud, metrics: &Metrics, tracing: Tracing) -> Result<Self, BuildError> {
+    /// Creates a client that follows `config`, speaks `protocol`, and records its calls in `metrics` and `tracing`.
+    pub fn new(
+        config: &config::Shoutcloud,
+        protocol: impl Protocol,
+        metrics: &Metrics,
+        tracing: Tracing,
+    ) -> Result<Self, BuildError> {
         let url = config.url.to_url();
         let server_address = url.host_str().unwrap_or_default();
         let server_port = url.port_or_known_default().unwrap_or_default();
@@ -83,6 +90,7 @@ impl Shoutcloud {
         let transport = Transport::new(&config.url, config.connect_timeout, Arc::clone(&metrics))?;
         let transport = Arc::new(transport);
         let attempt = Attempt {
+            protocol: Box::new(protocol),
             transport: Arc::clone(&transport),
             timeout: config.attempt_timeout,
             metrics: Arc::clone(&metrics),
@@ -150,20 +158,17 @@ impl Shoutcloud {
         self.budget.deposit();
         let request = Request::new(Method::POST, self.url.clone());
         let mut extensions = Extensions::new();
-        extensions.insert(Deadline(deadline));
-        extensions.insert(RequestText(text.into()));
-        extensions.insert(progress.clone());
+        extensions.insert(Call::new(deadline, text.into(), progress.clone()));
         let response = self.http.execute_with_extensions(request, &mut extensions);
         let response = timeout_at(deadline, response)
             .await
             .map_err(|_| Error::DeadlinePassed)?;
         match response {
-            // The attempt puts the validated text there; a response without it did not pass through the attempt.
-            Ok(mut response) => response
-                .extensions_mut()
-                .remove::<ValidatedText>()
-                .map(|ValidatedText(text)| text)
-                .ok_or(Error::InvalidResponse(InvalidResponse::Unreadable)),
+            Ok(_) => {
+                let output = Call::of(&mut extensions).output.take();
+                // Only an attempt makes a response.
+                output.ok_or(Error::InvalidResponse(InvalidResponse::Unreadable))
+            }
             Err(error) => {
                 let error = AttemptError::from(error).error;
                 self.mark_exhausted_budget(&error, deadline, progress);

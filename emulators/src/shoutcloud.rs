@@ -61,6 +61,11 @@ impl Emulator {
         })
     }
 
+    /// Returns the emulator's origin, `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> &str {
+        &self.origin
+    }
+
     /// Returns the URL of the API, `http://127.0.0.1:PORT/V1/SHOUT`.
     pub fn url(&self) -> String {
         format!("{}/V1/SHOUT", self.origin)

@@ -54,7 +54,7 @@ def alarms():
         entries.append(
             f"  - AlarmName: ${{name_prefix}}{name}\n"
             f"    AlarmDescription: >-\n      {what} {DESCRIPTIONS[tier]}\n"
-            f"      ${{runbook_base_url}}/runbook.md#{name.lower()}\n"
+            f"      ${{runbook_base_url}}/runbooks/{name}.md\n"
             f"    EvaluationCriteria:\n      PromQLCriteria:\n        Query: |\n{indented(query, ' ' * 10)}\n"
             f"        PendingPeriod: {seconds(first.pending)}\n        RecoveryPeriod: 300\n"
             f"    EvaluationInterval: {300 if tier == 'Ticket' else 60}\n"
@@ -78,7 +78,7 @@ def replica_differs():
         "  # A contributor is a replica. Slow replicas are Prometheus' alert of this name.\n"
         "  - AlarmName: ${name_prefix}ShoutbackReplicaDiffers\n"
         "    AlarmDescription: >-\n      One replica fails far more often than most of the others.\n"
-        "      ${runbook_base_url}/runbook.md#shoutbackreplicadiffers\n"
+        "      ${runbook_base_url}/runbooks/ShoutbackReplicaDiffers.md\n"
         f"    EvaluationCriteria:\n      PromQLCriteria:\n        Query: |\n{indented(query, ' ' * 10)}\n"
         "        PendingPeriod: 300\n        RecoveryPeriod: 300\n    EvaluationInterval: 60\n"
         '    AlarmActions: ["${ticket_topic_arn}"]\n    OKActions: ["${ticket_topic_arn}"]\n'

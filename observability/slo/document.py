@@ -18,12 +18,13 @@ def objectives():
 
 
 def tiers():
-    rows = [
-        [f"`{one.name}`", f"`Shoutback{one.alert}{tier.alert}`", tier.severity, f"{tier.factor:g}", f"{100 * tier.factor * one.budget:g} %", f"{tier.long} and {tier.short}", tier.pending]
-        for one in OBJECTIVES
-        for tier in one.tiers
-    ]
-    return table(["SLO", "alert", "severity", "times too fast", "bad requests", "over", "for"], rows)
+    """Returns a row per tier; objectives with the same one share its row."""
+    rows = {}
+    for one in OBJECTIVES:
+        for tier in one.tiers:
+            row = (f"`Shoutback{one.alert}{tier.alert}`", tier.severity, f"{tier.factor:g}", f"{100 * tier.factor * one.budget:g} %", f"{tier.long} and {tier.short}", tier.pending)
+            rows.setdefault(row, []).append(f"`{one.name}`")
+    return table(["alert", "severity", "burn rate", "bad requests", "over", "for", "SLO"], [[*row, ", ".join(names)] for row, names in rows.items()])
 
 
 def replaced(text, name, content):

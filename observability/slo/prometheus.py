@@ -102,7 +102,7 @@ def alerts():
             f"        annotations:\n"
             f'          summary: "{summary}"\n'
             f'          description: "{description}"\n'
-            f"          runbook_url: RUNBOOK_BASE_URL/runbook.md#{name.lower()}\n"
+            f"          runbook_url: RUNBOOK_BASE_URL/runbooks/{name}.md\n"
             f"          dashboard_url: GRAFANA_BASE_URL/d/shoutback-slo?var-environment={{{{ $labels.environment }}}}\n"
         )
     return HEADER + "groups:\n  - name: shoutback-slo-alerts\n    rules:\n" + "\n".join(rules)

@@ -7,27 +7,21 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from common import Failure, log
+
 NEEDED = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
 
 
-class Failure(Exception):
-    """An error whose text is shown to the user."""
+class Rejected(Failure):
+    """A response with an error, whose code is `code`."""
+
+    def __init__(self, text, code):
+        super().__init__(text)
+        self.code = code
 
 
-class NotFound(Failure):
+class NotFound(Rejected):
     """The object does not exist, or the token may not see it."""
-
-
-def log(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def run(main):
-    try:
-        main()
-    except Failure as failure:
-        log(f"error: {failure}")
-        sys.exit(1)
 
 
 def request(method, path, body=None, **query):
@@ -52,9 +46,9 @@ def request(method, path, body=None, **query):
             return json.loads(text) if text else None
     except urllib.error.HTTPError as error:
         if error.code == 404 and method == "GET":
-            raise NotFound(f"{method} {url}: there is none, or the token may not see it") from None
-        raise Failure(f"{method} {url}: {error.code} {error.read(500).decode(errors='replace')}") from None
-    except (urllib.error.URLError, TimeoutError) as error:
+            raise NotFound(f"{method} {url}: there is none, or the token may not see it", 404) from None
+        raise Rejected(f"{method} {url}: {error.code} {error.read(500).decode(errors='replace')}", error.code) from None
+    except (OSError, ValueError) as error:
         raise Failure(f"{method} {url}: {error}") from None
 
 

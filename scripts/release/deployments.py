@@ -6,6 +6,7 @@ deploys to staging to push nothing of production.
 """
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
@@ -100,11 +101,13 @@ class Deployments:
 
     def _variables(self):
         """Returns the environment of git: the committer and the credentials."""
+        pipeline = "Release pipeline", "release-pipeline@users.noreply.github.com"
+        name, email = (actor, "") if (actor := os.environ.get("GITHUB_ACTOR")) else by_hand()
         given = {
-            "GIT_AUTHOR_NAME": os.environ.get("GITHUB_ACTOR") or "Release pipeline",
-            "GIT_AUTHOR_EMAIL": "release-pipeline@users.noreply.github.com",
-            "GIT_COMMITTER_NAME": "Release pipeline",
-            "GIT_COMMITTER_EMAIL": "release-pipeline@users.noreply.github.com",
+            "GIT_AUTHOR_NAME": name or pipeline[0],
+            "GIT_AUTHOR_EMAIL": email or pipeline[1],
+            "GIT_COMMITTER_NAME": pipeline[0],
+            "GIT_COMMITTER_EMAIL": pipeline[1],
         }
         return {name: os.environ.get(name) or value for name, value in given.items()} | access(self.url, "GITOPS_TOKEN", "GITHUB_TOKEN")
 
@@ -199,9 +202,15 @@ class Deployments:
 
 def origin():
     """Returns trailers that name the person and the run that made a commit."""
-    actor, run = os.environ.get("GITHUB_ACTOR"), os.environ.get("GITHUB_RUN_ID")
+    actor, run = os.environ.get("GITHUB_ACTOR") or by_hand()[1], os.environ.get("GITHUB_RUN_ID")
     server, repository = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     return [*([f"Actor: {actor}"] if actor else []), *([f"Pipeline: {server}/{repository}/actions/runs/{run}"] if run else [])]
+
+
+@functools.cache
+def by_hand():
+    """Returns name and email of git's configuration, empty on GitHub's runners, where GITHUB_ACTOR is the person."""
+    return tuple(git("config", f"user.{part}", succeeds=False).stdout.strip() for part in ("name", "email"))
 
 
 def until_pushed(decide, environment, lifecycle=SERVICE):

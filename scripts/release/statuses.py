@@ -1,17 +1,31 @@
 """The commit statuses by which Argo CD reports what runs, on GitHub."""
 
-import json
+import functools
 import os
-import urllib.error
-import urllib.request
+import re
 
+import api
+import common
 from common import Failure, log
 from deployments import PLATFORM
 
-NEEDED = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
-
 # Permanent errors, which are not retried: a wrong token, repository or commit.
 FINAL = (400, 401, 404, 422)
+
+# GitHub's limit.
+PER_PAGE = 100
+
+
+def require_variables(arguments):
+    """Requires the variables of this module."""
+    common.needs(arguments, *api.NEEDED)
+    login = os.environ.get("ARGO_CD_APP_LOGIN", "")
+    # Every workflow of every branch reports as github-actions[bot].
+    if not re.fullmatch(r"[a-z0-9-]+\[bot\]", login) or login == "github-actions[bot]":
+        arguments.error(
+            f"ARGO_CD_APP_LOGIN is {login!r}, not the login of the GitHub App by which Argo CD reports, such as NAME[bot]:"
+            " docs/deploy.md, step 7; in workflows, the repository's variable of that name"
+        )
 
 
 def context_of(environment, lifecycle):
@@ -19,27 +33,41 @@ def context_of(environment, lifecycle):
 
 
 def newest(context, commits):
-    """Returns the newest status of that context, or None."""
-    found = [status for commit in commits for status in statuses(commit) if status["context"] == context]
+    """Returns the newest status of that context that Argo CD has set, or None."""
+    found = [status for commit in commits if (status := last(context, commit))]
     # Of two statuses in the same second, prefers that of the later commit: `max` returns the first.
     return max(reversed(found), key=lambda status: status["created_at"], default=None)
 
 
+def last(context, commit):
+    """Returns the last status that Argo CD's App has set. Others with `statuses: write` can set one of the same context, which is ignored."""
+    for status in statuses(commit):
+        if status["context"] == context:
+            # Without a creator, if the account is deleted.
+            creator = (status["creator"] or {}).get("login")
+            if creator == os.environ["ARGO_CD_APP_LOGIN"]:
+                return status
+            warn(f"ignored: {context} of {commit[:12]} by {creator}, not by {os.environ['ARGO_CD_APP_LOGIN']}")
+    return None
+
+
+# Once, not in each poll.
+warn = functools.cache(log)
+
+
 def statuses(commit):
-    """Returns the last status of each context."""
-    api, repository = (os.environ[name] for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY"))
-    headers = {"authorization": f"Bearer {os.environ['GITHUB_TOKEN']}", "accept": "application/vnd.github+json"}
-    url = f"{api}/repos/{repository}/commits/{commit}/status?per_page=100"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
-            return json.load(response)["statuses"]
-    except urllib.error.HTTPError as error:
-        if error.code in FINAL:
-            raise Failure(f"{url} failed, it responded with {error.code}: {error.read(500).decode(errors='replace')}") from None
-        log(f"{url} responded with {error.code}; retrying")
-    except (OSError, ValueError) as error:
-        log(f"{url}: {error}; retrying")
-    return []
+    """Yields all statuses of the commit, the newest first. The combined status, which is shorter, has no creators."""
+    page, found = 1, [None] * PER_PAGE
+    while len(found) == PER_PAGE:
+        try:
+            found = api.request("GET", f"commits/{commit}/statuses", per_page=PER_PAGE, page=page)
+        except Failure as failure:
+            if getattr(failure, "code", None) in FINAL:
+                raise
+            log(f"{failure}; retrying")
+            return
+        yield from found
+        page += 1
 
 
 def described(status):

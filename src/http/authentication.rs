@@ -4,21 +4,20 @@
 //! that take an [`AuthenticatedClient`] before the body, so that an unauthenticated client never makes the service read one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, State};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, post};
+use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::problem::Problem;
-use super::request_context::{AuthenticationRecord, RateLimitHeaders, RequestContext};
+use super::rate_limit::RateLimitHeaders;
+use super::request_context::{AuthenticationRecord, RequestContext};
 use super::state::AppState;
 use crate::auth::Principal;
-use crate::quota::Quotas;
 
 /// Handlers of a route that rejects requests without a valid token.
 pub(super) struct Authenticated(MethodRouter<AppState>);
@@ -36,24 +35,6 @@ impl Authenticated {
 
     pub(super) fn into_method_router(self) -> MethodRouter<AppState> {
         self.0
-    }
-}
-
-/// The rate limit of clients.
-pub struct RateLimit {
-    quotas: Arc<Quotas>,
-    /// The value of `ratelimit-policy`, which is the same in every response.
-    policy: HeaderValue,
-}
-
-impl From<Arc<Quotas>> for RateLimit {
-    fn from(quotas: Arc<Quotas>) -> Self {
-        let (burst, window) = (quotas.burst(), ceil_seconds(quotas.window()));
-        let policy = HeaderValue::try_from(format!("\"client\";q={burst};w={window}"));
-        Self {
-            quotas,
-            policy: policy.expect("digits and ASCII"),
-        }
     }
 }
 
@@ -106,27 +87,17 @@ async fn authenticate_and_limit(
     Ok(Arc::clone(&principal.client_id))
 }
 
-/// Takes one request out of the client's quota, and notes the response headers that report it (IETF draft
-/// `draft-ietf-httpapi-ratelimit-headers`).
+/// Takes one request out of the client's quota, and notes the response headers that report it.
 async fn take_quota(
     state: &AppState,
     principal: &Principal,
     headers: &mut Option<RateLimitHeaders>,
 ) -> Result<(), Problem> {
-    let Some(RateLimit { quotas, policy }) = &state.rate_limit else {
+    let Some(rate_limit) = &state.rate_limit else {
         return Ok(());
     };
-    let decision = quotas.take(principal).await;
-    let mut limit = String::with_capacity("\"client\";r=4294967295;t=4294967295".len());
-    limit.push_str("\"client\";r=");
-    limit.push_str(itoa::Buffer::new().format(decision.remaining));
-    limit.push_str(";t=");
-    limit.push_str(itoa::Buffer::new().format(ceil_seconds(decision.reset_after)));
-    let limit = HeaderValue::try_from(limit).expect("digits and ASCII");
-    *headers = Some(RateLimitHeaders {
-        limit,
-        policy: policy.clone(),
-    });
+    let decision = rate_limit.quotas.take(principal).await;
+    *headers = Some(rate_limit.headers(&decision));
     match decision.retry_after {
         None => Ok(()),
         Some(wait) => {
@@ -134,8 +105,4 @@ async fn take_quota(
             Err(Problem::rate_limited(wait))
         }
     }
-}
-
-fn ceil_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! The page `/docs` and its assets: embedded, rendered once at startup, and served with an `etag` and a content security policy
-//! that allows nothing else to be loaded.
+//! The page `/docs` and its assets, and the OpenAPI document: embedded, rendered once at startup, and served with an `etag`. The
+//! content security policy of the page allows nothing else to be loaded.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use utoipa::openapi::OpenApi;
 
 use super::problem::Kind;
 use crate::config::{Auth, Config, SignIn};
@@ -53,15 +54,16 @@ impl Asset {
     }
 }
 
-/// The page `/docs`, rendered for a configuration.
+/// The page `/docs` and the OpenAPI document, rendered for a configuration.
 pub struct Page {
     file: File,
+    openapi: File,
     policy: HeaderValue,
 }
 
 impl Page {
-    /// Renders the page.
-    pub fn new(config: &Config) -> Self {
+    /// Renders both; `document` is the OpenAPI document.
+    pub fn new(config: &Config, document: &OpenApi) -> Self {
         let (auth, scopes, sign_in) = match &config.auth {
             Auth::Cognito(cognito) => (
                 "cognito",
@@ -81,7 +83,9 @@ impl Page {
             request_timeout_ms: config.http.request_timeout.as_millis(),
         };
         let html = template.render().expect("writing to a string never fails");
+        let openapi = document.to_json().expect("the document is JSON");
         Self {
+            openapi: File::new("application/json", openapi.into()),
             file: File::new("text/html; charset=utf-8", html.into()),
             policy: content_security_policy(sign_in),
         }
@@ -96,6 +100,10 @@ pub(super) async fn page(State(page): State<Arc<Page>>, request: HeaderMap) -> R
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
+}
+
+pub(super) async fn openapi(State(page): State<Arc<Page>>, request: HeaderMap) -> Response {
+    page.openapi.respond(&request)
 }
 
 pub(super) async fn stylesheet(request: HeaderMap) -> Response {

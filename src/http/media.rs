@@ -30,7 +30,6 @@ pub(super) enum Format {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Message<'a> {
     /// The text.
-    #[schema(example = "hello, world!")]
     data: &'a str,
 }
 

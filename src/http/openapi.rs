@@ -1,171 +1,213 @@
-//! The OpenAPI 3.1 document. Statuses and problems come from [`Kind`], schemas from the types that are serialized.
+//! The OpenAPI 3.1 document of a configuration: a limit, a header or a problem that the configuration excludes is not in it.
+//!
+//! Statuses and problems come from [`Kind`](super::problem::Kind), schemas from the types that are serialized.
 
+mod headers;
+mod problems;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use utoipa::PartialSchema as _;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::external_docs::ExternalDocs;
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    AuthorizationCode, ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes,
+    SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::server::Server;
+use utoipa::openapi::tag::Tag;
 use utoipa::openapi::{
-    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, License, ObjectBuilder, OpenApi,
-    OpenApiBuilder, PathsBuilder, Ref, Required, ResponseBuilder, Type,
+    ComponentsBuilder, Contact, Content, ContentBuilder, HttpMethod, InfoBuilder, License, ObjectBuilder,
+    OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
 };
 
 use super::media::Message;
-use super::problem::{Body, Kind};
+use crate::config::{Auth, Cognito, Config};
 use crate::version;
 
+/// Where people read more, relative to the server.
+const PAGE: &str = "/docs";
+const SECURITY_SCHEME: &str = "cognito";
+const TAG: &str = "shouts";
+const REQUEST: &str = "hello, world!";
+const RESPONSE: &str = "!DLROW ,OLLEH";
+
 /// Creates the document of these paths.
-pub(super) fn document(paths: impl Iterator<Item = (&'static str, PathItem)>) -> OpenApi {
+pub(super) fn document(config: &Config, paths: impl Iterator<Item = (&'static str, PathItem)>) -> OpenApi {
+    let mut components = ComponentsBuilder::new()
+        .schema("Message", Message::schema())
+        .schemas_from_iter(problems::schemas(config));
+    let used: BTreeSet<_> = headers::of_success(config)
+        .into_iter()
+        .chain(problems::headers(config))
+        .collect();
+    for header in used {
+        components = components.header(header.name(), header.definition());
+    }
+    if let Auth::Cognito(cognito) = &config.auth {
+        components = components.security_scheme(SECURITY_SCHEME, security_scheme(config, cognito));
+    }
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
                 .title("Shoutback")
                 .version(version::VERSION)
                 .description(Some("Reverses a text and returns it in upper case."))
+                .contact(Some(
+                    Contact::builder()
+                        .name(Some("The operator of this service"))
+                        .url(Some(PAGE))
+                        .build(),
+                ))
                 .license(Some(
                     License::builder()
-                        .name("Apache-2.0")
+                        .name("Apache License 2.0")
                         .identifier(Some("Apache-2.0"))
                         .build(),
                 )),
         )
+        .servers(Some([Server::builder()
+            .url("/")
+            .description(Some("The service that serves this document"))
+            .build()]))
+        .tags(Some([Tag::builder()
+            .name(TAG)
+            .description(Some("Texts, reversed and in upper case"))
+            .build()]))
+        .external_docs(Some(external_docs()))
         .paths(paths.fold(PathsBuilder::new(), |builder, (path, item)| {
             builder.path(path, item)
         }))
-        .components(Some(
-            ComponentsBuilder::new()
-                .schema("Message", Message::schema())
-                .schema("Problem", Body::schema())
-                .security_scheme(
-                    "cognito",
-                    SecurityScheme::Http({
-                        let mut http = Http::new(HttpAuthScheme::Bearer);
-                        http.bearer_format = Some("JWT".to_owned());
-                        http.description =
-                            Some("An Amazon Cognito access token with the scope shoutback/shout".to_owned());
-                        http
-                    }),
-                )
-                .build(),
-        ))
+        .components(Some(components.build()))
         .build()
 }
 
-/// The operations of `/v1`.
-pub(super) fn shout_operations() -> PathItem {
+fn external_docs() -> ExternalDocs {
+    ExternalDocs::builder()
+        .url(PAGE)
+        .description(Some("Try the API, and read about each problem"))
+        .build()
+}
+
+/// Returns how a client authenticates: with a token from the flows of the Cognito domain, if it is configured, or else with a
+/// token that it has.
+fn security_scheme(config: &Config, cognito: &Cognito) -> SecurityScheme {
+    let with = match cognito.required_scopes.as_slice() {
+        [] => String::new(),
+        [scope] => format!(" with the scope `{scope}`"),
+        scopes => format!(" with the scopes `{}`", scopes.join("` and `")),
+    };
+    let description = format!("An Amazon Cognito access token{with}");
+    let Some(sign_in) = &config.sign_in else {
+        return SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("JWT")
+                .description(Some(format!(
+                    "{description}, from the token endpoint of its user pool"
+                )))
+                .build(),
+        );
+    };
+    let scopes = || {
+        let described = |scope: &String| (scope.clone(), "Required to call this API".to_owned());
+        Scopes::from_iter(cognito.required_scopes.iter().map(described))
+    };
+    let token_url = format!("{}/oauth2/token", sign_in.origin);
+    SecurityScheme::OAuth2(OAuth2::with_description(
+        [
+            Flow::ClientCredentials(ClientCredentials::new(&token_url, scopes())),
+            Flow::AuthorizationCode(AuthorizationCode::new(
+                format!("{}/oauth2/authorize", sign_in.origin),
+                &token_url,
+                scopes(),
+            )),
+        ],
+        description,
+    ))
+}
+
+/// The operation of `/v1`. `OPTIONS` is not an operation that clients need.
+pub(super) fn shout_operation(config: &Config) -> PathItem {
     let mut shout = OperationBuilder::new()
         .operation_id(Some("shout"))
+        .tag(TAG)
         .summary(Some("Reverse a text and convert it to upper case"))
-        .description(Some(
+        .description(Some(format!(
             "The text is reversed by extended grapheme cluster and converted to upper case by SHOUTCLOUD. Send JSON or \
-             plain text. `accept` selects the format of the response; the default is that of the request.",
+             plain text, at most {} bytes; `accept` selects the format of the response, whose default is that of the request. \
+             Requests are safe to repeat.",
+            config.http.max_body_bytes
+        )))
+        .securities(Some(match &config.auth {
+            Auth::Cognito(cognito) => vec![SecurityRequirement::new(
+                SECURITY_SCHEME,
+                cognito.required_scopes.clone(),
+            )],
+            Auth::Disabled => Vec::new(),
+        }))
+        .parameter(request_header(
+            "x-request-id",
+            "The request id: 1 to 128 letters, digits and `._~:-`. One is generated if it is missing or invalid.",
+            headers::REQUEST_ID,
         ))
-        .security(SecurityRequirement::new("cognito", Vec::<String>::new()))
-        .parameter(
-            ParameterBuilder::new()
-                .name("x-request-id")
-                .parameter_in(ParameterIn::Header)
-                .required(Required::False)
-                .description(Some(
-                    "The request id: 1 to 128 letters, digits and `._~:-`. One is generated if it is missing or invalid.",
-                ))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-        )
-        .parameter(
-            ParameterBuilder::new()
-                .name("cache-control")
-                .parameter_in(ParameterIn::Header)
-                .required(Required::False)
-                .description(Some(
-                    "`no-cache` bypasses the cache and stores the new response; `no-store` bypasses the cache and stores \
-                     nothing. Other directives are ignored.",
-                ))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-        )
+        .parameter(request_header(
+            "cache-control",
+            "`no-cache` bypasses the cache and stores the new response; `no-store` bypasses the cache and stores nothing. \
+             Other directives are ignored.",
+            "no-cache",
+        ))
         .request_body(Some(
             RequestBodyBuilder::new()
                 .required(Some(Required::True))
-                .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
-                .content("text/plain", text())
+                .description(Some("The text"))
+                .content("application/json", json_text(REQUEST))
+                .content("text/plain", plain_text(REQUEST))
                 .build(),
-        ))
-        .response(
-            "200",
-            ResponseBuilder::new()
-                .description("The text, reversed and in upper case")
-                .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Message"))).build())
-                .content("text/plain", text())
-                .header("x-request-id", header("The request id"))
-                .header("cache-status", header(CACHE_STATUS))
-                .header("server-timing", header("Milliseconds spent on `auth` and `upstream`, if they occurred"))
-                .header("ratelimit", header("Remaining quota of the client, and seconds until it is fully replenished"))
-                .header("ratelimit-policy", header("Quota of the client, and seconds in which it is replenished")),
-        );
-    let mut statuses: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter(|kind| is_v1_problem(*kind))
-        .map(Kind::status)
-        .collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    for status in statuses {
-        let names: Vec<_> = Kind::ALL
-            .iter()
-            .filter(|kind| kind.status() == status)
-            .map(|kind| kind.name())
-            .collect();
-        let mut response = ResponseBuilder::new().description(names.join(", ")).content(
-            "application/problem+json",
-            ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build(),
-        );
-        response = response.header("cache-status", header(CACHE_STATUS));
-        response = match status.as_u16() {
-            415 => response
-                .header(
-                    "accept",
-                    header("The media types of a request, if the media type or charset was wrong"),
-                )
-                .header(
-                    "accept-encoding",
-                    header("`identity`, if the body had a content coding"),
-                ),
-            401 | 403 => response.header("www-authenticate", header("The challenge (RFC 6750)")),
-            429 | 503 => response.header("retry-after", header("Seconds to wait, from 1 to 60")),
-            _ => response,
-        };
-        shout = shout.response(status.as_str(), response);
+        ));
+    let mut response = ResponseBuilder::new()
+        .description("The text, reversed and in upper case")
+        .content("application/json", json_text(RESPONSE))
+        .content("text/plain", plain_text(RESPONSE));
+    for header in headers::of_success(config) {
+        response = response.header_ref(header.name(), header.reference());
     }
-    let allow = ResponseBuilder::new()
-        .description("The supported methods of this path")
-        .header("allow", header("The supported methods"))
-        .header("cache-status", header(CACHE_STATUS));
-    let options = OperationBuilder::new()
-        .operation_id(Some("methods"))
-        .response("204", allow);
-    let mut v1 = PathItem::new(HttpMethod::Post, shout);
-    v1.options = Some(options.build());
-    v1
+    shout = shout.response("200", response);
+    for (status, problem) in problems::responses(config) {
+        shout = shout.response(status.as_str(), problem);
+    }
+    PathItem::new(HttpMethod::Post, shout)
 }
 
-const CACHE_STATUS: &str =
-    "How the cache handled the request (RFC 9211); only `shoutback` if it was not reached";
-
-/// Returns whether `POST /v1` can respond with this kind of problem.
-fn is_v1_problem(kind: Kind) -> bool {
-    !matches!(kind, Kind::NotFound | Kind::MethodNotAllowed)
-}
-
-fn text() -> Content {
-    ContentBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .build()
-}
-
-fn header(description: &str) -> utoipa::openapi::Header {
-    HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+fn request_header(name: &str, description: &str, example: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
         .description(Some(description))
+        .schema(Some(string()))
+        .example(Some(example.into()))
         .build()
+}
+
+fn json_text(text: &str) -> Content {
+    content(Ref::from_schema_name("Message"), json!({ "data": text }))
+}
+
+fn plain_text(text: &str) -> Content {
+    content(string(), text.into())
+}
+
+fn content(schema: impl Into<RefOr<Schema>>, example: Value) -> Content {
+    ContentBuilder::new()
+        .schema(Some(schema))
+        .examples_from_iter([("text", ExampleBuilder::new().value(Some(example)).build())])
+        .build()
+}
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
 }

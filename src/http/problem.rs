@@ -42,20 +42,17 @@ const BODY_CAPACITY: usize = 384;
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
     /// The section of `/docs` that explains this kind of problem.
-    #[schema(value_type = String, example = "/docs#unauthenticated")]
+    #[schema(value_type = String, format = "uri-reference")]
     r#type: Prefixed<'static>,
     /// A short summary of this kind of problem.
     title: &'static str,
     /// The status of the response.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What is wrong with this request.
     detail: &'a str,
     /// A URI reference that identifies this request: `/requests/` and the value of `x-request-id`.
-    #[schema(
-        value_type = String,
-        format = "uri-reference",
-        example = "/requests/0198f3a2-7c1e-7d4b-9c55-2f6f0a3b1c9d"
-    )]
+    #[schema(value_type = String, format = "uri-reference", pattern = "^/requests/[A-Za-z0-9._~:-]{1,128}$")]
     instance: Prefixed<'a>,
 }
 

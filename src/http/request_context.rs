@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
+use super::rate_limit::RateLimitHeaders;
 use crate::auth::Principal;
 use crate::telemetry::trace::{Provisional, Tracing};
 
@@ -38,10 +39,11 @@ struct Inner {
     failure: OnceLock<Failure>,
     authentication: OnceLock<AuthenticationRecord>,
     shout: OnceLock<ShoutRecord>,
-    permit: OnceLock<InFlightPermit>,
+    /// Taken by the body of the response.
+    permit: Mutex<Option<InFlightPermit>>,
 }
 
-/// The permit of a request among the requests in flight; released with the last clone of its [`RequestContext`].
+/// The permit of a request among the requests in flight.
 pub(super) enum InFlightPermit {
     Held(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
     /// The request was shed.
@@ -66,12 +68,6 @@ pub(super) struct AuthenticationRecord {
     /// The authenticated client.
     pub(super) principal: Option<Principal>,
     pub(super) rate_limit: Option<RateLimitHeaders>,
-}
-
-/// Values of the `ratelimit` and `ratelimit-policy` headers.
-pub(super) struct RateLimitHeaders {
-    pub(super) limit: HeaderValue,
-    pub(super) policy: HeaderValue,
 }
 
 /// Result of a call to the domain.
@@ -104,7 +100,7 @@ impl RequestContext {
             failure: OnceLock::new(),
             authentication: OnceLock::new(),
             shout: OnceLock::new(),
-            permit: OnceLock::new(),
+            permit: Mutex::new(None),
         }))
     }
 
@@ -190,13 +186,13 @@ impl RequestContext {
         _ = self.0.shout.set(record);
     }
 
+    /// Holds the permit until the body of the response takes it, or the request is dropped.
     pub(super) fn record_permit(&self, permit: InFlightPermit) {
-        _ = self.0.permit.set(permit);
+        *self.0.permit.lock().expect("no panic while it is locked") = Some(permit);
     }
 
-    /// Whether the request was rejected because the maximum number was in flight.
-    pub(super) fn is_shed(&self) -> bool {
-        matches!(self.0.permit.get(), Some(InFlightPermit::Denied))
+    pub(super) fn take_permit(&self) -> Option<InFlightPermit> {
+        self.0.permit.lock().expect("no panic while it is locked").take()
     }
 
     /// The trace context in which the request's span is the current one.

@@ -4,13 +4,12 @@
 //! the start, and the OpenAPI document. A route is authenticated unless its entry says [`Access::Public`].
 
 use std::convert::Infallible;
-use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, VARY};
 use http::{HeaderValue, StatusCode};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
@@ -18,10 +17,11 @@ use utoipa::openapi::path::PathItem;
 use super::authentication::Authenticated;
 use super::caching;
 use super::docs;
-use super::openapi::{document, shout_operations};
+use super::openapi::{document, shout_operation};
 use super::problem::{Kind, Problem};
 use super::shout;
 use super::state::AppState;
+use crate::config::Config;
 use crate::telemetry::metrics::{
     CANCELLED, HttpLabels, HttpMetrics, MethodLabel, ProtocolLabel, SchemeLabel,
 };
@@ -34,7 +34,7 @@ pub(super) struct Route {
     pub(super) allow: &'static str,
     pub(super) access: Access,
     /// Its entry in the OpenAPI document, if it is part of the API.
-    operations: Option<fn() -> PathItem>,
+    operations: Option<fn(&Config) -> PathItem>,
     /// Responses whose series exist from the start: method, status (`None`: the client disconnected).
     responses: &'static [(MethodLabel, Option<u16>)],
 }
@@ -53,7 +53,7 @@ pub(super) const ROUTES: [Route; 7] = [
         path: "/v1",
         allow: "OPTIONS, POST",
         access: Access::Authenticated(|| Authenticated::post(shout::shout)),
-        operations: Some(shout_operations),
+        operations: Some(shout_operation),
         responses: &[
             (MethodLabel::Post, Some(200)),
             (MethodLabel::Post, None),
@@ -71,13 +71,7 @@ pub(super) const ROUTES: [Route; 7] = [
     file("/docs/icon.svg", || get(docs::icon)),
     file("/docs/page.css", || get(docs::stylesheet)),
     file("/docs/page.js", || get(docs::script)),
-    Route {
-        path: "/openapi.json",
-        allow: GET,
-        access: Access::Public(|| get(openapi_json)),
-        operations: None,
-        responses: &[(MethodLabel::Get, Some(200))],
-    },
+    file("/openapi.json", || get(docs::openapi)),
 ];
 
 /// Methods of a route that is only read.
@@ -185,16 +179,7 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
 }
 
 /// The OpenAPI document of the routes that are part of the API.
-pub fn openapi_document() -> OpenApi {
-    document(
-        ROUTES
-            .iter()
-            .filter_map(|route| Some((route.path, route.operations?()))),
-    )
-}
-
-async fn openapi_json() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| openapi_document().to_json().expect("the document is JSON"));
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+pub fn openapi_document(config: &Config) -> OpenApi {
+    let operations = |route: &Route| Some((route.path, route.operations?(config)));
+    document(config, ROUTES.iter().filter_map(operations))
 }

@@ -232,7 +232,8 @@ impl<S: HttpService> Connections<S> {
                     response.headers_mut().insert(CONNECTION, close);
                 }
                 let guard = guard.response_ready();
-                let response = ResponseBody::wrap(response, version, idle, guard, pending, context);
+                let response =
+                    ResponseBody::wrap(response, version, idle, guard, pending, context.take_permit());
                 Ok::<_, std::convert::Infallible>(response)
             }
         });

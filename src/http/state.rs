@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
-use super::authentication::RateLimit;
 use super::docs::Page;
+use super::rate_limit::RateLimit;
 use crate::auth::Verifier;
 use crate::shout::ShoutService;
 use crate::telemetry::metrics::Metrics;

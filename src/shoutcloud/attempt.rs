@@ -10,12 +10,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt_error::AttemptError;
 use super::attempt_span::{self, AttemptSpans};
-use super::call::{Deadline, NeedsNewConnection, RequestText, ValidatedText};
+use super::call::Call;
 use super::error::{self, Error, InvalidResponse, Transient};
-use super::progress::Progress;
+use super::framing::is_close_delimited;
+use super::protocol::Protocol;
+use super::retry;
 use super::retry_after::retry_after;
 use super::transport::{Transport, Usage};
-use super::{retry, wire};
 use crate::blocking;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -24,20 +25,30 @@ const HEADER_CAPACITY: usize = 12;
 
 /// The innermost middleware: sends the request by the transport instead of the client of the stack.
 pub(super) struct Attempt {
+    pub(super) protocol: Box<dyn Protocol>,
     pub(super) transport: Arc<Transport>,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<UpstreamMetrics>,
     pub(super) spans: AttemptSpans,
 }
 
+/// A response for the middlewares, none of which reads it: the output is in the [`Call`].
+fn placeholder(request: &Request) -> Response {
+    // With the URL, since reqwest would otherwise parse one for each response.
+    let response = http::Response::builder().url(request.url().clone());
+    let response = response.body("").expect("no header that could be invalid");
+    response.into()
+}
+
 impl Attempt {
     /// Returns when an attempt that starts now times out, and with which error. The call's deadline is enforced here,
     /// too: if only the caller enforced it, the attempt would be dropped and its outcome lost.
-    fn time_limit(&self, extensions: &Extensions) -> (Instant, Error) {
+    fn time_limit(&self, deadline: Instant) -> (Instant, Error) {
         let timeout = Instant::now() + self.timeout;
-        match extensions.get() {
-            Some(Deadline(deadline)) if *deadline <= timeout => (*deadline, Error::DeadlinePassed),
-            _ => (timeout, Transient::Timeout.into()),
+        if deadline <= timeout {
+            (deadline, Error::DeadlinePassed)
+        } else {
+            (timeout, Transient::Timeout.into())
         }
     }
 }
@@ -51,22 +62,19 @@ impl Middleware for Attempt {
         _: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let recorder = self.metrics.start_attempt();
-        retry::record_sent(&self.metrics, extensions);
-        if let Some(progress) = extensions.get::<Progress>() {
-            progress.record_attempt();
-        }
+        let call = Call::of(extensions);
+        retry::record_sent(&self.metrics, call);
+        call.progress.record_attempt();
         let mut headers = HeaderMap::with_capacity(HEADER_CAPACITY);
-        let span = self.spans.start(&mut headers, extensions);
-        let (time_limit, timeout_error) = self.time_limit(extensions);
-        let text = extensions
-            .get::<RequestText>()
-            .map(|RequestText(text)| Arc::clone(text));
-        let needs_new = extensions.remove::<NeedsNewConnection>().is_some();
+        let span = self.spans.start(&mut headers, call.sent);
+        call.sent += 1;
+        let (time_limit, timeout_error) = self.time_limit(call.deadline);
+        let text = Arc::clone(&call.text);
+        let needs_new = std::mem::take(&mut call.needs_new_connection);
         let mut usage = Usage::default();
         let attempt = async {
-            let text = text.ok_or(InvalidResponse::InputMismatch)?;
-            let body = blocking::run(text.len(), || wire::request_body(&text));
-            let limit = wire::response_limit(&text);
+            let body = blocking::run(text.len(), || self.protocol.request_body(&text));
+            let limit = self.protocol.response_limit(&text);
             let response = self
                 .transport
                 .send(body.into(), headers, limit, needs_new, &mut usage);
@@ -78,11 +86,11 @@ impl Middleware for Attempt {
                 ));
             }
             let parsed = blocking::run(response.body.len(), || {
-                wire::parse_response(&text, &response.body)
+                self.protocol.parse_response(&text, &response.body)
             });
             match parsed {
                 Err(InvalidResponse::Incomplete)
-                    if wire::is_close_delimited(response.version, &response.headers) =>
+                    if is_close_delimited(response.version, &response.headers) =>
                 {
                     Err(Transient::truncated().into())
                 }
@@ -95,7 +103,7 @@ impl Middleware for Attempt {
                 if usage.is_reused {
                     // The server or the network may have lost every connection of that age.
                     self.transport.close_idle();
-                    extensions.insert(NeedsNewConnection);
+                    call.needs_new_connection = true;
                 }
                 Err(timeout_error)
             }
@@ -103,12 +111,7 @@ impl Middleware for Attempt {
         let labels = error::labels(usage.status, result.as_ref().err());
         attempt_span::end(span, labels, result.as_ref().err());
         recorder.finish(labels);
-        let text = result.map_err(AttemptError::from)?;
-        // With the URL, since reqwest would otherwise parse a placeholder URL for each response.
-        let response = http::Response::builder()
-            .url(request.url().clone())
-            .extension(ValidatedText(text))
-            .body("");
-        Ok(response.expect("no header that could be invalid").into())
+        call.output = Some(result.map_err(AttemptError::from)?);
+        Ok(placeholder(&request))
     }
 }

@@ -1,6 +1,6 @@
 //! The client span of an attempt.
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanKind;
 
@@ -18,10 +18,6 @@ pub(super) struct AttemptSpans {
     port: i64,
 }
 
-/// The number of attempts sent before, in the request's extensions.
-#[derive(Clone, Copy, Default)]
-struct ResendCount(i64);
-
 impl AttemptSpans {
     pub(super) fn new(tracing: Tracing, url: &UpstreamUrl) -> Self {
         let parsed = url.to_url();
@@ -33,11 +29,9 @@ impl AttemptSpans {
         }
     }
 
-    /// Starts a child of the current span and adds its trace context to `headers`.
-    pub(super) fn start(&self, headers: &mut HeaderMap, extensions: &mut Extensions) -> Span {
+    /// Starts a child of the current span and adds its trace context to `headers`; `resends` attempts were sent before.
+    pub(super) fn start(&self, headers: &mut HeaderMap, resends: i64) -> Span {
         let span = Context::map_current(|parent| self.tracing.start_span("POST", SpanKind::Client, parent));
-        let ResendCount(count) = extensions.get().copied().unwrap_or_default();
-        extensions.insert(ResendCount(count + 1));
         span.set_attributes(|| {
             [
                 ("http.request.method", "POST".into()),
@@ -46,8 +40,8 @@ impl AttemptSpans {
                 ("url.full", self.url.clone().into()),
             ]
         });
-        if count > 0 {
-            span.set_attributes(|| [("http.request.resend_count", count.into())]);
+        if resends > 0 {
+            span.set_attributes(|| [("http.request.resend_count", resends.into())]);
         }
         self.tracing.inject(&span, headers);
         span

@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::attempt_error::{self, AttemptError};
 use super::breaker::Breaker;
-use super::budget::{Budget, Reservation};
-use super::call::Deadline;
+use super::budget::Budget;
+use super::call::{Call, PendingRetry};
 use super::error::Error;
-use crate::telemetry::metrics::{RetryReason, UpstreamMetrics};
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Upper bound of the backoff before the first retry; doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
@@ -55,43 +55,27 @@ pub(super) struct RetryGate {
     pub(super) breaker: Arc<Breaker>,
 }
 
-/// A retry that is paid for and not sent yet, in the request's extensions.
-#[derive(Clone)]
-struct PendingRetry {
-    reservation: Arc<Reservation>,
-    /// The failure of the previous attempt.
-    reason: RetryReason,
-    /// The end of the response's `retry-after`.
-    not_before: Option<Instant>,
-}
-
-/// The number of retries so far, in the request's extensions.
-#[derive(Clone, Copy, Default)]
-struct RetryCount(u32);
-
 impl RetryGate {
     /// Pays for a retry after `error`. Returns `None` if there are no retries left, `retry-after` exceeds the deadline,
     /// the breaker would reject the retry, or the budget is exhausted.
-    fn reserve(&self, error: &Error, extensions: &mut Extensions) -> Option<PendingRetry> {
+    fn reserve(&self, error: &Error, call: &mut Call) -> Option<PendingRetry> {
         let Error::Unavailable { cause, retry_after } = error else {
             return None;
         };
-        let RetryCount(count) = extensions.get().copied().unwrap_or_default();
-        if count >= self.max_retries {
+        if call.retries >= self.max_retries {
             return None;
         }
         let not_before = match retry_after {
             Some(wait) => {
-                let deadline = extensions.get().map(|Deadline(instant)| *instant);
                 let end = Instant::now().checked_add(*wait);
-                Some(end.filter(|instant| Some(*instant) < deadline)?)
+                Some(end.filter(|instant| *instant < call.deadline)?)
             }
             None => None,
         };
         self.breaker.check().ok()?;
         // Last, so that only a retry that is then made is paid for.
         let reservation = self.budget.reserve()?;
-        extensions.insert(RetryCount(count + 1));
+        call.retries += 1;
         Some(PendingRetry {
             reservation: reservation.into(),
             reason: cause.retry_reason(),
@@ -108,31 +92,29 @@ impl Middleware for RetryGate {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let pending: Option<&PendingRetry> = extensions.get();
+        let pending = Call::of(extensions).pending_retry.as_ref();
         if let Some(instant) = pending.and_then(|retry| retry.not_before) {
             sleep_until(instant).await;
         }
         let result = next.run(request, extensions).await;
+        let call = Call::of(extensions);
         // Still there if the breaker rejected the retry: refunds it.
-        drop(extensions.remove::<PendingRetry>());
+        call.pending_retry = None;
         let mut error = match result {
             Ok(response) => return Ok(response),
             Err(error) => AttemptError::from(error),
         };
-        let retry = self.reserve(&error.error, extensions);
-        error.is_retryable = retry.is_some();
-        if let Some(retry) = retry {
-            extensions.insert(retry);
-        }
+        call.pending_retry = self.reserve(&error.error, call);
+        error.is_retryable = call.pending_retry.is_some();
         Err(error.into())
     }
 }
 
 /// If the attempt that starts now is a retry, counts it and keeps it from being refunded.
-pub(super) fn record_sent(metrics: &UpstreamMetrics, extensions: &mut Extensions) {
+pub(super) fn record_sent(metrics: &UpstreamMetrics, call: &mut Call) {
     if let Some(PendingRetry {
         reservation, reason, ..
-    }) = extensions.remove()
+    }) = call.pending_retry.take()
     {
         reservation.record_sent();
         metrics.record_retry(reason);

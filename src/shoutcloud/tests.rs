@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::error::Transient;
 use super::{
-    Arc, AttemptError, Deadline, Duration, Error, Extensions, Instant, InvalidResponse, Metrics, Middleware,
-    Progress, Request, Shoutcloud, Transport, UpstreamMetrics, ValidatedText, retry, timeout_at,
+    Arc, AttemptError, Call, Duration, Error, Extensions, Instant, InvalidResponse, Metrics, Middleware,
+    Progress, Request, Shoutcloud, Transport, UpstreamMetrics, retry, timeout_at,
 };
 use crate::config::{self, Environment, Ratio};
 
@@ -98,12 +98,10 @@ impl Middleware for FakeAttempt {
         extensions: &mut Extensions,
         _: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        retry::record_sent(&self.metrics, extensions);
-        extensions
-            .get::<Progress>()
-            .expect("of the call")
-            .record_attempt();
-        let Deadline(deadline) = *extensions.get().expect("of the call");
+        let call = Call::of(extensions);
+        retry::record_sent(&self.metrics, call);
+        call.progress.record_attempt();
+        let deadline = call.deadline;
         let times_out = Instant::now() + ATTEMPT_TIMEOUT;
         let late = if deadline <= times_out {
             Error::DeadlinePassed
@@ -114,8 +112,8 @@ impl Middleware for FakeAttempt {
             .await
             .unwrap_or(Err(late))
             .map_err(AttemptError::from)?;
-        let response = http::Response::builder().extension(ValidatedText("HI".to_owned()));
-        Ok(response.body("").expect("valid").into())
+        call.output = Some("HI".to_owned());
+        Ok(http::Response::new("").into())
     }
 }
 

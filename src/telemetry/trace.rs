@@ -179,12 +179,17 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
 
 /// Appends `bytes` in lower-case hexadecimal digits.
 pub fn write_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    let digit = |value: u8| {
+        char::from(
+            b"0123456789abcdef"
+                .get(usize::from(value))
+                .copied()
+                .unwrap_or_default(),
+        )
+    };
     for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 15)]);
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
 }
 

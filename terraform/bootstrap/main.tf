@@ -23,9 +23,8 @@ locals {
 module "kms" {
   source = "../modules/kms"
 
-  name          = "shoutback"
-  purposes      = ["audit"]
-  kept_purposes = ["ecr", "state"]
+  name     = "shoutback"
+  purposes = ["audit", "ecr", "state"]
 }
 
 module "state" {
@@ -38,7 +37,6 @@ module "state" {
 module "ecr" {
   source = "../modules/ecr"
 
-  name                  = "shoutback"
   kms_key_arn           = module.kms.key_arns["ecr"]
   environments          = var.environments
   pull_account_ids      = var.pull_account_ids
@@ -48,13 +46,11 @@ module "ecr" {
 module "github_oidc" {
   source = "../modules/github-oidc"
 
-  subject_prefixes  = var.subject_prefixes
-  branch            = var.branch
-  environments      = var.environments
-  state_bucket_arn  = module.state.arn
-  state_kms_key_arn = module.kms.key_arns["state"]
-  repository_arn    = module.ecr.repository_arn
-  hosted_zone_arns  = local.zone_arns
+  subject_prefixes = var.subject_prefixes
+  environments     = var.environments
+  state            = { bucket_arn = module.state.arn, kms_key_arn = module.kms.key_arns["state"] }
+  repository_arn   = module.ecr.repository_arn
+  hosted_zone_arns = local.zone_arns
 }
 
 module "guard_rails" {

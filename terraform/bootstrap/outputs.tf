@@ -15,18 +15,13 @@ output "repository_url" {
   value       = module.ecr.repository_url
 }
 
-output "role_arns" {
-  description = "Roles of GitHub's jobs by environment: plan and apply."
-  value       = module.github_oidc.role_arns
-}
-
 output "pull_role_arn" {
-  description = "Role of the branch's jobs that verify and scan images."
+  description = "Role of main's jobs that verify and scan images."
   value       = module.github_oidc.pull_role_arn
 }
 
 output "push_role_arn" {
-  description = "Role of the branch's builds, which pushes images."
+  description = "Role of main's builds, which pushes images."
   value       = module.github_oidc.push_role_arn
 }
 

@@ -18,12 +18,6 @@ variable "subject_prefixes" {
   type        = set(string)
 }
 
-variable "branch" {
-  description = "The branch from which images are pushed and environments changed."
-  type        = string
-  default     = "main"
-}
-
 variable "environments" {
   description = "Environments whose Terraform is applied in this account."
   type        = set(string)

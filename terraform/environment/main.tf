@@ -13,10 +13,17 @@ provider "aws" {
 data "aws_partition" "current" {}
 
 locals {
-  name                     = "shoutback-${var.environment}"
-  permissions_boundary_arn = "arn:${data.aws_partition.current.partition}:iam::${var.account.id}:policy/${local.name}-boundary"
-  logs                     = { kms_key_arn = module.kms.key_arns["logs"], retention_days = var.log_retention_days }
-  registry                 = "${coalesce(var.account.registry_account_id, var.account.id)}.dkr.ecr.${var.account.region}.${data.aws_partition.current.dns_suffix}"
+  name     = "shoutback-${var.environment}"
+  logs     = { kms_key_arn = module.kms.key_arns["logs"], retention_days = var.log_retention_days }
+  registry = "${coalesce(var.account.registry_account_id, var.account.id)}.dkr.ecr.${var.account.region}.${data.aws_partition.current.dns_suffix}"
+
+  # What the modules have in common: each declares the attributes that it uses.
+  context = {
+    name                     = local.name
+    environment              = var.environment
+    runbook_base_url         = var.runbook_base_url
+    permissions_boundary_arn = "arn:${data.aws_partition.current.partition}:iam::${var.account.id}:policy/${local.name}-boundary"
+  }
 }
 
 module "kms" {
@@ -29,24 +36,21 @@ module "kms" {
 module "network" {
   source = "../modules/network"
 
-  name                     = local.name
-  network                  = var.network
-  logs                     = local.logs
-  permissions_boundary_arn = local.permissions_boundary_arn
+  context = local.context
+  network = var.network
+  logs    = local.logs
 }
 
 module "eks" {
   source = "../modules/eks"
 
-  name                     = local.name
-  kubernetes_version       = var.cluster.kubernetes_version
-  subnet_ids               = module.network.private_subnet_ids
-  access                   = var.cluster
-  kms_key_arn              = module.kms.key_arns["eks"]
-  logs                     = local.logs
-  image_cache_prefixes     = ["docker.io", "quay.io", "registry.k8s.io"]
-  deletion_protection      = var.deletion_protection
-  permissions_boundary_arn = local.permissions_boundary_arn
+  context             = local.context
+  kubernetes_version  = var.cluster.kubernetes_version
+  subnet_ids          = module.network.private_subnet_ids
+  access              = var.cluster
+  kms_key_arn         = module.kms.key_arns["eks"]
+  logs                = local.logs
+  deletion_protection = var.deletion_protection
 }
 
 module "cognito" {
@@ -61,38 +65,31 @@ module "cognito" {
 module "observability" {
   source = "../modules/observability"
 
-  name                     = local.name
-  environment              = var.environment
+  context                  = local.context
   cluster                  = module.eks.cluster
   nat_gateways             = module.network.nat_gateways
   logs                     = local.logs
   sns_kms_key_arn          = module.kms.key_arns["sns"]
-  runbook_base_url         = var.runbook_base_url
   subscriptions            = { page = var.page_subscriptions, ticket = var.ticket_subscriptions }
   cloudwatch_addon_version = var.cluster.cloudwatch_addon_version
-  permissions_boundary_arn = local.permissions_boundary_arn
 }
 
 module "dns" {
   source = "../modules/dns"
 
-  name                     = local.name
-  cluster                  = module.eks.cluster
-  dns                      = var.dns
-  permissions_boundary_arn = local.permissions_boundary_arn
+  context = local.context
+  cluster = module.eks.cluster
+  dns     = var.dns
 }
 
 module "valkey" {
   source = "../modules/valkey"
   count  = var.valkey == null ? 0 : 1
 
-  name                     = local.name
-  environment              = var.environment
-  cluster                  = module.eks.cluster
-  network                  = { vpc_id = module.network.vpc_id, subnet_ids = module.network.private_subnet_ids, pods_security_group_id = module.eks.security_group_id }
-  valkey                   = var.valkey
-  kms_key_arn              = module.kms.key_arns["valkey"]
-  ticket_topic_arn         = module.observability.topic_arns["ticket"]
-  runbook_base_url         = var.runbook_base_url
-  permissions_boundary_arn = local.permissions_boundary_arn
+  context          = local.context
+  cluster          = module.eks.cluster
+  network          = { vpc_id = module.network.vpc_id, subnet_ids = module.network.private_subnet_ids, pods_security_group_id = module.eks.security_group_id }
+  valkey           = var.valkey
+  kms_key_arn      = module.kms.key_arns["valkey"]
+  ticket_topic_arn = module.observability.topic_arns["ticket"]
 }

@@ -104,18 +104,12 @@ class Emulators(Process):
     def __init__(self, log, through=(), program=None, **variables):
         command = [*through, program or binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
         super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"} | variables)
-        # The last example has everything that a token request needs.
         with self.starting():
-            pasted = self.until(
-                "it prints its lines",
-                lambda: re.search(r"-u (\w+):(\w+) .*scope=\S+ (\S+)/oauth2/token\n", self.output()),
-            )
-        self.client_id, self.secret, self.cognito = pasted.groups()
-        self.service, self.shoutcloud, issuer = re.search(
-            r"runs at (\S+) with emulators of SHOUTCLOUD \(http://([\d.:]+)/V1/SHOUT\) and Cognito \((\S+)\)", self.output()
-        ).groups()
-        self.pool_id = issuer.rpartition("/")[2]
-        self.public = re.search(r"Shoutback runs at (http://[\d.:]+) ", self.output()).group(1)
+            printed = self.until("it prints its lines", lambda: re.search(r"\nService .*failure_rate\":0\}'\n", self.output(), re.S))[0]
+        self.public = self.service = re.search(r"^Service +(\S+)$", printed, re.M)[1]
+        self.shoutcloud = re.search(r"^SHOUTCLOUD +http://(\S+)/V1/SHOUT", printed, re.M)[1]
+        self.cognito, self.pool_id = re.search(r"^Cognito +(\S+)/(\S+)", printed, re.M).groups()
+        self.client_id, self.secret = re.search(r"CLIENT_ID=(\w+) CLIENT_SECRET=(\w+)$", printed, re.M).groups()
 
     def authentication(self):
         """Returns the variables with which the service accepts this Cognito's tokens."""

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::api::responses::{self, RecordedResponse};
 use crate::support::{App, send};
@@ -15,124 +15,246 @@ async fn document(app: &App) -> Value {
     serde_json::from_str(&response.text().await.expect("UTF-8")).expect("JSON")
 }
 
+/// Returns the document of a configuration like that of `responses::all`.
+async fn complete_document() -> Value {
+    let settings = [("MAX_BODY_BYTES", "1000"), ("RATE_LIMIT_PER_CLIENT", "1/h")];
+    document(&App::start(&settings).await).await
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let object = value.as_object().expect("an object");
+    object.keys().map(String::as_str).collect()
+}
+
+/// Returns a part of the document that can resolve `#/components/…`.
+fn resolvable(part: &Value, document: &Value) -> Value {
+    let mut part = part.clone();
+    part["components"] = document["components"].clone();
+    part
+}
+
+/// Returns the types of the problems that a response may have.
+fn types<'a>(document: &'a Value, status: &str) -> Vec<&'a str> {
+    let schema = &document["components"]["schemas"][format!("Problem{status}")]["allOf"][1];
+    let types = schema["properties"]["type"]["enum"].as_array().expect("types");
+    types
+        .iter()
+        .map(|name| name.as_str().expect("a string"))
+        .collect()
+}
+
 #[tokio::test]
 async fn it_is_an_openapi_3_1_document_of_v1() {
-    let app = App::start(&[]).await;
-    let document = document(&app).await;
+    let document = complete_document().await;
     let version = document["openapi"].as_str().expect("a version");
     assert!(version.starts_with("3.1."), "{version}");
     assert_eq!(document["info"]["title"], "Shoutback");
-    let names = |value: &Value| {
-        value
-            .as_object()
-            .expect("an object")
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    assert_eq!(document["info"]["license"]["identifier"], "Apache-2.0");
+    assert_eq!(document["servers"][0]["url"], "/");
     assert_eq!(names(&document["paths"]), ["/v1"]);
-    assert_eq!(names(&document["paths"]["/v1"]), ["options", "post"]);
+    assert_eq!(names(&document["paths"]["/v1"]), ["post"]);
     let content = &document["paths"]["/v1"]["post"]["requestBody"]["content"];
     assert_eq!(names(content), ["application/json", "text/plain"]);
-    let security = &document["paths"]["/v1"]["post"]["security"][0];
-    let scheme = &document["components"]["securitySchemes"][&names(security)[0]];
+}
+
+#[tokio::test]
+async fn its_security_is_that_of_the_configuration() {
+    let security = async |settings: &[(&str, &str)]| {
+        let document = document(&App::start_unready(settings).await).await;
+        let required = document["paths"]["/v1"]["post"]["security"].clone();
+        (required, document["components"]["securitySchemes"].clone())
+    };
+    let (required, schemes) = security(&[]).await;
+    assert_eq!(required, json!([{ "cognito": ["shoutback/shout"] }]));
+    let scheme = &schemes["cognito"];
     assert_eq!(
         (&scheme["type"], &scheme["scheme"]),
         (&json!("http"), &json!("bearer"))
     );
-    assert_eq!(document["paths"]["/v1"]["options"].get("security"), None);
+    let description = scheme["description"].as_str().expect("a description");
+    assert!(
+        description.contains("with the scope `shoutback/shout`"),
+        "{description}"
+    );
+
+    let (required, schemes) = security(&[("AUTH_REQUIRED_SCOPES", "")]).await;
+    assert_eq!(required, json!([{ "cognito": [] }]));
+    let description = schemes["cognito"]["description"].as_str().expect("a description");
+    assert!(!description.contains("scope"), "{description}");
+
+    let (required, schemes) = security(&[
+        ("AUTH_REQUIRED_SCOPES", "a/b,c/d"),
+        ("COGNITO_CLIENT_IDS", "page"),
+        ("DOCS_CLIENT_ID", "page"),
+        ("DOCS_COGNITO_DOMAIN", "auth.example.com"),
+    ])
+    .await;
+    assert_eq!(required, json!([{ "cognito": ["a/b", "c/d"] }]));
+    let flows = &schemes["cognito"]["flows"];
+    assert_eq!(names(flows), ["authorizationCode", "clientCredentials"]);
+    for flow in ["authorizationCode", "clientCredentials"] {
+        assert_eq!(flows[flow]["tokenUrl"], "https://auth.example.com/oauth2/token");
+        assert_eq!(names(&flows[flow]["scopes"]), ["a/b", "c/d"]);
+    }
+
+    let (required, schemes) = security(&[("AUTH_MODE", "disabled")]).await;
+    assert_eq!(required, json!([]));
+    assert_eq!(schemes, Value::Null);
+}
+
+#[tokio::test]
+async fn it_omits_problems_and_headers_that_the_configuration_excludes() {
+    let settings = [("AUTH_MODE", "disabled"), ("RATE_LIMIT_PER_CLIENT", "off")];
+    let open = document(&App::start(&settings).await).await;
+    let statuses = names(&open["paths"]["/v1"]["post"]["responses"]);
+    for absent in ["401", "403", "429"] {
+        assert!(!statuses.contains(&absent), "{absent}");
+    }
+    assert_eq!(
+        types(&open, "503"),
+        ["/docs#upstream-unavailable", "/docs#overloaded"]
+    );
+    let responses = &open["paths"]["/v1"]["post"]["responses"];
+    for status in statuses {
+        assert_eq!(responses[status]["headers"].get("ratelimit"), None, "{status}");
+    }
 }
 
 #[tokio::test]
 async fn it_documents_exactly_the_statuses_that_exist() {
-    let app = App::start(&[]).await;
-    let document = document(&app).await;
-    let documented = |method: &str| -> BTreeSet<String> {
-        let responses = &document["paths"]["/v1"][method]["responses"];
-        responses
-            .as_object()
-            .expect("responses")
-            .keys()
-            .cloned()
-            .collect()
-    };
+    let document = complete_document().await;
+    let documented = names(&document["paths"]["/v1"]["post"]["responses"]);
     // 500 needs a panic, which no request can cause.
     let mut expected = BTreeSet::from(["500".to_owned()]);
     let responses = responses::all().await;
     let posted = responses.iter().filter(|seen| seen.method == "post");
     expected.extend(posted.map(|seen| seen.status.to_string()));
-    assert_eq!(documented("post"), expected);
-    assert_eq!(documented("options"), BTreeSet::from(["204".to_owned()]));
+    assert_eq!(documented, expected.into_iter().collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn every_response_conforms_to_its_documentation() {
-    let app = App::start(&[]).await;
-    let document = document(&app).await;
+    let document = complete_document().await;
     for seen in responses::all().await {
-        if seen.method == "get" {
+        if seen.method != "post" {
             continue;
         }
-        let response = &document["paths"]["/v1"][seen.method]["responses"][seen.status.to_string()];
+        let response = &document["paths"]["/v1"]["post"]["responses"][seen.status.to_string()];
         assert!(
             response.is_object(),
             "{}: {} is not documented",
             seen.case,
             seen.status
         );
-        assert_headers(seen, response);
+        assert_headers(seen, response, &document);
         assert_body(seen, response, &document);
     }
 }
 
-fn assert_headers(seen: &RecordedResponse, response: &Value) {
-    let nothing = Map::new();
-    let documented = response["headers"].as_object().unwrap_or(&nothing);
-    for name in documented.keys() {
-        // A 415 has one of them.
-        let is_other = |other: &str| seen.status == 415 && seen.header(other).is_some();
-        let is_optional = match name.as_str() {
-            "accept" => is_other("accept-encoding"),
-            "accept-encoding" => is_other("accept"),
-            _ => false,
-        };
+/// Headers that a documented status has only sometimes.
+const OPTIONAL: [&str; 5] = [
+    "accept",
+    "accept-encoding",
+    "ratelimit",
+    "ratelimit-policy",
+    "server-timing",
+];
+
+fn assert_headers(seen: &RecordedResponse, response: &Value, document: &Value) {
+    let documented = names(&response["headers"]);
+    for name in &documented {
+        let is_optional = OPTIONAL.contains(name) && seen.status != 429;
         assert!(
             seen.header(name).is_some() || is_optional,
             "{}: {name} is documented",
             seen.case
         );
     }
-    for name in [
-        "accept",
-        "accept-encoding",
-        "allow",
-        "cache-status",
-        "retry-after",
-        "www-authenticate",
-    ] {
-        if seen.header(name).is_some() {
+    let defined = &document["components"]["headers"];
+    for name in names(defined).into_iter().chain(["allow"]) {
+        let Some(value) = seen.header(name) else {
+            continue;
+        };
+        assert!(
+            documented.contains(&name),
+            "{}: {name} is not documented",
+            seen.case
+        );
+        let schema = &defined[name]["schema"];
+        let value = if schema["type"] == "integer" {
+            json!(value.parse::<u64>().expect("an integer"))
+        } else {
+            json!(value)
+        };
+        for value in [&value, &defined[name]["example"]] {
             assert!(
-                documented.contains_key(name),
-                "{}: {name} is not documented",
+                jsonschema::is_valid(schema, value),
+                "{}: {name} is {value}",
                 seen.case
             );
         }
     }
 }
 
+#[tokio::test]
+async fn every_example_is_what_the_service_sends() {
+    let document = complete_document().await;
+    let responses = responses::all().await;
+    let operation = &document["paths"]["/v1"]["post"];
+    let mut examples = 0;
+    for status in names(&operation["responses"]) {
+        let content = &operation["responses"][status]["content"];
+        for media_type in names(content) {
+            let media = &content[media_type];
+            let schema = resolvable(&media["schema"], &document);
+            for name in names(&media["examples"]) {
+                let example = &media["examples"][name]["value"];
+                assert!(jsonschema::is_valid(&schema, example), "{example}");
+                examples += 1;
+                let sent = |seen: &RecordedResponse| {
+                    let same = |member: &str| seen.member(member) == example[member];
+                    ["type", "title", "status", "detail"].into_iter().all(same)
+                };
+                let is_sent = status == "200" || status == "500" || responses.iter().any(sent);
+                assert!(is_sent, "no response is {example}");
+            }
+        }
+        if status != "200" {
+            let examples = names(&content["application/problem+json"]["examples"]);
+            let mut named: Vec<_> = examples.iter().map(|name| format!("/docs#{name}")).collect();
+            named.sort_unstable();
+            let mut types = types(&document, status);
+            types.sort_unstable();
+            assert_eq!(named, types);
+        }
+    }
+    assert!(examples > 15, "{examples}");
+    let app = App::start(&[]).await;
+    let request = &operation["requestBody"]["content"];
+    let response = &operation["responses"]["200"]["content"];
+    for media_type in ["application/json", "text/plain"] {
+        let example = |content: &Value| match &content[media_type]["examples"]["text"]["value"] {
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let request = app
+            .post()
+            .bearer_auth(app.cognito.token())
+            .header("content-type", media_type)
+            .body(example(request));
+        let sent = request.send().await.expect("a response").text().await;
+        assert_eq!(sent.expect("UTF-8"), example(response));
+    }
+}
+
 fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
-    let Some(content) = response["content"].as_object() else {
-        assert_eq!(seen.body, "", "{}", seen.case);
-        return;
-    };
+    let content = response["content"].as_object().expect("content");
     let content_type = seen.header("content-type").expect("a media type");
     let essence = content_type.split(';').next().expect("a media type");
     let media = content
         .get(essence)
         .unwrap_or_else(|| panic!("{}: {essence} is not documented", seen.case));
-    // Resolves `#/components/…`.
-    let mut schema = media["schema"].clone();
-    schema["components"] = document["components"].clone();
+    let schema = resolvable(&media["schema"], document);
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");
     let body = if essence.ends_with("json") {
         serde_json::from_str(&seen.body).expect("JSON")
@@ -155,9 +277,8 @@ fn assert_body(seen: &RecordedResponse, response: &Value, document: &Value) {
 async fn requests_that_the_schema_rejects_are_malformed() {
     let app = App::start(&[]).await;
     let document = document(&app).await;
-    let mut schema =
-        document["paths"]["/v1"]["post"]["requestBody"]["content"]["application/json"]["schema"].clone();
-    schema["components"] = document["components"].clone();
+    let content = &document["paths"]["/v1"]["post"]["requestBody"]["content"];
+    let schema = resolvable(&content["application/json"]["schema"], &document);
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");
     for (body, status) in [
         (json!({"data": "hi"}), 200),

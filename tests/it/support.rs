@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value};
 use shoutback::app::{Application, ShutdownError};
 use shoutback::config::{Config, Environment};
+use shoutback::shoutcloud::{Protocol, ShoutcloudProtocol};
 use shoutback_emulators::cognito;
 use shoutback_emulators::shoutcloud::{self, Behaviour};
 use tokio::net::TcpListener;
@@ -50,6 +51,11 @@ impl App {
 
     /// Does the same without waiting.
     pub async fn start_unready(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, ShoutcloudProtocol).await
+    }
+
+    /// Does the same with another protocol of the upstream.
+    pub async fn start_with(settings: &[(&str, &str)], protocol: impl Protocol) -> Self {
         let cognito = cognito::Emulator::start(loopback().await, POOL_ID).expect("a Cognito emulator");
         let shoutcloud = shoutcloud::Emulator::start(loopback().await, Behaviour::default())
             .expect("a SHOUTCLOUD emulator");
@@ -70,7 +76,9 @@ impl App {
             environment.set(name, value);
         }
         let config = Config::load(&environment).expect("a valid configuration").config;
-        let application = Application::bind(&config).await.expect("ports are free");
+        let application = Application::bind_with(&config, protocol)
+            .await
+            .expect("ports are free");
         let public = application.public_addr();
         let admin = application.admin_addr();
         let stop = CancellationToken::new();

@@ -6,6 +6,7 @@ mod connections;
 mod failures;
 mod faults;
 mod metrics;
+mod protocol;
 mod request;
 mod responses;
 mod retries;

@@ -15,7 +15,7 @@ use shoutback::app::Application;
 use shoutback::auth::{AuthError, Principal, Verifier};
 use shoutback::config::{Auth, Config, Environment};
 use shoutback::shout::{CacheMode, Cause, ShoutService};
-use shoutback::shoutcloud::{self, Shoutcloud};
+use shoutback::shoutcloud::{self, Shoutcloud, ShoutcloudProtocol};
 use shoutback::telemetry::log::Stream;
 use shoutback::telemetry::metrics::Metrics;
 use shoutback::telemetry::trace::Tracing;
@@ -139,7 +139,7 @@ pub async fn shouter_with_open_breaker() -> ShoutService {
 
 fn build_shouter(config: &Config) -> ShoutService {
     let metrics = Metrics::new(&[]);
-    let upstream = Shoutcloud::new(&config.shoutcloud, &metrics, Tracing::disabled()).expect("a client");
+    let upstream = Shoutcloud::new(&config.shoutcloud, ShoutcloudProtocol, &metrics, Tracing::disabled()).expect("a client");
     ShoutService::new(
         upstream,
         config.shoutcloud.deadline,

@@ -27,7 +27,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: api
 {{- end -}}
 
-{{/* Labels of every object except pods, which a new version of the chart would restart. (list $ "component") */}}
+{{/* Not of pods, which a new version of the chart would restart. (list $ "component") */}}
 {{- define "shoutback.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "shoutback.instanceLabels" $root }}
@@ -36,6 +36,15 @@ app.kubernetes.io/part-of: {{ $root.Chart.Name }}
 app.kubernetes.io/version: {{ include "shoutback.version" $root }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* Of every object except pods: its name with a suffix, its namespace, and its labels, to which templates add. (list $ "component" "-suffix") */}}
+{{- define "shoutback.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ include "shoutback.fullname" $root }}{{ index . 2 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "shoutback.labels" . | nindent 2 }}
 {{- end -}}
 
 {{- define "shoutback.version" -}}

@@ -108,7 +108,7 @@ CLIENTS = [
     ),
     stat(
         "Alerts firing",
-        "Normal: none. Red marks in the graphs show when; each alert has a section in the runbook.",
+        "Normal: none. Red marks in the graphs show when; each alert has a runbook.",
         f"count({ALERTS}) or vector(0)",
         "none",
         [(1, "red")],

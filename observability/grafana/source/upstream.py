@@ -154,7 +154,7 @@ RETRYING = [
         width=8,
     ),
     series(
-        "Attempts a call",
+        "Attempts per call",
         "Load on SHOUTCLOUD per call. Normal: 1. The budget limits it to 1.2 on average.",
         [(f"{total(rate(COUNT))} / ({total(rate(COUNT))} - {total(rate(RETRIES))})", "attempts")],
         "none",

@@ -74,7 +74,8 @@ function describeToken({ subject, isUser, isIdToken, expires, signedIn, rejected
 }
 
 function time(date) {
-  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const parts = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+  return date.toLocaleString([], { ...parts, timeZoneName: "short" });
 }
 
 function usePastedToken(event) {
@@ -303,7 +304,7 @@ function success(response, shouted, json, took) {
   const text = element("pre", { className: "shouted", id: "shouted" }, shouted === "" ? "(empty)" : shouted);
   const parts = [verdict, text];
   if (json) {
-    parts.push(element("p", { className: "hint" }, "Response body: ", element("code", {}, json)));
+    parts.push(element("p", { className: "hint" }, "Raw response: ", element("code", {}, json)));
   }
   byId("response").replaceChildren(...parts);
 }
@@ -320,7 +321,10 @@ function failure(problem, response, took) {
   const parts = next ? [element("strong", {}, next)] : [];
   parts.push(codeSpans(sentence(problem.detail)));
   if (explanation) {
-    parts.push([...explanation.cloneNode(true).childNodes]);
+    // That of a 401 repeats, for programs, what people do on this page.
+    if (name !== "unauthenticated") {
+      parts.push([...explanation.cloneNode(true).childNodes]);
+    }
     parts.push([element("a", { href: `#${name}` }, `About ${name}`), ` · request ${response.headers.get("x-request-id")}`]);
   }
   showError(`${problem.title} (${response.status}), in ${took} ms`, parts);

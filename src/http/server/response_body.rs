@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Version;
 use hyper::body::{Frame, SizeHint};
 
-use super::super::request_context::RequestContext;
+use super::super::request_context::InFlightPermit;
 use super::connection_state::ResponseGuard;
 use super::h2_executor::set_send_timeout;
 use crate::lifecycle::CountGuard;
@@ -28,7 +28,7 @@ pub(super) struct ResponseBody {
     body: Body,
     splits_last_byte: bool,
     last_byte: Option<Bytes>,
-    _guards: (ResponseGuard, CountGuard, RequestContext),
+    _guards: (ResponseGuard, CountGuard, Option<InFlightPermit>),
 }
 
 impl ResponseBody {
@@ -39,19 +39,18 @@ impl ResponseBody {
         timeout: Duration,
         guard: ResponseGuard,
         pending: CountGuard,
-        context: RequestContext,
+        permit: Option<InFlightPermit>,
     ) -> http::Response<Self> {
-        let timeout = if context.is_shed() {
-            SHED_RESPONSE_TIMEOUT.min(timeout)
-        } else {
-            timeout
+        let timeout = match permit {
+            Some(InFlightPermit::Denied) => SHED_RESPONSE_TIMEOUT.min(timeout),
+            _ => timeout,
         };
         set_send_timeout(timeout);
         response.map(|body| Self {
             body,
             splits_last_byte: version == Version::HTTP_2,
             last_byte: None,
-            _guards: (guard, pending, context),
+            _guards: (guard, pending, permit),
         })
     }
 }

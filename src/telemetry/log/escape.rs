@@ -59,6 +59,7 @@ fn needs_escape(c: char) -> bool {
 }
 
 /// Whether each byte may start a character to escape.
+#[expect(clippy::indexing_slicing, reason = "checked by the compiler")]
 const IS_SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -70,7 +71,7 @@ const IS_SPECIAL: [bool; 256] = {
 };
 
 fn is_special(byte: u8) -> bool {
-    IS_SPECIAL[usize::from(byte)]
+    IS_SPECIAL.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 impl Write for EscapingWriter<'_> {

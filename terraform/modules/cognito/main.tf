@@ -3,7 +3,6 @@ data "aws_region" "current" {}
 
 locals {
   region = data.aws_region.current.region
-  issuer = "https://cognito-idp.${local.region}.${data.aws_partition.current.dns_suffix}/${aws_cognito_user_pool.this.id}"
   domain = "${aws_cognito_user_pool_domain.this.domain}.auth.${local.region}.amazoncognito.com"
   scope  = "${aws_cognito_resource_server.this.identifier}/shout"
 }

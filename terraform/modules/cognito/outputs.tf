@@ -3,7 +3,7 @@ output "settings" {
   value = {
     user_pool_id        = aws_cognito_user_pool.this.id
     client_ids          = { for who in ["machine", "people"] : who => aws_cloudformation_stack.clients.outputs["${title(who)}ClientId"] }
-    issuer              = local.issuer
+    issuer              = "https://cognito-idp.${local.region}.${data.aws_partition.current.dns_suffix}/${aws_cognito_user_pool.this.id}"
     domain              = local.domain
     token_url           = "https://${local.domain}/oauth2/token"
     scope               = local.scope

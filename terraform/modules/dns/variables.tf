@@ -1,6 +1,6 @@
-variable "name" {
-  description = "Prefix of names, such as shoutback-staging."
-  type        = string
+variable "context" {
+  description = "Of the environment: prefix of names, permissions boundary of roles."
+  type        = object({ name = string, permissions_boundary_arn = string })
 }
 
 variable "cluster" {
@@ -21,9 +21,4 @@ variable "dns" {
     condition     = alltrue([for host in [var.dns.host, var.dns.tools_host] : host == var.dns.zone || endswith(host, ".${var.dns.zone}")])
     error_message = "A host is not in this zone."
   }
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the roles that are created here."
-  type        = string
 }

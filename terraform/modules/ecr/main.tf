@@ -1,7 +1,7 @@
 data "aws_partition" "current" {}
 
 resource "aws_ecr_repository" "this" {
-  name                 = var.name
+  name                 = "shoutback"
   image_tag_mutability = "IMMUTABLE"
 
   encryption_configuration {
@@ -14,11 +14,12 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-locals {
-  # An image that matches a rule's tag cannot be expired by a later rule. So the first ones, one rule per environment, retain
-  # deployed images: they expire them after a hundred years. All patterns of one rule would have to match.
-  deployed = [
-    for index, environment in sort(var.environments) : {
+resource "aws_ecr_lifecycle_policy" "this" {
+  repository = aws_ecr_repository.this.name
+  policy = jsonencode({ rules = concat(
+    # An image that matches a rule's tag cannot be expired by a later rule. So the first ones, one rule per environment, retain
+    # deployed images: they expire them after a hundred years. All patterns of one rule would have to match.
+    [for index, environment in sort(var.environments) : {
       rulePriority = 1 + index
       description  = "Images deployed to ${environment} stay"
       selection = {
@@ -29,20 +30,14 @@ locals {
         countNumber    = 36500
       }
       action = { type = "expire" }
-    }
-  ]
-
-  undeployed = {
-    rulePriority = 1 + length(var.environments)
-    description  = "Of images that were never deployed, the newest 500 stay"
-    selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 500 }
-    action       = { type = "expire" }
-  }
-}
-
-resource "aws_ecr_lifecycle_policy" "this" {
-  repository = aws_ecr_repository.this.name
-  policy     = jsonencode({ rules = concat(local.deployed, [local.undeployed]) })
+    }],
+    [{
+      rulePriority = 1 + length(var.environments)
+      description  = "Of images that were never deployed, the newest 500 stay"
+      selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 500 }
+      action       = { type = "expire" }
+    }],
+  ) })
 }
 
 resource "aws_ecr_repository_policy" "this" {

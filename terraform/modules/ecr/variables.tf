@@ -1,8 +1,3 @@
-variable "name" {
-  description = "Name of the repository."
-  type        = string
-}
-
 variable "kms_key_arn" {
   description = "Key that encrypts the images."
   type        = string

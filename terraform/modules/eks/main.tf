@@ -3,17 +3,16 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  account     = data.aws_caller_identity.current.account_id
-  partition   = data.aws_partition.current.partition
-  region      = data.aws_region.current.region
-  managed     = "arn:${local.partition}:iam::aws:policy"
-  cluster_arn = "arn:${local.partition}:eks:${local.region}:${local.account}:cluster/${var.name}"
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.region
+  managed   = "arn:${local.partition}:iam::aws:policy"
 }
 
 # Created before the cluster, which would otherwise create it without key and retention.
 resource "aws_cloudwatch_log_group" "control_plane" {
   # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
-  name              = "/aws/eks/${var.name}/cluster"
+  name              = "/aws/eks/${var.context.name}/cluster"
   kms_key_id        = var.logs.kms_key_arn
   retention_in_days = var.logs.retention_days
 }
@@ -21,7 +20,7 @@ resource "aws_cloudwatch_log_group" "control_plane" {
 # With Auto Mode: AWS runs nodes, network, volumes and load balancers. The three blocks `enabled` change only together.
 resource "aws_eks_cluster" "this" {
   # checkov:skip=CKV_AWS_339: checkov's list ends before 1.36, which AWS supports
-  name                      = var.name
+  name                      = var.context.name
   role_arn                  = aws_iam_role.cluster.arn
   version                   = var.kubernetes_version
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]

@@ -12,8 +12,3 @@ output "node_role_name" {
   description = "Role of the nodes, for the NodeClass."
   value       = aws_iam_role.node.name
 }
-
-output "team_groups" {
-  description = "Kubernetes groups for access entries."
-  value       = local.team_groups
-}

@@ -1,7 +1,7 @@
 # Auto Mode acts as this role, in sessions that EKS tags with the cluster's name.
 resource "aws_iam_role" "cluster" {
-  name                 = "${var.name}-cluster"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-cluster"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -12,7 +12,7 @@ resource "aws_iam_role" "cluster" {
       Condition = {
         StringEquals = {
           "aws:SourceAccount" = local.account
-          "aws:SourceArn"     = local.cluster_arn
+          "aws:SourceArn"     = "arn:${local.partition}:eks:${local.region}:${local.account}:cluster/${var.context.name}"
         }
       }
     }]
@@ -26,23 +26,19 @@ resource "aws_iam_role_policy_attachment" "cluster" {
   policy_arn = "${local.managed}/${each.key}"
 }
 
-locals {
-  # The managed policies of Auto Mode permit no tags but EKS's. These permit ours, on what is tagged as this cluster's.
-  tagging = {
-    ec2                  = { kinds = ["*"], actions = ["CreateFleet", "CreateLaunchTemplate", "CreateNetworkInterface", "CreateSecurityGroup", "CreateSnapshot", "CreateVolume", "RunInstances"] }
-    elasticloadbalancing = { kinds = ["listener", "loadbalancer", "targetgroup"], actions = ["CreateListener", "CreateLoadBalancer", "CreateTargetGroup"] }
-  }
-}
-
 resource "aws_iam_role_policy" "cluster" {
   for_each = {
     encrypt-secrets = [{ Sid = "EncryptSecrets", Effect = "Allow", Action = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"], Resource = [var.kms_key_arn] }]
-    tag-resources = [for service, tagged in local.tagging : {
+    # The managed policies of Auto Mode permit no tags but EKS's. This permits ours, on what is tagged as this cluster's.
+    tag-resources = [for service, tagged in {
+      ec2                  = { kinds = ["*"], actions = ["CreateFleet", "CreateLaunchTemplate", "CreateNetworkInterface", "CreateSecurityGroup", "CreateSnapshot", "CreateVolume", "RunInstances"] }
+      elasticloadbalancing = { kinds = ["listener", "loadbalancer", "targetgroup"], actions = ["CreateListener", "CreateLoadBalancer", "CreateTargetGroup"] }
+      } : {
       Sid       = "Tag${title(service)}"
       Effect    = "Allow"
       Action    = formatlist("${service}:%s", tagged.actions)
       Resource  = [for kind in tagged.kinds : "arn:${local.partition}:${service}:${local.region}:${local.account}:${kind}/*"]
-      Condition = { StringEquals = { "aws:RequestTag/eks:eks-cluster-name" = var.name } }
+      Condition = { StringEquals = { "aws:RequestTag/eks:eks-cluster-name" = var.context.name } }
     }]
   }
 
@@ -52,8 +48,8 @@ resource "aws_iam_role_policy" "cluster" {
 }
 
 resource "aws_iam_role" "node" {
-  name                 = "${var.name}-node"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-node"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"
     Statement = [{ Sid = "Instances", Effect = "Allow", Principal = { Service = "ec2.amazonaws.com" }, Action = ["sts:AssumeRole"] }]
@@ -77,7 +73,7 @@ resource "aws_iam_role_policy" "node" {
       Sid      = "CreateCachedRepositories"
       Effect   = "Allow"
       Action   = ["ecr:CreateRepository"]
-      Resource = [for prefix in var.image_cache_prefixes : "arn:${local.partition}:ecr:${local.region}:${local.account}:repository/${prefix}/*"]
+      Resource = [for registry in ["docker.io", "quay.io", "registry.k8s.io"] : "arn:${local.partition}:ecr:${local.region}:${local.account}:repository/${registry}/*"]
     }]
   })
 }

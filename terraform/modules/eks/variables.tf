@@ -1,6 +1,6 @@
-variable "name" {
-  description = "Name of the cluster and prefix of its roles, such as shoutback-staging."
-  type        = string
+variable "context" {
+  description = "Of the environment: name of the cluster and prefix of its roles, permissions boundary of roles."
+  type        = object({ name = string, permissions_boundary_arn = string })
 }
 
 variable "kubernetes_version" {
@@ -63,18 +63,8 @@ variable "logs" {
   type        = object({ kms_key_arn = string, retention_days = number })
 }
 
-variable "image_cache_prefixes" {
-  description = "Prefixes of the repositories of the registry's pull-through cache."
-  type        = set(string)
-}
-
 variable "deletion_protection" {
   description = "Whether the cluster has deletion protection."
   type        = bool
   default     = true
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the roles that are created here."
-  type        = string
 }

@@ -3,15 +3,6 @@
 locals {
   log_groups = [for folder in ["/aws/containerinsights", "/aws/eks", "/aws/vpc", "/shoutback"] : "${local.arns.logs}:log-group:${folder}/${local.name}/*"]
 
-  # Split by topic, because AWS limits a policy to 6,144 characters.
-  apply_policies = {
-    network  = concat(local.denies_others, local.network_statements)
-    cluster  = local.cluster_statements
-    platform = local.platform_statements
-    roles    = local.role_statements
-    data     = local.data_statements
-  }
-
   network_statements = [
     {
       Sid    = "CreateNetworks"
@@ -217,7 +208,14 @@ locals {
 }
 
 resource "aws_iam_policy" "apply" {
-  for_each = local.apply_policies
+  # Split by topic, because AWS limits a policy to 6,144 characters.
+  for_each = {
+    network  = concat(local.denies_others, local.network_statements)
+    cluster  = local.cluster_statements
+    platform = local.platform_statements
+    roles    = local.role_statements
+    data     = local.data_statements
+  }
 
   name   = "${local.name}-apply-${each.key}"
   policy = jsonencode({ Version = "2012-10-17", Statement = each.value })

@@ -24,7 +24,7 @@ locals {
   is_not_others = { StringEqualsIfExists = { "aws:ResourceTag/environment" = var.environment } }
 
   roles = "${local.iam}:role/${local.name}-*"
-  state = "${var.state_bucket_arn}/${var.environment}/terraform.tfstate"
+  state = "${var.state.bucket_arn}/${var.environment}/terraform.tfstate"
 
   # Resources of the account's other environments, by the tag of Terraform, or by the tag with the cluster's name of EKS, of Auto Mode
   # and of its volumes. Resources without these tags are not protected.

@@ -76,31 +76,28 @@ resource "aws_iam_role_policy_attachment" "read" {
   policy_arn = aws_iam_policy.read.arn
 }
 
-locals {
-  # By role: the actions on the state, and on its lock file. Plans take no lock, because that is a write.
-  state_statements = {
-    for role, actions in { plan = ["s3:GetObject"], apply = ["s3:GetObject", "s3:PutObject"] } : role => concat(
+resource "aws_iam_role_policy" "state" {
+  # The actions on the state. Plans take no lock, because that is a write.
+  for_each = { plan = ["s3:GetObject"], apply = ["s3:GetObject", "s3:PutObject"] }
+
+  name = "state"
+  role = aws_iam_role.this[each.key].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
       [
-        { Sid = "State", Effect = "Allow", Action = actions, Resource = [local.state] },
-        { Sid = "ListState", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.state_bucket_arn] },
+        { Sid = "State", Effect = "Allow", Action = each.value, Resource = [local.state] },
+        { Sid = "ListState", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.state.bucket_arn] },
         {
           # Only for objects of the bucket: the bucket's ARN is in the encryption context, because it has a bucket key.
           Sid       = "StateKey"
           Effect    = "Allow"
-          Action    = role == "plan" ? ["kms:Decrypt"] : ["kms:Decrypt", "kms:GenerateDataKey"]
-          Resource  = [var.state_kms_key_arn]
-          Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${local.suffix}", "kms:EncryptionContext:aws:s3:arn" = var.state_bucket_arn } }
+          Action    = each.key == "plan" ? ["kms:Decrypt"] : ["kms:Decrypt", "kms:GenerateDataKey"]
+          Resource  = [var.state.kms_key_arn]
+          Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${local.suffix}", "kms:EncryptionContext:aws:s3:arn" = var.state.bucket_arn } }
         },
       ],
-      role == "plan" ? [] : [{ Sid = "StateLock", Effect = "Allow", Action = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], Resource = ["${local.state}.tflock"] }],
+      each.key == "plan" ? [] : [{ Sid = "StateLock", Effect = "Allow", Action = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], Resource = ["${local.state}.tflock"] }],
     )
-  }
-}
-
-resource "aws_iam_role_policy" "state" {
-  for_each = local.state_statements
-
-  name   = "state"
-  role   = aws_iam_role.this[each.key].name
-  policy = jsonencode({ Version = "2012-10-17", Statement = each.value })
+  })
 }

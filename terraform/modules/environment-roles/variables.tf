@@ -18,14 +18,9 @@ variable "trust" {
   type        = object({ apply = string, plan = string })
 }
 
-variable "state_bucket_arn" {
-  description = "Bucket of Terraform's state; the environment's is at ENVIRONMENT/terraform.tfstate."
-  type        = string
-}
-
-variable "state_kms_key_arn" {
-  description = "Key that encrypts the state."
-  type        = string
+variable "state" {
+  description = "Terraform's state: its bucket, where an environment's is at ENVIRONMENT/terraform.tfstate, and the key that encrypts it."
+  type        = object({ bucket_arn = string, kms_key_arn = string })
 }
 
 variable "hosted_zone_arns" {

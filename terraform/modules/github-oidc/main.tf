@@ -1,17 +1,16 @@
 data "aws_partition" "current" {}
 
 locals {
-  partition = data.aws_partition.current.partition
-
   issuer = "token.actions.githubusercontent.com"
-  ref    = "refs/heads/${var.branch}"
+  # The workflows run on it, and name it.
+  ref = "refs/heads/main"
 
   # Complete subjects, compared by StringEquals: the subjects that match a wildcard cannot be enumerated. Plans of pull requests are for
   # staging only: a developer who can push a branch can run one, and read the state with it. The others run on the branch, before an approval and
   # for drift.
   on_branch = ["ref:${local.ref}"]
   subjects = merge(
-    { push = local.on_branch, pull = local.on_branch, plan-bootstrap = local.on_branch },
+    { push = local.on_branch, pull = local.on_branch, bootstrap-plan = local.on_branch },
     { for environment in var.environments : "plan-${environment}" => environment == "staging" ? concat(local.on_branch, ["pull_request"]) : local.on_branch },
     { for environment in var.environments : "apply-${environment}" => ["environment:${environment}-terraform"] },
   )
@@ -52,7 +51,6 @@ module "environment" {
   environment        = each.key
   other_environments = sort(setsubtract(var.environments, [each.key]))
   trust              = { apply = local.trust["apply-${each.key}"], plan = local.trust["plan-${each.key}"] }
-  state_bucket_arn   = var.state_bucket_arn
-  state_kms_key_arn  = var.state_kms_key_arn
+  state              = var.state
   hosted_zone_arns   = lookup(var.hosted_zone_arns, each.key, [])
 }

@@ -8,29 +8,14 @@ variable "subject_prefixes" {
   }
 }
 
-variable "branch" {
-  description = "The branch from which images are pushed and environments changed."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9._/-]+$", var.branch))
-    error_message = "The name of one branch, without wildcards."
-  }
-}
-
 variable "environments" {
   description = "Environments of this account. GitHub's environment ENVIRONMENT-terraform may apply."
   type        = set(string)
 }
 
-variable "state_bucket_arn" {
-  description = "Bucket of Terraform's state; an environment's is at ENVIRONMENT/terraform.tfstate."
-  type        = string
-}
-
-variable "state_kms_key_arn" {
-  description = "Key that encrypts the state."
-  type        = string
+variable "state" {
+  description = "Terraform's state: its bucket, where an environment's is at ENVIRONMENT/terraform.tfstate, and the key that encrypts it."
+  type        = object({ bucket_arn = string, kms_key_arn = string })
 }
 
 variable "repository_arn" {

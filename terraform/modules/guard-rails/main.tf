@@ -3,7 +3,6 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  region = data.aws_region.current.region
   arn    = "arn:${data.aws_partition.current.partition}"
   suffix = data.aws_partition.current.dns_suffix
 }

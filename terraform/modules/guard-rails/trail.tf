@@ -1,7 +1,6 @@
 # A trail of the whole account, in every region, with the reads and writes of Terraform's state, and alarms on what should be rare.
 locals {
-  trail_arn = "${local.arn}:cloudtrail:${local.region}:${var.account_id}:trail/shoutback"
-  trails    = toset(var.guard_rails.trail ? ["shoutback"] : [])
+  trails = toset(var.guard_rails.trail ? ["shoutback"] : [])
 
   # By name: what has happened, and the filter of the trail's events. Jobs of GitHub and people assume roles by web identity, SAML or
   # a role of theirs; only requests that succeeded.
@@ -164,6 +163,6 @@ module "bucket" {
     Principal = { Service = "cloudtrail.${local.suffix}" }
     Action    = ["s3:GetBucketAcl", "s3:PutObject"]
     Resource  = [for path in ["", "/AWSLogs/${var.account_id}/*"] : "${local.arn}:s3:::shoutback-trail-${var.account_id}${path}"]
-    Condition = { StringEquals = { "aws:SourceArn" = local.trail_arn } }
+    Condition = { StringEquals = { "aws:SourceArn" = "${local.arn}:cloudtrail:${data.aws_region.current.region}:${var.account_id}:trail/shoutback" } }
   }]
 }

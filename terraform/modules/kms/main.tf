@@ -74,10 +74,13 @@ locals {
 
   policies = { for purpose, statements in local.statements : purpose => jsonencode({ Version = "2012-10-17", Statement = [for text in statements : jsondecode(text)] }) }
   keys     = merge(aws_kms_key.this, aws_kms_key.kept)
+
+  # Deleting the key of the state or of the images makes both unreadable.
+  kept = setintersection(var.purposes, ["ecr", "state"])
 }
 
 resource "aws_kms_key" "this" {
-  for_each = var.purposes
+  for_each = setsubtract(var.purposes, local.kept)
 
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -85,9 +88,9 @@ resource "aws_kms_key" "this" {
   tags                    = { Name = "${var.name}-${each.key}" }
 }
 
-# Deleting the key of the state or of the images makes both unreadable. `lifecycle` takes no variables, so this is a second resource.
+# `lifecycle` takes no variables, so this is a second resource.
 resource "aws_kms_key" "kept" {
-  for_each = var.kept_purposes
+  for_each = local.kept
 
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -100,7 +103,7 @@ resource "aws_kms_key" "kept" {
 }
 
 resource "aws_kms_alias" "this" {
-  for_each = setunion(var.purposes, var.kept_purposes)
+  for_each = var.purposes
 
   name          = "alias/${var.name}-${each.key}"
   target_key_id = local.keys[each.key].key_id

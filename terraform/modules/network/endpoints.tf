@@ -1,26 +1,14 @@
 locals {
-  # The requests of nodes and pods to each service. Images are pulled; the first pull through a cache imports them. Pushes come from
-  # outside.
-  endpoint_actions = {
-    "ecr.api" = local.pull
-    "ecr.dkr" = local.pull
-    "logs"    = formatlist("logs:%s", ["CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy"])
-    "sts"     = ["sts:AssumeRole", "sts:GetCallerIdentity", "sts:TagSession"]
-  }
   pull = formatlist("ecr:%s", [
     "BatchCheckLayerAvailability", "BatchGetImage", "BatchImportUpstreamImage", "CreateRepository", "GetAuthorizationToken", "GetDownloadUrlForLayer",
   ])
-
-  # Where layers are downloaded from inside AWS: those of ECR, and so of its pull-through cache, and of images that are pulled without
-  # the cache from registry.k8s.io and quay.io.
-  layer_buckets = ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}", "quayio-production-s3"]
 }
 
 resource "aws_security_group" "endpoints" {
   # checkov:skip=CKV_AWS_23: the rule's tag describes it
-  name   = "${var.name}-endpoints"
+  name   = "${var.context.name}-endpoints"
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-endpoints" }
+  tags   = { Name = "${var.context.name}-endpoints" }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
@@ -34,7 +22,14 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = local.endpoint_actions
+  # The requests of nodes and pods to each service. Images are pulled; the first pull through a cache imports them. Pushes come from
+  # outside.
+  for_each = {
+    "ecr.api" = local.pull
+    "ecr.dkr" = local.pull
+    "logs"    = formatlist("logs:%s", ["CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy"])
+    "sts"     = ["sts:AssumeRole", "sts:GetCallerIdentity", "sts:TagSession"]
+  }
 
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${local.region}.${each.key}"
@@ -53,7 +48,7 @@ resource "aws_vpc_endpoint" "interface" {
       Condition = { StringEquals = { "aws:PrincipalAccount" = local.account } }
     }]
   })
-  tags = { Name = "${var.name}-${each.key}" }
+  tags = { Name = "${var.context.name}-${each.key}" }
 }
 
 resource "aws_vpc_endpoint" "s3" {
@@ -64,13 +59,16 @@ resource "aws_vpc_endpoint" "s3" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # Every principal: the URLs of layers are signed by another account, or not signed.
+      # Where layers are downloaded from inside AWS: those of ECR, and so of its pull-through cache, and of images that are pulled without
+      # the cache from registry.k8s.io and quay.io. Every principal: the URLs of layers are signed by another account, or not signed.
       Sid       = "ReadNamedBuckets"
       Effect    = "Allow"
       Principal = "*"
       Action    = ["s3:GetObject"]
-      Resource  = [for bucket in local.layer_buckets : "arn:${local.partition}:s3:::${bucket}/*"]
+      Resource = [
+        for bucket in ["prod-${local.region}-starport-layer-bucket", "prod-registry-k8s-io-${local.region}", "quayio-production-s3"] : "arn:${local.partition}:s3:::${bucket}/*"
+      ]
     }]
   })
-  tags = { Name = "${var.name}-s3" }
+  tags = { Name = "${var.context.name}-s3" }
 }

@@ -5,19 +5,19 @@ resource "aws_flow_log" "this" {
   log_destination          = aws_cloudwatch_log_group.flow_logs.arn
   iam_role_arn             = aws_iam_role.flow_logs.arn
   max_aggregation_interval = 600
-  tags                     = { Name = var.name }
+  tags                     = { Name = var.context.name }
 }
 
 resource "aws_cloudwatch_log_group" "flow_logs" {
   # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
-  name              = "/aws/vpc/${var.name}/flow-logs"
+  name              = "/aws/vpc/${var.context.name}/flow-logs"
   kms_key_id        = var.logs.kms_key_arn
   retention_in_days = var.logs.retention_days
 }
 
 resource "aws_iam_role" "flow_logs" {
-  name                 = "${var.name}-flow-logs"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-flow-logs"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

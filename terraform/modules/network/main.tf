@@ -7,10 +7,6 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
 
-  # The first three of eight blocks are for nodes and their pods; the last is split into small ones for load balancers and NAT.
-  private_cidrs = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 3, index) }
-  public_cidrs  = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 6, 56 + index) }
-
   nat_azs = var.network.single_nat_gateway ? [var.network.availability_zones[0]] : var.network.availability_zones
 }
 
@@ -18,49 +14,51 @@ resource "aws_vpc" "this" {
   cidr_block           = var.network.cidr
   enable_dns_hostnames = true
   enable_dns_support   = true
-  tags                 = { Name = var.name }
+  tags                 = { Name = var.context.name }
 }
 
 # Applied to resources without another security group; it permits no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-closed" }
+  tags   = { Name = "${var.context.name}-closed" }
 }
 
 resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = var.name }
+  tags   = { Name = var.context.name }
 }
 
 resource "aws_subnet" "public" {
-  for_each = local.public_cidrs
+  # The last of eight blocks, in small ones for load balancers and NAT.
+  for_each = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 6, 56 + index) }
 
   vpc_id                  = aws_vpc.this.id
   availability_zone       = each.key
   cidr_block              = each.value
   map_public_ip_on_launch = false
   tags = {
-    Name                     = "${var.name}-public-${each.key}"
+    Name                     = "${var.context.name}-public-${each.key}"
     "kubernetes.io/role/elb" = "1"
   }
 }
 
 resource "aws_subnet" "private" {
-  for_each = local.private_cidrs
+  # The first three of eight blocks, for nodes and their pods.
+  for_each = { for index, az in var.network.availability_zones : az => cidrsubnet(var.network.cidr, 3, index) }
 
   vpc_id                  = aws_vpc.this.id
   availability_zone       = each.key
   cidr_block              = each.value
   map_public_ip_on_launch = false
   tags = {
-    Name                              = "${var.name}-private-${each.key}"
+    Name                              = "${var.context.name}-private-${each.key}"
     "kubernetes.io/role/internal-elb" = "1"
   }
 }
 
 resource "aws_route_table" "public" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-public" }
+  tags   = { Name = "${var.context.name}-public" }
 }
 
 resource "aws_route" "to_the_world" {
@@ -80,7 +78,7 @@ resource "aws_eip" "nat" {
   for_each = toset(local.nat_azs)
 
   domain = "vpc"
-  tags   = { Name = "${var.name}-nat-${each.key}" }
+  tags   = { Name = "${var.context.name}-nat-${each.key}" }
 }
 
 resource "aws_nat_gateway" "this" {
@@ -88,7 +86,7 @@ resource "aws_nat_gateway" "this" {
 
   allocation_id = aws_eip.nat[each.key].allocation_id
   subnet_id     = aws_subnet.public[each.key].id
-  tags          = { Name = "${var.name}-${each.key}" }
+  tags          = { Name = "${var.context.name}-${each.key}" }
 
   depends_on = [aws_internet_gateway.this]
 }
@@ -97,7 +95,7 @@ resource "aws_route_table" "private" {
   for_each = toset(var.network.availability_zones)
 
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-private-${each.key}" }
+  tags   = { Name = "${var.context.name}-private-${each.key}" }
 }
 
 resource "aws_route" "by_nat" {

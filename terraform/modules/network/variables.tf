@@ -1,6 +1,6 @@
-variable "name" {
-  description = "Prefix of names, such as shoutback-staging."
-  type        = string
+variable "context" {
+  description = "Of the environment: prefix of names, permissions boundary of roles."
+  type        = object({ name = string, permissions_boundary_arn = string })
 }
 
 variable "network" {
@@ -26,9 +26,4 @@ variable "network" {
 variable "logs" {
   description = "Key that encrypts logs, and their retention in days."
   type        = object({ kms_key_arn = string, retention_days = number })
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the role that writes flow logs."
-  type        = string
 }

@@ -3,19 +3,19 @@ locals {
   source = "${path.module}/../../../observability/cloudwatch"
 
   variables = {
-    environment      = var.environment
-    name_prefix      = "${var.environment}-"
+    environment      = var.context.environment
+    name_prefix      = "${var.context.environment}-"
     region           = local.region
     log_group        = aws_cloudwatch_log_group.this["service"].name
     page_topic_arn   = aws_sns_topic.this["page"].arn
     ticket_topic_arn = aws_sns_topic.this["ticket"].arn
-    runbook_base_url = var.runbook_base_url
+    runbook_base_url = var.context.runbook_base_url
   }
 
   files     = [for name in fileset(local.source, "alarms/*.yaml") : yamldecode(templatefile("${local.source}/${name}", local.variables))]
   metric    = flatten([for file in local.files : try(file.metric_alarms, [])])
   composite = flatten([for file in local.files : try(file.composite_alarms, [])])
-  alarms    = concat([for alarm in concat(local.composite, local.metric) : alarm.AlarmName], local.platform_alarm_names)
+  alarms    = concat([for alarm in concat(local.composite, local.metric) : alarm.AlarmName], [for alarm in aws_cloudwatch_metric_alarm.platform : alarm.alarm_name])
 
   queries = {
     for name in fileset(local.source, "insights/*.query") : trimsuffix(basename(name), ".query") => file("${local.source}/${name}")
@@ -25,7 +25,7 @@ locals {
 # A stack, because the provider's resource does not support PromQL in this version.
 resource "aws_cloudformation_stack" "alarms" {
   # checkov:skip=CKV_AWS_124: Terraform reports the result; there are no other consumers of the stack's events
-  name = "${var.name}-alarms"
+  name = "${var.context.name}-alarms"
   template_body = templatefile("${local.source}/stack.json.tftpl", merge(local.variables, {
     metric_alarms    = local.metric
     composite_alarms = local.composite
@@ -36,7 +36,7 @@ resource "aws_cloudformation_stack" "alarms" {
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
-  dashboard_name = var.name
+  dashboard_name = var.context.name
   dashboard_body = templatefile("${local.source}/dashboard.json.tftpl", merge(local.variables, {
     dashboard  = yamldecode(templatefile("${local.source}/dashboard.yaml", local.variables))
     insights   = local.queries
@@ -47,7 +47,7 @@ resource "aws_cloudwatch_dashboard" "this" {
 resource "aws_cloudwatch_query_definition" "this" {
   for_each = local.queries
 
-  name            = "${var.name}/${each.key}"
+  name            = "${var.context.name}/${each.key}"
   query_string    = each.value
   log_group_names = [aws_cloudwatch_log_group.this["service"].name]
 }
@@ -55,7 +55,7 @@ resource "aws_cloudwatch_query_definition" "this" {
 resource "aws_sns_topic" "this" {
   for_each = toset(["page", "ticket"])
 
-  name              = "${var.name}-${each.key}"
+  name              = "${var.context.name}-${each.key}"
   kms_master_key_id = var.sns_kms_key_arn
   signature_version = 2
 }
@@ -75,7 +75,7 @@ resource "aws_sns_topic_policy" "this" {
         Resource  = [each.value.arn]
         Condition = {
           StringEquals = { "aws:SourceAccount" = local.account }
-          ArnLike      = { "aws:SourceArn" = "${local.alarms_arn}:${var.environment}-*" }
+          ArnLike      = { "aws:SourceArn" = "${local.alarms_arn}:${var.context.environment}-*" }
         }
       },
       { Sid = "TlsOnly", Effect = "Deny", Principal = "*", Action = ["sns:Publish"], Resource = [each.value.arn], Condition = { Bool = { "aws:SecureTransport" = "false" } } },

@@ -1,11 +1,4 @@
 locals {
-  groups = merge(
-    # The service's lines, unchanged, for the log queries.
-    { service = "/shoutback/${var.name}/service" },
-    # The add-on's group names, which CloudWatch's console expects.
-    { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster.name}/${kind}" },
-  )
-
   agent_statements = [
     {
       # The groups exist: no permission to create one or to change its retention.
@@ -27,7 +20,13 @@ locals {
 
 # Created before the add-on, which would otherwise create them without key and retention.
 resource "aws_cloudwatch_log_group" "this" {
-  for_each = local.groups
+  # checkov:skip=CKV_AWS_338: staging retains its logs for a month, because they are not needed later
+  for_each = merge(
+    # The service's lines, unchanged, for the log queries.
+    { service = "/shoutback/${var.context.name}/service" },
+    # The add-on's group names, which CloudWatch's console expects.
+    { for kind in ["application", "dataplane", "host", "performance"] : kind => "/aws/containerinsights/${var.cluster.name}/${kind}" },
+  )
 
   name              = each.value
   kms_key_id        = var.logs.kms_key_arn

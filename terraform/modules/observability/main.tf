@@ -37,11 +37,10 @@ module "pod_role" {
   source   = "../pod-role"
   for_each = local.pods
 
-  name                     = var.name
-  suffix                   = each.key
-  cluster                  = var.cluster
-  namespace                = each.value.namespace
-  service_account          = each.value.service_account
-  statements               = jsondecode(each.value.statements)
-  permissions_boundary_arn = var.permissions_boundary_arn
+  context         = var.context
+  suffix          = each.key
+  cluster         = var.cluster
+  namespace       = each.value.namespace
+  service_account = each.value.service_account
+  statements      = jsondecode(each.value.statements)
 }

@@ -3,13 +3,13 @@
 # Alertmanager publishes the alert Watchdog, which always fires, at least every five minutes. It has no subscription: the alarm reads how many
 # messages SNS has counted.
 resource "aws_sns_topic" "heartbeat" {
-  name              = "${var.name}-heartbeat"
+  name              = "${var.context.name}-heartbeat"
   kms_master_key_id = "alias/aws/sns"
 }
 
 # EKS makes the load balancer when the ingress controller is installed. The next apply after that finds it.
 data "aws_lbs" "this" {
-  tags = { "eks:eks-cluster-name" = var.name }
+  tags = { "eks:eks-cluster-name" = var.context.name }
 }
 
 locals {
@@ -33,7 +33,7 @@ locals {
       severity = "ticket", text = alarm.text
       periods  = 15, period = 60, operator = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       query    = null
-      metric   = merge(alarm.metric, { stat = "Minimum", dimensions = { ClusterName = var.name } })
+      metric   = merge(alarm.metric, { stat = "Minimum", dimensions = { ClusterName = var.context.name } })
     } },
     { for az, gateway in var.nat_gateways : "NatGatewayPorts-${az}" => {
       severity = "ticket", text = "The NAT gateway of ${az} has no free port for new connections to the same destination"
@@ -54,15 +54,13 @@ locals {
       metric   = null
     } },
   )
-
-  platform_alarm_names = [for name, alarm in local.platform_alarms : "${var.environment}-${name}-${alarm.severity}"]
 }
 
 resource "aws_cloudwatch_metric_alarm" "platform" {
   for_each = local.platform_alarms
 
-  alarm_name          = "${var.environment}-${each.key}-${each.value.severity}"
-  alarm_description   = "${each.value.text}. ${var.runbook_base_url}/platform-alarms.md#${lower(split("-", each.key)[0])}"
+  alarm_name          = "${var.context.environment}-${each.key}-${each.value.severity}"
+  alarm_description   = "${each.value.text}. ${var.context.runbook_base_url}/platform-alarms.md#${lower(split("-", each.key)[0])}"
   comparison_operator = each.value.operator
   threshold           = each.value.threshold
   evaluation_periods  = each.value.periods

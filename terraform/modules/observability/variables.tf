@@ -1,11 +1,16 @@
-variable "name" {
-  description = "Prefix of names, such as shoutback-staging, and name of the cluster."
-  type        = string
-}
+variable "context" {
+  description = "Of the environment: prefix of names, also name of the cluster; the collector's ENVIRONMENT, which every query selects, also prefix of every alarm's name; URL of docs/ for links in alarms; permissions boundary of roles."
+  type = object({
+    name                     = string
+    environment              = string
+    runbook_base_url         = string
+    permissions_boundary_arn = string
+  })
 
-variable "environment" {
-  description = "The collector's ENVIRONMENT, which every query selects; also the prefix of every alarm's name, before a hyphen."
-  type        = string
+  validation {
+    condition     = can(regex("^https://[^ ]*[^ /]$", var.context.runbook_base_url))
+    error_message = "runbook_base_url: an https URL without a slash at its end."
+  }
 }
 
 variable "cluster" {
@@ -26,16 +31,6 @@ variable "logs" {
 variable "sns_kms_key_arn" {
   description = "Key that encrypts messages of the topics; CloudWatch must have permission to use it."
   type        = string
-}
-
-variable "runbook_base_url" {
-  description = "URL of docs/ without a trailing slash, for links in alarms."
-  type        = string
-
-  validation {
-    condition     = can(regex("^https://[^ ]*[^ /]$", var.runbook_base_url))
-    error_message = "An https URL without a slash at its end."
-  }
 }
 
 variable "subscriptions" {
@@ -66,9 +61,4 @@ variable "cloudwatch_addon_version" {
     condition     = can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", var.cloudwatch_addon_version)) && try(tonumber(regex("^v([0-9]+)\\.", var.cloudwatch_addon_version)[0]) * 1000 + tonumber(regex("^v[0-9]+\\.([0-9]+)", var.cloudwatch_addon_version)[0]) >= 6002, false)
     error_message = "A complete version such as v6.2.0-eksbuild.1, not older than 6.2.0."
   }
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the roles that are created here."
-  type        = string
 }

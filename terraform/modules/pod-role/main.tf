@@ -1,8 +1,8 @@
 data "aws_caller_identity" "current" {}
 
 resource "aws_iam_role" "this" {
-  name                 = "${var.name}-${var.suffix}"
-  permissions_boundary = var.permissions_boundary_arn
+  name                 = "${var.context.name}-${var.suffix}"
+  permissions_boundary = var.context.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

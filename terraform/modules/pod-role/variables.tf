@@ -1,6 +1,6 @@
-variable "name" {
-  description = "Prefix of the role's name, such as shoutback-staging."
-  type        = string
+variable "context" {
+  description = "Of the environment: prefix of the role's name, and its permissions boundary."
+  type        = object({ name = string, permissions_boundary_arn = string })
 }
 
 variable "suffix" {
@@ -26,9 +26,4 @@ variable "service_account" {
 variable "statements" {
   description = "Statements of the role's policy."
   type        = any
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the role."
-  type        = string
 }

@@ -1,13 +1,13 @@
 resource "aws_elasticache_subnet_group" "this" {
-  name       = "${var.name}-valkey"
+  name       = "${var.context.name}-valkey"
   subnet_ids = var.network.subnet_ids
 }
 
 resource "aws_security_group" "this" {
   # checkov:skip=CKV_AWS_23: the rule's tag describes it
-  name   = "${var.name}-valkey"
+  name   = "${var.context.name}-valkey"
   vpc_id = var.network.vpc_id
-  tags   = { Name = "${var.name}-valkey" }
+  tags   = { Name = "${var.context.name}-valkey" }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "pods" {
@@ -22,8 +22,8 @@ resource "aws_vpc_security_group_ingress_rule" "pods" {
 
 # Limits and cached responses: nothing that a snapshot would have to keep. Name and engine cannot be changed later.
 resource "aws_elasticache_replication_group" "this" {
-  replication_group_id       = "${var.name}-valkey"
-  description                = "Shared limits and cache of ${var.name}"
+  replication_group_id       = "${var.context.name}-valkey"
+  description                = "Shared limits and cache of ${var.context.name}"
   engine                     = "valkey"
   engine_version             = var.valkey.engine_version
   node_type                  = var.valkey.node_type
@@ -46,15 +46,15 @@ resource "aws_elasticache_replication_group" "this" {
 # has it.
 resource "aws_cloudformation_stack" "user" {
   # checkov:skip=CKV_AWS_124: Terraform reports the result; there are no other consumers of the stack's events
-  name = "${var.name}-valkey-user"
+  name = "${var.context.name}-valkey-user"
   template_body = jsonencode({
     AWSTemplateFormatVersion = "2010-09-09"
-    Description              = "User of ${var.name}-valkey"
+    Description              = "User of ${var.context.name}-valkey"
     Resources = {
       Password = {
         Type = "AWS::SecretsManager::Secret"
         Properties = {
-          Name                 = "${var.name}-valkey"
+          Name                 = "${var.context.name}-valkey"
           Description          = "User of Valkey: username and password"
           GenerateSecretString = { SecretStringTemplate = "{\"username\":\"shoutback\"}", GenerateStringKey = "password", PasswordLength = 64, ExcludePunctuation = true }
         }
@@ -63,7 +63,7 @@ resource "aws_cloudformation_stack" "user" {
         Type = "AWS::ElastiCache::User"
         Properties = {
           Engine       = "valkey"
-          UserId       = "${var.name}-shoutback"
+          UserId       = "${var.context.name}-shoutback"
           UserName     = "shoutback"
           AccessString = "on ~shoutback:* +@all -@admin -@dangerous"
           AuthenticationMode = {
@@ -74,7 +74,7 @@ resource "aws_cloudformation_stack" "user" {
       }
       UserGroup = {
         Type       = "AWS::ElastiCache::UserGroup"
-        Properties = { Engine = "valkey", UserGroupId = "${var.name}-valkey", UserIds = [{ Ref = "User" }] }
+        Properties = { Engine = "valkey", UserGroupId = "${var.context.name}-valkey", UserIds = [{ Ref = "User" }] }
       }
     }
     Outputs = {
@@ -96,12 +96,11 @@ resource "aws_eks_addon" "secrets" {
 module "pod_role" {
   source = "../pod-role"
 
-  name                     = var.name
-  suffix                   = "service"
-  cluster                  = var.cluster
-  namespace                = "shoutback"
-  service_account          = "shoutback"
-  permissions_boundary_arn = var.permissions_boundary_arn
+  context         = var.context
+  suffix          = "service"
+  cluster         = var.cluster
+  namespace       = "shoutback"
+  service_account = "shoutback"
   statements = [{
     Sid      = "ReadPassword"
     Effect   = "Allow"
@@ -117,12 +116,12 @@ resource "aws_cloudwatch_metric_alarm" "this" {
       for metric, text in {
         EngineCPUUtilization          = "The engine's only thread is busy"
         DatabaseMemoryUsagePercentage = "Memory is nearly used up, and entries are evicted next"
-      } : "${metric}-${node}" => { metric = metric, text = text, node = "${var.name}-valkey-${node}" }
+      } : "${metric}-${node}" => { metric = metric, text = text, node = "${var.context.name}-valkey-${node}" }
     }
   ]...)
 
-  alarm_name          = "${var.environment}-Valkey-${each.key}-ticket"
-  alarm_description   = "${each.value.text}: ${each.value.metric} of ${each.value.node}. ${var.runbook_base_url}/platform-alarms.md#valkey"
+  alarm_name          = "${var.context.environment}-Valkey-${each.key}-ticket"
+  alarm_description   = "${each.value.text}: ${each.value.metric} of ${each.value.node}. ${var.context.runbook_base_url}/platform-alarms.md#valkey"
   namespace           = "AWS/ElastiCache"
   metric_name         = each.value.metric
   dimensions          = { CacheClusterId = each.value.node }

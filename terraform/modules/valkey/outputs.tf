@@ -1,6 +1,6 @@
 output "store" {
   description = "Host of the primary node, port 6379 with TLS; and the secret in Secrets Manager with username and password, for the SecretProviderClass."
-  value       = { endpoint = aws_elasticache_replication_group.this.primary_endpoint_address, secret_name = "${var.name}-valkey" }
+  value       = { endpoint = aws_elasticache_replication_group.this.primary_endpoint_address, secret_name = "${var.context.name}-valkey" }
 
   depends_on = [aws_cloudformation_stack.user]
 }

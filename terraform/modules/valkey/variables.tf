@@ -1,11 +1,11 @@
-variable "name" {
-  description = "Prefix of names, such as shoutback-staging."
-  type        = string
-}
-
-variable "environment" {
-  description = "Prefix of the alarms' names, before a hyphen."
-  type        = string
+variable "context" {
+  description = "Of the environment: prefix of names, prefix of alarms' names, URL of docs/ for links in alarms, permissions boundary of the role."
+  type = object({
+    name                     = string
+    environment              = string
+    runbook_base_url         = string
+    permissions_boundary_arn = string
+  })
 }
 
 variable "cluster" {
@@ -35,15 +35,5 @@ variable "kms_key_arn" {
 
 variable "ticket_topic_arn" {
   description = "Topic that the alarms notify."
-  type        = string
-}
-
-variable "runbook_base_url" {
-  description = "URL of docs/ without a trailing slash, for links in alarms."
-  type        = string
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the role that is created here."
   type        = string
 }

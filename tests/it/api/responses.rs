@@ -28,6 +28,11 @@ impl RecordedResponse {
         Some(self.headers.get(name)?.to_str().expect("ASCII"))
     }
 
+    /// Returns a member of the JSON body; null if there is none.
+    pub fn member(&self, name: &str) -> Value {
+        serde_json::from_str::<Value>(&self.body).map_or(Value::Null, |body| body[name].clone())
+    }
+
     /// Returns the last part of the problem's `type`; `None` if the body is no problem.
     pub fn problem(&self) -> Option<String> {
         let problem: Value = serde_json::from_str(&self.body).ok()?;

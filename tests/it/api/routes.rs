@@ -79,6 +79,43 @@ async fn the_root_redirects_to_the_documentation() {
 }
 
 #[tokio::test]
+async fn a_response_to_head_has_the_headers_of_get_and_no_body() {
+    let app = App::start(&[]).await;
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
+    for client in [app.client.clone(), http2.build().expect("a client")] {
+        for (path, status) in [("/docs", 200), ("/openapi.json", 200), ("/v1", 405), ("/x", 404)] {
+            let url = format!("http://{}{path}", app.public);
+            let id = "x-request-id";
+            let get = client.get(&url).header(id, "a").send().await.expect("a response");
+            let head = client
+                .head(&url)
+                .header(id, "a")
+                .send()
+                .await
+                .expect("a response");
+            assert_eq!(
+                (get.status().as_u16(), head.status().as_u16()),
+                (status, status),
+                "{path}"
+            );
+            let comparable = |response: &reqwest::Response| {
+                let mut headers = response.headers().clone();
+                headers.remove("date");
+                headers
+            };
+            assert_eq!(comparable(&head), comparable(&get), "{path}");
+            let length = head.headers()["content-length"].to_str().expect("ASCII").parse();
+            assert_eq!(
+                get.bytes().await.map(|body| body.len()).ok(),
+                length.ok(),
+                "{path}"
+            );
+            assert!(head.bytes().await.expect("no error").is_empty(), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_docs_have_a_section_per_problem_and_load_nothing_external() {
     let app = App::start(&[]).await;
     let page = send(&app, "GET", "/docs").await.text().await.expect("UTF-8");

@@ -128,20 +128,21 @@ async fn help_lists_every_variable_with_its_default() {
 }
 
 #[tokio::test]
-async fn unknown_arguments_exit_with_1_and_usage() {
+async fn unknown_arguments_exit_with_2_and_usage() {
     for arguments in [&["shout"][..], &["--port", "5000"], &["serve", "now"]] {
         let ended = run(arguments, &[("AUTH_MODE", "disabled")]).await;
-        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
         assert!(ended.stderr.contains("Usage"), "{}", ended.stderr);
     }
 }
 
 #[tokio::test]
 async fn openapi_prints_the_document_that_is_served() {
-    let ended = run(&["openapi"], &[]).await;
+    let settings = [("AUTH_REQUIRED_SCOPES", "a/b"), ("RATE_LIMIT_PER_CLIENT", "off")];
+    let ended = run(&["openapi"], &settings).await;
     assert_eq!(ended.code, Some(0));
     let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    let app = App::start(&[]).await;
+    let app = App::start_unready(&settings).await;
     let url = format!("http://{}/openapi.json", app.public);
     let served = app.client.get(url).send().await.expect("a response");
     let served: Value = serde_json::from_str(&served.text().await.expect("UTF-8")).expect("JSON");
@@ -191,7 +192,7 @@ async fn has_curl() -> bool {
 const LOOPBACK: [(&str, &str); 2] = [("HTTP_ADDR", "127.0.0.1:0"), ("ADMIN_ADDR", "127.0.0.1:0")];
 
 #[tokio::test]
-async fn dev_prints_three_lines_that_work_when_pasted() {
+async fn dev_prints_lines_that_work_when_pasted() {
     let arguments = [
         "dev",
         "--shoutcloud-addr",
@@ -199,43 +200,49 @@ async fn dev_prints_three_lines_that_work_when_pasted() {
         "--cognito-addr",
         "127.0.0.1:0",
     ];
-    let mut dev = Process::start(&arguments, &LOOPBACK);
+    let variables = [LOOPBACK[0], LOOPBACK[1], ("SHOUTCLOUD_MAX_RETRIES", "0")];
+    let mut dev = Process::start(&arguments, &variables);
     let printed = |dev: &Process| -> Vec<String> {
         let text = dev.stdout();
-        let lines = text.lines().filter(|line| line.starts_with("curl"));
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("curl ") || line.starts_with("export "));
         lines.map(str::to_owned).collect()
     };
     crate::support::until("it prints", async || {
         assert!(dev.is_running());
-        printed(&dev).len() == 3
+        printed(&dev).len() == 6
     })
     .await;
     let lines = printed(&dev);
+    let [variables, token, json, text, fail, recover] = lines.as_slice() else {
+        unreachable!("there are six");
+    };
+    assert!(lines.iter().all(|line| line.len() <= 170), "{lines:?}");
     if !has_curl().await {
         return;
     }
     let paste = async |line: &str| {
-        let ended = Process::shell(line).ended().await;
-        assert_eq!(
-            (ended.code, ended.stderr.as_str()),
-            (Some(0), ""),
-            "{line}: {ended:?}"
-        );
+        let pasted = format!("{variables}\n{token}\n{line}");
+        let ended = Process::shell(&pasted).ended().await;
+        assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
         ended.stdout
     };
-    assert_eq!(paste(&lines[0]).await, "{\"data\":\"!DLROW ,OLLEH\"}\n");
-    assert_eq!(paste(&lines[1]).await, "!DLROW ,OLLEH\n");
-    let token: Value = serde_json::from_str(&paste(&lines[2]).await).expect("JSON");
-    assert_eq!(token["token_type"], "Bearer");
-    let fresh = token["access_token"].as_str().expect("a token");
-    let (before, rest) = lines[1].split_once("Bearer ").expect("a token");
-    let (old, after) = rest.split_once('\'').expect("an end");
-    assert_ne!(fresh, old);
-    assert_eq!(
-        paste(&format!("{before}Bearer {fresh}'{after}")).await,
-        "!DLROW ,OLLEH\n"
-    );
-    dev.signal("TERM");
+    assert_eq!(paste(json).await, "{\"data\":\"!DLROW ,OLLEH\"}\n");
+    // The time of day.
+    let is_shout = |text: &str| text.contains(':') && text.to_uppercase() == text;
+    let failing = paste(&format!("{fail}\n{text}")).await;
+    assert!(failing.contains("/docs#upstream-unavailable"), "{failing}");
+    let recovered = paste(&format!("{recover} >/dev/null\n{text}")).await;
+    assert!(is_shout(&recovered), "{recovered}");
+    let metrics = dev.stdout();
+    let metrics = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("Metrics"))
+        .expect("a URL");
+    let metrics = paste(&format!("curl {}", metrics.trim())).await;
+    assert!(metrics.contains("shoutback_build_info"), "{metrics}");
+    dev.signal("INT");
     assert_eq!(dev.ended().await.code, Some(0));
 }
 

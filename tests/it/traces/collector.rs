@@ -85,7 +85,7 @@ async fn rejected_spans_are_counted_and_not_retried() {
     }
 }
 
-/// HTTP only: opentelemetry-otlp does not report partial success over gRPC (docs/tracing.md).
+/// HTTP only: opentelemetry-otlp does not report partial success over gRPC (docs/metrics.md).
 #[tokio::test]
 async fn spans_rejected_by_a_partial_success_are_counted() {
     let collector = Collector::start().await;

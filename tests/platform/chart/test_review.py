@@ -295,8 +295,9 @@ def a_secret_is_in_the_manifests(r):
 
 
 @fault(
-    (TEST, "namespace: {{ .Release.Namespace }}", "namespace: shoutback"),
-    ("templates/pdb.yaml", "  namespace: {{ .Release.Namespace }}\n", ""),
+    (HELPERS, "namespace: {{ $root.Release.Namespace }}", "namespace: shoutback"),
+    ("templates/serviceaccount.yaml", "  namespace: {{ .Release.Namespace }}\n", ""),
+    (HELPERS, "namespace: {{ $root.Release.Namespace }}\n", ""),
 )
 def the_namespace_is_fixed(r):
     elsewhere = r.but(namespace="elsewhere")
@@ -381,7 +382,7 @@ def the_admin_port_is_public(r):
 
 @fault(
     (HELPERS, "app.kubernetes.io/instance: {{ .Release.Name }}", "app.kubernetes.io/instance: shoutback"),
-    ("templates/pdb.yaml", 'name: {{ include "shoutback.fullname" . }}', "name: shoutback"),
+    (HELPERS, 'name: {{ include "shoutback.fullname" $root }}', "name: shoutback"),
 )
 def two_releases_collide(r):
     more = {"nameOverride": "", "serviceAccount": {"name": ""}}
@@ -474,7 +475,7 @@ def a_reference_is_dangling(r):
         refers(scaler["spec"]["scaleTargetRef"]["kind"], scaler["spec"]["scaleTargetRef"]["name"])
 
 
-@fault(("templates/service.yaml", '{{- include "shoutback.labels" (list . "api") | nindent 4 }}', "app: shoutback"))
+@fault(("templates/_helpers.tpl", '  {{- include "shoutback.labels" . | nindent 2 }}', "  app: shoutback"))
 def the_common_labels_are_missing(r):
     expected = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
     for thing in r.objects:

@@ -7,6 +7,7 @@ import pytest
 from argocd import operation
 from conftest import VALUES
 from harness.git import git
+from harness.runbooks import commands
 
 CONFIG = "/api/v1/namespaces/shoutback/configmaps/shoutback"
 LOGGING = "gitops/platform/staging/logging.yaml"
@@ -90,7 +91,7 @@ def test_an_override_survives_self_heal_and_releases(argocd, cluster, origin, in
 
 
 def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cluster, origin, installed):
-    """The way of docs/operations.md when GitHub or Argo CD is down, by a member of sre."""
+    """The procedure of docs/incidents.md if GitHub or Argo CD is down, by a member of sre."""
     sre = ["--as=somebody", "--as-group=shoutback-sre", "--namespace=shoutback", "set", "env", "deployment/shoutback", "--containers=shoutback"]
     cluster.kubectl(*sre, "SHOUTCLOUD_FALLBACK=local")
     variable = lambda: "SHOUTCLOUD_FALLBACK" in json.dumps(cluster.api.get("/apis/apps/v1/namespaces/shoutback/deployments/shoutback")["spec"])  # noqa: E731
@@ -100,6 +101,24 @@ def test_a_variable_that_is_set_without_git_stays_until_it_is_removed(argocd, cl
     assert variable()
     cluster.kubectl(*sre, "SHOUTCLOUD_FALLBACK-")
     assert not variable()
+
+
+def test_the_on_call_engineer_pauses_and_resumes_the_automatic_sync(argocd, cluster, operators, installed):
+    """By the commands of docs/incidents.md: afterwards the application prunes and heals itself as before."""
+    found = {command for _, command in commands("argocd") if "--sync-policy" in command}
+    [pause] = [command for command in found if command.endswith(" none")]
+    [resume] = found - {pause}
+    token = operators.token(VALUES["ARGOCD_CLIENT_ID"], "shoutback-sre")
+    policy = lambda: argocd.application("shoutback")["spec"]["syncPolicy"]  # noqa: E731
+    before = policy()
+    assert before["automated"]
+    for command, expected in ((pause, {}), (resume, before["automated"])):
+        done = argocd.command(token, *command.split()[1:])
+        assert done.returncode == 0, done
+        assert policy().get("automated", {}) == expected
+    for action in ("get", "diff"):
+        done = argocd.command(token, "app", action, "shoutback")
+        assert done.returncode == 0, done
 
 
 # In seconds, as in argocd-cmd-params-cm.

@@ -227,21 +227,6 @@ def test_each_namespace_is_declared(applications):
     assert used - declared == {"kube-system"}
 
 
-def test_each_pod_of_a_namespace_is_isolated(applications):
-    """Pods of each declared namespace accept connections from that namespace and from the listed peers only."""
-    things = [*applications["platform"].objects, *applications["shoutback"].objects, *applications["cluster"].objects]
-    policies = {}
-    for thing in things:
-        if thing["kind"] == "NetworkPolicy" and thing["spec"]["podSelector"] == {} and "Ingress" in thing["spec"]["policyTypes"]:
-            policies[thing["metadata"]["namespace"]] = thing
-    for thing in things:
-        if thing["kind"] == "Namespace":
-            assert thing["metadata"]["name"] in policies, thing["metadata"]["name"]
-    for policy in policies.values():
-        for rule in policy["spec"].get("ingress", []):
-            assert rule.get("from") or rule.get("ports"), policy["metadata"]
-
-
 def test_each_values_file_is_read_by_an_application(released):
     existing = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitops/*/*/*.yaml")}
     existing = {path for path in existing if path.split("/")[2] in ("values", "staging", "production")}
@@ -259,7 +244,8 @@ def test_environments_have_the_same_files():
 
 
 def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
-    documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", page("docs/deploy.md"), re.M))
+    section = page("gitops/README.md").partition("\n## Pods with AWS roles\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z-]+/[a-z-]+)` \|", section, re.M))
     assert len(documented) == 3
     for pod in documented:
         namespace, account = pod.split("/")
@@ -268,11 +254,13 @@ def test_pods_with_aws_roles_are_those_of_terraform(applications, page):
         assert application.one("ServiceAccount", account)["metadata"]["namespace"] == namespace
 
 
-def test_values_that_pods_cannot_read_from_the_node_are_set(applications, environment):
+def test_values_that_pods_cannot_read_from_the_node_are_set(released, applications, environment):
+    # Those of the examples, or an adopter's.
+    cluster = yaml.safe_load((released.source.work / f"gitops/platform/{environment}/values.yaml").read_text())["cluster"]
     arguments = applications["external-dns"].one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert "--zone-id-filter=Z0123456789ABCDEFGHIJ" in arguments and f"--txt-owner-id=shoutback-{environment}" in arguments
+    assert f"--zone-id-filter={cluster['zoneId']}" in arguments and f"--txt-owner-id=shoutback-{environment}" in arguments
     issuer = applications["platform"].one("ClusterIssuer")["spec"]["acme"]["solvers"][0]["dns01"]["route53"]
-    assert issuer == {"hostedZoneID": "Z0123456789ABCDEFGHIJ", "region": "eu-central-1"}
+    assert issuer == {"hostedZoneID": cluster["zoneId"], "region": cluster["region"]}
 
 
 def test_the_services_dependencies_exist(applications):
@@ -292,7 +280,15 @@ def test_the_services_dependencies_exist(applications):
 
 
 def values(page, name):
-    return yaml.safe_load(page(f"gitops/platform/values/{name}.yaml"))
+    """Returns the values of both environments."""
+    base = yaml.safe_load(page("gitops/platform/values.yaml"))["applications"][name].get("base")
+    own = yaml.safe_load(page(f"gitops/platform/values/{name}.yaml"))
+    return merged(yaml.safe_load(page(f"gitops/platform/values/{base}.yaml")), own) if base else own
+
+
+def merged(one, other):
+    both = {name: merged(one[name], other[name]) for name in one.keys() & other.keys() if isinstance(one[name], dict)}
+    return one | other | both
 
 
 def test_narrow_roles_replace_those_of_charts(applications, page):
@@ -309,6 +305,20 @@ def test_the_request_path_is_evicted_last(applications, page):
     for name, kind in (("shoutback", "Deployment"), ("otel-collector", "DaemonSet")):
         assert applications[name].one(kind)["spec"]["template"]["spec"]["priorityClassName"] == priority
     assert values(page, "nginx-ingress")["controller"]["priorityClassName"] == priority
+
+
+def test_the_collector_runs_where_replicas_run(applications):
+    """And is evicted from a drained node after them: Karpenter evicts no pod that tolerates its taint, and ends the node with its traces."""
+    replicas, collector = applications["shoutback"].one("Deployment"), applications["otel-collector"].one("DaemonSet")
+    assert replicas["spec"]["template"]["spec"].get("tolerations", []) == collector["spec"]["template"]["spec"].get("tolerations", []) == []
+    [pool] = [thing for thing in applications["platform"].objects if thing["kind"] == "NodePool"]
+    assert not pool["spec"]["template"]["spec"].get("taints")
+
+
+def test_nodes_have_the_architectures_of_the_image(applications, page):
+    [pool] = [thing for thing in applications["platform"].objects if thing["kind"] == "NodePool"]
+    [nodes] = [one["values"] for one in pool["spec"]["template"]["spec"]["requirements"] if one["key"] == "kubernetes.io/arch"]
+    assert nodes == re.findall(r"- architecture: (\w+)", page(".github/workflows/main.yml")) == ["amd64", "arm64"]
 
 
 def test_a_drained_node_holds_up_no_ingress_controller(page):

@@ -63,7 +63,7 @@ def config_of(objects):
 
 def controller_values(environment):
     """Returns the values of the controller's chart."""
-    files = [GITOPS / "platform/values/nginx-ingress.yaml", GITOPS / "platform" / environment / "nginx-ingress.yaml"]
+    files = [GITOPS / "platform/values/nginx.yaml", GITOPS / "platform/values/nginx-ingress.yaml", GITOPS / "platform" / environment / "nginx-ingress.yaml"]
     return merged(*(yaml.safe_load(file.read_text()) for file in files))
 
 

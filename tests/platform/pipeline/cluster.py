@@ -10,7 +10,7 @@ from harness.relay import Relay
 from harness.shoutback import Emulators
 
 from containers import Container
-from github import REPOSITORY, TOKEN
+from github import ARGO_CD_TOKEN, REPOSITORY
 
 
 class Environment:
@@ -116,7 +116,7 @@ class Clusters:
 
     def _report(self, commit, name, state, description):
         body = {"context": f"argocd/{name}", "state": state, "description": description}
-        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {ARGO_CD_TOKEN}", "content-type": "application/json"}
         status, text = http_request("POST", f"{self.github.url}/repos/{REPOSITORY}/statuses/{commit}", body, headers)
         assert status == 201, text
 

@@ -24,7 +24,7 @@ def digest():
 def source(tmp_path):
     """Returns a repository with the files that a release needs."""
     (tmp_path / "source").mkdir()
-    return Source(tmp_path / "source", only=("scripts/release", "scripts/image", "scripts/audit", "Cargo.toml", "Cargo.lock", ".gitignore"))
+    return Source(tmp_path / "source", only=("scripts/release", "scripts/github", "scripts/image", "scripts/audit", "Cargo.toml", "Cargo.lock", ".gitignore"))
 
 
 @pytest.fixture

@@ -10,6 +10,19 @@ from datetime import datetime, timedelta, timezone
 REPOSITORY = "example/shoutback"
 TOKEN = "ghs_test"
 
+# Of the App by which Argo CD reports.
+ARGO_CD, ARGO_CD_TOKEN = "shoutback-argocd[bot]", "ghs_argocd"
+
+CREATORS = {TOKEN: "github-actions[bot]", ARGO_CD_TOKEN: ARGO_CD}
+
+# Items per page, of which GitHub has at most 100.
+PAGE = 100
+
+
+def creator(headers):
+    """Returns who sends a request, or None. Argo CD's notifications use GitHub's older scheme."""
+    return CREATORS.get(re.sub("^(Bearer|token) ", "", headers["authorization"] or ""))
+
 
 class GitHub:
     """A server in its own thread during the `with` block."""
@@ -54,6 +67,7 @@ class GitHub:
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_TOKEN": TOKEN,
+            "ARGO_CD_APP_LOGIN": ARGO_CD,
         }
 
     def __enter__(self):
@@ -68,40 +82,39 @@ class GitHub:
     def _rejection(self, headers):
         if self.faults:
             return self.faults.pop(0), {"message": "a fault of the test"}
-        # Argo CD's notifications use GitHub's older scheme.
-        if headers["authorization"] not in (f"Bearer {TOKEN}", f"token {TOKEN}"):
+        if creator(headers) is None:
             return 401, {"message": "Bad credentials"}
         return None
 
     def _read(self, path, headers):
-        found = re.fullmatch(rf"/repos/{REPOSITORY}/commits/([0-9a-f]{{40}})/status(?:\?per_page=100)?", path)
+        found = re.fullmatch(rf"/repos/{REPOSITORY}/commits/([0-9a-f]{{40}})/statuses\?per_page={PAGE}&page=(\d+)", path)
         if rejection := self._rejection(headers):
             return rejection
         if not found:
             return 404, {"message": "Not Found"}
         self.requested.append(found[1])
-        # The last of each context.
-        last = {status["context"]: status for status in self.statuses.get(found[1], [])}
-        return 200, {"sha": found[1], "statuses": list(last.values())}
+        # The newest first.
+        return 200, self.statuses.get(found[1], [])[::-1][PAGE * (int(found[2]) - 1) : PAGE * int(found[2])]
 
     def _write(self, path, headers, body):
         # An App exchanges its key for a token; of GitHub Enterprise, whose address can be chosen, the paths have a prefix.
         if re.fullmatch(r"/api/v3/app/installations/\d+/access_tokens", path):
-            return 201, {"token": TOKEN, "expires_at": "2099-01-01T00:00:00Z"}
+            return 201, {"token": ARGO_CD_TOKEN, "expires_at": "2099-01-01T00:00:00Z"}
         found = re.fullmatch(rf"(?:/api/v3)?/repos/{REPOSITORY}/statuses/([0-9a-f]{{40}})", path)
         if rejection := self._rejection(headers):
             return rejection
         if not found:
             return 404, {"message": "Not Found"}
-        self.report(found[1], **{name: body[name] for name in ("context", "state", "description")})
+        self.report(found[1], **{name: body[name] for name in ("context", "state", "description")}, creator=creator(headers))
         return 201, {}
 
-    def report(self, commit, context, state, description=""):
+    def report(self, commit, context, state, description="", creator=ARGO_CD):
         time = datetime(2026, 11, 23, tzinfo=timezone.utc) + timedelta(seconds=next(self.clock))
         status = {
             "context": context,
             "state": state,
             "description": description,
+            "creator": {"login": creator, "type": "Bot" if "[bot]" in creator else "User"},
             "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         self.statuses.setdefault(commit, []).append(status)

@@ -1,8 +1,12 @@
 """What a digest has to prove before production accepts it: a real registry, and real signatures by a key of this machine."""
 
 import base64
+import http.server
 import json
 import subprocess
+import threading
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -118,6 +122,60 @@ def tested(build, repository):
         return run, commit, digest
 
     return tested
+
+
+def test_in_a_private_registry_only_those_verify_who_may_pull(tested, repository, registry, tmp_path):
+    """A signature is read from the registry, too. tests/repository/docs/test_lists.py lists the documents that state it."""
+    run, commit, digest = tested()
+    with PrivateRegistry(registry) as private:
+        named = repository.replace(registry.host, private.host)
+        assert "401" in run.error("verify", "--tested", named, commit)
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {private.host: {"auth": private.login}}}))
+        assert run.prints("verify", "--tested", named, commit, DOCKER_CONFIG=str(tmp_path)) == digest
+
+
+class PrivateRegistry:
+    """What `registry` has, for those with a login only."""
+
+    login = base64.b64encode(b"reader:password").decode()
+
+    def __init__(self, registry):
+        private = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if self.headers["authorization"] != f"Basic {private.login}":
+                    self.respond(401, {"www-authenticate": 'Basic realm="registry"'}, b"")
+                    return
+                request = urllib.request.Request(f"http://{registry.host}{self.path}", headers={"accept": self.headers["accept"] or "*/*"}, method=self.command)
+                try:
+                    with urllib.request.urlopen(request) as response:
+                        self.respond(response.status, response.headers, response.read())
+                except urllib.error.HTTPError as error:
+                    self.respond(error.code, error.headers, error.read())
+
+            do_HEAD = do_GET
+
+            def respond(self, status, headers, body):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class TestPublish:

@@ -16,7 +16,7 @@ FILLED = {"CLIENT_IDS": "1example23456789,2example23456789", "PUBLIC_CLIENT_ID":
 def source(tmp_path):
     """Returns a repository with the chart, filled in for production."""
     (tmp_path / "source").mkdir()
-    source = Source(tmp_path / "source", only=("scripts/release", "helm", "observability", "docs/configuration.md", "gitops"))
+    source = Source(tmp_path / "source", only=("scripts/release", "scripts/github", "helm", "observability", "docs/configuration.md", "gitops"))
     fill = lambda text: re.sub(r"REPLACE_WITH_([A-Z_]*[A-Z])", lambda name: FILLED.get(name[1], "example.com"), text)  # noqa: E731
     source.merge("Fill in", {VALUES: fill})
     return source
@@ -116,6 +116,13 @@ class TestEvidence:
         assert "failure, Degraded" in run.error("platform-tested", "production", commit)
         github.report(deployment, "argocd/staging/platform", "success", "Synced")
         assert run.prints("platform-tested", "production", commit) == ""
+
+    def test_only_argo_cds_app_reports(self, staged, github):
+        run, commit, deployment = staged()
+        github.report(deployment, "argocd/staging/platform", "success", "Synced", "github-actions[bot]")
+        assert "has not reported" in run.error("platform-tested", "production", commit)
+        github.report(deployment, "argocd/staging/platform", "success", "Synced")
+        assert "ARGO_CD_APP_LOGIN" in run.error("platform-tested", "production", commit, code=2, ARGO_CD_APP_LOGIN="")
 
     def test_staging_ran_it_before_another_one(self, staged, github):
         first, commit, deployment = staged()

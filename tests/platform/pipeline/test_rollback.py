@@ -33,6 +33,23 @@ def test_it_returns_to_the_previous_build(source, history):
     assert git(source.bare, "rev-parse", "deploy/production~1") == commits[-1]
 
 
+def test_an_undone_deployment_names_its_person_and_run(source, history):
+    run, _, commits = history(2)
+    run.prints("rollback", "production", "--undo", commits[-1], GITHUB_ACTOR="ada", GITHUB_RUN_ID="7", GITHUB_SERVER_URL="https://x.test", GITHUB_REPOSITORY="o/r")
+    message = git(source.bare, "log", "-1", "--format=%an%n%(trailers)", "deploy/production")
+    for part in ("ada\n", "Actor: ada", "Pipeline: https://x.test/o/r/actions/runs/7"):
+        assert part in message
+
+
+def test_by_hand_it_names_the_person_of_gits_configuration(source, history):
+    run, *_ = history(2)
+    git(run.directory, "config", "user.name", "Grace Hopper")
+    git(run.directory, "config", "user.email", "grace@example.com")
+    run.prints("rollback", "production")
+    found = git(source.bare, "log", "-1", "--format=%an <%ae>|%(trailers:key=Actor,valueonly,separator=)", "deploy/production")
+    assert found == "Grace Hopper <grace@example.com>|grace@example.com"
+
+
 def test_each_call_goes_one_more_step_back(source, history):
     """Never forward again to the build that was just taken back."""
     run, [oldest, middle, newest], _ = history(3)

@@ -50,6 +50,33 @@ def test_the_newest_status_counts(github, deployed):
     run.prints("wait", "staging", commit)
 
 
+@pytest.mark.parametrize("creator", ["github-actions[bot]", "octocat", "shoutback-argocd"])
+def test_only_argo_cds_app_reports(github, deployed, creator):
+    """Every workflow with `statuses: write` can set a status of that context, and so can each person with write access."""
+    run, commit, _ = deployed
+    github.report(commit, "argocd/staging", "success", "Healthy", creator)
+    output = run.error("wait", "staging", commit, WAIT_TIMEOUT="200ms")
+    assert "no status yet" in output and f"ignored: argocd/staging of {commit[:12]} by {creator}" in output
+    # Nor does another one's status hide what Argo CD has reported.
+    github.report(commit, "argocd/staging", "success", "Healthy")
+    for _ in range(250):
+        github.report(commit, "argocd/staging", "failure", "Degraded", creator)
+    run.prints("wait", "staging", commit)
+    github.report(commit, "argocd/staging", "failure", "Degraded")
+    github.report(commit, "argocd/staging", "success", "Healthy", creator)
+    assert "failure, Degraded" in run.error("wait", "staging", commit)
+
+
+# Every workflow of every branch reports as github-actions[bot].
+@pytest.mark.parametrize("login", ["", "shoutback-argocd", "Shoutback Argo CD", "github-actions[bot]"])
+def test_without_the_apps_login_nothing_is_believed(github, deployed, login):
+    run, commit, _ = deployed
+    github.report(commit, "argocd/staging", "success", "Healthy", login or "octocat")
+    output = run.error("wait", "staging", commit, code=2, ARGO_CD_APP_LOGIN=login)
+    assert "ARGO_CD_APP_LOGIN" in output and "NAME[bot]" in output and "docs/deploy.md" in output
+    assert github.requested == []
+
+
 def test_it_times_out(github, deployed):
     run, commit, _ = deployed
     github.report(commit, "argocd/production", "success", "Healthy")
@@ -107,13 +134,13 @@ def test_temporary_errors_of_github_are_retried(github, deployed):
 def test_permanent_errors_are_not_retried(github, deployed, fault):
     run, commit, _ = deployed
     github.faults = [fault]
-    assert f"responded with {fault}" in run.error("wait", "staging", commit)
+    assert f"error: GET {github.url}" in (error := run.error("wait", "staging", commit)) and (str(fault) in error or "there is none" in error)
 
 
 def test_a_token_is_never_printed(github, deployed):
     run, commit, _ = deployed
     output = run.error("wait", "staging", commit, GITHUB_TOKEN="ghs_another")
-    assert "responded with 401" in output and "ghs_another" not in output
+    assert ": 401 " in output and "ghs_another" not in output
 
 
 def test_a_commit_that_is_not_a_deployment(deployed, source):

@@ -83,7 +83,7 @@ def test_metrics_are_priced_by_volume():
     [row] = [row for row in tables()[0] if row[0].startswith("Metrics of the service")]
     assert row[0].endswith(", GB")
     text = (ROOT / "docs/cost.md").read_text()
-    per_replica, staging, production = re.search(r"(\d+) GB per replica.*?; (\w+) replicas, and (\w+)\.", text, re.DOTALL).groups()
+    per_replica, staging, production = re.search(r"(\d+) GB per replica.*?; (\w+) replicas,\s+and\s+(\w+)\.", text, re.DOTALL).groups()
     numbers = {"two": 2, "three": 3}
     assert [int(row[2]), int(row[4])] == [int(per_replica) * numbers[staging], int(per_replica) * numbers[production]]
 

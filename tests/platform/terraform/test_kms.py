@@ -70,4 +70,3 @@ def test_the_keys_of_state_and_images_are_never_destroyed(tested):
     assert kept == {"ecr", "state"}
     text = (SHIPPED / FOLDER / "main.tf").read_text()
     assert "prevent_destroy = true" in text.partition('resource "aws_kms_key" "kept"')[2].partition("\n}\n")[0]
-    assert 'kept_purposes = ["ecr", "state"]' in (SHIPPED / "bootstrap/main.tf").read_text()

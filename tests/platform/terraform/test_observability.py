@@ -8,6 +8,8 @@ import pytest
 from folders import ROOT
 from iam import actions, allowed, statements
 
+from harness.runbooks import runbooks
+
 FOLDER = "modules/observability"
 ACCOUNT = "111122223333"
 TOPIC = f"arn:aws:sns:us-east-2:{ACCOUNT}:shoutback-production"
@@ -31,25 +33,19 @@ def of_type(stack, kind):
     return [resource["Properties"] for resource in stack.values() if resource["Type"] == f"AWS::CloudWatch::{kind}"]
 
 
-def sections():
-    """Returns the alerts with a section in the runbook."""
-    return set(re.findall(r"^### (Shoutback\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
-
-
 # Of metrics that the collector does not send: those of the probe, of certificates, and of Kubernetes.
 ONLY_PROMETHEUS = {"ShoutbackProbeFails", "ShoutbackProbeMissing", "ShoutbackCertificateExpires", "ShoutbackMemoryHigh", "ShoutbackCpuThrottled", "ShoutbackOverridden"}
 
 
-def test_alarms_have_the_names_of_runbook_sections(stack):
+def test_alarms_have_the_names_of_alerts(stack):
     names = [re.fullmatch(r"production-(\w+?)(-page|-ticket)?", alarm["AlarmName"])[1] for alarm in of_type(stack, "Alarm")]
-    assert len(sections()) > 10
-    assert set(names) == sections() - ONLY_PROMETHEUS
+    assert set(names) == {name for name in runbooks() if name.startswith("Shoutback")} - ONLY_PROMETHEUS and len(names) > 10
 
 
-def test_every_alarm_links_to_its_section(stack):
-    anchors = {f"https://docs.example.com/shoutback/runbook.md#{name.lower()}" for name in sections()}
+def test_every_alarm_links_to_a_runbook(stack):
+    urls = {f"https://docs.example.com/shoutback/runbooks/{name}.md" for name in runbooks()}
     for alarm in [*of_type(stack, "Alarm"), *of_type(stack, "CompositeAlarm")]:
-        assert alarm["AlarmDescription"].split()[-1] in anchors, alarm["AlarmName"]
+        assert alarm["AlarmDescription"].split()[-1] in urls, alarm["AlarmName"]
 
 
 def test_composite_alarms_refer_to_existing_alarms(stack):

@@ -25,6 +25,9 @@ ACTIONS = Path(__file__).resolve().parent / "actions"
 REPOSITORY = "example/shoutback"
 USER = 12345
 
+# The App by which Argo CD reports.
+ARGO_CD = "shoutback-argocd[bot]"
+
 COMMANDS = {
     "aws": "echo password",
     # Builds nothing: pushes an image, and reports its digest as buildx does.
@@ -81,6 +84,7 @@ class GitHub:
     def __init__(self):
         self.issues, self.releases, self.comments = [], [], []
         self.state = {"staging": "success", "production": "success"}
+        self.creator = ARGO_CD
         self.reviewers = [{"type": "Team", "reviewer": {"slug": "sre"}}]
         github = self
 
@@ -109,9 +113,10 @@ class GitHub:
         path, _, query = path.partition("?")
         path = path.removeprefix(f"/repos/{REPOSITORY}/")
         first = not re.search(r"\bpage=([2-9]|\d\d)", query.replace("per_page=100", ""))
-        if re.fullmatch(r"commits/[0-9a-f]{40}/status", path):
+        if re.fullmatch(r"commits/[0-9a-f]{40}/statuses", path):
             contexts = {f"argocd/{name}{suffix}": state for name, state in self.state.items() for suffix in ("", "/platform")}
-            return {"statuses": [{"context": name, "state": state, "created_at": "2026-11-29T00:00:00Z"} for name, state in contexts.items()]}
+            status = {"created_at": "2026-11-29T00:00:00Z", "creator": {"login": self.creator}}
+            return [{"context": name, "state": state} | status for name, state in contexts.items()]
         if path in ("environments/staging", "environments/production"):
             reviewed = self.reviewers and "production" in path
             rules = [{"type": "required_reviewers", "prevent_self_review": True, "reviewers": self.reviewers}] if reviewed else []
@@ -260,6 +265,7 @@ class Runner:
             stand_in = self.directory / "actions" / used.partition("@")[0].split("/")[1]
             options += ["--local-repository", f"{used}={stand_in if stand_in.is_dir() else self.directory / 'actions/nothing'}"]
         variables = {
+            "ARGO_CD_APP_LOGIN": ARGO_CD,
             "AWS_REGION": "us-east-2",
             "ECR_REPOSITORY": self.repository,
             "PULL_ROLE_ARN": "pull",

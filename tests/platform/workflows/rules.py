@@ -421,6 +421,15 @@ def tests_of_a_release_have_no_token(workflows):
 
 
 @rule
+def only_argo_cd_reports_rollouts(workflows):
+    """An empty variable fails: scripts/release/statuses.py."""
+    for job in jobs(workflows):
+        for step in job.steps:
+            if re.search(r"release/(wait|platform-tested)\b", step.get("run", "")) and step["env"].get("ARGO_CD_APP_LOGIN") != "${{ vars.ARGO_CD_APP_LOGIN }}":
+                yield f"{job}: believes a status of {step['env'].get('ARGO_CD_APP_LOGIN')}"
+
+
+@rule
 def failures_reach_people(workflows):
     for workflow in workflows.values():
         if "workflow_call" in workflow.triggers:

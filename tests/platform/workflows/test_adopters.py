@@ -41,8 +41,8 @@ def copy(tmp_path_factory):
             file.write_text(re.sub(r"REPLACE_WITH_([A-Z]+(?:_[A-Z]+)*)", lambda found: value(found[1]), text))
             filled += 1
     assert filled >= 3
-    for file in [*(directory / "terraform/environment").glob("*.s3.tfbackend"), *(directory / "terraform/environment").glob("*.tfvars")]:
-        file.write_text(file.read_text().replace("111122223333", "444455556666"))
+    for file in [*(directory / "terraform").glob("*/*.s3.tfbackend"), *(directory / "terraform").glob("*/*.tfvars")]:
+        file.write_text(file.read_text().replace("111122223333", "444455556666").replace("us-east-2", "ap-southeast-2"))
     git(directory, "init", "--quiet")
     git(directory, "add", "--all")
     git(directory, "commit", "--quiet", "--message", "Fill in")
@@ -80,8 +80,8 @@ def test_its_static_files_pass(copy):
 
 
 def test_its_accounts_pass(copy):
-    """The tests of Terraform that read the values of the environments, without those that plan."""
-    tests = "tests/platform/terraform/test_environment.py", "-k", "backend or remaining or wrong_input"
+    """The tests of Terraform that read the values of the environments, without those that plan; these have the examples, too."""
+    tests = *(f"tests/platform/terraform/test_{name}.py" for name in ("environment", "preflight", "deploy")), "-k", "backend or remaining or wrong_input or region or addresses or values_differ or examples or are_merged"
     assert "passed" in passes(copy, python_of("tests/platform/terraform"), *tests)
 
 

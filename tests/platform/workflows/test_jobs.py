@@ -5,7 +5,7 @@ import re
 import tomllib
 
 import pytest
-from act import Runner
+from act import ARGO_CD, Runner
 from workflows import TOP
 
 from harness.registry import Registry
@@ -129,6 +129,22 @@ def test_a_release_that_does_not_come_up_is_undone(runner):
         assert not promote(runner, bad).succeeded
     finally:
         runner.github.state["production"] = "success"
+    assert runner.image("production") == good
+    assert runner.notes("tested") == ["staging "]
+
+
+def test_a_forged_report_is_no_rollout(runner):
+    """A workflow of any branch with `statuses: write` sets the status that Argo CD would set."""
+    good = staged(runner, "Starts in production")
+    assert promote(runner, good).succeeded
+    runner.notes("tested")
+    forged = staged(runner, "Does not start in production, which a workflow hides")
+    runner.github.creator = "github-actions[bot]"
+    try:
+        done = promote(runner, forged)
+    finally:
+        runner.github.creator = ARGO_CD
+    assert not done.succeeded and "by github-actions[bot]" in done.output
     assert runner.image("production") == good
     assert runner.notes("tested") == ["staging "]
 

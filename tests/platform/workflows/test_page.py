@@ -30,11 +30,12 @@ def test_the_diagram_is_connected():
     assert {name for name in names if names.count(name) == 1} == {"pr", "good", "back"}
 
 
-def test_each_program_is_in_the_document():
+def test_each_program_describes_itself_and_its_folder_is_in_the_document():
     for folder in ("release", "github", "terraform"):
+        assert f"](../scripts/{folder})" in PAGE
         for path in (TOP / "scripts" / folder).iterdir():
             if path.is_file() and path.stat().st_mode & 0o111:
-                assert f"`scripts/{folder}/{path.name}`" in PAGE, path
+                assert re.match(r'#!.*\n(?:# |""")\S+ \S+', path.read_text()), path
     for name in re.findall(r"`(scripts/[\w/-]+)`", PAGE):
         assert (TOP / name).exists(), name
 

@@ -214,7 +214,7 @@ def test_coverage_has_a_row_per_part():
 @pytest.fixture
 def checkout(tmp_path):
     """Returns a repository with the programs, a git history, and one of two environments set up."""
-    for path in ("scripts/terraform", "scripts/github"):
+    for path in ("scripts/terraform", "scripts/github", "scripts/release/common.py"):
         subprocess.run(["cp", "--recursive", "--parents", path, tmp_path], cwd=TOP, check=True)
     for folder in ("environment", "bootstrap"):
         (tmp_path / "terraform" / folder).mkdir(parents=True)

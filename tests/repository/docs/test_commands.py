@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pages import FENCE, TOP, commands, pages, suites
 
-from harness.process import ENVIRONMENT, Process
+from harness.process import ENVIRONMENT, Process, http_request
 from harness.shoutback import Shoutback, binary
 
 
@@ -32,6 +32,7 @@ class Not:
 ACCOUNT = Not("needs an AWS account; tests/platform/terraform runs the configuration with a mocked provider")
 GRAFANA = Not("Grafana is in no package registry")
 CLUSTER = Not("needs a cluster that pulls images")
+RUNBOOKS = By("cluster", "tests/platform/cluster/test_runbooks.py", 'commands("kubectl")')
 ENDLESS = Not("runs until it is interrupted, or is interactive; another row covers it")
 
 # By the text of a command. The suite `terraform` executes those of docs/deploy.md.
@@ -89,13 +90,18 @@ EXECUTED = {
     'scripts/release/override production set SHOUTCLOUD_FALLBACK=local --reason "SHOUTCLOUD is down, incident 42"': By("pipeline", "tests/platform/pipeline/test_platform.py", '"override"'),
     "kubectl --namespace shoutback set env deployment/shoutback --containers=shoutback SHOUTCLOUD_FALLBACK=local": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"set", "env", "deployment/shoutback"'),
     "argocd login tools.example.com --grpc-web-root-path argocd --sso": Not("signs in through a browser"),
+    "argocd app set shoutback --source-position 1 --sync-policy none": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"--sync-policy"'),
+    "argocd app set shoutback --source-position 1 --sync-policy automated --auto-prune --self-heal": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", "commands("),
+    "argocd app get NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"get"'),
+    "argocd app diff NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"diff"'),
+    "scripts/release/override production list": By("pipeline", "tests/platform/pipeline/test_platform.py", '"list"'),
+    "cmctl renew --namespace shoutback shoutback-tls": Not("needs cert-manager; the suite `cluster` checks the permission"),
     "argocd app terminate-op logging": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"terminate-op"'),
     "make test-aws": ACCOUNT,
     "environment=staging": ACCOUNT,
     "cd terraform/environment": ACCOUNT,
     "cd terraform/bootstrap": ACCOUNT,
     "cd ../..": ACCOUNT,
-    "rm override.tf": ACCOUNT,
 }
 # By the beginning of a command.
 BEGINS = {
@@ -104,7 +110,6 @@ BEGINS = {
     "terraform init": ACCOUNT,
     "terraform apply": ACCOUNT,
     "terraform destroy": ACCOUNT,
-    "terraform output": ACCOUNT,
     "terraform state rm": ACCOUNT,
     "printf 'terraform {": ACCOUNT,
     "aws ": ACCOUNT,
@@ -112,10 +117,15 @@ BEGINS = {
     "host=$(sed": ACCOUNT,
     "zone=$(terraform": ACCOUNT,
     "jq --arg hosts": By("terraform", "tests/platform/terraform/test_deploy.py", "jq --arg hosts"),
+    "kubectl --namespace argocd get events": RUNBOOKS,
     "kubectl --namespace argocd ": ACCOUNT,
     "kubectl --namespace nginx-ingress annotate service": ACCOUNT,
     "kubectl delete persistentvolumeclaims": ACCOUNT,
     "kubectl get poddisruptionbudgets": ACCOUNT,
+    **{f"kubectl --namespace {words}": RUNBOOKS for words in (
+        "monitoring get", "shoutback get", "shoutback describe", "shoutback logs", "shoutback delete pod", "shoutback debug", "shoutback patch",
+        "shoutback set resources",
+    )},
     "gh workflow run override.yml": By("workflows", "tests/platform/workflows/test_jobs.py", '"override.yml"'),
     "mkdir -p /var/lib/grafana": GRAFANA,
     "cp observability/grafana": GRAFANA,
@@ -178,14 +188,19 @@ def development(tmp_path_factory):
     ports = {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "ARGS": "--shoutcloud-addr 127.0.0.1:0 --cognito-addr 127.0.0.1:0"}
     # Through `env -C`, because make reads the Makefile of its directory; in its own session, so that all its processes can be terminated.
     with Process(["setsid", "env", "-C", TOP, "make", "dev"], log, inherited | ports) as process:
-        process.until("it prints its lines", lambda: re.search(r"^A new token:\n.*\n", process.output(), re.M), within=600)
+        process.until("it prints its lines", lambda: re.search(r'"failure_rate":0\}\'\n', process.output()), within=600)
         yield process.output()
         os.killpg(process.pid, signal.SIGTERM)
         process.child.wait(timeout=30)
 
 
-def pasted(printed, title):
-    return re.search(rf"^{title}:\n(.*)\n", printed, re.M)[1]
+def printed_lines(printed, *beginnings):
+    """Returns the lines of `make dev` that begin so."""
+    return [line for line in printed.splitlines() if line.startswith(beginnings)]
+
+
+def printed_address(printed, name):
+    return re.search(rf"^{name} +http://([\d.:]+)", printed, re.M)[1]
 
 
 def shell(command):
@@ -195,27 +210,36 @@ def shell(command):
 
 
 def new_token(printed):
-    return re.search(r'"access_token":"([^"]+)"', shell(pasted(printed, "A new token")))[1]
+    return shell("\n".join([*printed_lines(printed, "export "), 'echo "$TOKEN"'])).strip()
 
 
 @here("make dev")
 def test_make_dev_prints_working_commands(development):
-    assert shell(pasted(development, "JSON")).strip() == '{"data":"!DLROW ,OLLEH"}'
-    assert shell(pasted(development, "Text")).strip() == "!DLROW ,OLLEH"
-    again = re.sub(r"Bearer [^']+", f"Bearer {new_token(development)}", pasted(development, "JSON"))
-    assert shell(again).strip() == '{"data":"!DLROW ,OLLEH"}'
-    # As the README shows it.
-    shape = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ[^']*", "…", pasted(development, "JSON"))
-    documented = re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|eyJ…", "…", re.search(r"^JSON:\n(.*)\n", pages()["README.md"], re.M)[1])
-    assert shape == documented
+    exports = printed_lines(development, "export ")
+    json_request, text_request, fail, recover = printed_lines(development, "curl ")
+    assert shell("\n".join([*exports, json_request])).strip() == '{"data":"!DLROW ,OLLEH"}'
+    failed = shell("\n".join([*exports, fail, text_request]))
+    assert '"type":"/docs#upstream-unavailable"' in failed
+    recovered = shell("\n".join([*exports, f"{recover} >/dev/null", text_request]))
+    assert re.search(r"\d\d:\d\d:\d\d", recovered) and recovered == recovered.upper()
+    assert "shoutback_build_info" in shell(f"curl -sS http://{printed_address(development, 'Metrics')}/metrics")
+
+
+def test_the_readme_shows_what_make_dev_prints(development):
+    def shape(text):
+        """Without what is shortened in the README, and without the ports."""
+        return re.sub(r"(?<=CLIENT_ID=)\S+|(?<=CLIENT_SECRET=)\S+|\d+\.\d+\.\d+\.\d+:\d+", "…", text)
+
+    shown = next(block for language, block in FENCE.findall(pages()["README.md"]) if language == "text")
+    assert shape(shown.strip()) in shape(development)
 
 
 @pytest.fixture
 def first_request(development, tmp_path):
     """Returns the function that executes the first command of docs/api.md `times` times with a quota, and returns the last response."""
-    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
-    cognito, pool = re.search(r"Cognito \((http://[\d.:]+)/(\S+)\)", development).groups()
-    client = re.search(r" -u (\w+):", development)[1]
+    shoutcloud = f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT"
+    cognito, pool = re.search(r"^Cognito +(http://[\d.:]+)/(\S+)", development, re.M).groups()
+    client = re.search(r"CLIENT_ID=(\w+)", development)[1]
     variables = {"AUTH_MODE": "cognito", "COGNITO_ENDPOINT": cognito, "COGNITO_USER_POOL_IDS": pool, "COGNITO_CLIENT_IDS": client}
     command = next(command.text for command in commands() if command.page == "docs/api.md")
 
@@ -255,10 +279,18 @@ def test_the_problem_looks_as_documented(first_request):
     assert without(first_request("1/h", "1", times=2), *quota) == without(documented_response("http"), *quota)
 
 
+def test_the_requests_of_the_table_have_the_documented_responses(development, tmp_path):
+    rows = re.findall(r"^\| `([a-z]+/[a-z]+)` \| `([^`]+)` \| `([^`]+)` \|$", pages()["docs/api.md"], re.M)
+    assert [row[0] for row in rows] == ["application/json", "text/plain"]
+    with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT") as service:
+        for form, request, response in rows:
+            assert http_request("POST", service.url, request.encode(), {"content-type": form}) == (200, response)
+
+
 @here("curl -X PUT http://127.0.0.1:5001/_emulator/behaviour")
 @here("curl -X POST 'http://127.0.0.1:5002/_emulator/rotate")
 def test_the_emulators_can_be_configured(development):
-    shoutcloud, cognito = re.search(r"SHOUTCLOUD \(http://([\d.:]+)/.*Cognito \(http://([\d.:]+)/", development).groups()
+    shoutcloud, cognito = (printed_address(development, name) for name in ("SHOUTCLOUD", "Cognito"))
     page = [command.text for command in all_commands() if command.page == "docs/development.md"]
     [behaviour] = [text for text in page if "_emulator/behaviour" in text]
     shell(behaviour.replace("127.0.0.1:5001", shoutcloud))
@@ -271,7 +303,7 @@ def test_the_emulators_can_be_configured(development):
 @here("AUTH_MODE=disabled cargo run --release")
 @here('curl --header "Content-Type: application/json" -X POST')
 def test_the_command_of_the_original_works(development, tmp_path):
-    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
+    shoutcloud = f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT"
     [line] = [command.text for command in all_commands() if command.text.startswith("curl --header")]
     with Shoutback(tmp_path / "log", SHOUTCLOUD_URL=shoutcloud) as service:
         assert shell(line.replace("localhost:5000", service.address)).strip() == '{"data":"!DLROW ,OLLEH"}'
@@ -288,7 +320,7 @@ def test_the_documented_configuration_is_valid():
 
 @here("LOG_FORMAT=pretty AUTH_MODE=disabled shoutback")
 def test_the_pretty_log_looks_as_documented(development, tmp_path):
-    shoutcloud = re.search(r"SHOUTCLOUD \((http://[\d.:]+/\S+)\)", development)[1]
+    shoutcloud = f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT"
     log = tmp_path / "log"
     variables = {"SHOUTCLOUD_URL": shoutcloud, "LOG_FORMAT": "pretty", "AUTH_MODE": "disabled", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"}
     with Process([binary()], log, variables | {"SHUTDOWN_GRACE": "0ms"}) as process:

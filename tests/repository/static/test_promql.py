@@ -1,4 +1,4 @@
-"""Syntax of PromQL in rules, their tests, dashboards and the metrics adapter; labels and annotations of alerts."""
+"""Syntax of PromQL in rules, their tests, dashboards, runbooks and the metrics adapter; labels and annotations of alerts."""
 
 import collections
 import json
@@ -9,10 +9,13 @@ import pytest
 import yaml
 from files import TOP
 
+from harness.runbooks import queries
+
 RULES = sorted((TOP / "observability/prometheus/rules").glob("*.yaml"))
 TESTS = sorted((TOP / "observability/prometheus/tests").glob("*.yaml"))
 DASHBOARDS = sorted((TOP / "observability/grafana/dashboards").glob("*.json"))
 ADAPTER = TOP / "gitops/platform/values/prometheus-adapter.yaml"
+RUNBOOKS = sorted({path for path, _ in queries()})
 
 # Variables of Grafana and the adapter that stand for more than a word.
 FILLED_IN = {"__range": "1h", "__rate_interval": "1m", "__interval": "1m", "LabelMatchers": 'namespace="shoutback"', "GroupBy": "namespace"}
@@ -51,6 +54,7 @@ def expressions():
         for query in under(dashboard["templating"], "query"):
             if found := re.fullmatch(r"label_values\((.+), \w+\)", query):
                 yield path, found[1]
+    yield from queries()
     for key in ("seriesQuery", "metricsQuery"):
         for expression in under(yaml.safe_load(ADAPTER.read_text()), key):
             yield ADAPTER, expression
@@ -65,7 +69,7 @@ def fault(expression):
     return ""
 
 
-@pytest.mark.parametrize("path", [*RULES, *TESTS, *DASHBOARDS, ADAPTER], ids=lambda path: str(path.relative_to(TOP)))
+@pytest.mark.parametrize("path", [*RULES, *TESTS, *DASHBOARDS, ADAPTER, *RUNBOOKS], ids=lambda path: str(path.relative_to(TOP)))
 def test_each_expression_parses(path):
     found = [expression for where, expression in expressions() if where == path]
     assert found

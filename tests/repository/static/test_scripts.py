@@ -109,6 +109,18 @@ def test_ruff_finds_faults(text, finding, tmp_path):
     assert finding in ruff(tmp_path / "file.py")
 
 
+def test_modules_of_programs_share_what_they_define():
+    """One class of errors and one client of GitHub, for instance, and not one for each folder."""
+    modules = [path for path in sorted((TOP / "scripts").rglob("*.py")) if not path.is_symlink()]
+    places = {}
+    for module in modules:
+        for name in re.findall(r"^(?:class|def) (\w+)", module.read_text(), re.M):
+            places.setdefault(name, []).append(str(module.relative_to(TOP)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    # GitHub's API, and registries.
+    assert [path.name for path in modules if "urlopen(" in path.read_text()] == ["api.py", "registry.py"]
+
+
 def hadolint(name):
     return run("hadolint", "--no-color", name)
 

@@ -54,6 +54,17 @@ def test_integration_tests_run_on_what_unit_tests_missed(tree):
     assert mutants.row("a", outcomes, 120) == "| `a` | 5 | 2 | 1 | 1 | 1 | 0 | 75.0 % | 2 |"
 
 
+def test_slow_tests_run_last_on_what_survived(tree):
+    slow = MODULE._replace(slow=("a::slow::",))
+    cargo = Cargo({"--lib": dict.fromkeys(NAMES, "MissedMutant"), "--test=it": dict.fromkeys(NAMES, "CaughtMutant") | {NAMES[0]: "MissedMutant"}}, tree)
+    mutants.run(cargo, mutants.State("a", tree), NAMES, slow)
+    assert [(call[0], call[1], call[2]) for call in cargo.calls] == [
+        ("--lib", ["a::"], NAMES),
+        ("--test=it", ["b::"], NAMES),
+        ("--lib", ["a::slow::"], NAMES[:1]),
+    ]
+
+
 def test_the_next_run_has_only_survivors_until_the_file_changes(tree):
     outcomes = {"--lib": dict.fromkeys(NAMES, "CaughtMutant") | {NAMES[0]: "MissedMutant"}, "--test=it": {NAMES[0]: "MissedMutant"}}
     mutants.run(Cargo(outcomes, tree), mutants.State("a", tree), NAMES, MODULE)
@@ -80,7 +91,9 @@ def test_the_table_names_files_and_tests_that_exist(name):
     module = mutants.MODULES[name]
     for pattern in module.files:
         assert list(TOP.glob(pattern)), pattern
-    for filter in module.unit:
+    for filter in (*module.unit, *module.slow):
+        if filter.startswith("--skip="):
+            continue
         assert any(path.is_file() for path in (TOP / f"src/{filter.removesuffix('::').replace('::', '/')}.rs",)), filter
     for filter in module.integration:
         assert (TOP / f"tests/it/{filter.removesuffix('::').replace('::', '/')}.rs").is_file(), filter

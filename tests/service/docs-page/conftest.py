@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -55,9 +56,10 @@ class Visit:
         self.page.goto(service.public + path)
 
     def _on_console(self, message):
-        # The console reports error statuses, which the page handles, as errors.
-        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
-            self.errors.append(message.text)
+        # The console reports error statuses of calls, which the page handles, as errors.
+        is_call = urlsplit(message.location["url"]).path in ("/v1", "/oauth2/token")
+        if message.type in ("error", "warning") and not (is_call and "Failed to load resource" in message.text):
+            self.errors.append(f"{message.text} {message.location['url']}")
 
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)

@@ -30,7 +30,7 @@ SCHEDULE = [
     CALM,
     Phase("10 % of connections reset", some_calls_fail=True, fault="resets"),
     CALM,
-    Phase("refused", outage=True, fault="refused"),
+    Phase("connections refused", outage=True, fault="refused"),
     CALM,
     Phase("half-open", outage=True, fault="half_open"),
     CALM,

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PAGE = Path("docs/operations.md")
+PAGE = Path("docs/soak.md")
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 
 

@@ -1,6 +1,6 @@
 """Soak test: a steady load of mixed requests during a series of faults; checks responses, memory and descriptors.
 
-See docs/operations.md for how to read the summary.
+See docs/soak.md for how to read the summary.
 """
 
 import argparse
@@ -220,7 +220,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_SECONDS", "300")))
     parser.add_argument("--rate", type=float, default=100, help="requests per second")
     parser.add_argument("--summary", type=Path, help="file to write the summary to")
-    parser.add_argument("--record", action="store_true", help="write the summary to docs/operations.md")
+    parser.add_argument("--record", action="store_true", help="write the summary to docs/soak.md")
     arguments = parser.parse_args()
 
     with contextlib.ExitStack() as stack:

@@ -4,10 +4,12 @@ mock_provider "aws" {
 }
 
 variables {
-  name                     = "shoutback-production"
-  cluster                  = { name = "shoutback-production", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production" }
-  dns                      = { zone = "shoutback.example.com", host = "api.shoutback.example.com", tools_host = "tools.shoutback.example.com" }
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  context = {
+    name                     = "shoutback-production"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  }
+  cluster = { name = "shoutback-production", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production" }
+  dns     = { zone = "shoutback.example.com", host = "api.shoutback.example.com", tools_host = "tools.shoutback.example.com" }
 }
 
 run "host_in_zone" {

@@ -4,7 +4,6 @@ mock_provider "aws" {
 }
 
 variables {
-  name                  = "shoutback"
   kms_key_arn           = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
   environments          = ["production", "staging"]
   pull_account_ids      = ["444455556666", "222233334444"]

@@ -4,13 +4,14 @@ mock_provider "aws" {
 }
 
 variables {
-  name                     = "shoutback-production"
-  kubernetes_version       = "1.36"
-  subnet_ids               = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
-  kms_key_arn              = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
-  image_cache_prefixes     = ["docker.io", "quay.io", "registry.k8s.io"]
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  context = {
+    name                     = "shoutback-production"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  }
+  logs               = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111", retention_days = 365 }
+  kubernetes_version = "1.36"
+  subnet_ids         = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
+  kms_key_arn        = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
   access = {
     public_cidrs              = ["198.51.100.0/24"]
     private_cidrs             = ["10.99.0.0/16"]
@@ -60,12 +61,12 @@ run "everything_set" {
   }
 
   assert {
-    condition     = { for arn, entry in aws_eks_access_entry.team : arn => tolist(sort(entry.kubernetes_groups)) }["arn:aws:iam::111122223333:role/SRE"] == tolist(["shoutback-auditors", "shoutback-sre"])
+    condition     = tolist(sort(aws_eks_access_entry.this["arn:aws:iam::111122223333:role/SRE"].kubernetes_groups)) == tolist(["shoutback-auditors", "shoutback-sre"])
     error_message = "A role in two teams has one entry with both groups."
   }
 
   assert {
-    condition     = alltrue([for entry in aws_eks_access_entry.team : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.access.bootstrap_admin_role_arns
+    condition     = alltrue([for entry in aws_eks_access_entry.this : entry.type == "STANDARD"]) && toset(keys(aws_eks_access_policy_association.bootstrap_admin)) == var.access.bootstrap_admin_role_arns
     error_message = "There are administrators only for the first installation."
   }
 
@@ -75,7 +76,7 @@ run "everything_set" {
   }
 
   assert {
-    condition     = alltrue([for role in [aws_iam_role.cluster, aws_iam_role.node] : role.permissions_boundary == var.permissions_boundary_arn])
+    condition     = alltrue([for role in [aws_iam_role.cluster, aws_iam_role.node] : role.permissions_boundary == var.context.permissions_boundary_arn])
     error_message = "Roles have the boundary."
   }
 }

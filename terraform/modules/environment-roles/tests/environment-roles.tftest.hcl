@@ -12,8 +12,7 @@ variables {
   environment        = "staging"
   other_environments = ["production"]
   trust              = { apply = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"GitHub\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"example.amazonaws.com\"},\"Action\":[\"sts:AssumeRole\"]}]}", plan = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"GitHub\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"example.amazonaws.com\"},\"Action\":[\"sts:AssumeRole\"]}]}" }
-  state_bucket_arn   = "arn:aws:s3:::shoutback-terraform-111122223333"
-  state_kms_key_arn  = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+  state              = { bucket_arn = "arn:aws:s3:::shoutback-terraform-111122223333", kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000" }
   hosted_zone_arns   = ["arn:aws:route53:::hostedzone/Z0STAGING"]
 }
 

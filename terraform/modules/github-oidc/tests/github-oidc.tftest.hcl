@@ -4,12 +4,10 @@ mock_provider "aws" {
 }
 
 variables {
-  subject_prefixes  = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
-  branch            = "main"
-  environments      = ["production", "staging"]
-  state_bucket_arn  = "arn:aws:s3:::shoutback-terraform-111122223333"
-  state_kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  repository_arn    = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
+  subject_prefixes = ["repo:example/shoutback", "repo:example@1234567/shoutback@987654321"]
+  environments     = ["production", "staging"]
+  state            = { bucket_arn = "arn:aws:s3:::shoutback-terraform-111122223333", kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000" }
+  repository_arn   = "arn:aws:ecr:us-east-2:111122223333:repository/shoutback"
   hosted_zone_arns = {
     staging    = ["arn:aws:route53:::hostedzone/Z0STAGING"]
     production = ["arn:aws:route53:::hostedzone/Z0PRODUCTION"]
@@ -33,8 +31,8 @@ run "two_environments" {
   }
 
   assert {
-    condition     = keys(output.role_arns) == ["production", "staging"] && keys(output.role_arns["staging"]) == ["apply", "plan"]
-    error_message = "Two roles per environment."
+    condition     = keys(module.environment) == ["production", "staging"]
+    error_message = "Each environment has its roles."
   }
 
   assert {
@@ -43,22 +41,21 @@ run "two_environments" {
   }
 }
 
-run "production_alone_on_another_branch" {
+run "production_alone" {
   command = plan
 
   variables {
     environments = ["production"]
-    branch       = "trunk"
   }
 
   assert {
-    condition     = keys(output.role_arns) == ["production"]
+    condition     = keys(module.environment) == ["production"]
     error_message = "Roles are those of the given environments."
   }
 
   assert {
-    condition     = contains(jsondecode(aws_iam_role.push.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"], "repo:example/shoutback:ref:refs/heads/trunk")
-    error_message = "Images are pushed from the given branch."
+    condition     = contains(jsondecode(aws_iam_role.this["push"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"], "repo:example/shoutback:ref:refs/heads/main")
+    error_message = "Images are pushed from main."
   }
 }
 
@@ -67,11 +64,7 @@ run "refused" {
 
   variables {
     subject_prefixes = ["repo:example/*"]
-    branch           = "*"
   }
 
-  expect_failures = [
-    var.subject_prefixes,
-    var.branch,
-  ]
+  expect_failures = [var.subject_prefixes]
 }

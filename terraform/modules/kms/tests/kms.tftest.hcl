@@ -4,16 +4,15 @@ mock_provider "aws" {
 }
 
 variables {
-  name          = "shoutback-staging"
-  purposes      = ["audit", "eks", "logs", "sns", "valkey"]
-  kept_purposes = ["ecr", "state"]
+  name     = "shoutback-staging"
+  purposes = ["audit", "ecr", "eks", "logs", "sns", "state", "valkey"]
 }
 
 run "every_purpose" {
   command = plan
 
   assert {
-    condition     = toset(keys(output.key_arns)) == setunion(var.purposes, var.kept_purposes)
+    condition     = toset(keys(output.key_arns)) == var.purposes
     error_message = "One key per purpose."
   }
 
@@ -36,14 +35,4 @@ run "refused" {
   }
 
   expect_failures = [var.purposes]
-}
-
-run "refused_twice" {
-  command = plan
-
-  variables {
-    kept_purposes = ["state", "logs"]
-  }
-
-  expect_failures = [var.kept_purposes]
 }

@@ -4,10 +4,12 @@ mock_provider "aws" {
 }
 
 variables {
-  name                     = "shoutback-production"
-  network                  = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
-  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  context = {
+    name                     = "shoutback-production"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  }
+  logs    = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
+  network = { cidr = "10.30.0.0/16", availability_zones = ["us-east-2a", "us-east-2b", "us-east-2c"], single_nat_gateway = false }
 }
 
 run "one_nat" {
@@ -64,7 +66,7 @@ run "nat_per_zone" {
   }
 
   assert {
-    condition     = aws_iam_role.flow_logs.permissions_boundary == var.permissions_boundary_arn
+    condition     = aws_iam_role.flow_logs.permissions_boundary == var.context.permissions_boundary_arn
     error_message = "Roles have the boundary."
   }
 }

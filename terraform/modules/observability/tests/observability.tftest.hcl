@@ -19,15 +19,17 @@ mock_provider "aws" {
 }
 
 variables {
-  name                     = "shoutback-production"
-  environment              = "production"
+  context = {
+    name                     = "shoutback-production"
+    environment              = "production"
+    runbook_base_url         = "https://docs.example.com/shoutback"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
+  }
+  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
   cluster                  = { name = "shoutback-production", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-production" }
   nat_gateways             = { "us-east-2a" = { id = "nat-0aaaaaaaaaaaaaaaa" }, "us-east-2b" = { id = "nat-0bbbbbbbbbbbbbbbb" } }
   sns_kms_key_arn          = "arn:aws:kms:us-east-2:111122223333:key/11111111-1111-1111-1111-111111111111"
-  runbook_base_url         = "https://docs.example.com/shoutback"
-  logs                     = { kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000", retention_days = 365 }
   cloudwatch_addon_version = "v6.2.0-eksbuild.1"
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-production-boundary"
   subscriptions = {
     page = {
       on-call = { protocol = "https", endpoint = "https://pager.example.com/integration/key" }
@@ -90,13 +92,13 @@ run "refused" {
   command = plan
 
   variables {
-    runbook_base_url         = "https://docs.example.com/"
+    context                  = merge(var.context, { runbook_base_url = "https://docs.example.com/" })
     cloudwatch_addon_version = "v4.9.0-eksbuild.1"
     subscriptions            = { page = {}, ticket = { team = { protocol = "sms", endpoint = "+491700000000" } } }
   }
 
   expect_failures = [
-    var.runbook_base_url,
+    var.context,
     var.cloudwatch_addon_version,
     var.subscriptions,
   ]
@@ -106,13 +108,13 @@ run "refused_in_other_ways" {
   command = plan
 
   variables {
-    runbook_base_url         = "http://docs.example.com"
+    context                  = merge(var.context, { runbook_base_url = "http://docs.example.com" })
     cloudwatch_addon_version = "latest"
     subscriptions            = { page = { pager = { protocol = "https", endpoint = "http://pager.example.com" } }, ticket = {} }
   }
 
   expect_failures = [
-    var.runbook_base_url,
+    var.context,
     var.cloudwatch_addon_version,
     var.subscriptions,
   ]

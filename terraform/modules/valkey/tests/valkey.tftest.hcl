@@ -4,19 +4,21 @@ mock_provider "aws" {
 }
 
 variables {
-  name        = "shoutback-staging"
-  environment = "staging"
-  cluster     = { name = "shoutback-staging", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-staging" }
+  context = {
+    name                     = "shoutback-staging"
+    environment              = "staging"
+    runbook_base_url         = "https://docs.example.com/shoutback"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"
+  }
+  cluster = { name = "shoutback-staging", arn = "arn:aws:eks:us-east-2:111122223333:cluster/shoutback-staging" }
   network = {
     vpc_id                 = "vpc-0aaaaaaaaaaaaaaaa"
     subnet_ids             = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
     pods_security_group_id = "sg-0aaaaaaaaaaaaaaaa"
   }
-  valkey                   = { engine_version = "8.1", node_type = "cache.t4g.micro", secrets_addon_version = "v2.2.2-eksbuild.1" }
-  kms_key_arn              = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
-  ticket_topic_arn         = "arn:aws:sns:us-east-2:111122223333:shoutback-staging-ticket"
-  runbook_base_url         = "https://docs.example.com/shoutback"
-  permissions_boundary_arn = "arn:aws:iam::111122223333:policy/shoutback-staging-boundary"
+  valkey           = { engine_version = "8.1", node_type = "cache.t4g.micro", secrets_addon_version = "v2.2.2-eksbuild.1" }
+  kms_key_arn      = "arn:aws:kms:us-east-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+  ticket_topic_arn = "arn:aws:sns:us-east-2:111122223333:shoutback-staging-ticket"
 }
 
 run "two_nodes" {

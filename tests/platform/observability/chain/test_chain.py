@@ -165,6 +165,6 @@ def test_a_failed_request_can_be_traced_from_the_client_to_the_alert(stage):
         load.start(stage.service.address, 20, unique_text(stage.token))
         alert, *_ = stage.prometheus.until("the alert fires", firing)
         assert alert["labels"]["environment"] == ENVIRONMENT
-        assert alert["annotations"]["runbook_url"].endswith(f"#{ALERT.lower()}")
+        assert alert["annotations"]["runbook_url"].endswith(f"/runbooks/{ALERT}.md")
         stage.emulators.behave()
         stage.prometheus.until("the alert is resolved", lambda: not firing())

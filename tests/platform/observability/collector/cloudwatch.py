@@ -21,7 +21,7 @@ VARIABLES = {
     "runbook_base_url": "https://runbook.example",
 }
 
-# As README.md documents it for modules.
+# As terraform/modules/observability combines the files.
 MODULE = """
 variable "directory" {}
 variable "vars" {}

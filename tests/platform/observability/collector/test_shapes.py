@@ -10,6 +10,8 @@ import pytest
 from botocore.validate import ParamValidator
 from cloudwatch import VARIABLES
 
+from harness.runbooks import runbooks
+
 TOPICS = {severity: [VARIABLES[f"{severity}_topic_arn"]] for severity in ("page", "ticket")}
 
 
@@ -74,12 +76,14 @@ def test_composite_alarms_depend_on_their_parts(cloudwatch):
 
 def test_each_alarm_links_to_its_runbook(cloudwatch):
     alerts = [alarm["AlarmName"] for alarm in cloudwatch["metric_alarms"]]
-    anchors = {re.sub(r"^prefix-|-(page|ticket)$", "", name).lower() for name in alerts}
+    names = {re.sub(r"^prefix-|-(page|ticket)$", "", name) for name in alerts}
+    assert names <= runbooks().keys()
     for alarm in cloudwatch["metric_alarms"] + cloudwatch["composite_alarms"]:
-        base, _, anchor = alarm["AlarmDescription"].split()[-1].partition("/runbook.md#")
-        assert base == VARIABLES["runbook_base_url"] and anchor in anchors
+        base, _, page = alarm["AlarmDescription"].split()[-1].partition("/runbooks/")
+        name = page.removesuffix(".md")
+        assert base == VARIABLES["runbook_base_url"] and page == f"{name}.md" and name in names
         if alarm["AlarmName"] in alerts:
-            assert anchor in alarm["AlarmName"].lower()
+            assert name in alarm["AlarmName"]
 
 
 def test_the_dashboard_conforms_to_the_api(cloudwatch, validate):

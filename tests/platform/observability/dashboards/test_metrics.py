@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import INTERVAL
 from dashboards import expressions, metrics
 
 from harness.process import http_request
@@ -49,6 +50,17 @@ def test_each_documented_metric_is_queried():
     described = set(re.findall(r"(?m)^\| `(\w+)` \|", PAGE.read_text()))
     assert len(described) > 35
     assert described - QUERIED == set()
+
+
+DOCUMENTED = re.findall(r"(?ms)^```promql\n(.*?)\n```$", PAGE.read_text())
+
+
+@pytest.mark.parametrize("query", DOCUMENTED)
+def test_documented_queries_have_data(query, recorded):
+    """Without the filter for zeros, which is for readers."""
+    assert len(DOCUMENTED) > 12
+    window = query.replace("[5m]", f"[{8 * INTERVAL:g}s]").removesuffix(" > 0")
+    assert recorded.at_the_end(window), window
 
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"]

@@ -4,8 +4,9 @@ import os
 import re
 from html import escape
 
+import pytest
 from dashboards import DASHBOARDS, OBSERVABILITY, filled_in, panels
-from picture import draw
+from picture import COLOURS, draw
 from test_queries import VALUES
 
 PICTURE = OBSERVABILITY.parent / "docs/images/dashboard.svg"
@@ -30,3 +31,42 @@ def test_the_picture_shows_the_shipped_dashboard(recorded):
     assert titles(PICTURE.read_text()) == titles(drawn)
     assert "no data" not in drawn and escape(DASHBOARD["title"]) in drawn
     assert drawn.count("<polyline") >= 10
+
+
+def drawn_panels(svg):
+    """Returns the SVG of each panel by its title."""
+    parts = re.split(r'<text [^>]*class="(?:title|row)">([^<]*)</text>', svg)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_series_have_the_colours_of_the_dashboard():
+    drawn = drawn_panels(PICTURE.read_text())
+    compared = {}
+    for panel in panels(DASHBOARD):
+        if panel["title"] not in drawn or panel["type"] != "timeseries":
+            continue
+        legend = {name: colour for colour, name in re.findall(r'<rect [^>]*fill="(#\w+)"/>\n<text [^>]*class="small">([^<]*)</text>', drawn[panel["title"]])}
+        for override in panel["fieldConfig"]["overrides"]:
+            name = override["matcher"]["options"]
+            for colour in [found["value"]["fixedColor"] for found in override["properties"] if found["id"] == "color"]:
+                if name in legend:
+                    assert legend[name] == COLOURS[colour], f"{panel['title']}: {name}"
+                    compared[name] = colour
+    assert {"served": "green", "rejected": "blue", "failed": "red", "cancelled": "yellow"}.items() <= compared.items()
+
+
+def test_numbers_have_the_colours_of_the_dashboards_thresholds():
+    drawn = drawn_panels(PICTURE.read_text())
+    stats = [panel for panel in panels(DASHBOARD) if panel["type"] == "stat" and panel["title"] in drawn]
+    assert len(stats) > 5
+    for panel in stats:
+        [colour] = re.findall(r'class="stat" style="fill:(#\w+)"', drawn[panel["title"]])
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert colour in [COLOURS[step["color"]] for step in steps], panel["title"]
+
+
+@pytest.mark.parametrize(("value", "colour"), [(1.0, "green"), (0.999, "green"), (0.998, "red")])
+def test_a_number_has_the_colour_of_the_highest_threshold_that_it_reaches(value, colour):
+    [served] = [panel for panel in panels(DASHBOARD) if panel["title"] == "Served"]
+    svg = draw({"title": "T", "panels": [served]}, None, {("Served", "A"): [({}, [(0, value)])]})
+    assert f'style="fill:{COLOURS[colour]}"' in svg

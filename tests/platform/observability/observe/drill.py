@@ -42,7 +42,7 @@ def main():
         print("Waiting until there is enough history for every alert …", flush=True)
         testbed.until_alerts_can_fire()
         with testbed.inject(scenario.letter):
-            print(f"A fault is active now. In the runbook's queries, $env is {testbed.environment}, and ranges are shorter: [5m] is [10s]. Which one is it?\n")
+            print(f"A fault is active now. In the runbooks' queries, $env is {testbed.environment}, and ranges are shorter: [5m] is [10s]. Which one is it?\n")
             for each in SCENARIOS:
                 print(f"  {each.letter}  {each.cause}")
             right = (arguments.answer or diagnosed(scenario.letter, letters)) == scenario.letter

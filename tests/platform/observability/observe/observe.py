@@ -1,4 +1,4 @@
-"""Runs the service under load on this machine, injects faults, and prints the alerts that they raise. See docs/operations.md."""
+"""Runs the service under load on this machine, injects faults, and prints the alerts that they raise. See docs/drill.md."""
 
 import argparse
 import contextlib

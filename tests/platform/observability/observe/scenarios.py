@@ -16,7 +16,7 @@ from harness.toxiproxy import Toxiproxy, free_port
 from harness.valkey import Server
 
 PAGE = Path(__file__).parents[4] / "docs/drill.md"
-ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<section>\S+)\) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<runbook>\S+)\) \|$", re.MULTILINE)
 
 # A minute of the document takes five seconds: ten scrapes, so that a rate survives a late one.
 QUERIES_FASTER = 12
@@ -28,7 +28,7 @@ class Scenario:
     cause: str
     query: str
     alert: str
-    section: str
+    runbook: str
 
     @property
     def faster_query(self):

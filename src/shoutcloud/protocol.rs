@@ -1,12 +1,43 @@
-//! The JSON of requests and responses, and the validation of responses.
+//! What is specific to an upstream: the JSON of requests and responses, and the validation of responses.
+//!
+//! Everything else in `shoutcloud` (connections, timeouts, retries, breaker, bulkhead, metrics, spans) works with any service that has
+//! a `POST` for a text. Unlike a middleware, a [`Protocol`] sees neither attempts nor connections.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::error::InvalidResponse;
 use crate::{blocking, json};
+
+/// How a text becomes a request, and a response a text.
+pub trait Protocol: Send + Sync + 'static {
+    /// Returns the body of a request for `text`, which is JSON.
+    fn request_body(&self, text: &str) -> Vec<u8>;
+
+    /// Returns the size limit of a response to `text` in bytes. A longer one is [`InvalidResponse::TooLong`].
+    fn response_limit(&self, text: &str) -> usize;
+
+    /// Returns the result in the body of a 200 to `text`, or why it is not a response to it. Such an attempt fails, and is not retried.
+    fn parse_response(&self, text: &str, body: &[u8]) -> Result<String, InvalidResponse>;
+}
+
+/// The protocol of SHOUTCLOUD.
+#[derive(Debug, Clone, Copy)]
+pub struct ShoutcloudProtocol;
+
+impl Protocol for ShoutcloudProtocol {
+    fn request_body(&self, text: &str) -> Vec<u8> {
+        request_body(text)
+    }
+
+    fn response_limit(&self, text: &str) -> usize {
+        response_limit(text)
+    }
+
+    fn parse_response(&self, text: &str, body: &[u8]) -> Result<String, InvalidResponse> {
+        parse_response(text, body)
+    }
+}
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -15,30 +46,15 @@ struct Request<'a> {
 }
 
 /// Returns the body of a request for `text`.
-pub(super) fn request_body(text: &str) -> Vec<u8> {
+fn request_body(text: &str) -> Vec<u8> {
     blocking::assert_not_on_worker(text.len());
     serde_json::to_vec(&Request { input: text }).expect("a string is valid JSON")
 }
 
 /// Returns the size limit of a response to `text`: INPUT and OUTPUT with up to six bytes for each byte, as an encoder
 /// may escape every character, and 4 KiB for all else.
-pub(super) fn response_limit(text: &str) -> usize {
+fn response_limit(text: &str) -> usize {
     text.len().saturating_mul(12).saturating_add(4096)
-}
-
-/// Returns whether the body of a response ends where the connection does (RFC 9112 section 6.3), so that a truncated
-/// body looks complete.
-pub(super) fn is_close_delimited(version: Version, headers: &HeaderMap) -> bool {
-    if version >= Version::HTTP_2 {
-        return false;
-    }
-    match headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        Some(codings) => {
-            let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
-            !last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
-        }
-        None => !headers.contains_key(CONTENT_LENGTH),
-    }
 }
 
 /// Returns OUTPUT of a response to `sent`.
@@ -68,9 +84,7 @@ pub fn parse_response(sent: &str, body: &[u8]) -> Result<String, InvalidResponse
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Version};
-
-    use super::{InvalidResponse, is_close_delimited, parse_response, request_body, response_limit};
+    use super::{InvalidResponse, parse_response, request_body, response_limit};
 
     #[test]
     fn the_request_is_an_object_with_the_text() {
@@ -145,28 +159,6 @@ mod tests {
                 "{end}"
             );
         }
-    }
-
-    #[test]
-    fn a_body_without_length_and_chunks_ends_with_the_connection() {
-        let is_close_delimited = |version, headers: &[(&'static str, &'static str)]| {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            is_close_delimited(version, &headers.collect::<HeaderMap>())
-        };
-        let chunked = ("transfer-encoding", "Chunked");
-        let gzip = ("transfer-encoding", "gzip");
-        assert!(is_close_delimited(Version::HTTP_11, &[]));
-        assert!(is_close_delimited(Version::HTTP_10, &[]));
-        assert!(is_close_delimited(Version::HTTP_11, &[chunked, gzip]));
-        assert!(!is_close_delimited(Version::HTTP_11, &[("content-length", "1")]));
-        assert!(!is_close_delimited(Version::HTTP_11, &[gzip, chunked]));
-        assert!(!is_close_delimited(
-            Version::HTTP_11,
-            &[("transfer-encoding", "gzip, chunked")]
-        ));
-        assert!(!is_close_delimited(Version::HTTP_2, &[]));
     }
 
     #[test]

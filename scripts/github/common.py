@@ -1,0 +1,1 @@
+../release/common.py

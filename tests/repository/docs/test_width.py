@@ -1,0 +1,72 @@
+"""Lines of documents have at most the width in .editorconfig. Tables, code and lines of one word cannot be wrapped."""
+
+import re
+
+import pytest
+from pages import TOP, pages
+
+PAGES = pages()
+WIDTH = int(re.search(r"^\[[*]\.md\]\nmax_line_length = (\d+)$", (TOP / ".editorconfig").read_text(), re.M)[1])
+# Documents, and a folder of them, that still have longer lines: remove an entry when it is wrapped, add none.
+WIDER = tuple(
+    """
+    README.md
+    docs/aws-suite.md
+    docs/configuration.md
+    docs/decisions/breaker-and-bulkhead.md
+    docs/decisions/eks-auto-mode.md
+    docs/decisions/fairness.md
+    docs/decisions/gitops.md
+    docs/decisions/image.md
+    docs/decisions/ingress.md
+    docs/decisions/secrets-outside-state.md
+    docs/decisions/terraform-layout.md
+    docs/decisions/updates.md
+    docs/dependencies.md
+    docs/deploy.md
+    docs/development.md
+    docs/drill.md
+    docs/ingress.md
+    docs/operations.md
+    docs/performance.md
+    docs/regions.md
+    docs/release.md
+    docs/runbooks/
+    docs/suites.md
+    docs/teams.md
+    docs/undo.md
+    docs/upgrade.md
+    gitops/README.md
+    terraform/README.md
+    terraform/bootstrap/README.md
+    terraform/environment/README.md
+    terraform/modules/bucket/README.md
+    terraform/modules/cognito/README.md
+    terraform/modules/dns/README.md
+    terraform/modules/ecr/README.md
+    terraform/modules/eks/README.md
+    terraform/modules/environment-roles/README.md
+    terraform/modules/github-oidc/README.md
+    terraform/modules/guard-rails/README.md
+    terraform/modules/kms/README.md
+    terraform/modules/network/README.md
+    terraform/modules/pod-role/README.md
+    terraform/modules/valkey/README.md
+    tests/platform/terraform/provider/README.md
+    """.split()
+)
+
+
+def too_wide(text):
+    """Returns the lines of prose that are too wide."""
+    return [line for line in re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S).splitlines() if len(line) > WIDTH and " " in line.strip() and not line.lstrip().startswith(("|", "<"))]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if not name.startswith(WIDER)])
+def test_lines_are_not_too_wide(name):
+    assert too_wide(PAGES[name]) == []
+
+
+def test_wide_lines_are_found():
+    wide = "a " * WIDTH
+    assert too_wide(f"{wide}\n| {wide} |\n```sh\n{wide}\n```\n   ```sh\n   {wide}\n   ```\n{'a' * 2 * WIDTH}\n") == [wide]
