@@ -45,18 +45,23 @@ def run(*command):
     return result.stderr
 
 
-def instructions(name, count):
+def instructions(name, count, variables=()):
     with tempfile.TemporaryDirectory() as directory:
         options = ["--tool=callgrind", f"--callgrind-out-file={directory}/out"]
-        output = run("valgrind", *options, PROGRAM, name, str(count))
+        output = run("valgrind", *options, PROGRAM, name, str(count), *variables)
     return int(re.search(r"Collected : (\d+)", output).group(1))
+
+
+def cost(name, calls, variables=()):
+    """Returns the instructions of one operation, without the start-up cost. `variables` (NAME=VALUE) configure the service."""
+    return round((instructions(name, FEW + calls, variables) - instructions(name, FEW, variables)) / calls)
 
 
 def measure(name):
     """Returns the cost of one operation, without the start-up cost."""
     calls = CALLS[name]
     return {
-        "instructions": round((instructions(name, FEW + calls) - instructions(name, FEW)) / calls),
+        "instructions": cost(name, calls),
         "allocations": round(int(run(PROGRAM, name, "1000")) / 1000, 1),
     }
 
@@ -90,4 +95,5 @@ def main():
     return 1 if problems else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

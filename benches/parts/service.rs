@@ -12,7 +12,7 @@ fn requests(criterion: &mut Criterion) {
         ("rejected", "0B", tampered_token(), "401"),
     ] {
         let (runtime, request) = (runtime(), request(&token));
-        let mut service = runtime.block_on(ServiceHarness::start(cache, Stream::Stderr));
+        let mut service = runtime.block_on(ServiceHarness::start(cache, Stream::Stderr, &[]));
         criterion.bench_function(&format!("request {name}"), |bencher| {
             bencher.iter(|| runtime.block_on(service.call(&request, status)));
         });

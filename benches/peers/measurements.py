@@ -62,24 +62,44 @@ def closed_loop(peer, seconds, connections=32, tokens=None, once=False, text=Non
     assert measured["requests"] and not measured["failed"], measured
     measured["cpu_us"] = 1e6 * (cpu_seconds(peer.pid) - started) / measured["requests"]
     measured["per_second"] = 1e6 * measured["requests"] / measured["microseconds"]
-    # The process keeps its offset, so the file becomes sparse instead of filling the disk.
-    os.truncate(peer.process.log, 0)
+    measured["log_bytes"] = truncate_log(peer) / measured["requests"]
     return measured
 
 
-def open_loop(program, peer, rate, seconds, token, connections=32):
-    """Sends requests at a fixed rate, independent of the responses. Returns latencies in microseconds, and the peer's CPU time per request
-    as `cpu_us`."""
+def truncate_log(peer):
+    """Empties the log and returns the bytes since the last time. The process keeps its offset, so the file becomes sparse instead of
+    filling the disk; one that appends starts over."""
+    size = os.stat(peer.process.log).st_size
+    written = size - peer.logged if size > peer.logged else size
+    peer.logged = size
+    os.truncate(peer.process.log, 0)
+    return written
+
+
+def open_loop(program, peer, schedule, token, connections=64):
+    """Sends requests at fixed rates, independent of the responses: `schedule` has pairs of requests per second and seconds. Returns for
+    each pair what `thin open-loop` prints; and in the first of them the peer's CPU time, of all, as `cpu_seconds` and per request as
+    `cpu_us`."""
     body = peer.body().encode()
     head = f"POST {peer.path} HTTP/1.1\r\nhost: {peer.address}\r\ncontent-type: application/json\r\nauthorization: Bearer {token}\r\n"
     head += f"content-length: {len(body)}\r\n\r\n"
-    command = pinned(OTHER_CORE, program, "open-loop", peer.address, f"{rate:.0f}", f"{seconds}", str(connections))
+    phases = ",".join(f"{rate:.0f}:{seconds}" for rate, seconds in schedule)
+    command = pinned(OTHER_CORE, program, "open-loop", peer.address, phases, str(connections))
     started = cpu_seconds(peer.pid)
     result = subprocess.run(list(map(str, command)), input=head.encode() + body, capture_output=True, check=True)
     measured = json.loads(result.stdout)
-    assert not measured["failed"], measured
+    first = measured[0]
+    first["cpu_seconds"] = cpu_seconds(peer.pid) - started
     # Those of the warm-up included.
-    measured["cpu_us"] = 1e6 * (cpu_seconds(peer.pid) - started) / int(rate * seconds)
+    first["cpu_us"] = 1e6 * first["cpu_seconds"] / sum(int(rate * seconds) for rate, seconds in schedule)
+    truncate_log(peer)
+    return measured
+
+
+def at_rate(program, peer, rate, seconds, token):
+    """Sends requests at one rate, none of which may fail or be rejected."""
+    [measured] = open_loop(program, peer, [(rate, seconds)], token)
+    assert not measured["failed"] and not measured["rejected"], measured
     return measured
 
 

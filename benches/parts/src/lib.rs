@@ -53,8 +53,9 @@ pub fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-/// Returns the configuration of a service with local peers; `cache` is the value of `CACHE_CAPACITY`.
-async fn config(cache: &str) -> Config {
+/// Returns the configuration of a service with local peers; `cache` is the value of `CACHE_CAPACITY`. A collector receives the spans if
+/// `variables`, which override the others, have a sampler.
+async fn config(cache: &str, variables: &[(&str, &str)]) -> Config {
     let keys = peer::serve(KEYS.to_owned()).await;
     let input: String = TEXT.chars().rev().collect();
     let upstream = peer::serve(format!(r#"{{"INPUT":"{input}","OUTPUT":"{SHOUT}"}}"#)).await;
@@ -71,6 +72,13 @@ async fn config(cache: &str) -> Config {
     ]);
     environment.set("COGNITO_JWKS_ENDPOINT", format!("http://{keys}"));
     environment.set("SHOUTCLOUD_URL", format!("http://{upstream}/V1/SHOUT"));
+    for &(name, value) in variables {
+        if name == "OTEL_TRACES_SAMPLER" {
+            let collector = peer::serve("{}".to_owned()).await;
+            environment.set("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+        }
+        environment.set(name, value.to_owned());
+    }
     Config::load(&environment).expect("valid").config
 }
 
@@ -79,7 +87,7 @@ pub struct VerifierHarness(Arc<Verifier>);
 
 impl VerifierHarness {
     pub async fn start() -> Self {
-        let config = config("0").await;
+        let config = config("0", &[]).await;
         let Auth::Cognito(cognito) = &config.auth else {
             unreachable!("the configuration enables Cognito")
         };
@@ -100,7 +108,7 @@ impl VerifierHarness {
 
 /// Returns a shouter with a working upstream; `cache` is the value of `CACHE_CAPACITY`.
 pub async fn shouter(cache: &str) -> ShoutService {
-    build_shouter(&config(cache).await)
+    build_shouter(&config(cache, &[]).await)
 }
 
 /// Returns a shouter whose upstream is down and whose breaker is open.
@@ -160,9 +168,9 @@ pub struct ServiceHarness {
 }
 
 impl ServiceHarness {
-    /// Starts the service, which logs to `log`.
-    pub async fn start(cache: &str, log: Stream) -> Self {
-        let config = config(cache).await;
+    /// Starts the service, which logs to `log`. `variables` override its configuration.
+    pub async fn start(cache: &str, log: Stream, variables: &[(&str, &str)]) -> Self {
+        let config = config(cache, variables).await;
         let telemetry = telemetry::init(&config, log).expect("no file is needed");
         let application = Application::bind(&config).await.expect("ports are free");
         let (public, admin) = (application.public_addr(), application.admin_addr());

@@ -1,15 +1,18 @@
-//! `hot-path NAME COUNT` runs the operation NAME COUNT times and prints the number of allocations to stderr. The start-up cost is
-//! constant, so the difference of two runs with different counts is the cost of the operation. The service logs to stdout.
+//! `hot-path NAME COUNT [VARIABLE=VALUE…]` runs the operation NAME COUNT times and prints the number of allocations to stderr. The
+//! start-up cost is constant, so the difference of two runs with different counts is the cost of the operation. The service logs to
+//! stdout. The variables configure it, so that one feature can be switched off.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use benches::{
     GOOD, ServiceHarness, TEXT, VerifierHarness, WITHOUT_SCOPE, bearer_headers, request, runtime,
     tampered_token,
 };
 use shoutback::telemetry::log::Stream;
+use shoutback::telemetry::metrics::{HttpLabels, MethodLabel, Metrics, ProtocolLabel, SchemeLabel};
 
 /// Counts allocations, including reallocations.
 struct CountingAllocator;
@@ -49,9 +52,13 @@ const GRAPHEMES: &str = "e\u{301}te\u{301} \u{1F468}\u{200D}\u{1F469}\u{200D}\u{
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, count] = &arguments[..] else {
-        panic!("usage: hot-path NAME COUNT")
+    let [name, count, variables @ ..] = &arguments[..] else {
+        panic!("usage: hot-path NAME COUNT [VARIABLE=VALUE…]")
     };
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|variable| variable.split_once('=').expect("VARIABLE=VALUE"))
+        .collect();
     let count: u64 = count.parse().expect("COUNT is a number");
     let allocations = match name.as_str() {
         "reverse-ascii" => measure(count, || shoutback::shout::reverse(black_box(TEXT))),
@@ -59,9 +66,10 @@ fn main() {
         "token-cached" => verify(count, GOOD, true),
         "token-verified" => verify(count, WITHOUT_SCOPE, false),
         "token-rejected" => verify(count, &tampered_token(), false),
-        "request-cached" => call(count, "1MiB", GOOD, "200"),
-        "request-proxied" => call(count, "0B", GOOD, "200"),
-        "request-rejected" => call(count, "0B", &tampered_token(), "401"),
+        "metric-recorded" => record_metric(count),
+        "request-cached" => call(count, "1MiB", GOOD, "200", &variables),
+        "request-proxied" => call(count, "0B", GOOD, "200", &variables),
+        "request-rejected" => call(count, "0B", &tampered_token(), "401", &variables),
         _ => panic!("unknown operation: {name}"),
     };
     eprintln!("{allocations}");
@@ -76,6 +84,22 @@ fn measure<T>(count: u64, mut operation: impl FnMut() -> T) -> u64 {
         black_box(operation());
     }
     ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// Measures the histogram of a request, which no configuration switches off.
+fn record_metric(count: u64) -> u64 {
+    let metrics = Metrics::new(&[]);
+    let labels = HttpLabels {
+        method: MethodLabel::Post,
+        route: "/v1",
+        status: Some(200),
+        error_type: None,
+        scheme: SchemeLabel::Http,
+        protocol: ProtocolLabel::Http11,
+    };
+    measure(count, || {
+        metrics.http.record(black_box(labels), Duration::from_micros(700))
+    })
 }
 
 fn verify(count: u64, token: &str, is_good: bool) -> u64 {
@@ -93,10 +117,10 @@ fn verify(count: u64, token: &str, is_good: bool) -> u64 {
     })
 }
 
-fn call(count: u64, cache: &str, token: &str, status: &str) -> u64 {
+fn call(count: u64, cache: &str, token: &str, status: &str, variables: &[(&str, &str)]) -> u64 {
     let request = request(token);
     runtime().block_on(async {
-        let mut service = ServiceHarness::start(cache, Stream::Stdout).await;
+        let mut service = ServiceHarness::start(cache, Stream::Stdout, variables).await;
         let mut before = 0;
         for number in 0..WARM_UP + count {
             if number == WARM_UP {

@@ -2,11 +2,13 @@
 //!
 //! - `thin serve ADDRESS`: reverses and upper-cases the text itself;
 //! - `thin serve ADDRESS URL`: reverses the text and has SHOUTCLOUD at URL upper-case it;
-//! - `thin upstream ADDRESS`: a fake SHOUTCLOUD;
+//! - `thin floor ADDRESS [URL]`: the same as `serve`, by hyper alone;
+//! - `thin upstream ADDRESS [MILLISECONDS]`: a fake SHOUTCLOUD with that latency;
 //! - `thin verify COUNT`: COUNT RS256 signature checks; reads a token and a key set from stdin;
-//! - `thin open-loop ADDRESS RATE SECONDS CONNECTIONS`: RATE requests per second, independent of the responses; reads the
-//!   request from stdin.
+//! - `thin open-loop ADDRESS RATE:SECONDS,… CONNECTIONS`: RATE requests per second, independent of the responses, then the next RATE;
+//!   reads the request from stdin.
 
+mod floor;
 mod open_loop;
 mod serve;
 mod upstream;
@@ -16,7 +18,8 @@ use std::error::Error;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: thin serve ADDRESS [URL] | upstream ADDRESS | verify COUNT | open-loop ADDRESS RATE SECONDS CONNECTIONS";
+const USAGE: &str = "usage: thin serve ADDRESS [URL] | floor ADDRESS [URL] | upstream ADDRESS [MILLISECONDS] | verify COUNT | \
+     open-loop ADDRESS RATE:SECONDS,… CONNECTIONS";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -25,10 +28,13 @@ async fn main() -> Outcome {
     match arguments[..] {
         ["serve", address] => serve::serve(address, None).await,
         ["serve", address, url] => serve::serve(address, Some(url)).await,
-        ["upstream", address] => upstream::serve(address).await,
+        ["floor", address] => floor::serve(address, None).await,
+        ["floor", address, url] => floor::serve(address, Some(url)).await,
+        ["upstream", address] => upstream::serve(address, 0).await,
+        ["upstream", address, latency] => upstream::serve(address, latency.parse()?).await,
         ["verify", count] => verify::check(count.parse()?),
-        ["open-loop", address, rate, seconds, connections] => {
-            open_loop::load(address, rate.parse()?, seconds.parse()?, connections.parse()?)
+        ["open-loop", address, schedule, connections] => {
+            open_loop::load(address, schedule, connections.parse()?)
         }
         _ => Err(USAGE.into()),
     }

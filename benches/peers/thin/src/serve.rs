@@ -10,20 +10,20 @@ use tokio::net::TcpListener;
 use crate::Outcome;
 
 #[derive(Deserialize, Serialize)]
-struct Text {
-    data: String,
+pub struct Text {
+    pub data: String,
 }
 
 #[derive(Serialize)]
-struct UpstreamRequest {
+pub struct UpstreamRequest {
     #[serde(rename = "INPUT")]
-    input: String,
+    pub input: String,
 }
 
 #[derive(Deserialize)]
-struct UpstreamResponse {
+pub struct UpstreamResponse {
     #[serde(rename = "OUTPUT")]
-    output: String,
+    pub output: String,
 }
 
 #[derive(Clone)]
@@ -48,7 +48,7 @@ pub async fn serve(address: &str, url: Option<&str>) -> Outcome {
     Ok(axum::serve(listener, routes).await?)
 }
 
-fn reverse(text: &str) -> String {
+pub fn reverse(text: &str) -> String {
     text.chars().rev().collect()
 }
 

@@ -2,6 +2,7 @@
 //! `content-length`, one after another per connection, and ignores everything but their bodies.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,16 +24,17 @@ struct UpstreamResponse {
     output: String,
 }
 
-pub async fn serve(address: &str) -> Outcome {
+/// Serves SHOUTCLOUD with a latency in milliseconds.
+pub async fn serve(address: &str, latency: u64) -> Outcome {
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(handle(stream));
+        tokio::spawn(handle(stream, Duration::from_millis(latency)));
     }
 }
 
-async fn handle(mut stream: TcpStream) -> std::io::Result<()> {
+async fn handle(mut stream: TcpStream, latency: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = Vec::with_capacity(16 * 1024);
     loop {
@@ -48,6 +50,9 @@ async fn handle(mut stream: TcpStream) -> std::io::Result<()> {
             let response = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
             );
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
             bytes.drain(..head + body.len());
             stream.write_all(response.as_bytes()).await?;
         }
