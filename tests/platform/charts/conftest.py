@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.kubernetes import ControlPlane
+from harness.placeholders import restore
 
 TOP = Path(__file__).resolve().parents[3]
 sys.path.append(str(TOP / "tests/platform/gitops"))
@@ -27,6 +28,7 @@ def rendered(environment, again=0):
         top = Path(directory)
         for name in ("gitops", "observability"):
             shutil.copytree(TOP / name, top / name, symlinks=True)
+        restore(top)
         argocd.fill(top)
         installation = Checkout(top, environment)
         found = {"platform": installation.helm("", "gitops/platform", "platform", "argocd", [f"gitops/platform/{environment}/values.yaml"], [{"name": "commit", "value": "0" * 40}])}

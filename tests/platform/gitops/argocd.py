@@ -82,24 +82,9 @@ def scalars(thing):
 
 
 def fill(folder):
-    """Replaces the placeholders in a checkout, or what an adopter has put in their place, by the values that the tests know."""
+    """Replaces the placeholders in a checkout."""
     for file in folder.glob("gitops/*/*/*.yaml"):
         file.write_text(re.sub(r"REPLACE_WITH_[A-Z_]*[A-Z]", lambda name: FILLED[name[0]], file.read_text()))
-    for environment in ("staging", "production"):
-        values = yaml.safe_load((folder / f"gitops/platform/{environment}/values.yaml").read_text())
-        known = {
-            values["repository"]: REPOSITORY,
-            values["serviceImage"]: f"{FILLED['REPLACE_WITH_IMAGE_CACHE']}/shoutback",
-            values["imageCache"]["registry"]: FILLED["REPLACE_WITH_IMAGE_CACHE"],
-            values["docs"]["url"]: f"https://{FILLED['REPLACE_WITH_DOCS_HOST']}",
-            values["tools"]["issuer"]: FILLED["REPLACE_WITH_TOOLS_ISSUER"],
-            values["tools"]["host"]: FILLED["REPLACE_WITH_TOOLS_HOST"],
-        }
-        for file in folder.glob(f"gitops/*/{environment}/*.yaml"):
-            text = file.read_text()
-            for own, value in known.items():
-                text = text.replace(own, value)
-            file.write_text(text)
 
 
 @dataclass

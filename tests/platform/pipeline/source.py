@@ -1,4 +1,7 @@
-"""A bare repository, as on GitHub, with the content of this checkout; merges into it, and runs of the pipeline."""
+"""A bare repository, as on GitHub, with the content of this checkout; merges into it, and runs of the pipeline.
+
+Its placeholders are those that are shipped, even if an adopter has filled them in.
+"""
 
 import os
 import shutil
@@ -6,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from harness.git import git, listed
+from harness.placeholders import restore
 from harness.process import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,6 +40,7 @@ class Source:
             (self.work / name).parent.mkdir(parents=True, exist_ok=True)
             # The charts have symbolic links into observability/.
             shutil.copy2(ROOT / name, self.work / name, follow_symlinks=False)
+        restore(self.work)
         (self.work / "Dockerfile").write_text(DOCKERFILE)
         git(self.work, "remote", "add", "origin", self.bare)
         self.commit("Begin")
