@@ -37,7 +37,7 @@ def counted(run):
     alarms = [resource["Type"] for resource in stacks["alarms"]]
     clients = [resource["Properties"] for resource in stacks["clients"] if resource["Type"] == "AWS::Cognito::UserPoolClient"]
     endpoints = [endpoint.values for endpoint in run.all("aws_vpc_endpoint") if endpoint.values["vpc_endpoint_type"] == "Interface"]
-    balancers = [file for file in (ROOT / "gitops/platform/values").glob("*.yaml") if "loadBalancerClass: eks.amazonaws.com/nlb" in file.read_text()]
+    balancers = [file for file in (ROOT / "gitops/platform/values").glob("*.yaml") if "aws-load-balancer-scheme:" in file.read_text()]
     public_subnets = [subnet for subnet in run.all("aws_subnet") if subnet.name == "public"]
     return {
         "Control plane of EKS": len(run.all("aws_eks_cluster")),
