@@ -10,21 +10,7 @@ WIDTH = int(re.search(r"^\[[*]\.md\]\nmax_line_length = (\d+)$", (TOP / ".editor
 # Documents, and a folder of them, that still have longer lines: remove an entry when it is wrapped, add none.
 WIDER = tuple(
     """
-    README.md
-    docs/aws-suite.md
-    docs/configuration.md
-    docs/decisions/breaker-and-bulkhead.md
-    docs/decisions/eks-auto-mode.md
-    docs/decisions/fairness.md
-    docs/decisions/gitops.md
-    docs/decisions/image.md
-    docs/decisions/ingress.md
-    docs/decisions/secrets-outside-state.md
-    docs/decisions/terraform-layout.md
-    docs/decisions/updates.md
-    docs/dependencies.md
     docs/deploy.md
-    docs/development.md
     docs/drill.md
     docs/ingress.md
     docs/operations.md
@@ -32,27 +18,10 @@ WIDER = tuple(
     docs/regions.md
     docs/release.md
     docs/runbooks/
-    docs/suites.md
     docs/teams.md
     docs/undo.md
     docs/upgrade.md
     gitops/README.md
-    terraform/README.md
-    terraform/bootstrap/README.md
-    terraform/environment/README.md
-    terraform/modules/bucket/README.md
-    terraform/modules/cognito/README.md
-    terraform/modules/dns/README.md
-    terraform/modules/ecr/README.md
-    terraform/modules/eks/README.md
-    terraform/modules/environment-roles/README.md
-    terraform/modules/github-oidc/README.md
-    terraform/modules/guard-rails/README.md
-    terraform/modules/kms/README.md
-    terraform/modules/network/README.md
-    terraform/modules/pod-role/README.md
-    terraform/modules/valkey/README.md
-    tests/platform/terraform/provider/README.md
     """.split()
 )
 
