@@ -96,7 +96,7 @@ EXECUTED = {
     "argocd app diff NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"diff"'),
     "scripts/release/override production list": By("pipeline", "tests/platform/pipeline/test_platform.py", '"list"'),
     "cmctl renew --namespace shoutback shoutback-tls": Not("needs cert-manager; the suite `cluster` checks the permission"),
-    "argocd app terminate-op logging": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"terminate-op"'),
+    "argocd app terminate-op NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"terminate-op"'),
     "make test-aws": ACCOUNT,
     "environment=staging": ACCOUNT,
     "cd terraform/environment": ACCOUNT,
@@ -236,12 +236,12 @@ def test_the_readme_shows_what_make_dev_prints(development):
 
 @pytest.fixture
 def first_request(development, tmp_path):
-    """Returns the function that executes the first command of docs/api.md `times` times with a quota, and returns the last response."""
+    """Returns the function that executes the request of docs/api.md `times` times with a quota, and returns the last response."""
     shoutcloud = f"http://{printed_address(development, 'SHOUTCLOUD')}/V1/SHOUT"
     cognito, pool = re.search(r"^Cognito +(http://[\d.:]+)/(\S+)", development, re.M).groups()
     client = re.search(r"CLIENT_ID=(\w+)", development)[1]
     variables = {"AUTH_MODE": "cognito", "COGNITO_ENDPOINT": cognito, "COGNITO_USER_POOL_IDS": pool, "COGNITO_CLIENT_IDS": client}
-    command = next(command.text for command in commands() if command.page == "docs/api.md")
+    command = next(command.text for command in commands() if command.page == "docs/api.md" and command.text.startswith("curl -i"))
 
     def execute(rate, burst, times=1):
         quota = {"RATE_LIMIT_PER_CLIENT": rate, "RATE_LIMIT_BURST": burst}
