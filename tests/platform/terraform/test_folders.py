@@ -1,4 +1,4 @@
-"""Every folder: format, tests, and a README with its inputs and outputs, or links to them."""
+"""Every folder: format, tests, and descriptions of its inputs and outputs."""
 
 import re
 import subprocess
@@ -49,46 +49,12 @@ def attribute(block, name):
     return found[1] if found else None
 
 
-def rows(folder, heading):
-    """Returns the rows of the table under a heading of the folder's README, none without the heading."""
-    page = (SHIPPED / folder / "README.md").read_text()
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    lines = [line for line in (section[1] if section else "").splitlines() if line.startswith("| `")]
-    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
-
-
-def lists(folder, kind):
-    """Returns whether the README lists inputs or outputs; otherwise it has to link to the file with their descriptions, if there is one."""
-    page = (SHIPPED / folder / "README.md").read_text()
-    title, file = {"variable": ("Inputs", "variables.tf"), "output": ("Outputs", "outputs.tf")}[kind]
-    listed = f"\n## {title}\n" in page
-    linked = f"{title}: [{file}]({file})." in page
-    assert linked != (listed or not (SHIPPED / folder / file).exists()), folder
-    return listed
-
-
 @each
-def test_the_readme_lists_every_input_or_links_to_them(folder):
-    listed, expected = lists(folder, "variable"), {}
+def test_inputs_and_outputs_have_descriptions(folder):
     for name, block in blocks(folder, "variable").items():
-        kind = attribute(block, "type")
-        default = attribute(block, "default")
-        assert kind and attribute(block, "description"), f"{name}: no type or no description"
-        expected[f"`{name}`"] = [
-            re.sub(r"\(\{$", "", kind),
-            "required" if default is None else f"`{re.sub('[{[]$', '…', default)}`",
-            attribute(block, "description").strip('"'),
-        ]
-    assert not listed or {row[0]: row[1:] for row in rows(folder, "Inputs")} == expected
-
-
-@each
-def test_the_readme_lists_every_output_or_links_to_them(folder):
-    listed, expected = lists(folder, "output"), {}
+        assert attribute(block, "type") and attribute(block, "description"), f"{name}: no type or no description"
     for name, block in blocks(folder, "output").items():
         assert attribute(block, "description"), f"{name}: no description"
-        expected[f"`{name}`"] = [attribute(block, "description").strip('"')]
-    assert not listed or {row[0]: row[1:] for row in rows(folder, "Outputs")} == expected
 
 
 @each
