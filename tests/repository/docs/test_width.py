@@ -11,13 +11,11 @@ WIDTH = int(re.search(r"^\[[*]\.md\]\nmax_line_length = (\d+)$", (TOP / ".editor
 WIDER = tuple(
     """
     docs/deploy.md
-    docs/drill.md
     docs/ingress.md
     docs/operations.md
     docs/performance.md
     docs/regions.md
     docs/release.md
-    docs/runbooks/
     docs/teams.md
     docs/undo.md
     docs/upgrade.md
