@@ -9,10 +9,10 @@ NAMES = {
     "floor through": "bare hyper, in and out",
     "thin through": "bare axum + reqwest",
     "shoutback through": "Shoutback, proxied",
-    "shoutback untraced": "Shoutback, proxied, without a collector",
-    "haproxy": "HAProxy, repeated token",
-    "envoy": "Envoy, repeated token",
-    "original": "the Flask original under gunicorn",
+    "shoutback untraced": "Shoutback, no collector",
+    "haproxy": "HAProxy",
+    "envoy": "Envoy",
+    "original": "Flask original",
 }
 
 
@@ -47,7 +47,7 @@ class Goals:
 
     def ratio(self, path, rounds, numerator, denominator, bound, goal):
         if numerator in rounds and denominator in rounds:
-            self.at_most(path, spread.ratio(rounds[numerator], rounds[denominator]), bound, f"at most {bound} × {goal}")
+            self.at_most(path, spread.ratio(rounds[numerator], rounds[denominator]), bound, f"≤ {bound} × {goal}")
 
     def added(self, path, rounds, others, goal, bound):
         """Compares p99 in milliseconds."""
@@ -60,42 +60,41 @@ class Goals:
             self.rows.append((path, goal, f"not measurable, {difference.text(2)} ms", met))
 
     def requests(self, rounds):
-        cached, proxied = "cached, repeated token", "proxied, cache off"
-        self.ratio(cached, rounds, "shoutback cached", "thin here", 1.5, "bare axum")
-        self.ratio(proxied, rounds, "shoutback through", "thin through", 1.05, "bare axum + reqwest")
-        self.ratio(proxied, rounds, "shoutback through", "floor through", 1.4, "bare hyper")
-        self.ratio(f"{proxied}, repeated token", rounds, "shoutback through", "haproxy", 0.65, "HAProxy")
-        self.ratio(f"{proxied}, repeated token", rounds, "shoutback through", "envoy", 0.75, "Envoy")
+        self.ratio("cached", rounds, "shoutback cached", "thin here", 1.5, "bare axum")
+        self.ratio("proxied", rounds, "shoutback through", "thin through", 1.05, "bare axum + reqwest")
+        self.ratio("proxied", rounds, "shoutback through", "floor through", 1.4, "bare hyper")
+        self.ratio("proxied", rounds, "shoutback through", "haproxy", 0.65, "HAProxy")
+        self.ratio("proxied", rounds, "shoutback through", "envoy", 0.75, "Envoy")
 
     def tokens(self, rounds):
         pairs = zip(rounds["cached new"], rounds["cached seen"], rounds["check"], strict=True)
         expected = spread.of(new["cpu_us"] / (seen["cpu_us"] + check["cpu_us"]) for new, seen, check in pairs)
-        self.at_most("new token", expected, 1.1, "at most 1.1 × a repeated one and one RS256 verification")
+        self.at_most("new token", expected, 1.1, "≤ 1.1 × a repeated one and one RS256 verification")
         value = spread.ratio(rounds["cached bad"], rounds["cached new"])
         self.at_most("rejected token", value, 1, "cheaper than accepting a new one")
 
     def memory(self, points):
         idle = next(point for point in points if not point["connections"])
-        self.at_most("memory, idle", spread.of([idle["kib"] / 1024]), 12, "under 12 MiB", "MiB", 1)
+        self.at_most("memory, idle", spread.of([idle["kib"] / 1024]), 12, "< 12 MiB", "MiB", 1)
 
     def start(self, times):
         # The fastest and the slowest of eleven starts are no spread of a median.
         median = spread.of([spread.of(times).median])
-        self.at_most("start to ready, key server on this machine", median, 50, "under 50 ms", "ms", 0)
+        self.at_most("start to ready, local key server", median, 50, "< 50 ms", "ms", 0)
 
     def latency(self, measured):
         half = measured["shares"]["0.5"]
-        for name, path in (("shoutback through", "p99 at half load"), ("shoutback untraced", "p99 at half load, without a collector")):
+        for name, path in (("shoutback through", "p99 at half load"), ("shoutback untraced", "p99 at half load, no collector")):
             if name in half:
-                self.added(path, half[name], half["floor through"], "less than 0.5 ms above bare hyper", 0.5)
+                self.added(path, half[name], half["floor through"], "< 0.5 ms above bare hyper", 0.5)
 
     def overload(self, measured):
         rounds = measured["loads"]["4"]
         goodput = spread.field(rounds, "goodput")
-        self.rows.append(("4 × overload", "goodput at least 0.9 × the capacity", f"{goodput.text(2)} ×", verdict(goodput, 0.9, is_upper=False)))
+        self.rows.append(("4 × overload", "goodput ≥ 0.9 × capacity", f"{goodput.text(2)} ×", verdict(goodput, 0.9, is_upper=False)))
         rejected = [one["rejected_p99"] / 1000 for one in rounds if one["rejected"]]
         if rejected:
-            self.at_most("4 × overload", spread.of(rejected), 20, "p99 of rejections under 20 ms", "ms", 1)
+            self.at_most("4 × overload", spread.of(rejected), 20, "p99 of rejections < 20 ms", "ms", 1)
         seconds = [one["seconds"] for one in measured["recovery"]]
         if None in seconds:
             self.rows.append(("after 4 × overload", "p99 normal within 5 s", "never", "**missed**"))
@@ -104,7 +103,7 @@ class Goals:
 
     def shared(self, rounds):
         self.ratio("cached, shared quota, 10,000/s of one client", rounds["cached"], "shared", "local", 1.1, "the local quota")
-        self.added("cached, shared quota, half load", rounds["half"]["shared"], rounds["half"]["local"], "less than 0.2 ms of p99 added", 0.2)
+        self.added("cached, shared quota, half load", rounds["half"]["shared"], rounds["half"]["local"], "< 0.2 ms of p99 added", 0.2)
         self.ratio("proxied, shared cache missing", rounds["missing"], "shared", "local", 1.25, "the local cache")
 
 
