@@ -42,11 +42,11 @@ def counted(run):
     return {
         "Control plane of EKS": len(run.all("aws_eks_cluster")),
         "NAT gateways": len(run.all("aws_nat_gateway")),
-        "Interface endpoints, in each of three zones": sum(len(endpoint["subnet_ids"]) for endpoint in endpoints),
+        "Interface endpoints": sum(len(endpoint["subnet_ids"]) for endpoint in endpoints),
         # The load balancer has one in each public subnet.
         "Public addresses": len(run.all("aws_eip")) + len(public_subnets),
         # The cluster creates them.
-        "Network load balancers, of the API and of the web interfaces": len(balancers),
+        "Network load balancers": len(balancers),
         "Keys": len(run.all("aws_kms_key")),
         "Secrets": sum(resource["Type"] == "AWS::SecretsManager::Secret" for resources in stacks.values() for resource in resources),
         "Alarms on queries": alarms.count("AWS::CloudWatch::Alarm"),
@@ -100,7 +100,7 @@ def test_savings_are_rows_of_the_table():
     page = (ROOT / "docs/cost.md").read_text()
     parts = {row[0]: Decimal(row[3]) for row in tables()[0][:-1]}
     documented = {row[0]: Decimal(row[1]) for row in re.findall(r"^\| (no [\w ]+|metrics to Prometheus only) \| ([\d.]+) \|", page, re.MULTILINE)}
-    assert documented["no interface endpoints"] == parts["Interface endpoints, in each of three zones"]
+    assert documented["no interface endpoints"] == parts["Interface endpoints"]
     assert documented["no Container Insights"] == parts["Container Insights, million observations"]
     assert documented["metrics to Prometheus only"] == parts["Metrics of the service by OTLP, GB"]
 
