@@ -7,7 +7,7 @@ service reports the error.
 {{- end }}
 
 {{/*
-The Ingress' annotations. docs/ingress.md describes each.
+The Ingress' annotations. docs/ingress.md describes what clients notice of them.
 */}}
 {{- define "shoutback.ingress.annotations" -}}
 {{- $bytes := include "shoutback.bytes" (list . "MAX_BODY_BYTES") | int64 -}}
