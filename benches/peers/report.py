@@ -266,8 +266,12 @@ SECTIONS = (
 )
 
 
-def tables(results):
-    """Returns what results of some or all parts say, in Markdown."""
+#: Printed only: no decision depends on it.
+OMITTED = ("scaling",)
+
+
+def tables(results, omitted=()):
+    """Returns what results of some or all parts say, in Markdown, without the parts `omitted`."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     paragraphs = [
@@ -279,7 +283,7 @@ def tables(results):
     if rows:
         paragraphs += ["### Goals", table(("path", "goal", "measured", ""), rows)]
     for part, section in SECTIONS:
-        if part in results:
+        if part in results and part not in omitted:
             for heading, text in section(results):
                 paragraphs += [f"### {heading}", text] if heading else [text]
     return "\n\n".join(paragraphs)
@@ -319,7 +323,7 @@ def structure(recorded):
 
 def page(text, results):
     """Returns the text of the page with its generated parts written by `results`, or without figures if there are none."""
-    parts = {"summary": summary(results), "tables": tables(results)} if results else {"summary": NOTHING, "tables": NOTHING}
+    parts = {"summary": summary(results), "tables": tables(results, OMITTED)} if results else {"summary": NOTHING, "tables": NOTHING}
     parts["structure"] = structure(json.loads(STRUCTURE.read_text())) if STRUCTURE.exists() else NOTHING
     for name, part in parts.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
