@@ -1,4 +1,4 @@
-"""Documentation is as long as somebody reads. A word contains a letter, so that figures of tables do not count."""
+"""Documentation is short enough to be read. A word contains a letter, so that figures of tables do not count."""
 
 import re
 
@@ -16,7 +16,7 @@ def words(text):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_not_too_long(name):
     count = words(PAGES[name])
-    assert count <= PAGE, f"{name} has {count} words, {count - PAGE} too many: move or remove what nobody decides anything by"
+    assert count <= PAGE, f"{name} has {count} words, {count - PAGE} too many: move or remove what no decision depends on"
 
 
 def test_all_pages_together_are_not_too_long():

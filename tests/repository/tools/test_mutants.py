@@ -23,10 +23,11 @@ class Cargo(mutants.Runner):
         super().__init__("", tree, tree / "output")
         self.outcomes, self.calls = outcomes, []
 
-    def cargo(self, arguments, **options):
+    def cargo(self, arguments, variables, **options):
         target = next(argument for argument in arguments if argument.startswith("--cargo-arg=")).partition("=")[2]
         chosen = [name for name in NAMES for argument in arguments if argument.startswith("--re=") and re.fullmatch(argument.partition("=")[2], name)]
         self.calls.append((target, arguments[arguments.index("--") + 2 :], chosen))
+        self.optimized = bool(variables)
         found = [{"scenario": "Baseline", "summary": "Success"}]
         found += [{"scenario": {"Mutant": {"name": name}}, "summary": self.outcomes[target][name]} for name in chosen if name in self.outcomes[target]]
         (self.output / "mutants.out").mkdir()
@@ -63,6 +64,7 @@ def test_slow_tests_run_last_on_what_survived(tree):
         ("--test=it", ["b::"], NAMES),
         ("--lib", ["a::slow::"], NAMES[:1]),
     ]
+    assert cargo.optimized
 
 
 def test_the_next_run_has_only_survivors_until_the_file_changes(tree):
