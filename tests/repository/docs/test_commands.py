@@ -89,7 +89,7 @@ EXECUTED = {
     "gh workflow run rollback.yml --field environment=production --field build=SHA": By("workflows", "tests/platform/workflows/test_jobs.py", '"rollback.yml"'),
     'scripts/release/override production set SHOUTCLOUD_FALLBACK=local --reason "SHOUTCLOUD is down, incident 42"': By("pipeline", "tests/platform/pipeline/test_platform.py", '"override"'),
     "kubectl --namespace shoutback set env deployment/shoutback --containers=shoutback SHOUTCLOUD_FALLBACK=local": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"set", "env", "deployment/shoutback"'),
-    "argocd login tools.example.com --grpc-web-root-path argocd --sso": Not("signs in through a browser"),
+    "argocd login TOOLS_HOST --grpc-web-root-path argocd --sso": Not("signs in through a browser"),
     "argocd app set shoutback --source-position 1 --sync-policy none": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"--sync-policy"'),
     "argocd app set shoutback --source-position 1 --sync-policy automated --auto-prune --self-heal": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", "commands("),
     "argocd app get NAME": By("gitops-live", "tests/platform/gitops-live/test_lifecycles.py", '"get"'),
