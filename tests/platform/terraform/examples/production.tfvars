@@ -1,4 +1,4 @@
-# What differs from staging by design: docs/deploy.md explains each.
+# What differs from staging by design.
 environment        = "production"
 log_retention_days = 365
 network = {

@@ -1,4 +1,4 @@
-# What differs from production by design: docs/deploy.md explains each.
+# What differs from production by design.
 environment        = "staging"
 log_retention_days = 30
 network = {
