@@ -109,6 +109,15 @@ def test_leftover_processes_of_a_suite_are_ended(tmp_path):
     wait_until("it has ended", lambda: not state.exists() or state.read_text().split()[2] == "Z")
 
 
+def test_a_suite_that_hangs_is_interrupted_and_fails(tmp_path, run):
+    (tmp_path / "suites.toml").write_text(
+        '''[hangs]\ntier = "full"\nrun = "trap 'echo it waited here; kill $!; exit 1' INT; sleep 600 & wait"\n[good]\ntier = "full"\nrun = "true"\n'''
+    )
+    code, lines, _ = run("all", SUITE_SECONDS="1")
+    assert code == 1 and lines[-1] == "1 passed, 1 failed, 0 skipped" and "it waited here" in lines
+    assert any(re.fullmatch(r"hangs +\d+ s  FAILED   exit code 1: interrupted after 1 s; .*", line) for line in lines)
+
+
 def test_an_error_of_the_runner_is_a_failed_suite(tmp_path, run):
     (tmp_path / "suites.toml").write_text('[wrong]\ntier = "full"\nneeds = ["a typo"]\nrun = "true"\n[good]\ntier = "full"\nrun = "true"\n')
     code, lines, _ = run("all")
@@ -130,10 +139,13 @@ def test_an_interrupt_ends_running_suites_and_starts_none(tmp_path, alone, suite
     record = tmp_path / "record"
     record.touch()
     environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"SUITES_TABLE": str(tmp_path / "suites.toml"), "RECORD": str(record)}
-    with subprocess.Popen([TOP / "scripts/test", "all"], env=environment, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen([TOP / "scripts/test", "all"], env=environment, stdout=subprocess.PIPE, text=True) as child:
         wait_until("the suites run", lambda: record.read_text().count("ready") == running)
         child.send_signal(signal.SIGINT)
-    assert child.returncode == 130
+        lines = child.stdout.read().splitlines()
+    assert child.returncode == 130 and lines[-1] == f"0 passed, 0 failed, 0 skipped, {suites} stopped or not started"
+    stopped = sorted(line.split()[0] for line in lines if re.fullmatch(r"suite-\d +\d+ s  stopped", line))
+    assert stopped == [f"suite-{number}" for number in range(suites)]
     assert record.read_text().count("ended") == record.read_text().count("ready") == running
 
 
