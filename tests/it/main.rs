@@ -23,3 +23,4 @@ mod tokens;
 mod traces;
 mod uppercase;
 mod upstream;
+mod valkey;

@@ -10,6 +10,7 @@ pub mod rsa;
 pub mod settings;
 pub mod tcp_server;
 pub mod upstream;
+pub mod valkey;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -68,6 +68,22 @@ mod tests {
         let second = Duration::from_secs(1);
         let expected = demand.within(second, at(1_000));
         assert!((80.0..=110.0).contains(&expected), "{expected}");
+        let half = demand.within(second / 2, at(1_000));
+        assert_eq!(half, expected / 2.0);
         assert!(demand.within(second, at(3_000)) < 1.0);
+    }
+
+    #[test]
+    fn a_window_counts_when_it_has_ended() {
+        let start = Instant::now();
+        let mut demand = Demand::new(start);
+        demand.count(start);
+        let second = Duration::from_secs(1);
+        assert_eq!(demand.within(second, start + Duration::from_millis(99)), 0.0);
+        assert_eq!(
+            demand.within(second, start + Duration::from_millis(100)),
+            5.0,
+            "half of 10 per second"
+        );
     }
 }

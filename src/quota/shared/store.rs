@@ -106,3 +106,43 @@ fn grant(response: &Value, ask: Ask) -> Result<Grant, Error> {
 fn unsigned<T: TryFrom<i64>>(value: i64) -> Result<T, Error> {
     T::try_from(value).map_err(|_| Error::invalid_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::super::bucket::{Ask, Grant};
+    use super::grant;
+
+    fn respond(granted: i64, thousandths: i64, server_time: i64) -> Option<Grant> {
+        let ask = Ask {
+            take: 5,
+            ..Ask::default()
+        };
+        let values = [granted, thousandths, server_time].map(Value::Int);
+        grant(&Value::Array(values.into()), ask).ok()
+    }
+
+    #[test]
+    fn a_response_has_tokens_granted_and_left() {
+        let expected = Grant {
+            granted: Some(3),
+            level: 1.5,
+            server_time: 7,
+        };
+        assert_eq!(respond(3, 1_500, 7), Some(expected));
+        let late = respond(-1, 1_500, 7).expect("valid");
+        assert_eq!(late.granted, None, "executed after its deadline");
+    }
+
+    #[test]
+    fn a_response_is_held_to_its_bounds() {
+        assert_eq!(
+            respond(6, -1, 7).map(|it| (it.granted, it.level)),
+            Some((Some(5), 0.0))
+        );
+        assert_eq!(respond(-2, 0, 7), None);
+        assert_eq!(respond(1, 0, -7), None);
+        assert!(grant(&Value::Nil, Ask::default()).is_err());
+    }
+}
