@@ -1,9 +1,9 @@
 //! A real Valkey, as a process of its own.
 
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
-use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
-use tokio::process::{Child, Command};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue};
 
 use super::{loopback, until};
 
@@ -11,7 +11,7 @@ use super::{loopback, until};
 pub struct Valkey {
     pub url: String,
     connection: MultiplexedConnection,
-    _child: Child,
+    child: Child,
 }
 
 impl Valkey {
@@ -22,7 +22,6 @@ impl Valkey {
             .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .expect("valkey-server on PATH: `scripts/tools path valkey` prints one with it");
         let url = format!("redis://127.0.0.1:{port}");
@@ -36,7 +35,7 @@ impl Valkey {
         Self {
             url,
             connection: connection.expect("connected"),
-            _child: child,
+            child,
         }
     }
 
@@ -62,5 +61,13 @@ impl Valkey {
         })
         .await;
         keys.remove(0)
+    }
+}
+
+impl Drop for Valkey {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
     }
 }
