@@ -78,7 +78,6 @@ impl Breaker {
             self.metrics.record_transition(transition);
             let (from, to) = (transition.from().as_str(), transition.to().as_str());
             let counts = (transition == BreakerTransition::Opened).then(|| circuit.counts());
-            let percent = |part: u64, calls: u64| (part * 100 + calls / 2).checked_div(calls);
             tracing::warn!(
                 event.action = "breaker",
                 event.kind = "event",
@@ -110,6 +109,11 @@ impl Breaker {
             Err(_) => Outcome::Failed,
         }
     }
+}
+
+/// Returns `part` as a rounded percentage of `calls`.
+fn percent(part: u64, calls: u64) -> Option<u64> {
+    (part * 100 + calls / 2).checked_div(calls)
 }
 
 /// Returns why the state changed.
@@ -187,7 +191,7 @@ mod tests {
 
     use http::StatusCode;
 
-    use super::{Breaker, Error, InvalidResponse};
+    use super::{Breaker, BreakerTransition, Error, InvalidResponse, percent, reason};
     use crate::config::{self, Environment};
     use crate::shoutcloud::error::Transient;
     use crate::telemetry::metrics::Metrics;
@@ -252,5 +256,41 @@ mod tests {
         assert!(rejected_for(&breaker).is_some(), "the probes are in flight");
         drop(probes);
         assert_eq!(rejected_for(&breaker), None);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_fails_an_attempt_that_had_most_of_its_time() {
+        for (share, opens) in [(0.0, false), (0.89, false), (0.9, true), (1.0, true)] {
+            let breaker = breaker();
+            let attempt = breaker.try_acquire().expect("closed");
+            tokio::time::advance(breaker.attempt_timeout.mul_f64(share)).await;
+            attempt.end(Err(&Error::DeadlinePassed));
+            assert_eq!(rejected_for(&breaker).is_some(), opens, "{share} of the timeout");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_transition_has_its_reason() {
+        let error = Error::from(Transient::Timeout);
+        let failing = breaker();
+        failing.try_acquire().expect("closed").end(Err(&error));
+        let slow = breaker();
+        slow.try_acquire().expect("closed").end(Ok(()));
+        for (breaker, transition, error, expected) in [
+            (&failing, BreakerTransition::Opened, Some(&error), "failure_rate"),
+            (&slow, BreakerTransition::Opened, None, "slow_rate"),
+            (&slow, BreakerTransition::HalfOpened, None, "open_time_passed"),
+            (&slow, BreakerTransition::Reopened, Some(&error), "probe_failed"),
+            (&slow, BreakerTransition::Reopened, None, "probe_slow"),
+            (&slow, BreakerTransition::Closed, None, "probes_succeeded"),
+        ] {
+            assert_eq!(reason(transition, &breaker.circuit(), error), expected);
+        }
+    }
+
+    #[test]
+    fn percentages_are_rounded() {
+        assert_eq!(percent(5, 8), Some(63));
+        assert_eq!(percent(1, 3), Some(33));
+        assert_eq!(percent(0, 0), None);
     }
 }
