@@ -87,7 +87,7 @@ fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
 
 #[cfg(test)]
 mod tests {
-    //! `tests/it/tokens` has the hostile tokens; these are the cases that HTTP/1.1 cannot transport or enumerate.
+    //! `tests/it/tokens` has the hostile tokens; these are cases that HTTP/1.1 cannot transport, and bounds.
 
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -102,10 +102,51 @@ mod tests {
             .join(".")
     }
 
+    fn bearer_of(value: &str) -> Result<String, AuthError> {
+        let value = HeaderValue::from_str(value).expect("a header value");
+        bearer(&HeaderMap::from_iter([(AUTHORIZATION, value)])).map(str::to_owned)
+    }
+
     #[test]
-    fn scheme_and_space_without_a_token_are_malformed() {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer "))]);
-        assert_eq!(bearer(&headers), Err(AuthError::MalformedHeader));
+    fn the_header_has_a_scheme_a_space_and_a_token() {
+        for value in ["Bearer t", "bearer t", "BEARER t"] {
+            assert_eq!(bearer_of(value), Ok("t".to_owned()), "{value}");
+        }
+        for value in ["", "Bearer", "Basic t", "Bearert"] {
+            assert_eq!(bearer_of(value), Err(AuthError::Missing), "{value}");
+        }
+        // HTTP/1.1 cannot transport the first.
+        for value in ["Bearer ", "Bearer  t", "Bearer\tt", "Bearer \tt"] {
+            assert_eq!(bearer_of(value), Err(AuthError::MalformedHeader), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_at_most_8_kib() {
+        let longest = "t".repeat(8 * 1024);
+        assert_eq!(bearer_of(&format!("Bearer {longest}")), Ok(longest.clone()));
+        assert_eq!(
+            bearer_of(&format!("Bearer {longest}t")),
+            Err(AuthError::MalformedHeader)
+        );
+    }
+
+    #[test]
+    fn a_token_of_rs256_is_parsed() {
+        let text = token(r#"{"alg":"RS256","kid":"k"}"#, r#"{"iss":"i"}"#);
+        let parsed = Unverified::parse(&text).expect("well-formed");
+        assert_eq!((&*parsed.kid, parsed.signature), ("k", "c2lnbg"));
+        assert_eq!(text, format!("{}.{}", parsed.message, parsed.signature));
+        assert_eq!(parsed.claims.iss, Some(serde_json::json!("i")));
+    }
+
+    #[test]
+    fn a_kid_has_1_to_256_characters() {
+        for (length, is_ok) in [(0, false), (1, true), (256, true), (257, false)] {
+            let kid = "\u{e9}".repeat(length);
+            let token = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
+            assert_eq!(Unverified::parse(&token).is_ok(), is_ok, "{length}");
+        }
     }
 
     proptest! {
@@ -117,9 +158,9 @@ mod tests {
         }
 
         #[test]
-        fn only_rs256_is_accepted(alg in "[A-Za-z0-9]{0,6}") {
+        fn no_other_algorithm_is_accepted(alg in "[A-Za-z0-9]{0,6}") {
             let token = token(&format!(r#"{{"alg":"{alg}","kid":"k"}}"#), "{}");
-            assert_eq!(Unverified::parse(&token).is_ok(), alg == "RS256");
+            assert!(alg == "RS256" || Unverified::parse(&token).is_err());
         }
     }
 }

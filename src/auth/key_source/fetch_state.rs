@@ -96,3 +96,43 @@ impl FetchResultReceiver {
             .is_ok_and(|result| *result == Some(true))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use opentelemetry::trace::SpanContext;
+    use tokio::time::Instant;
+
+    use super::{FetchState, MAX_WAITERS, UNKNOWN_KID_COOLDOWN};
+
+    #[test]
+    fn a_limited_number_of_requests_waits() {
+        let mut state = FetchState::default();
+        for _ in 0..MAX_WAITERS {
+            assert!(!state.is_full());
+            state.add_waiter();
+        }
+        assert!(state.is_full());
+        state.remove_waiter();
+        assert!(!state.is_full());
+    }
+
+    #[test]
+    fn only_a_fetch_for_an_unknown_kid_is_followed_by_a_cooldown() {
+        let mut state = FetchState::default();
+        let now = Instant::now();
+        let _fetch = state.start(SpanContext::NONE);
+        state.finish(true, now);
+        assert_eq!(state.cooldown_left(now), None);
+        let _fetch = state.start(SpanContext::NONE);
+        state.add_waiter();
+        state.finish(true, now);
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            state.cooldown_left(now + second),
+            Some(UNKNOWN_KID_COOLDOWN - second)
+        );
+        assert_eq!(state.cooldown_left(now + UNKNOWN_KID_COOLDOWN), None);
+    }
+}
