@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod interleavings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -92,3 +92,57 @@ pub(super) fn rejection(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
     };
     (!is_unambiguous).then_some(StatusCode::BAD_REQUEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HOST, TRANSFER_ENCODING};
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+
+    use super::{MAX_FIELDS, MAX_HEAD_BYTES, rejection};
+
+    fn of(fields: &[(HeaderName, &str)]) -> Option<StatusCode> {
+        let fields = fields.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).expect("a value");
+            (name.clone(), value)
+        });
+        rejection(&Uri::from_static("/v1"), &HeaderMap::from_iter(fields))
+    }
+
+    #[test]
+    fn a_head_has_a_limited_number_of_fields() {
+        let field = (HeaderName::from_static("x"), "y");
+        assert_eq!(of(&vec![field.clone(); MAX_FIELDS]), None);
+        let too_many = of(&vec![field; MAX_FIELDS + 1]);
+        assert_eq!(too_many, Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    }
+
+    #[test]
+    fn target_and_fields_have_a_limited_length_together() {
+        // The target, and two fields with colon, space and line end.
+        let fixed = "/v1".len() + 2 * "x: \r\n".len();
+        for (excess, expected) in [(0, None), (1, Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))] {
+            let (half, rest) = ("y".repeat(30_000), MAX_HEAD_BYTES - fixed - 30_000 + excess);
+            let name = HeaderName::from_static("x");
+            assert_eq!(of(&[(name.clone(), &half), (name, &"y".repeat(rest))]), expected);
+        }
+    }
+
+    #[test]
+    fn there_is_at_most_one_host() {
+        assert_eq!(of(&[(HOST, "a")]), None);
+        assert_eq!(of(&[(HOST, "a"), (HOST, "a")]), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn chunked_is_the_only_coding() {
+        for coding in ["chunked", "Chunked"] {
+            assert_eq!(of(&[(TRANSFER_ENCODING, coding)]), None, "{coding}");
+        }
+        for coding in ["gzip, chunked", "gzip", "chunked, chunked", ""] {
+            let rejected = of(&[(TRANSFER_ENCODING, coding)]);
+            assert_eq!(rejected, Some(StatusCode::BAD_REQUEST), "{coding}");
+        }
+        let twice = of(&[(TRANSFER_ENCODING, "chunked"), (TRANSFER_ENCODING, "chunked")]);
+        assert_eq!(twice, Some(StatusCode::BAD_REQUEST));
+    }
+}
