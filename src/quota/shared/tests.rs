@@ -218,6 +218,18 @@ async fn a_request_over_the_quota_is_rejected_by_the_call_that_brings_no_token()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_whose_call_fails_is_decided_by_the_share_at_once() {
+    let (quotas, mut calls) = quotas();
+    let request = take(&quotas, "app");
+    calls.recv().await.expect("a call").fail();
+    settle().await;
+    assert!(request.is_finished());
+    let decision = request.await.expect("no panic");
+    assert_eq!((decision.retry_after, decision.remaining), (None, 199));
+    assert!(calls.try_recv().is_err(), "no further call");
+}
+
+#[tokio::test(start_paused = true)]
 async fn upkeep_returns_idle_leases_and_evicts_idle_accounts() {
     let (quotas, mut calls) = quotas();
     for _ in 0..2 {
