@@ -191,7 +191,7 @@ impl Error {
     }
 
     /// Returns the kind of failure of an attempt that ended with this error, as a metric label.
-    fn failure(&self) -> Option<AttemptFailure> {
+    pub(super) fn failure(&self) -> Option<AttemptFailure> {
         match self {
             Self::InvalidResponse(invalid) => Some(match invalid {
                 InvalidResponse::Status(_) => AttemptFailure::UnexpectedStatus,

@@ -227,7 +227,7 @@ mod tests {
     use tokio::task::coop::poll_proceed;
     use tokio::time::{sleep, timeout};
 
-    use super::{Connection, Stream};
+    use super::{Connection, Error, InvalidResponse, Stream};
 
     fn request() -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(Bytes::from_static(b"text")));
@@ -235,6 +235,62 @@ mod tests {
             .headers_mut()
             .insert("host", "a".parse().expect("a header value"));
         request
+    }
+
+    /// Sends a request to a server that responds with `parts`, one after the other. Returns the body, and whether the failure was
+    /// that of a stale connection; `used` is whether the connection has been used before.
+    async fn send(parts: &[&'static str], limit: usize, used: bool) -> Result<Bytes, (Error, bool)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await;
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        let stream = Stream::Plain(stream.expect("a connection"));
+        let mut connection = Connection::handshake(stream).await.expect("no I/O");
+        connection.is_reused = used;
+        let serve = async move {
+            server.read_u8().await.expect("a request");
+            for part in parts {
+                server
+                    .write_all(part.as_bytes())
+                    .await
+                    .expect("an open connection");
+                // The client reads it before the next one arrives.
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let mut status = None;
+        let (response, ()) = tokio::join!(connection.send(request(), limit, &mut status), serve);
+        response
+            .map(|response| response.body)
+            .map_err(|failure| (failure.error, failure.is_stale))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_at_most_the_limit() {
+        const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        for parts in [
+            &[HEAD, "4\r\nabcd\r\n0\r\n\r\n"][..],
+            &[HEAD, "3\r\nabc\r\n", "1\r\nd\r\n", "0\r\n\r\n"],
+            &["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "ab", "cd"],
+        ] {
+            let whole = Ok(Bytes::from_static(b"abcd"));
+            assert_eq!(send(parts, 5, false).await, whole, "{parts:?}");
+            assert_eq!(send(parts, 4, false).await, whole, "{parts:?}");
+            let too_long = Error::from(InvalidResponse::TooLong { limit: 3 });
+            assert_eq!(send(parts, 3, false).await, Err((too_long, false)), "{parts:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_stale_only_if_it_was_used_and_no_byte_has_arrived() {
+        for (parts, used, expected) in [
+            (&[][..], true, true),
+            (&[], false, false),
+            (&["HTTP/1.1 2"], true, false),
+        ] {
+            let failed = send(parts, 10, used).await;
+            let is_stale = failed.map_err(|(_, is_stale)| is_stale);
+            assert_eq!(is_stale, Err(expected), "{parts:?}, used before: {used}");
+        }
     }
 
     /// Returns a connection that has been used and that the server has closed since, which nothing has noticed.
