@@ -71,7 +71,7 @@ ROWS = {
     | accesses(["get", "list"], "metrics.k8s.io:pods"),
     "read logs": accesses(["get"], "pods/log"),
     "forward ports to pods": accesses(["get", "create"], "pods/portforward"),
-    "scale, restart, roll back": accesses(CHANGE, "apps:deployments", "apps:deployments/scale"),
+    "patch, scale, restart, roll back deployments": accesses(CHANGE, "apps:deployments", "apps:deployments/scale"),
     "delete or evict pods": accesses(["delete"], "pods") | accesses(["create"], "pods/eviction"),
     "change services, renew certificates": accesses(
         CHANGE, "services", f"{CERTIFICATES}:certificates", f"{CERTIFICATES}:certificates/status"

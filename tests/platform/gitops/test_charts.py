@@ -269,6 +269,7 @@ def test_waves_order_only_the_first_installation(argocd):
         ("get", "platform/logging", {"developers", "auditors", "sre", "break-glass"}),
         ("sync", "shoutback/shoutback", {"sre", "break-glass"}),
         ("sync", "platform/logging", {"sre", "break-glass"}),
+        ("sync", "platform/probe", {"sre", "break-glass"}),
         # To pause the automatic sync.
         ("update", "shoutback/shoutback", {"sre", "break-glass"}),
         ("update", "platform/logging", set()),

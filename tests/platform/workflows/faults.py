@@ -39,7 +39,7 @@ FAULTS = [
     Fault("a fork's code with our token", "triggers_are_harmless", "checks.yml", "  pull_request:", "  pull_request_target:"),
     Fault("another branch", "triggers_are_harmless", "main.yml", "branches: [main]", "branches: [main, next]"),
     Fault("pipes that hide failures", "pipes_fail", "main.yml", "    shell: bash", "    shell: sh"),
-    Fault("an expression in a command", "steps_are_wiring", "rollback.yml", '"$ENVIRONMENT" ${BUILD', '"${{ inputs.environment }}" ${BUILD'),
+    Fault("an expression in a command", "steps_are_wiring", "rollback.yml", '"$ENVIRONMENT" ${PLATFORM', '"${{ inputs.environment }}" ${PLATFORM'),
     Fault("a script in a workflow", "steps_are_wiring", "main.yml", "run: scripts/release/attest", "run: |\n          set +e\n          scripts/release/attest"),
     Fault("a lost exit code", "steps_are_wiring", "main.yml", "run: scripts/github/output digest scripts/release/publish", 'run: echo "digest=$(scripts/release/publish)" #'),
     Fault("a forgiven failure", "steps_are_wiring", "tests.yml", "run: scripts/release/integration-tests ${SMOKE:+--smoke}", "run: scripts/release/integration-tests ${SMOKE:+--smoke} || true"),

@@ -189,7 +189,7 @@ def test_rollback_goes_back_and_is_announced(runner):
     for commit in commits:
         assert promote(runner, commit).succeeded
     runner.notes("tested")
-    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
+    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", part="service", build="")
     assert done.succeeded, done.log
     assert runner.image("production") == commits[1]
     assert runner.notes("tested") == ["production --smoke"]
@@ -198,9 +198,9 @@ def test_rollback_goes_back_and_is_announced(runner):
     assert runner.github.open_issues() == ["production was rolled back"]
     assert commits[1] in runner.github.issues[-1]["body"]
     # By its name, and never to what was taken back.
-    assert runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[0][:12]).succeeded
+    assert runner.workflow("rollback.yml", "workflow_dispatch", environment="production", part="service", build=commits[0][:12]).succeeded
     assert runner.image("production") == commits[0]
-    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build=commits[2])
+    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", part="service", build=commits[2])
     assert not done.succeeded and re.search("is not one of the builds|nothing to go back to", done.output), done.log
     assert runner.image("production") == commits[0]
     assert "A rollback failed" in runner.github.open_issues()
@@ -210,7 +210,7 @@ def test_a_rollback_to_a_build_that_fails_is_reported(runner):
     for title in ("Before", "After"):
         assert promote(runner, staged(runner, title)).succeeded
     with runner.broken("broken-once", used=True):
-        done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", build="")
+        done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", part="service", build="")
     assert not done.succeeded
     assert {"A rollback failed", "production was rolled back"} <= set(runner.github.open_issues())
 
@@ -240,6 +240,20 @@ def test_the_platform_is_deployed_apart_and_to_staging_first(runner):
         assert runner.platform(environment) == commit
     assert runner.image("staging") == service
     assert runner.github.open_issues() == []
+
+
+def test_the_platform_is_rolled_back_by_one_person(runner):
+    service, commits = runner.image("production"), [runner.merge(title) for title in ("Change one", "Change two")]
+    for commit in commits:
+        for environment in ("staging", "production"):
+            assert deploy_platform(runner, environment, commit).succeeded
+    runner.notes("tested")
+    done = runner.workflow("rollback.yml", "workflow_dispatch", environment="production", part="platform", build="")
+    assert done.succeeded, done.log
+    assert runner.platform("production") == commits[0] and runner.image("production") == service
+    # Argo CD reports whether the add-ons are healthy; the tests are of the service.
+    assert runner.notes("tested") == []
+    assert runner.github.open_issues() == ["production was rolled back"] and commits[0] in runner.github.issues[-1]["body"]
 
 
 def test_the_platform_of_production_needs_an_approval(runner):

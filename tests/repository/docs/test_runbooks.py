@@ -95,7 +95,7 @@ def selectors(query):
 # Labels that Prometheus or its operator sets.
 TARGET = {"job", "environment", "instance", "namespace", "pod"}
 # Metrics of other exporters in the cluster; the tests of the rules and dashboards use them as well.
-FOREIGN = re.compile(r"up|kube_\w+|container_\w+|probe_\w+|argocd_app_info")
+FOREIGN = re.compile(r"up|scrape_samples_scraped|kube_\w+|container_\w+|probe_\w+|argocd_app_info")
 
 
 @pytest.mark.parametrize(("path", "query"), queries(), ids=lambda value: getattr(value, "stem", None) or value[:40])
@@ -152,7 +152,8 @@ def test_its_overrides_are_possible(name):
     text = RUNBOOKS.get(name) or OTHERS[name]
     for command in re.findall(r"^\$ (gh workflow run override.*)$", text, re.M):
         given = OVERRIDE.fullmatch(command)
-        assert given and given[2] in variables() and not reviewed().fullmatch(given[2]), command
+        # Which variable is overridden only the diagnosis shows.
+        assert given and (name == "ShoutbackOverridden" and given[2] == "NAME" or given[2] in variables() and not reviewed().fullmatch(given[2])), command
 
 
 @pytest.mark.parametrize("name", RUNBOOKS)

@@ -1,9 +1,9 @@
-"""The scenarios of the drill, by the letters of docs/drill.md, which has their causes and the queries that identify them."""
+"""The scenarios of the drill, by the letters of solutions.toml, which has their causes and the queries that identify them."""
 
 import contextlib
-import re
 import resource
 import threading
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,7 @@ from harness.shoutback import Shoutback
 from harness.toxiproxy import Toxiproxy, free_port
 from harness.valkey import Server
 
-PAGE = Path(__file__).parents[4] / "docs/drill.md"
-ROW = re.compile(r"^\| (?P<letter>[a-z]) \| (?P<cause>.+?) \| `(?P<query>.+?)` \| \[(?P<alert>\w+)\]\((?P<runbook>\S+)\) \|$", re.MULTILINE)
-
-# A minute of the document takes five seconds: ten scrapes, so that a rate survives a late one.
+# A minute of a query takes five seconds: ten scrapes, so that a rate survives a late one.
 QUERIES_FASTER = 12
 
 
@@ -28,14 +25,13 @@ class Scenario:
     cause: str
     query: str
     alert: str
-    runbook: str
 
     @property
     def faster_query(self):
         return faster(self.query, QUERIES_FASTER)
 
 
-SCENARIOS = [Scenario(**row.groupdict()) for row in ROW.finditer(PAGE.read_text())]
+SCENARIOS = [Scenario(**row) for row in tomllib.loads(Path(__file__).with_name("solutions.toml").read_text())["solution"]]
 
 
 class DrillTestbed(Testbed):

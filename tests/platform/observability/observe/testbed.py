@@ -78,13 +78,16 @@ class Testbed:
         """Starts the dependencies. Returns the variables that refer to them, and further variables of the service."""
         return {"SHOUTCLOUD_URL": f"http://{self.emulators.shoutcloud}/V1/SHOUT"}
 
+    def runbook(self, alert):
+        return f"file://{DOCS}/runbooks/{alert}.md"
+
     def print_introduction(self):
         graph = self.prometheus.graph(QUERIES["responses by status"])
         print(f"""
 Two replicas of Shoutback are under load, with emulators of SHOUTCLOUD and Cognito, and Prometheus with the shipped alerts,
 {self.speed:g} times as fast as in production: an hour takes {3600 / self.speed:g} s. Ctrl-C stops everything.
 
-  alerts      {self.prometheus.page("alerts")}
+  alerts      {self.prometheus.page("alerts")}, {self.prometheus.api}/api/v1/alerts
   a graph     {graph}
   metrics     {", ".join(f"http://{replica.admin}/metrics" for replica in self.replicas)}
   docs        {self.replicas[0].url.removesuffix("/v1")}/docs

@@ -47,5 +47,5 @@ def selectors(expression):
     """Returns the selectors of the service's metrics in an expression, without windows."""
     text = re.sub(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expression)
     found = re.findall(r'([a-zA-Z_:][\w:]*)(\{(?:[^}"]|"[^"]*")*\})', text)
-    others = ("kube_", "container_", "probe_", "certmanager_", "nginx_")
+    others = ("ALERTS", "kube_", "container_", "probe_", "certmanager_", "nginx_")
     return [name + matchers for name, matchers in found if ":" not in name and not name.startswith(others) and "shoutback-probe" not in matchers]

@@ -36,10 +36,30 @@ def test_its_texts_are_grammatical_for_one(rule):
         assert not re.search(r"\$value(?: \| humanize)? *\}\} \w", text), text
 
 
-def expectations():
+CASES = [(path, case) for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+
+
+def selects(expression, name):
+    return any(re.fullmatch(pattern, name) for pattern in re.findall(r'alertname=~?"([^"]+)"', expression))
+
+
+def expectations(cases=CASES):
     """Returns the expectations of promtool's tests as pairs of expression and samples."""
-    cases = [case for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
-    return [(test["expr"], test["exp_samples"]) for case in cases for test in case["promql_expr_test"]]
+    return [(test["expr"], test["exp_samples"]) for _, case in cases for test in case["promql_expr_test"]]
+
+
+@pytest.mark.parametrize(("path", "case"), CASES, ids=lambda value: value["name"] if isinstance(value, dict) else value.stem)
+def test_what_must_not_fire_in_a_case_does_elsewhere_in_it(path, case):
+    """Otherwise the case would pass without the rule, or with samples that are too far apart for a rate."""
+    names = {rule["alert"] for rule in alerts()}
+    found = expectations([(path, case)])
+
+    def objectives(expected):
+        """The alerts of an objective have the same recorded series, so one of them suffices."""
+        selected = {name for name in names for expression, samples in found if bool(samples) == expected and selects(expression, name)}
+        return {re.sub(r"(BurnFast|BurnSlow|Ticket)$", "", name) for name in selected}
+
+    assert objectives(False) - objectives(True) == set()
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=identified)
@@ -47,10 +67,7 @@ def test_promtool_tests_it_firing(rule):
     name, severity = rule["alert"], rule["labels"]["severity"]
     shared = sum(other["alert"] == name for other in alerts()) > 1
 
-    def selects_it(expression):
-        return any(re.fullmatch(pattern, name) for pattern in re.findall(r'alertname=~?"([^"]+)"', expression))
-
-    relevant = [(expression, samples) for expression, samples in expectations() if selects_it(expression)]
+    relevant = [(expression, samples) for expression, samples in expectations() if selects(expression, name)]
     # If alerts share a name, the test in which one fires must name its severity.
     in_tests = any(
         name in text and (not shared or f'severity="{severity}"' in text)
