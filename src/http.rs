@@ -20,6 +20,7 @@ mod routes;
 pub mod server;
 mod shout;
 mod state;
+mod text_request;
 
 use std::convert::Infallible;
 

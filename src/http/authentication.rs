@@ -98,11 +98,7 @@ async fn take_quota(
     };
     let decision = rate_limit.quotas.take(principal).await;
     *headers = Some(rate_limit.headers(&decision));
-    match decision.retry_after {
-        None => Ok(()),
-        Some(wait) => {
-            state.metrics.record_rate_limited(&principal.client_id);
-            Err(Problem::rate_limited(wait))
-        }
-    }
+    let wait = decision.retry_after;
+    state.metrics.record_quota(&principal.client_id, wait.is_some());
+    wait.map_or(Ok(()), |wait| Err(Problem::rate_limited(wait)))
 }

@@ -25,6 +25,7 @@ use utoipa::openapi::{
 };
 
 use super::media::Message;
+use super::problem::Kind;
 use crate::config::{Auth, Cognito, Config};
 use crate::version;
 
@@ -35,14 +36,31 @@ const TAG: &str = "shouts";
 const REQUEST: &str = "hello, world!";
 const RESPONSE: &str = "!DLROW ,OLLEH";
 
-/// Creates the document of these paths.
-pub(super) fn document(config: &Config, paths: impl Iterator<Item = (&'static str, PathItem)>) -> OpenApi {
+/// A `POST` of the document, and what it does, from which its problems follow.
+pub(super) struct Operation {
+    /// Describes it, without security and problems, which are added.
+    pub(super) describe: fn(&Config) -> OperationBuilder,
+    /// Whether it reads a text from the body and negotiates the format of the response.
+    pub(super) reads_text: bool,
+    pub(super) calls_shoutcloud: bool,
+}
+
+/// Creates the document of these operations: path, operation, and whether it authenticates.
+pub(super) fn document<'a>(
+    config: &Config,
+    operations: impl Iterator<Item = (&'static str, &'a Operation, bool)>,
+) -> OpenApi {
+    let operations: Vec<_> = operations.collect();
+    let problems: Vec<_> = operations
+        .iter()
+        .map(|(_, operation, authenticates)| problems::of(operation, *authenticates, config))
+        .collect();
     let mut components = ComponentsBuilder::new()
         .schema("Message", Message::schema())
-        .schemas_from_iter(problems::schemas(config));
+        .schemas_from_iter(problems::schemas(&problems.concat()));
     let used: BTreeSet<_> = headers::of_success(config)
         .into_iter()
-        .chain(problems::headers(config))
+        .chain(problems::headers(&problems.concat(), config))
         .collect();
     for header in used {
         components = components.header(header.name(), header.definition());
@@ -78,11 +96,32 @@ pub(super) fn document(config: &Config, paths: impl Iterator<Item = (&'static st
             .description(Some("Texts, reversed and in upper case"))
             .build()]))
         .external_docs(Some(external_docs()))
-        .paths(paths.fold(PathsBuilder::new(), |builder, (path, item)| {
-            builder.path(path, item)
-        }))
+        .paths(operations.iter().zip(&problems).fold(
+            PathsBuilder::new(),
+            |builder, ((path, operation, authenticates), problems)| {
+                builder.path(*path, operation.path_item(*authenticates, problems, config))
+            },
+        ))
         .components(Some(components.build()))
         .build()
+}
+
+impl Operation {
+    fn path_item(&self, authenticates: bool, problems: &[Kind], config: &Config) -> PathItem {
+        let security = match &config.auth {
+            Auth::Cognito(cognito) if authenticates => vec![SecurityRequirement::new(
+                SECURITY_SCHEME,
+                cognito.required_scopes.clone(),
+            )],
+            Auth::Cognito(_) | Auth::Disabled => Vec::new(),
+        };
+        let operation = (self.describe)(config).securities(Some(security));
+        let operation = problems::responses(problems, config)
+            .fold(operation, |operation, (status, problem)| {
+                operation.response(status.as_str(), problem)
+            });
+        PathItem::new(HttpMethod::Post, operation)
+    }
 }
 
 fn external_docs() -> ExternalDocs {
@@ -131,8 +170,15 @@ fn security_scheme(config: &Config, cognito: &Cognito) -> SecurityScheme {
 }
 
 /// The operation of `/v1`. `OPTIONS` is not an operation that clients need.
-pub(super) fn shout_operation(config: &Config) -> PathItem {
-    let mut shout = OperationBuilder::new()
+pub(super) fn shout_operation(config: &Config) -> OperationBuilder {
+    let mut response = ResponseBuilder::new()
+        .description("The text, reversed and in upper case")
+        .content("application/json", json_text(RESPONSE))
+        .content("text/plain", plain_text(RESPONSE));
+    for header in headers::of_success(config) {
+        response = response.header_ref(header.name(), header.reference());
+    }
+    OperationBuilder::new()
         .operation_id(Some("shout"))
         .tag(TAG)
         .summary(Some("Reverse a text and convert it to upper case"))
@@ -142,13 +188,6 @@ pub(super) fn shout_operation(config: &Config) -> PathItem {
              Requests are safe to repeat.",
             config.http.max_body_bytes
         )))
-        .securities(Some(match &config.auth {
-            Auth::Cognito(cognito) => vec![SecurityRequirement::new(
-                SECURITY_SCHEME,
-                cognito.required_scopes.clone(),
-            )],
-            Auth::Disabled => Vec::new(),
-        }))
         .parameter(request_header(
             "x-request-id",
             "The request id: 1 to 128 letters, digits and `._~:-`. One is generated if it is missing or invalid.",
@@ -167,19 +206,8 @@ pub(super) fn shout_operation(config: &Config) -> PathItem {
                 .content("application/json", json_text(REQUEST))
                 .content("text/plain", plain_text(REQUEST))
                 .build(),
-        ));
-    let mut response = ResponseBuilder::new()
-        .description("The text, reversed and in upper case")
-        .content("application/json", json_text(RESPONSE))
-        .content("text/plain", plain_text(RESPONSE));
-    for header in headers::of_success(config) {
-        response = response.header_ref(header.name(), header.reference());
-    }
-    shout = shout.response("200", response);
-    for (status, problem) in problems::responses(config) {
-        shout = shout.response(status.as_str(), problem);
-    }
-    PathItem::new(HttpMethod::Post, shout)
+        ))
+        .response("200", response)
 }
 
 fn request_header(name: &str, description: &str, example: &str) -> Parameter {

@@ -1,7 +1,8 @@
 //! The route table of the public listener: paths, methods, access, metric labels, OpenAPI entries.
 //!
 //! Everything that depends on a route is derived from [`ROUTES`]: the router, the `http_route` label, the series that exist from
-//! the start, and the OpenAPI document. A route is authenticated unless its entry says [`Access::Public`].
+//! the start, and the OpenAPI document with the problems of each operation. A route is authenticated unless its entry says
+//! [`Access::Public`].
 
 use std::convert::Infallible;
 
@@ -12,12 +13,11 @@ use axum::routing::{MethodRouter, get};
 use http::header::{ALLOW, CACHE_CONTROL, VARY};
 use http::{HeaderValue, StatusCode};
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::path::PathItem;
 
 use super::authentication::Authenticated;
 use super::caching;
 use super::docs;
-use super::openapi::{document, shout_operation};
+use super::openapi::{self, Operation, document};
 use super::problem::{Kind, Problem};
 use super::shout;
 use super::state::AppState;
@@ -28,14 +28,16 @@ use crate::telemetry::metrics::{
 
 /// One path of the public listener.
 pub(super) struct Route {
-    /// The path, which has no parameters; also the value of the `http_route` label.
+    /// The path, which has no parameters; also the value of the `http_route` label. That of an authenticated route begins with `/v`
+    /// and a digit: the SLOs, alerts and dashboards select it by that.
     pub(super) path: &'static str,
     /// Value of `allow`: the methods that [`Access`] handles, and `OPTIONS` where the route has it.
     pub(super) allow: &'static str,
     pub(super) access: Access,
-    /// Its entry in the OpenAPI document, if it is part of the API.
-    operations: Option<fn(&Config) -> PathItem>,
-    /// Responses whose series exist from the start: method, status (`None`: the client disconnected).
+    /// Its `POST` in the OpenAPI document, if it is part of the API.
+    operation: Option<Operation>,
+    /// Responses whose series exist from the start: method, status (`None`: the client disconnected). Those of the problems of
+    /// authenticated routes are added.
     responses: &'static [(MethodLabel, Option<u16>)],
 }
 
@@ -53,7 +55,11 @@ pub(super) const ROUTES: [Route; 7] = [
         path: "/v1",
         allow: "OPTIONS, POST",
         access: Access::Authenticated(|| Authenticated::post(shout::shout)),
-        operations: Some(shout_operation),
+        operation: Some(Operation {
+            describe: openapi::shout_operation,
+            reads_text: true,
+            calls_shoutcloud: true,
+        }),
         responses: &[
             (MethodLabel::Post, Some(200)),
             (MethodLabel::Post, None),
@@ -64,7 +70,7 @@ pub(super) const ROUTES: [Route; 7] = [
         path: "/",
         allow: GET,
         access: Access::Public(|| get(|| async { Redirect::temporary("/docs") })),
-        operations: None,
+        operation: None,
         responses: &[(MethodLabel::Get, Some(307))],
     },
     file("/docs", || get(docs::page)),
@@ -85,7 +91,7 @@ const fn file(path: &'static str, handler: fn() -> MethodRouter<AppState>) -> Ro
         path,
         allow: GET,
         access: Access::Public(handler),
-        operations: None,
+        operation: None,
         responses: &[(MethodLabel::Get, Some(200)), (MethodLabel::Get, Some(304))],
     }
 }
@@ -95,7 +101,7 @@ pub(super) fn router() -> Router<AppState> {
     let not_found = || async {
         Problem::new(
             Kind::NotFound,
-            "there is nothing at this path; the API is POST /v1",
+            "there is nothing at this path; /openapi.json lists those of the API",
         )
     };
     ROUTES
@@ -107,6 +113,10 @@ pub(super) fn router() -> Router<AppState> {
 }
 
 impl Route {
+    pub(super) fn is_authenticated(&self) -> bool {
+        matches!(self.access, Access::Authenticated(_))
+    }
+
     /// Returns whether the route handles `method`.
     #[cfg(test)]
     pub(super) fn allows(&self, method: &http::Method) -> bool {
@@ -139,7 +149,7 @@ pub(super) fn label(path: &str) -> &'static str {
 /// Sets the headers that every response of an authenticated route has, those to shed requests and panics included.
 pub(super) fn route_headers(request: &mut Request) -> Result<impl FnOnce(&mut Response) + use<>, Infallible> {
     let route = route_of(request.uri().path());
-    let is_authenticated = route.is_some_and(|route| matches!(route.access, Access::Authenticated(_)));
+    let is_authenticated = route.is_some_and(Route::is_authenticated);
     Ok(move |response: &mut Response| {
         if is_authenticated {
             let headers = response.headers_mut();
@@ -153,13 +163,18 @@ pub(super) fn route_headers(request: &mut Request) -> Result<impl FnOnce(&mut Re
 
 /// Registers the series of every route at zero.
 pub(super) fn register_series(metrics: &HttpMetrics) {
-    let problems = Kind::ALL.into_iter().map(|kind| {
-        let (method, route) = match kind {
-            Kind::NotFound => (MethodLabel::Post, UNMATCHED),
-            Kind::MethodNotAllowed => (MethodLabel::Other, "/v1"),
-            _ => (MethodLabel::Post, "/v1"),
+    let authenticated = || ROUTES.iter().filter(|route| route.is_authenticated());
+    let problems = Kind::ALL.into_iter().flat_map(|kind| {
+        let series = move |method, route| (method, route, Some(kind.status().as_u16()), Some(kind.name()));
+        let of_routes = move |method| authenticated().map(move |route| series(method, route.path));
+        let (unmatched, method) = match kind {
+            Kind::NotFound => (Some(series(MethodLabel::Post, UNMATCHED)), None),
+            Kind::MethodNotAllowed => (None, Some(MethodLabel::Other)),
+            _ => (None, Some(MethodLabel::Post)),
         };
-        (method, route, Some(kind.status().as_u16()), Some(kind.name()))
+        unmatched
+            .into_iter()
+            .chain(method.into_iter().flat_map(of_routes))
     });
     let responses = ROUTES.iter().flat_map(|route| {
         route.responses.iter().map(|(method, status)| {
@@ -180,6 +195,41 @@ pub(super) fn register_series(metrics: &HttpMetrics) {
 
 /// The OpenAPI document of the routes that are part of the API.
 pub fn openapi_document(config: &Config) -> OpenApi {
-    let operations = |route: &Route| Some((route.path, route.operations?(config)));
-    document(config, ROUTES.iter().filter_map(operations))
+    let operations = ROUTES.iter().filter_map(|route| {
+        let operation = route.operation.as_ref()?;
+        Some((route.path, operation, route.is_authenticated()))
+    });
+    document(config, operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROUTES, Route};
+
+    #[test]
+    fn metrics_select_the_authenticated_routes_by_their_path() {
+        let is_selected = |route: &Route| {
+            let version = route.path.strip_prefix("/v");
+            version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        for route in &ROUTES {
+            assert_eq!(
+                route.is_authenticated(),
+                is_selected(route),
+                "{}: authenticated routes begin with /v and a digit, others do not; observability/slo/objectives.py selects them",
+                route.path
+            );
+        }
+    }
+
+    #[test]
+    fn the_document_has_an_operation_of_each_authenticated_route() {
+        for route in ROUTES.iter().filter(|route| route.is_authenticated()) {
+            assert!(
+                route.operation.is_some(),
+                "{}: add an Operation to its entry",
+                route.path
+            );
+        }
+    }
 }

@@ -1,24 +1,19 @@
-//! `POST /v1`: negotiates media types, reads the body, calls the domain.
+//! `POST /v1`: calls the domain.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::Version;
 use http::header::CONTENT_TYPE;
 use opentelemetry::context::FutureExt as _;
-use tokio::time::Instant;
 
 use super::authentication::AuthenticatedClient;
-use super::body_limits::read_body;
 use super::caching::{self, CACHE_STATUS};
-use super::expectation;
-use super::media::Format;
 use super::problem::Problem;
 use super::request_context::{Failure, RequestContext, ShoutRecord};
 use super::server::upstream_call_began;
 use super::state::AppState;
+use super::text_request::TextRequest;
 use crate::blocking;
-use crate::shout::CacheMode;
 use crate::telemetry::metrics::LabelValue as _;
 use crate::telemetry::redact::without_addresses;
 
@@ -29,9 +24,9 @@ pub(super) async fn shout(
     State(state): State<AppState>,
     context: RequestContext,
     AuthenticatedClient(client): AuthenticatedClient,
-    request: ShoutRequest,
+    request: TextRequest,
 ) -> Result<Response, Problem> {
-    let ShoutRequest {
+    let TextRequest {
         text,
         response_format,
         cache_mode,
@@ -75,37 +70,5 @@ pub(super) async fn shout(
             let status = caching::cache_status_of_error(&error);
             Err(Problem::from(error).with_header(CACHE_STATUS, status))
         }
-    }
-}
-
-/// A request with its body read. Nothing else of the request is stored while it waits for the upstream.
-pub(super) struct ShoutRequest {
-    text: String,
-    response_format: Format,
-    cache_mode: CacheMode,
-    deadline: Instant,
-}
-
-impl FromRequest<AppState> for ShoutRequest {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let context = RequestContext::of(request.extensions())?;
-        let body_format = Format::from_content_type(request.headers())?;
-        let response_format = body_format.negotiate(request.headers())?;
-        expectation::check(request.version(), request.headers())?;
-        let cache_mode = caching::cache_mode(request.headers());
-        let deadline = context.started() + state.request_timeout;
-        let may_close = request.version() <= Version::HTTP_11;
-        let body = read_body(request.into_body(), state.max_body_bytes, deadline)
-            .await
-            .map_err(|error| if may_close { error.closing() } else { error.into() })?;
-        context.record_body(body.len());
-        Ok(Self {
-            text: blocking::run(body.len(), || body_format.decode(body))?,
-            response_format,
-            cache_mode,
-            deadline,
-        })
     }
 }

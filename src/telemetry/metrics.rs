@@ -65,7 +65,7 @@ pub struct Metrics {
     pub auth: AuthMetrics,
     /// Dropped spans.
     pub spans: SpanMetrics,
-    rate_limited: HashMap<String, Counter, RandomState>,
+    quotas: HashMap<String, QuotaCounters, RandomState>,
     /// Requests shed because of overload.
     pub overloaded: Counter,
     /// Authenticated requests for a shout.
@@ -103,14 +103,8 @@ impl Metrics {
                 .map(String::as_str)
                 .chain(["anonymous", "other"])
         };
-        let rate_limited = clients()
-            .map(|client| {
-                let help = "Requests rejected because the client exceeded its rate limit.";
-                (
-                    client.to_owned(),
-                    registry.counter("shoutback_rate_limited_total", help, &[("client_id", client)]),
-                )
-            })
+        let quotas = clients()
+            .map(|client| (client.to_owned(), QuotaCounters::new(&registry, client)))
             .collect();
         Self {
             handle: recorder.handle(),
@@ -118,7 +112,7 @@ impl Metrics {
             http: HttpMetrics::new(Arc::clone(&recorder)),
             auth: AuthMetrics::new(&registry),
             spans: SpanMetrics::new(&registry),
-            rate_limited,
+            quotas,
             overloaded: registry.counter(
                 "shoutback_overloaded_total",
                 "Requests shed because too many were in flight or queued.",
@@ -161,14 +155,14 @@ impl Metrics {
             .set(value);
     }
 
-    /// Counts a request that was rejected by the rate limit.
-    pub fn record_rate_limited(&self, client_id: &str) {
-        let counter = self
-            .rate_limited
-            .get(client_id)
-            .or_else(|| self.rate_limited.get("other"));
-        if let Some(counter) = counter {
-            counter.increment(1);
+    /// Counts a request of which the quota was checked, on any route.
+    pub fn record_quota(&self, client_id: &str, is_rejected: bool) {
+        let Some(counters) = self.quotas.get(client_id).or_else(|| self.quotas.get("other")) else {
+            return;
+        };
+        counters.requests.increment(1);
+        if is_rejected {
+            counters.rejected.increment(1);
         }
     }
 
@@ -186,6 +180,30 @@ impl Metrics {
         loop {
             tick.tick().await;
             self.handle.run_upkeep();
+        }
+    }
+}
+
+/// Requests of a client of which the quota was checked.
+struct QuotaCounters {
+    requests: Counter,
+    rejected: Counter,
+}
+
+impl QuotaCounters {
+    fn new(registry: &Registry, client: &str) -> Self {
+        let labels = [("client_id", client)];
+        Self {
+            requests: registry.counter(
+                "shoutback_quota_requests_total",
+                "Requests that took one from the quota of their client, or were rejected because there was none.",
+                &labels,
+            ),
+            rejected: registry.counter(
+                "shoutback_rate_limited_total",
+                "Requests rejected because the client exceeded its rate limit.",
+                &labels,
+            ),
         }
     }
 }
@@ -256,7 +274,10 @@ mod tests {
             .collect();
         emitted.sort_unstable();
         documented.sort_unstable();
-        assert_eq!(documented, emitted);
+        assert_eq!(
+            documented, emitted,
+            "the rows of docs/metrics.md, and the exported metrics"
+        );
     }
 
     #[test]
@@ -266,6 +287,7 @@ mod tests {
         for series in [
             "shoutback_auth_total{outcome=\"accepted\"} 0",
             "shoutback_auth_total{outcome=\"expired\"} 0",
+            "shoutback_quota_requests_total{client_id=\"app\"} 0",
             "shoutback_rate_limited_total{client_id=\"app\"} 0",
             "shoutback_otlp_spans_dropped_total{reason=\"export_failed\"} 0",
             "shoutback_otlp_spans_dropped_total{reason=\"queue_full\"} 0",

@@ -47,9 +47,9 @@ class Load:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
-    def start(self, address, rate, *requests, timeout=None):
-        """Starts to send `requests` in turn, `rate` per second. With a timeout, in seconds, it hangs up on slow responses."""
-        return Stream(self.loop, address, rate, requests, timeout)
+    def start(self, address, rate, *requests, path="/v1", timeout=None):
+        """Starts to send `requests` in turn to a path, `rate` per second. With a timeout, in seconds, it hangs up on slow responses."""
+        return Stream(self.loop, address, rate, requests, path, timeout)
 
     def __enter__(self):
         return self
@@ -70,9 +70,9 @@ class Load:
 class Stream:
     """The load on one instance. `statuses` counts the statuses, with 0 for requests without a response."""
 
-    def __init__(self, loop, address, rate, requests, timeout=None):
+    def __init__(self, loop, address, rate, requests, path, timeout):
         self.loop, self.address, self.rate, self.requests = loop, address, rate, itertools.cycle(requests)
-        self.timeout = timeout
+        self.path, self.timeout = path, timeout
         self.statuses, self.idle, self.sending = Counter(), [], set()
         self.running = True
         asyncio.run_coroutine_threadsafe(self._run(), loop)
@@ -104,7 +104,7 @@ class Stream:
         with contextlib.suppress(OSError, EOFError):
             connection = self.idle.pop() if self.idle else await Http1.connect(host, int(port))
             try:
-                status, _, _ = await asyncio.wait_for(connection.post("/v1", headers, body), self.timeout)
+                status, _, _ = await asyncio.wait_for(connection.post(self.path, headers, body), self.timeout)
             except TimeoutError as error:
                 connection.close()
                 raise EOFError from error

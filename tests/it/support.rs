@@ -101,9 +101,30 @@ impl App {
         until("the application is ready", ready).await;
     }
 
+    /// Returns the OpenAPI document.
+    pub async fn document(&self) -> Value {
+        let url = format!("http://{}/openapi.json", self.public);
+        let response = send(self.client.get(url)).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        serde_json::from_str(&response.text().await.expect("UTF-8")).expect("JSON")
+    }
+
+    /// Returns the paths of the API: those in the OpenAPI document.
+    pub async fn api_paths(&self) -> Vec<String> {
+        let document = self.document().await;
+        let paths = document["paths"].as_object().expect("paths").keys();
+        paths.cloned().collect()
+    }
+
     /// Returns a `POST /v1` without headers and body.
     pub fn post(&self) -> reqwest::RequestBuilder {
-        self.client.post(format!("http://{}/v1", self.public))
+        self.post_to("/v1")
+    }
+
+    /// Returns a `POST` of a path without headers and body.
+    pub fn post_to(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("http://{}{path}", self.public))
     }
 
     /// Returns a valid request for a shout of `text`.
@@ -113,7 +134,12 @@ impl App {
 
     /// Returns the same request with another token.
     pub fn shout_with(&self, token: &str, text: &str) -> reqwest::RequestBuilder {
-        self.post()
+        self.text_to("/v1", token, text)
+    }
+
+    /// Returns a `POST` of a text to a path.
+    pub fn text_to(&self, path: &str, token: &str, text: &str) -> reqwest::RequestBuilder {
+        self.post_to(path)
             .bearer_auth(token)
             .header("content-type", "text/plain")
             .body(text.to_owned())

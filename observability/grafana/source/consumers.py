@@ -2,11 +2,12 @@
 
 from frame import choice, dashboard
 from links import discover, of_client, of_outcome
-from names import PROBLEMS, REQUESTS, SHOUTS, SOURCES, increase, rate, total
+from names import API, PROBLEMS, REQUESTS, SHOUTS, SOURCES, increase, rate, total
 from panels import series, table
 
 CLIENT = 'client_id=~"$client"'
 LIMITED = "shoutback_rate_limited_total"
+QUOTA = "shoutback_quota_requests_total"
 AUTH = "shoutback_auth_total"
 TOKENS = "shoutback_token_cache_total"
 FAILED = 'outcome!~"success|cancelled"'
@@ -79,11 +80,11 @@ WHAT = [
     ),
     series(
         "Over quota, by client",
-        "Requests rejected with 429. Normal: none. Steady: the client needs a larger RATE_LIMIT_PER_CLIENT or is in a "
+        "Ratio of its requests rejected with 429. Normal: 0. Steady: the client needs a larger RATE_LIMIT_PER_CLIENT or is in a "
         "loop; ask its team before you raise the quota. Quotas are per replica.",
-        [(rate_of_each(LIMITED), "{{client_id}}")],
-        "reqps",
-        stacked=True,
+        [(f"{rate_of_each(LIMITED)} / ({rate_of_each(QUOTA)} > 0)", "{{client_id}}")],
+        "percentunit",
+        max=1,
         links=of_client(),
     ),
     series(
@@ -142,7 +143,7 @@ TOKEN = [
                 total(
                     rate(
                         f"{REQUESTS}_count",
-                        'http_route="/v1"',
+                        API,
                         'http_response_status_code=~"4.."',
                         'error_type!~"unauthenticated|forbidden|rate-limited"',
                     ),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "slo"))
 
-from objectives import ANSWERED_OR_ABANDONED, AT_EDGE, BY_NAME, EDGE, OBJECTIVES
+from objectives import ANSWERED_OR_ABANDONED, API, AT_EDGE, BY_NAME, EDGE, OBJECTIVES
 
 SCOPE = 'job="shoutback",environment="$environment",instance=~"$instance"'
 

@@ -4,6 +4,7 @@ from frame import constant, dashboard, typed
 from links import discover, of_problem, trace
 from names import (
     ALERTS,
+    API,
     ATTEMPTS,
     BUDGET_LEFT,
     COUNTED,
@@ -29,11 +30,11 @@ from panels import heatmap, series, stat, text
 
 COUNT = f"{REQUESTS}_count"
 SERVED_IN_RANGE = f"1 - {total(increase(COUNT, FAILED))} / {total(increase(COUNT, COUNTED))}"
-ABANDONED = 'http_route="/v1",error_type="cancelled"'
+ABANDONED = f'{API},error_type="cancelled"'
 
 
 def ended(*matchers):
-    return total(rate(COUNT, 'http_route="/v1"', *matchers))
+    return total(rate(COUNT, API, *matchers))
 
 
 REQUEST_LINE = discover('http.request.id:"${request}"', environment=False)
@@ -92,14 +93,14 @@ CLIENTS = [
     ),
     stat(
         "Requests",
-        "To /v1, of all selected replicas. Normal: as at this hour yesterday. None at all: look at the ingress.",
+        "To the API, of all selected replicas. Normal: as at this hour yesterday. None at all: look at the ingress.",
         ended(),
         "reqps",
         width=3,
     ),
     stat(
         "p99",
-        "How long consumers waited on /v1, for a response or until they hung up. Normal: as long as SHOUTCLOUD takes. More than a "
+        "How long consumers waited for the API, for a response or until they hung up. Normal: as long as SHOUTCLOUD takes. More than a "
         "second: see \"Duration with and without retries\".",
         quantile("0.99", REQUESTS, WAITED),
         "s",
@@ -133,10 +134,10 @@ RED = [
     ),
     series(
         "Failures by problem",
-        "5xx of /v1. Normal: none for minutes. upstream-*: SHOUTCLOUD; overloaded: our limits; "
+        "5xx of the API. Normal: none for minutes. upstream-*: SHOUTCLOUD; overloaded: our limits; "
         "keys-unavailable: Cognito's keys cannot be fetched; internal-error: a bug, look at the "
         "logs. Click a line for its requests.",
-        [(total(rate(COUNT, 'http_route="/v1",http_response_status_code=~"5.."'), "error_type"), "{{error_type}}")],
+        [(total(rate(COUNT, API, 'http_response_status_code=~"5.."'), "error_type"), "{{error_type}}")],
         "reqps",
         PROBLEMS,
         stacked=True,
@@ -144,7 +145,7 @@ RED = [
     ),
     series(
         "Duration",
-        "Of all requests on /v1 but the rejected, those that were abandoned included. Normal: p50 is a cache hit or one call. p99 near "
+        "Of all requests to the API but the rejected, those that were abandoned included. Normal: p50 is a cache hit or one call. p99 near "
         "SHOUTCLOUD_DEADLINE (5 s): SHOUTCLOUD hangs; the breaker opens if most calls do.",
         percentiles(REQUESTS, WAITED),
         "s",
@@ -158,10 +159,10 @@ RED = [
     ),
     series(
         "Rejections by problem",
-        "4xx of /v1. Normal: some. unauthenticated and forbidden: tokens, see the dashboard of clients; "
+        "4xx of the API. Normal: some. unauthenticated and forbidden: tokens, see the dashboard of clients; "
         "rate-limited: a client over its quota; others: a client with malformed requests. Click a line for "
         "its requests.",
-        [(total(rate(COUNT, 'http_route="/v1",http_response_status_code=~"4.."'), "error_type"), "{{error_type}}")],
+        [(total(rate(COUNT, API, 'http_response_status_code=~"4.."'), "error_type"), "{{error_type}}")],
         "reqps",
         stacked=True,
         links=of_problem(),
@@ -170,7 +171,7 @@ RED = [
         "Requests on other routes",
         "By route: documentation, OpenAPI document, and unmatched paths. Normal: few. A flood of "
         "unmatched: a scanner, or a client with a wrong path.",
-        [(total(rate(COUNT, 'http_route!="/v1"'), "http_route"), "{{http_route}}")],
+        [(total(rate(COUNT, API.replace("=~", "!~")), "http_route"), "{{http_route}}")],
         "reqps",
     ),
 ]

@@ -12,14 +12,43 @@ use utoipa::openapi::{
 };
 
 use super::super::problem::{Body, Kind};
+use super::Operation;
 use super::headers::{self, Header};
 use crate::auth::AuthError;
 use crate::config::{Auth, Config};
 
-/// Returns the response of each status of a problem.
-pub(super) fn responses(config: &Config) -> impl Iterator<Item = (StatusCode, Response)> {
-    statuses(config).into_iter().map(|status| {
-        let examples = kinds(status, config).map(|kind| {
+/// Returns the kinds of problems with which an operation can respond in this configuration.
+pub(super) fn of(operation: &Operation, authenticates: bool, config: &Config) -> Vec<Kind> {
+    let checks_tokens = authenticates && matches!(config.auth, Auth::Cognito(_));
+    let responds_with = |kind: &Kind| match kind {
+        Kind::NotFound | Kind::MethodNotAllowed => false,
+        Kind::Unauthenticated | Kind::KeysUnavailable => checks_tokens,
+        Kind::Forbidden => match &config.auth {
+            Auth::Cognito(cognito) => {
+                checks_tokens && !(cognito.required_scopes.is_empty() && cognito.allowed_groups.is_empty())
+            }
+            Auth::Disabled => false,
+        },
+        Kind::RateLimited => authenticates && config.rate_limit.is_some(),
+        // Authentication rejects a `content-length` that exceeds the limit, whether the body is read or not.
+        Kind::ContentTooLarge => authenticates || operation.reads_text,
+        Kind::MalformedRequest
+        | Kind::NotAcceptable
+        | Kind::RequestTimeout
+        | Kind::UnsupportedMediaType
+        | Kind::ExpectationFailed => operation.reads_text,
+        Kind::UpstreamInvalid | Kind::UpstreamUnavailable | Kind::UpstreamTimeout => {
+            operation.calls_shoutcloud
+        }
+        Kind::InternalError | Kind::Overloaded => true,
+    };
+    Kind::ALL.into_iter().filter(responds_with).collect()
+}
+
+/// Returns the response of each status of these problems.
+pub(super) fn responses(problems: &[Kind], config: &Config) -> impl Iterator<Item = (StatusCode, Response)> {
+    statuses(problems).into_iter().map(move |status| {
+        let examples = of_status(status, problems).map(|kind| {
             let example = ExampleBuilder::new().summary(kind.title());
             (kind.name(), example.value(Some(example_of(kind, config))).build())
         });
@@ -27,7 +56,7 @@ pub(super) fn responses(config: &Config) -> impl Iterator<Item = (StatusCode, Re
             .schema(Some(Ref::from_schema_name(schema_name(status))))
             .examples_from_iter(examples)
             .build();
-        let descriptions: Vec<_> = kinds(status, config).map(Kind::explanation).collect();
+        let descriptions: Vec<_> = of_status(status, problems).map(Kind::explanation).collect();
         let mut response = ResponseBuilder::new()
             .description(descriptions.join("\n\n"))
             .content("application/problem+json", content);
@@ -38,17 +67,17 @@ pub(super) fn responses(config: &Config) -> impl Iterator<Item = (StatusCode, Re
     })
 }
 
-/// Returns the headers of all problems.
-pub(super) fn headers(config: &Config) -> impl Iterator<Item = Header> {
-    let statuses = statuses(config).into_iter();
+/// Returns the headers of these problems.
+pub(super) fn headers(problems: &[Kind], config: &Config) -> impl Iterator<Item = Header> {
+    let statuses = statuses(problems).into_iter();
     statuses.flat_map(|status| headers::of_problems(status, config))
 }
 
-/// Returns the schema of every problem, and for each status the one that has its types only.
-pub(super) fn schemas(config: &Config) -> Vec<(String, RefOr<Schema>)> {
+/// Returns the schema of every problem, and for each status the one that has only its types, of all operations.
+pub(super) fn schemas(problems: &[Kind]) -> Vec<(String, RefOr<Schema>)> {
     let mut schemas = vec![("Problem".to_owned(), Body::schema())];
-    for status in statuses(config) {
-        let types = kinds(status, config).map(|kind| format!("/docs#{}", kind.name()));
+    for status in statuses(problems) {
+        let types = of_status(status, problems).map(|kind| format!("/docs#{}", kind.name()));
         let restricted = ObjectBuilder::new()
             .property(
                 "type",
@@ -74,31 +103,15 @@ fn schema_name(status: StatusCode) -> String {
     format!("Problem{}", status.as_str())
 }
 
-fn statuses(config: &Config) -> BTreeSet<StatusCode> {
-    let documented = Kind::ALL.into_iter().filter(|kind| is_documented(*kind, config));
-    documented.map(Kind::status).collect()
+fn statuses(problems: &[Kind]) -> BTreeSet<StatusCode> {
+    problems.iter().map(|kind| kind.status()).collect()
 }
 
-fn kinds(status: StatusCode, config: &Config) -> impl Iterator<Item = Kind> {
+/// Returns each of the problems that have a status once.
+fn of_status(status: StatusCode, problems: &[Kind]) -> impl Iterator<Item = Kind> {
     Kind::ALL
         .into_iter()
-        .filter(move |kind| kind.status() == status && is_documented(*kind, config))
-}
-
-/// Returns whether `POST /v1` can respond with this kind of problem in this configuration.
-fn is_documented(kind: Kind, config: &Config) -> bool {
-    match kind {
-        Kind::NotFound | Kind::MethodNotAllowed => false,
-        Kind::Unauthenticated | Kind::KeysUnavailable => matches!(config.auth, Auth::Cognito(_)),
-        Kind::Forbidden => match &config.auth {
-            Auth::Cognito(cognito) => {
-                !cognito.required_scopes.is_empty() || !cognito.allowed_groups.is_empty()
-            }
-            Auth::Disabled => false,
-        },
-        Kind::RateLimited => config.rate_limit.is_some(),
-        _ => true,
-    }
+        .filter(move |kind| kind.status() == status && problems.contains(kind))
 }
 
 fn example_of(kind: Kind, config: &Config) -> Value {

@@ -94,7 +94,7 @@ impl Kind {
                 "not-found",
                 StatusCode::NOT_FOUND,
                 "Not found",
-                "There is no such path. The API is `POST /v1`.",
+                "There is no such path. `/openapi.json` lists the paths of the API.",
             ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",

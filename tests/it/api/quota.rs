@@ -46,6 +46,10 @@ async fn requests_over_the_burst_are_429_with_retry_after() {
     }
     assert_eq!(app.shoutcloud.calls(), 2);
     let client = format!("client_id=\"{}\"", app.cognito.client().id);
+    assert_eq!(
+        app.metric("shoutback_quota_requests_total", &[&client]).await,
+        4.0
+    );
     assert_eq!(app.metric("shoutback_rate_limited_total", &[&client]).await, 2.0);
 }
 

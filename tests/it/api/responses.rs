@@ -1,4 +1,5 @@
-//! One of each response of `/v1`.
+//! One of each response of every path of the API. Each case is sent to each path: one that does not call SHOUTCLOUD responds to a
+//! failure of SHOUTCLOUD with 200.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::support::upstream::FakeUpstream;
 /// A received response.
 pub struct RecordedResponse {
     pub case: &'static str,
+    pub path: String,
     pub method: &'static str,
     pub status: u16,
     pub headers: HeaderMap,
@@ -41,20 +43,32 @@ impl RecordedResponse {
     }
 }
 
-/// Returns one response per case, with the case as its request id.
+/// Returns one response per path and case, with the case as its request id.
 pub async fn all() -> &'static [RecordedResponse] {
     static RESPONSES: OnceCell<Vec<RecordedResponse>> = OnceCell::const_new();
     RESPONSES.get_or_init(record).await
 }
 
 async fn record() -> Vec<RecordedResponse> {
+    let mut responses = Vec::new();
+    for path in App::start(&[]).await.api_paths().await {
+        let of_path = record_path(&path).await;
+        responses.extend(of_path.into_iter().map(|response| RecordedResponse {
+            path: path.clone(),
+            ..response
+        }));
+    }
+    responses
+}
+
+async fn record_path(path: &str) -> Vec<RecordedResponse> {
     let (mut responses, invalid, keyless, stalled, slow, overloaded) = tokio::join!(
-        of_client_and_quota(),
-        of_invalid_upstream(),
-        of_missing_keys(),
-        of_stalled_body(),
-        of_slow_upstream(),
-        of_too_many_requests()
+        of_client_and_quota(path),
+        of_invalid_upstream(path),
+        of_missing_keys(path),
+        of_stalled_body(path),
+        of_slow_upstream(path),
+        of_too_many_requests(path)
     );
     responses.extend([invalid, keyless, stalled, slow, overloaded]);
     responses
@@ -68,6 +82,7 @@ async fn send(case: &'static str, request: RequestBuilder) -> RecordedResponse {
         .expect("a response");
     RecordedResponse {
         case,
+        path: String::new(),
         method: "post",
         status: response.status().as_u16(),
         headers: response.headers().clone(),
@@ -75,7 +90,7 @@ async fn send(case: &'static str, request: RequestBuilder) -> RecordedResponse {
     }
 }
 
-async fn of_client_and_quota() -> Vec<RecordedResponse> {
+async fn of_client_and_quota(path: &str) -> Vec<RecordedResponse> {
     let app = App::start(&[
         ("MAX_BODY_BYTES", "1000"),
         ("RATE_LIMIT_PER_CLIENT", "1/h"),
@@ -83,8 +98,8 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
         ("SHOUTCLOUD_MAX_RETRIES", "0"),
     ])
     .await;
-    let of_user = |sub: &str, text: &str| app.shout_with(&app.token_with(&[("sub", json!(sub))]), text);
-    let url = format!("http://{}/v1", app.public);
+    let of_user = |sub: &str, text: &str| app.text_to(path, &app.token_with(&[("sub", json!(sub))]), text);
+    let url = format!("http://{}{path}", app.public);
     let long = "a".repeat(1001);
     let chunked = Full::new(bytes::Bytes::from(long.clone())).map_frame(|frame| frame);
     let forbidden = app.token_with(&[("scope", json!("openid"))]);
@@ -95,9 +110,9 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
         send("json", of_user("b", "hi").header("accept", "application/json")).await,
         send("empty", of_user("c", "")).await,
         send("malformed", of_user("d", "").body(&b"\xff"[..])).await,
-        send("no-token", app.post()).await,
-        send("bad-token", app.shout_with("bad", "hi")).await,
-        send("no-scope", app.shout_with(&forbidden, "hi")).await,
+        send("no-token", app.post_to(path)).await,
+        send("bad-token", app.text_to(path, "bad", "hi")).await,
+        send("no-scope", app.text_to(path, &forbidden, "hi")).await,
         send("no-form", of_user("e", "hi").header("accept", "image/png")).await,
         send("too-long", of_user("f", &long)).await,
         send(
@@ -145,14 +160,14 @@ async fn of_client_and_quota() -> Vec<RecordedResponse> {
     responses
 }
 
-async fn of_invalid_upstream() -> RecordedResponse {
+async fn of_invalid_upstream(path: &str) -> RecordedResponse {
     let upstream = TcpServer::responding("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}/V1/SHOUT", upstream.address);
     let app = App::start(&[("SHOUTCLOUD_URL", &url)]).await;
-    send("upstream-lies", app.shout("hi")).await
+    send("upstream-lies", app.text_to(path, &app.cognito.token(), "hi")).await
 }
 
-async fn of_missing_keys() -> RecordedResponse {
+async fn of_missing_keys(path: &str) -> RecordedResponse {
     // Bound and not listening: connections are refused, and no other process can bind the port.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket
@@ -160,10 +175,10 @@ async fn of_missing_keys() -> RecordedResponse {
         .expect("a free port");
     let endpoint = format!("http://{}", socket.local_addr().expect("bound"));
     let app = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", &endpoint)]).await;
-    send("no-keys", app.shout("hi")).await
+    send("no-keys", app.text_to(path, &app.cognito.token(), "hi")).await
 }
 
-async fn of_stalled_body() -> RecordedResponse {
+async fn of_stalled_body(path: &str) -> RecordedResponse {
     let app = App::start(&[
         ("REQUEST_TIMEOUT", "200ms"),
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "100ms"),
@@ -171,13 +186,13 @@ async fn of_stalled_body() -> RecordedResponse {
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
-    connection.send(headers_for_two_bytes("stalls", &app)).await;
+    connection.send(headers_for_two_bytes("stalls", path, &app)).await;
     recorded("stalls", connection.response().await)
 }
 
 /// The attempt timeout is close to the request timeout, and the body is late by more than the difference, so the
 /// request times out during the upstream call.
-async fn of_slow_upstream() -> RecordedResponse {
+async fn of_slow_upstream(path: &str) -> RecordedResponse {
     let upstream = FakeUpstream::held().await;
     let url = upstream.url();
     let app = App::start(&[
@@ -188,27 +203,27 @@ async fn of_slow_upstream() -> RecordedResponse {
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
-    connection.send(headers_for_two_bytes("slow", &app)).await;
+    connection.send(headers_for_two_bytes("slow", path, &app)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     connection.send("hi").await;
     recorded("slow", connection.response().await)
 }
 
 /// Another request in flight uses up the limit.
-async fn of_too_many_requests() -> RecordedResponse {
+async fn of_too_many_requests(path: &str) -> RecordedResponse {
     let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
     let mut other = Connection::open(app.public).await;
-    other.send(headers_for_two_bytes("other", &app)).await;
+    other.send(headers_for_two_bytes("other", path, &app)).await;
     crate::support::until("it is in flight", async || {
         app.metric("http_server_active_requests", &[]).await == 1.0
     })
     .await;
-    send("overloaded", app.shout("hi")).await
+    send("overloaded", app.text_to(path, &app.cognito.token(), "hi")).await
 }
 
-fn headers_for_two_bytes(case: &str, app: &App) -> String {
+fn headers_for_two_bytes(case: &str, path: &str, app: &App) -> String {
     format!(
-        "POST /v1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: text/plain\r\n\
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: text/plain\r\n\
          content-length: 2\r\nx-request-id: {case}\r\n\r\n",
         app.cognito.token()
     )
@@ -222,6 +237,7 @@ fn recorded(case: &'static str, answer: Response) -> RecordedResponse {
     });
     RecordedResponse {
         case,
+        path: String::new(),
         method: "post",
         status: answer.status,
         headers: headers.collect(),

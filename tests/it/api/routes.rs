@@ -14,18 +14,22 @@ async fn send(app: &App, method: &str, path: &str) -> reqwest::Response {
 #[tokio::test]
 async fn options_lists_the_methods_without_a_token() {
     let app = App::start(&[]).await;
-    let response = send(&app, "OPTIONS", "/v1").await;
-    assert_eq!(response.status(), 204);
-    assert_eq!(response.headers()["allow"], "OPTIONS, POST");
-    assert_eq!(response.text().await.expect("UTF-8"), "");
+    for path in app.api_paths().await {
+        let response = send(&app, "OPTIONS", &path).await;
+        assert_eq!(response.status(), 204, "{path}");
+        assert_eq!(response.headers()["allow"], "OPTIONS, POST", "{path}");
+        assert_eq!(response.text().await.expect("UTF-8"), "");
+    }
 }
 
 #[tokio::test]
 async fn other_methods_are_405_with_allow() {
     let app = App::start(&[]).await;
+    let api = app.api_paths().await;
+    let api: Vec<_> = api.iter().map(String::as_str).collect();
     for (paths, methods, allow) in [
         (
-            &["/v1"][..],
+            &api[..],
             &["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "post", "BREW"][..],
             "OPTIONS, POST",
         ),

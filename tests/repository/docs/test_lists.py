@@ -36,15 +36,16 @@ def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
     source = "".join((TOP / name).read_text() for name in ("src/http/problem/kind.rs", "src/telemetry/metrics/labels.rs"))
     kinds = set(re.findall(r'"([a-z]+(?:-[a-z]+)+|unauthenticated|forbidden|overloaded)",$', source, re.M))
     table = {row[1]: row[0] for row in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGES["docs/api.md"], re.M)}
-    assert set(table) == kinds and len(table) > 10
+    assert set(table) == kinds and len(table) > 10, "the rows of problems in docs/api.md are not those of src/http/problem/kind.rs"
     status, page = http_request("GET", f"http://{service.address}/docs")
     assert status == 200
-    assert kinds <= set(re.findall(r'id="([a-z-]+)"', page))
+    assert kinds <= set(re.findall(r'id="([a-z-]+)"', page)), "/docs lacks a section of a problem: is it in Kind::ALL?"
     # With the default configuration, which excludes none.
     document = json.loads(subprocess.run([binary(), "openapi"], env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout)
     responses = {code: response for code, response in document["paths"]["/v1"]["post"]["responses"].items() if code != "200"}
     named = {(code, name) for code, response in responses.items() for name in response["content"]["application/problem+json"]["examples"]}
-    assert named == {(code, name) for name, code in table.items()} - {("404", "not-found"), ("405", "method-not-allowed")}
+    expected = {(code, name) for name, code in table.items()} - {("404", "not-found"), ("405", "method-not-allowed")}
+    assert named == expected, "the examples of /v1 (src/http/openapi/problems.rs) are not the rows of docs/api.md"
 
 
 def routes():
@@ -58,15 +59,17 @@ def test_the_ingress_logs_each_path():
     values = (TOP / "gitops/platform/values/nginx-ingress.yaml").read_text()
     keys = re.findall(r'^ *"(.+)" \S+;$', values.partition("map $uri $edge_path {")[2].partition("}\n        map")[0], re.M)
     for route in routes():
-        assert any(re.search(key[1:], route) if key.startswith("~") else key == route for key in keys), f"{route} would be logged as unmatched"
+        assert any(re.search(key[1:], route) if key.startswith("~") else key == route for key in keys), f"{route} would be logged as unmatched: add it to $edge_path in gitops/platform/values/nginx-ingress.yaml"
 
 
 def test_each_path_is_documented_and_responds(service):
     for route in routes():
-        assert f"`{route}`" in PAGES["docs/metrics.md"], route
+        assert f"`{route}`" in PAGES["docs/metrics.md"], f"add {route} to the values of `http_route` in docs/metrics.md"
         assert http_request("GET", f"http://{service.address}{route}")[0] in (200, 405), route
     document = json.loads(http_request("GET", f"http://{service.address}/openapi.json")[1])
     assert set(document["paths"]) <= set(routes())
+    for path in document["paths"]:
+        assert f"`POST {path}`" in PAGES["docs/api.md"], f"describe `POST {path}` in docs/api.md"
     for path in ("/livez", "/readyz", "/metrics", "/version"):
         assert http_request("GET", f"http://{service.admin}{path}")[0] == 200
         assert f"`{path}`" in PAGES["docs/commands.md"], path
@@ -95,7 +98,8 @@ def test_the_documented_labels_are_those_of_each_metric(tmp_path):
     for name, found in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exported, re.M):
         labels.setdefault(without_suffix(name), set()).update(set(re.findall(r'(\w+)="', found)) - {"le"})
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\| [^|]+ \|$", PAGES["docs/metrics.md"], re.M)
-    assert {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows} == labels
+    documented = {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows}
+    assert documented == labels, "correct the rows of docs/metrics.md: metric and labels"
 
 
 def sections_of_metrics():
@@ -135,25 +139,31 @@ def test_the_sections_of_metrics_name_the_alerts_that_use_them():
     using = alerts_of_metrics()
     assert len(using) > 10
     for title, metrics, text in sections_of_metrics():
-        alerts = re.search(r"^Alerts: (.*?)[.]\s", text, re.M | re.S)[1]
-        assert set(re.findall(r"`(\w+)`", alerts)) == set().union(*(using.get(name, ()) for name in metrics)), title
+        line = re.search(r"^Alerts: (.*?)[.]\s", text, re.M | re.S)
+        assert line, f"end the section {title} of docs/metrics.md with `Alerts: …. Dashboards: ….`"
+        alerts = line[1]
+        expected = set().union(*(using.get(name, ()) for name in metrics))
+        assert set(re.findall(r"`(\w+)`", alerts)) == expected, f"correct `Alerts:` of the section {title} in docs/metrics.md: {sorted(expected)}"
 
 
 def test_the_sections_of_metrics_name_the_dashboards_that_show_them():
     for title, metrics, text in sections_of_metrics():
-        named = re.findall(r"`(\w+)`", re.search(r"^Alerts: .*?Dashboards: (.*?)[.]\n", text, re.M | re.S)[1])
+        line = re.search(r"^Alerts: .*?Dashboards: (.*?)[.]\n", text, re.M | re.S)
+        assert line, f"end the section {title} of docs/metrics.md with `Alerts: …. Dashboards: ….`"
+        named = re.findall(r"`(\w+)`", line[1])
         shown = [set(map(without_suffix, re.findall(r"\w+", (TOP / f"observability/grafana/dashboards/{name}.json").read_text()))) for name in named]
-        assert metrics <= set().union(*shown), title
-        assert all(metrics & names for names in shown), title
+        missing = metrics - set().union(*shown)
+        assert not missing, f"no panel of the dashboards that the section {title} of docs/metrics.md names shows {sorted(missing)}"
+        assert all(metrics & names for names in shown), f"a dashboard that the section {title} of docs/metrics.md names shows none of its metrics"
 
 
 def test_the_queries_use_the_metrics_of_their_sections():
     for title, metrics, text in sections_of_metrics():
         queries = [block for language, block in FENCE.findall(text) if language == "promql"]
-        assert queries, f"{title}: no query"
+        assert queries, f"add a query to the section {title} of docs/metrics.md"
         for query in queries:
             used = {without_suffix(name) for name in re.findall(r"(\w+)\{", query)}
-            assert used and used <= metrics, query
+            assert used and used <= metrics, f"a query in the section {title} of docs/metrics.md must use its metrics only: {query}"
 
 
 @pytest.mark.parametrize("name", ["docs/metrics.md", "docs/logging.md", "docs/tracing.md"])

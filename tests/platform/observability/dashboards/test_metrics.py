@@ -43,7 +43,7 @@ def test_each_queried_metric_is_exported(exported):
 
 
 def test_each_exported_metric_is_queried(exported):
-    assert exported - QUERIED == set()
+    assert exported - QUERIED == set(), "add panels to observability/grafana/source, and run `make dashboards`"
 
 
 def test_each_documented_metric_is_queried():

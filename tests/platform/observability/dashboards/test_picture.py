@@ -13,6 +13,7 @@ PICTURE = OBSERVABILITY.parent / "docs/images/dashboard.svg"
 DASHBOARD = DASHBOARDS["service"]
 #: The first row that is not drawn: the panels from here on are for diagnosis.
 UNTIL = "Shoutback or SHOUTCLOUD"
+REDRAW = "`PICTURES=1 make test-all SUITES=dashboards` redraws docs/images/dashboard.svg"
 
 
 def test_the_picture_shows_the_shipped_dashboard(recorded):
@@ -28,8 +29,9 @@ def test_the_picture_shows_the_shipped_dashboard(recorded):
     def titles(svg):
         return re.findall(r'class="(?:row|title)">([^<]*)<', svg)
 
-    assert titles(PICTURE.read_text()) == titles(drawn)
-    assert "no data" not in drawn and escape(DASHBOARD["title"]) in drawn
+    assert titles(PICTURE.read_text()) == titles(drawn), REDRAW
+    assert "no data" not in drawn, "add load or a fault to traffic.py that gives each drawn panel data"
+    assert escape(DASHBOARD["title"]) in drawn
     assert drawn.count("<polyline") >= 10
 
 
@@ -50,7 +52,7 @@ def test_series_have_the_colours_of_the_dashboard():
             name = override["matcher"]["options"]
             for colour in [found["value"]["fixedColor"] for found in override["properties"] if found["id"] == "color"]:
                 if name in legend:
-                    assert legend[name] == COLOURS[colour], f"{panel['title']}: {name}"
+                    assert legend[name] == COLOURS[colour], f"{panel['title']}: {name}; {REDRAW}"
                     compared[name] = colour
     assert {"served": "green", "rejected": "blue", "failed": "red", "cancelled": "yellow"}.items() <= compared.items()
 
@@ -62,7 +64,7 @@ def test_numbers_have_the_colours_of_the_dashboards_thresholds():
     for panel in stats:
         [colour] = re.findall(r'class="stat" style="fill:(#\w+)"', drawn[panel["title"]])
         steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        assert colour in [COLOURS[step["color"]] for step in steps], panel["title"]
+        assert colour in [COLOURS[step["color"]] for step in steps], f"{panel['title']}; {REDRAW}"
 
 
 @pytest.mark.parametrize(("value", "colour"), [(1.0, "green"), (0.999, "green"), (0.998, "red")])

@@ -29,7 +29,7 @@ VARIABLES = {
 
 REQUESTS = "http_server_request_duration_seconds_count"
 QUERIES = {
-    "responses by status": f'sum by (http_response_status_code) (rate({REQUESTS}{{http_route="/v1"}}[5s])) > 0',
+    "responses by status": f'sum by (http_response_status_code) (rate({REQUESTS}{{http_route=~"/v[0-9].*"}}[5s])) > 0',
     "failures by problem": f'sum by (error_type) (rate({REQUESTS}{{http_response_status_code=~"5.."}}[5s])) > 0',
     "breaker, 1 where it is open": 'shoutback_breaker_state{state="open"}',
     "burn rate of the error budget": 'job_environment_slo:shoutback_bad:ratio_rate5m{slo="availability"} / 0.001',

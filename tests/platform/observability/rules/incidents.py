@@ -222,7 +222,7 @@ INNOCENCE = [
     Incident("the environment is renamed", None, None, renamed()),
     Incident("the consumers are jobs that stop every evening", None, None, all_day("200", *EVENINGS) | {series("up"): "1x2460"}, start=2400, end=2460),
     Incident("a job sends its requests together, four times an hour", None, None, {key: " ".join(f"{300 * n}x14" for n in range(END // 15)) for key in requests("200", 1, 1)} | up("a")),
-    Incident("a client exceeds its quota", None, 16, SERVED | requests("429", 0, 300, "rate-limited") | shouts("one", "success", 300, 300) | {series("shoutback_rate_limited_total", client_id="one"): counter(0, 300)}, alerts=("ShoutbackClientQuotaExhausted",)),
+    Incident("a client exceeds its quota", None, 16, SERVED | requests("429", 0, 300, "rate-limited") | {series("shoutback_rate_limited_total", client_id="one"): counter(0, 300), series("shoutback_quota_requests_total", client_id="one"): counter(300, 600)}, alerts=("ShoutbackClientQuotaExhausted",)),
     Incident("keys cannot be fetched for 20 minutes", None, None, SERVED | keys(" ".join([f"{60 * minute}x9" for minute in range(0, BEFORE, 10)] + [f"{60 * (BEFORE - 10)}x19"] + [f"{60 * minute}x9" for minute in range(BEFORE + 20, END, 10)]))),
     Incident("a replica restarts every four minutes, and fetches its keys each time", None, None, SERVED | keys(" ".join(f"{60 * minute}x3" for minute in range(0, END, 4)))),
     Incident("the first five requests of a new environment, and one fails", None, None, {key: f"_x{BEFORE} 0x2 4x{LASTS}" for key in requests("200", 1, 1)} | {key: f"_x{BEFORE} 0x2 1x{LASTS}" for key in requests("500", 1, 1, "internal-error")} | up("a")),

@@ -40,7 +40,7 @@ def having(run, alert):
 @pytest.mark.parametrize("alert", ALERTS, ids="-".join)
 def test_it_fires_for_its_fault(alert, run):
     environments = having(run, alert)
-    assert environments, f"no fault for {alert}"
+    assert environments, f"add a fault for {alert} to environments.py, or the alert to OUTSIDE or NEEDS_CLIENTS of shipped.py"
     recorded = run.fired["tickets" if alert in SLOW else "prometheus"]
     for environment in environments:
         fired = [labels for labels in recorded if identity(labels) == (environment.name, *alert)]
@@ -50,7 +50,7 @@ def test_it_fires_for_its_fault(alert, run):
 
 
 def test_every_environment_is_named(run):
-    assert sorted(environment.name for environment in run.environments) == sorted(ENVIRONMENTS)
+    assert sorted(environment.name for environment in run.environments) == sorted(ENVIRONMENTS), "correct ENVIRONMENTS"
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

@@ -74,7 +74,7 @@ def test_promtool_tests_it_firing(rule):
         for text in (f"{expression} {samples}" for expression, samples in relevant if samples)
     )
     in_incidents = any(name in incident.alerts and getattr(incident, severity) is not None for incident in incidents.PAIN)
-    assert in_tests or in_incidents, "there is no test in which it fires"
+    assert in_tests or in_incidents, "add a test in which it fires to observability/prometheus/tests"
     # Where it must not fire: in every row of INNOCENCE.
 
 
@@ -109,4 +109,4 @@ def test_the_service_documents_the_kinds_of_failed_attempts():
 
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_the_service_emits_it(selector, run):
-    assert run.prometheus.query(f"count({selector})"), "no such series"
+    assert run.prometheus.query(f"count({selector})"), "no such series: the service must export it at zero, or an environment needs a fault"

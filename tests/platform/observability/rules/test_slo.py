@@ -7,7 +7,7 @@ from pathlib import Path
 
 import incidents
 import pytest
-from objectives import BY_NAME
+from objectives import API, BY_NAME
 
 from harness.runbooks import runbooks, sections
 
@@ -29,13 +29,27 @@ def test_what_is_generated_is_up_to_date(tmp_path):
         assert (tmp_path / name).read_text() == (TOP / name).read_text(), f"{name}: run `make slo`"
 
 
+def readers():
+    """Returns the files that select the service's metrics."""
+    found = [path for part in ("prometheus/rules", "cloudwatch", "grafana/source", "slo") for path in (TOP / "observability" / part).rglob("*")]
+    found = [path for path in found if path.is_file() and path.suffix != ".pyc"]
+    assert len(found) > 10
+    return found
+
+
 def test_no_other_file_states_what_is_bad():
     """Matchers of an objective, written by hand, would be a second definition."""
-    readers = [path for part in ("prometheus/rules", "cloudwatch", "grafana/source") for path in (TOP / "observability" / part).rglob("*")]
-    by_hand = [path for path in readers if path.is_file() and path.suffix != ".pyc" and str(path.relative_to(TOP)) not in GENERATED]
-    assert len(by_hand) > 10
+    by_hand = [path for path in readers() if "slo" not in path.parts and str(path.relative_to(TOP)) not in GENERATED]
     for path in by_hand:
         assert 'http_response_status_code=~"2..|5.."' not in path.read_text().replace("job_environment_slo", ""), path
+
+
+def test_what_selects_routes_selects_all_routes_of_the_api():
+    """Otherwise a new route would be in one part of a ratio and not in the other, or in no alert."""
+    texts = {path: path.read_text() for path in [*readers(), *(TOP / "docs").rglob("*.md")]}
+    for path, text in texts.items():
+        for matcher in re.findall(r'http_route[!=]~?"[^"]*"', text):
+            assert matcher.replace("!~", "=~") == API, f"{path}: use {API}, or its negation, instead of {matcher}"
 
 
 def test_the_runbook_has_the_bounds_of_the_objectives():
