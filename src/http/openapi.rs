@@ -139,7 +139,8 @@ pub(super) fn shout_operation(config: &Config) -> PathItem {
         .description(Some(format!(
             "The text is reversed by extended grapheme cluster and converted to upper case by SHOUTCLOUD. Send JSON or \
              plain text, at most {} bytes; `accept` selects the format of the response, whose default is that of the request. \
-             Requests are safe to repeat.",
+             Requests are safe to repeat. After a problem with *Retry: yes*, wait for `retry-after` if it is sent, and stop \
+             after three retries, except after 429.",
             config.http.max_body_bytes
         )))
         .securities(Some(match &config.auth {

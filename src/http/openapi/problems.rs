@@ -11,7 +11,7 @@ use utoipa::openapi::{
     AllOfBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
 };
 
-use super::super::problem::{Body, Kind};
+use super::super::problem::{Body, Kind, QuotaCheck};
 use super::headers::{self, Header};
 use crate::auth::AuthError;
 use crate::config::{Auth, Config};
@@ -27,11 +27,13 @@ pub(super) fn responses(config: &Config) -> impl Iterator<Item = (StatusCode, Re
             .schema(Some(Ref::from_schema_name(schema_name(status))))
             .examples_from_iter(examples)
             .build();
-        let descriptions: Vec<_> = kinds(status, config).map(Kind::explanation).collect();
+        let descriptions: Vec<_> = kinds(status, config)
+            .map(|kind| description(kind, config))
+            .collect();
         let mut response = ResponseBuilder::new()
             .description(descriptions.join("\n\n"))
             .content("application/problem+json", content);
-        for header in headers::of_problems(status, config) {
+        for header in headers_of(status, config) {
             response = response.header_ref(header.name(), header.reference());
         }
         (status, response.build())
@@ -41,7 +43,33 @@ pub(super) fn responses(config: &Config) -> impl Iterator<Item = (StatusCode, Re
 /// Returns the headers of all problems.
 pub(super) fn headers(config: &Config) -> impl Iterator<Item = Header> {
     let statuses = statuses(config).into_iter();
-    statuses.flat_map(|status| headers::of_problems(status, config))
+    statuses.flat_map(|status| headers_of(status, config))
+}
+
+fn headers_of(status: StatusCode, config: &Config) -> Vec<Header> {
+    headers::of_problems(status, reports_quota(status, config))
+}
+
+/// Returns whether a problem of this status may report the client's quota.
+fn reports_quota(status: StatusCode, config: &Config) -> bool {
+    let is_checked = |kind: Kind| kind.quota_check() != QuotaCheck::Never;
+    config.rate_limit.is_some() && kinds(status, config).any(is_checked)
+}
+
+/// Returns what a kind of problem means, whether to retry, and where it lacks headers that others of its status have.
+fn description(kind: Kind, config: &Config) -> String {
+    let quota = match kind.quota_check() {
+        _ if !reports_quota(kind.status(), config) => "",
+        QuotaCheck::Never => " Without `ratelimit`.",
+        QuotaCheck::Sometimes => " With `ratelimit` only if the quota was checked.",
+        QuotaCheck::Always => "",
+    };
+    format!(
+        "`{}`: {} Retry: {}.{quota}",
+        kind.name(),
+        kind.explanation(),
+        kind.retry().name()
+    )
 }
 
 /// Returns the schema of every problem, and for each status the one that has its types only.
@@ -54,6 +82,9 @@ pub(super) fn schemas(config: &Config) -> Vec<(String, RefOr<Schema>)> {
                 "type",
                 ObjectBuilder::new()
                     .schema_type(Type::String)
+                    .description(Some(
+                        "What this service sends; an intermediary may send another type",
+                    ))
                     .enum_values(Some(types)),
             )
             .property(
