@@ -10,7 +10,7 @@ help: ## Lists the targets
 
 .PHONY: dev
 dev: ## Runs the service with its emulators on this machine; ARGS="…" are passed on, such as --replicas=3
-	$(if $(findstring --replicas,$(ARGS)),command -v valkey-server redis-server >/dev/null || export PATH="$$(scripts/tools path valkey)";) \
+	@$(if $(findstring --replicas,$(ARGS)),command -v valkey-server redis-server >/dev/null || export PATH="$$(scripts/tools path valkey)";) \
 	cargo run --locked --features dev -- dev $(ARGS)
 
 .PHONY: check

@@ -149,10 +149,11 @@ impl Emulators {
              {call} -H 'content-type: application/json' -d '{{\"data\":\"hello, world!\"}}'\n\
              {call} -H 'content-type: text/plain' -d \"$(date)\"\n\
              \n\
-             Make SHOUTCLOUD fail, and repeat the last line: its text is new each time, so no response is cached. Then let it recover.\n\
+             Make SHOUTCLOUD fail or slow, and repeat the last line: its text is new each time, so no response is cached. Then let it recover.\n\
              \n\
              curl -X PUT -w '\\n' {behaviour} -d '{{\"failure_rate\":1}}'\n\
-             curl -X PUT -w '\\n' {behaviour} -d '{{\"failure_rate\":0}}'\n",
+             curl -X PUT -w '\\n' {behaviour} -d '{{\"delay\":\"3s\"}}'\n\
+             curl -X PUT -w '\\n' {behaviour} -d '{{\"failure_rate\":0,\"delay\":\"0s\"}}'\n",
             sign_in = if signs_in { " (with sign-in)" } else { "" },
             shoutcloud = self.shoutcloud.url(),
             issuer = self.cognito.issuer(),

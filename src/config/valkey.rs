@@ -56,7 +56,7 @@ impl Valkey {
             "VALKEY_URL",
             UNSET,
             valkey_url(),
-            "Valkey or Redis, in which the replicas share their state; rediss: verifies the server. Each environment needs a server or a database of its own, because keys do not name it. Unset: each replica has its own state.",
+            "Valkey or Redis, in which the replicas share their state; rediss: verifies the server. Each environment needs a server or a database of its own, because keys do not name it.",
         );
         let password_file = reader.optional(
             "VALKEY_PASSWORD_FILE",

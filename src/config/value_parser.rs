@@ -45,20 +45,16 @@ pub(super) fn absolute_path(example: &str) -> ValueParser<PathBuf> {
 
 /// Accepts an address to listen on.
 pub(super) fn address() -> ValueParser<SocketAddr> {
-    ValueParser::new(
-        "an IP address and a port, such as 0.0.0.0:5000 or [::]:5000",
-        |text| text.parse().ok(),
-    )
+    ValueParser::new("an IP address and a port", |text| text.parse().ok())
 }
 
 /// Accepts a duration such as `500ms`, `2s`, `10m`, `1h` or `7d`, within bounds.
 pub(super) fn duration(at_least: &'static str, at_most: &'static str) -> ValueParser<Duration> {
     let bound = |text| parse_duration(text).expect("a bound is a duration");
     let range = bound(at_least)..=bound(at_most);
-    ValueParser::new(
-        format!("a duration from {at_least} to {at_most}, such as 500ms, 2s or 1h"),
-        move |text| parse_duration(text).filter(|duration| range.contains(duration)),
-    )
+    ValueParser::new(format!("a duration from {at_least} to {at_most}"), move |text| {
+        parse_duration(text).filter(|duration| range.contains(duration))
+    })
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -78,10 +74,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
 pub(super) fn size(at_least: &'static str, at_most: &'static str) -> ValueParser<usize> {
     let bound = |text| parse_size(text).expect("a bound is a size");
     let range = bound(at_least)..=bound(at_most);
-    ValueParser::new(
-        format!("a size from {at_least} to {at_most}, such as 64KiB or 1MiB"),
-        move |text| parse_size(text).filter(|size| range.contains(size)),
-    )
+    ValueParser::new(format!("a size from {at_least} to {at_most}"), move |text| {
+        parse_size(text).filter(|size| range.contains(size))
+    })
 }
 
 fn parse_size(text: &str) -> Option<usize> {

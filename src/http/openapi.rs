@@ -60,7 +60,7 @@ pub(super) fn document<'a>(
         .schemas_from_iter(problems::schemas(&problems.concat()));
     let used: BTreeSet<_> = headers::of_success(config)
         .into_iter()
-        .chain(problems::headers(&problems.concat(), config))
+        .chain(problems::headers(&problems.concat()))
         .collect();
     for header in used {
         components = components.header(header.name(), header.definition());
@@ -185,7 +185,8 @@ pub(super) fn shout_operation(config: &Config) -> OperationBuilder {
         .description(Some(format!(
             "The text is reversed by extended grapheme cluster and converted to upper case by SHOUTCLOUD. Send JSON or \
              plain text, at most {} bytes; `accept` selects the format of the response, whose default is that of the request. \
-             Requests are safe to repeat.",
+             Requests are safe to repeat. After a problem with *Retry: yes*, wait for `retry-after` if it is sent, and stop \
+             after three retries, except after 429.",
             config.http.max_body_bytes
         )))
         .parameter(request_header(

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-pub use self::kind::Kind;
+pub use self::kind::{Kind, QuotaCheck};
 
 use crate::auth::AuthError;
 use crate::{shout, shoutcloud};
@@ -41,7 +41,8 @@ const BODY_CAPACITY: usize = 384;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
-    /// The section of `/docs` that explains this kind of problem.
+    /// The section of `/docs` that explains this kind of problem, always as `/docs#` and its name: compare it as a string.
+    /// An intermediary may send other types, such as `about:blank`, with any status.
     #[schema(value_type = String, format = "uri-reference")]
     r#type: Prefixed<'static>,
     /// A short summary of this kind of problem.

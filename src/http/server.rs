@@ -223,13 +223,17 @@ impl<S: HttpService> Connections<S> {
                     Some(response) => response.await?,
                     None => Response::new(Body::empty()),
                 };
-                unread.drain_arrived(guard.connection()).await;
+                let is_body_read = unread.drain_arrived(guard.connection()).await;
                 if let Some(status) = rejection {
                     *response.status_mut() = status;
                 }
-                if version <= Version::HTTP_11 && (rejection.is_some() || drain.has_begun()) {
+                // hyper closes the connection after an unread body, but does not announce it (RFC 9112 section 9.6).
+                let closes = rejection.is_some() || !is_body_read || drain.has_begun();
+                if closes && version <= Version::HTTP_11 {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
+                    // hyper would add the `keep-alive` that an HTTP/1.0 client has asked for.
+                    *response.version_mut() = version;
                 }
                 let guard = guard.response_ready();
                 let response =

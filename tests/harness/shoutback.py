@@ -105,7 +105,7 @@ class Emulators(Process):
         command = [*through, program or binary(), "dev", "--shoutcloud-addr", "127.0.0.1:0", "--cognito-addr", "127.0.0.1:0"]
         super().__init__(command, log, {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"} | variables)
         with self.starting():
-            printed = self.until("it prints its lines", lambda: re.search(r"\nService .*failure_rate\":0\}'\n", self.output(), re.S))[0]
+            printed = self.until("it prints its lines", lambda: re.search(r"\nService .*failure_rate\":0,\S*\}'\n", self.output(), re.S))[0]
         self.public = self.service = re.search(r"^Service +(\S+)$", printed, re.M)[1]
         self.shoutcloud = re.search(r"^SHOUTCLOUD +http://(\S+)/V1/SHOUT", printed, re.M)[1]
         self.cognito, self.pool_id = re.search(r"^Cognito +(\S+)/(\S+)", printed, re.M).groups()

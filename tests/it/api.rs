@@ -11,6 +11,7 @@ pub mod responses;
 mod routes;
 mod sizes;
 mod texts;
+mod unread_bodies;
 
 use std::time::Duration;
 

@@ -167,6 +167,52 @@ async fn every_response_conforms_to_its_documentation() {
     }
 }
 
+#[tokio::test]
+async fn the_headers_of_the_quota_are_sent_exactly_where_they_are_documented() {
+    let document = complete_document().await;
+    let of_v1 = &document["paths"]["/v1"]["post"]["responses"];
+    let mut sometimes = BTreeSet::new();
+    for seen in responses::all().await.iter().filter(|seen| seen.method == "post") {
+        let Some(name) = seen.problem() else {
+            assert!(seen.header("ratelimit").is_some(), "{}", seen.case);
+            continue;
+        };
+        let response = &of_v1[seen.status.to_string()];
+        let paragraph = description_of(response, &name);
+        let is_sent = seen.header("ratelimit").is_some();
+        assert_eq!(
+            is_sent,
+            seen.header("ratelimit-policy").is_some(),
+            "{}",
+            seen.case
+        );
+        if paragraph.contains("With `ratelimit` only if") {
+            sometimes.insert((name, is_sent));
+        } else {
+            let is_documented = response["headers"].get("ratelimit").is_some();
+            let is_excluded = paragraph.contains("Without `ratelimit`");
+            assert_eq!(
+                is_sent,
+                is_documented && !is_excluded,
+                "{}: {paragraph}",
+                seen.case
+            );
+        }
+    }
+    let too_large = |is_sent| sometimes.contains(&("content-too-large".to_owned(), is_sent));
+    assert!(too_large(true) && too_large(false), "{sometimes:?}");
+}
+
+/// Returns the paragraph about a kind of problem in the description of a response.
+fn description_of<'a>(response: &'a Value, name: &str) -> &'a str {
+    let description = response["description"].as_str().expect("a description");
+    let beginning = format!("`{name}`: ");
+    let mut paragraphs = description.split("\n\n");
+    paragraphs
+        .find(|paragraph| paragraph.starts_with(&beginning))
+        .unwrap_or_else(|| panic!("nothing about {name} in {description}"))
+}
+
 /// Headers that a documented status has only sometimes.
 const OPTIONAL: [&str; 5] = [
     "accept",

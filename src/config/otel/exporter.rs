@@ -205,7 +205,7 @@ fn endpoint() -> ValueParser<Url> {
 fn milliseconds(at_least: u32) -> ValueParser<Duration> {
     let ValueParser { parse, .. } = number(at_least, 3_600_000);
     ValueParser::new(
-        format!("a number of milliseconds from {at_least} to 3600000, such as 500"),
+        format!("a number of milliseconds from {at_least} to 3600000"),
         move |text| parse(text).map(|number| Duration::from_millis(number.into())),
     )
 }

@@ -23,6 +23,8 @@ pub(super) enum Header {
     WwwAuthenticate,
 }
 
+const QUOTA: [Header; 2] = [Header::RateLimit, Header::RateLimitPolicy];
+
 impl Header {
     /// Returns its name.
     pub(super) fn name(self) -> &'static str {
@@ -108,26 +110,21 @@ impl Header {
 /// Returns the headers of a 200.
 pub(super) fn of_success(config: &Config) -> Vec<Header> {
     let mut headers = vec![Header::RequestId, Header::CacheStatus, Header::ServerTiming];
-    headers.extend(of_quota(config));
+    headers.extend(QUOTA.into_iter().filter(|_| config.rate_limit.is_some()));
     headers
 }
 
-/// Returns the headers that problems of this status may have.
-pub(super) fn of_problems(status: StatusCode, config: &Config) -> Vec<Header> {
+/// Returns the headers that problems of this status may have; `reports_quota`: those of the quota, too.
+pub(super) fn of_problems(status: StatusCode, reports_quota: bool) -> Vec<Header> {
     let mut headers = vec![Header::RequestId, Header::CacheStatus, Header::ServerTiming];
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => headers.push(Header::WwwAuthenticate),
-        _ => headers.extend(of_quota(config)),
+    if reports_quota {
+        headers.extend(QUOTA);
     }
     match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => headers.push(Header::WwwAuthenticate),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => headers.extend([Header::Accept, Header::AcceptEncoding]),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => headers.push(Header::RetryAfter),
         _ => {}
     }
     headers
-}
-
-fn of_quota(config: &Config) -> impl Iterator<Item = Header> {
-    let headers = [Header::RateLimit, Header::RateLimitPolicy];
-    headers.into_iter().filter(|_| config.rate_limit.is_some())
 }

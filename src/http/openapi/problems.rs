@@ -11,7 +11,7 @@ use utoipa::openapi::{
     AllOfBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
 };
 
-use super::super::problem::{Body, Kind};
+use super::super::problem::{Body, Kind, QuotaCheck};
 use super::Operation;
 use super::headers::{self, Header};
 use crate::auth::AuthError;
@@ -56,11 +56,13 @@ pub(super) fn responses(problems: &[Kind], config: &Config) -> impl Iterator<Ite
             .schema(Some(Ref::from_schema_name(schema_name(status))))
             .examples_from_iter(examples)
             .build();
-        let descriptions: Vec<_> = of_status(status, problems).map(Kind::explanation).collect();
+        let descriptions: Vec<_> = of_status(status, problems)
+            .map(|kind| description(kind, problems))
+            .collect();
         let mut response = ResponseBuilder::new()
             .description(descriptions.join("\n\n"))
             .content("application/problem+json", content);
-        for header in headers::of_problems(status, config) {
+        for header in headers_of(status, problems) {
             response = response.header_ref(header.name(), header.reference());
         }
         (status, response.build())
@@ -68,9 +70,35 @@ pub(super) fn responses(problems: &[Kind], config: &Config) -> impl Iterator<Ite
 }
 
 /// Returns the headers of these problems.
-pub(super) fn headers(problems: &[Kind], config: &Config) -> impl Iterator<Item = Header> {
+pub(super) fn headers(problems: &[Kind]) -> impl Iterator<Item = Header> {
     let statuses = statuses(problems).into_iter();
-    statuses.flat_map(|status| headers::of_problems(status, config))
+    statuses.flat_map(|status| headers_of(status, problems))
+}
+
+fn headers_of(status: StatusCode, problems: &[Kind]) -> Vec<Header> {
+    headers::of_problems(status, reports_quota(status, problems))
+}
+
+/// Returns whether a problem of this status may report the client's quota.
+fn reports_quota(status: StatusCode, problems: &[Kind]) -> bool {
+    let is_checked = |kind: Kind| kind.quota_check() != QuotaCheck::Never;
+    problems.contains(&Kind::RateLimited) && of_status(status, problems).any(is_checked)
+}
+
+/// Returns what a kind of problem means, whether to retry, and where it lacks headers that others of its status have.
+fn description(kind: Kind, problems: &[Kind]) -> String {
+    let quota = match kind.quota_check() {
+        _ if !reports_quota(kind.status(), problems) => "",
+        QuotaCheck::Never => " Without `ratelimit`.",
+        QuotaCheck::Sometimes => " With `ratelimit` only if the quota was checked.",
+        QuotaCheck::Always => "",
+    };
+    format!(
+        "`{}`: {} Retry: {}.{quota}",
+        kind.name(),
+        kind.explanation(),
+        kind.retry().name()
+    )
 }
 
 /// Returns the schema of every problem, and for each status the one that has only its types, of all operations.
@@ -83,6 +111,9 @@ pub(super) fn schemas(problems: &[Kind]) -> Vec<(String, RefOr<Schema>)> {
                 "type",
                 ObjectBuilder::new()
                     .schema_type(Type::String)
+                    .description(Some(
+                        "What this service sends; an intermediary may send another type",
+                    ))
                     .enum_values(Some(types)),
             )
             .property(

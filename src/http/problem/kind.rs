@@ -43,6 +43,39 @@ pub enum Kind {
     UpstreamTimeout,
 }
 
+/// Whether the same request may succeed if it is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Not at all.
+    No,
+    /// Once, after the remedy that the explanation names.
+    Once,
+    /// Several times, after a wait.
+    Yes,
+}
+
+impl Retry {
+    /// Returns the word of the documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Once => "once",
+            Self::Yes => "yes",
+        }
+    }
+}
+
+/// Whether the client's quota was checked before the response, which then reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaCheck {
+    /// The response comes before the check.
+    Never,
+    /// The problem has several causes.
+    Sometimes,
+    /// The response comes after the check.
+    Always,
+}
+
 impl Kind {
     /// All kinds, ordered by status.
     pub const ALL: [Self; 17] = [
@@ -181,6 +214,50 @@ impl Kind {
                 "Upstream timeout",
                 "SHOUTCLOUD, which converts the text to upper case, did not respond in time. Retry later.",
             ),
+        }
+    }
+
+    /// Returns whether a client should repeat the request.
+    pub const fn retry(self) -> Retry {
+        match self {
+            Self::MalformedRequest
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::ContentTooLarge
+            | Self::UnsupportedMediaType
+            | Self::ExpectationFailed
+            | Self::UpstreamInvalid => Retry::No,
+            Self::Unauthenticated | Self::InternalError => Retry::Once,
+            Self::RequestTimeout
+            | Self::RateLimited
+            | Self::UpstreamUnavailable
+            | Self::Overloaded
+            | Self::KeysUnavailable
+            | Self::UpstreamTimeout => Retry::Yes,
+        }
+    }
+
+    /// Returns whether the quota was checked before the response.
+    pub const fn quota_check(self) -> QuotaCheck {
+        match self {
+            Self::Unauthenticated
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::KeysUnavailable => QuotaCheck::Never,
+            // By `content-length` or while reading; of all requests or of calls to SHOUTCLOUD; anywhere.
+            Self::ContentTooLarge | Self::Overloaded | Self::InternalError => QuotaCheck::Sometimes,
+            Self::MalformedRequest
+            | Self::NotAcceptable
+            | Self::RequestTimeout
+            | Self::UnsupportedMediaType
+            | Self::ExpectationFailed
+            | Self::RateLimited
+            | Self::UpstreamInvalid
+            | Self::UpstreamUnavailable
+            | Self::UpstreamTimeout => QuotaCheck::Always,
         }
     }
 

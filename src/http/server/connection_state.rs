@@ -104,7 +104,7 @@ impl ConnectionState {
             return;
         }
         if state.awaits_body.swap(false, Ordering::AcqRel) {
-            // The rest of a rejected request's body: hyper reads it in one go, or closes the connection.
+            // The rest of a rejected request's body, after which the connection is closed.
             state.phase_began.store(self.age(), Ordering::Release);
         } else if !state.head_begun.swap(true, Ordering::AcqRel) {
             // On HTTP/2 the idle time continues.

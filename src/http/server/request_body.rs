@@ -60,32 +60,38 @@ pin_project! {
 pub(super) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
 
 impl UnreadBody {
-    /// Reads what has arrived of it. hyper does so, too, but only after the response: then nothing tells whether the
-    /// bytes that follow the body, which are the next request head, are in hyper's buffer.
-    pub(super) async fn drain_arrived(&self, state: &ConnectionState) {
+    /// Reads what has arrived of it, and returns whether that was all. hyper does so, too, but only after the response:
+    /// then nothing tells whether the bytes that follow the body, which are the next request head, are in hyper's buffer.
+    pub(super) async fn drain_arrived(&self, state: &ConnectionState) -> bool {
         if !state.awaits_body() {
-            return;
+            return true;
         }
         let Some(mut body) = self.0.lock().expect("no panic while it is locked").take() else {
-            return;
+            return false;
         };
         let mut length = 0;
-        poll_fn(|cx| {
-            while length < MAX_UNREAD && !state.is_buffer_empty() {
-                match ready!(Pin::new(&mut body).poll_frame(cx)) {
-                    Some(Ok(frame)) if !body.is_end_stream() => {
+        let is_complete = poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) if !body.is_end_stream() => {
                         length += frame.data_ref().map_or(0, Bytes::len);
+                        if length >= MAX_UNREAD {
+                            return Poll::Ready(false);
+                        }
                     }
-                    Some(Err(_)) => break,
-                    _ => {
-                        state.set_awaits_body(false);
-                        break;
-                    }
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                    Poll::Ready(_) => return Poll::Ready(true),
+                    // hyper reads once the body has been polled.
+                    Poll::Pending if !state.is_buffer_empty() => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(false),
                 }
             }
-            Poll::Ready(())
         })
         .await;
+        if is_complete {
+            state.set_awaits_body(false);
+        }
+        is_complete
     }
 }
 

@@ -14,6 +14,9 @@ use crate::support::http1::{Connection, Response};
 use crate::support::tcp_server::TcpServer;
 use crate::support::upstream::FakeUpstream;
 
+/// Responses after the check of the quota report it.
+const QUOTA: (&str, &str) = ("RATE_LIMIT_PER_CLIENT", "1/h");
+
 /// A received response.
 pub struct RecordedResponse {
     pub case: &'static str,
@@ -93,7 +96,7 @@ async fn send(case: &'static str, request: RequestBuilder) -> RecordedResponse {
 async fn of_client_and_quota(path: &str) -> Vec<RecordedResponse> {
     let app = App::start(&[
         ("MAX_BODY_BYTES", "1000"),
-        ("RATE_LIMIT_PER_CLIENT", "1/h"),
+        QUOTA,
         ("RATE_LIMIT_BURST", "1"),
         ("SHOUTCLOUD_MAX_RETRIES", "0"),
     ])
@@ -163,7 +166,7 @@ async fn of_client_and_quota(path: &str) -> Vec<RecordedResponse> {
 async fn of_invalid_upstream(path: &str) -> RecordedResponse {
     let upstream = TcpServer::responding("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
     let url = format!("http://{}/V1/SHOUT", upstream.address);
-    let app = App::start(&[("SHOUTCLOUD_URL", &url)]).await;
+    let app = App::start(&[("SHOUTCLOUD_URL", &url), QUOTA]).await;
     send("upstream-lies", app.text_to(path, &app.cognito.token(), "hi")).await
 }
 
@@ -174,7 +177,7 @@ async fn of_missing_keys(path: &str) -> RecordedResponse {
         .bind("127.0.0.1:0".parse().expect("an address"))
         .expect("a free port");
     let endpoint = format!("http://{}", socket.local_addr().expect("bound"));
-    let app = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", &endpoint)]).await;
+    let app = App::start_unready(&[("COGNITO_JWKS_ENDPOINT", &endpoint), QUOTA]).await;
     send("no-keys", app.text_to(path, &app.cognito.token(), "hi")).await
 }
 
@@ -183,6 +186,7 @@ async fn of_stalled_body(path: &str) -> RecordedResponse {
         ("REQUEST_TIMEOUT", "200ms"),
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "100ms"),
         ("SHOUTCLOUD_DEADLINE", "100ms"),
+        QUOTA,
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
@@ -200,6 +204,7 @@ async fn of_slow_upstream(path: &str) -> RecordedResponse {
         ("REQUEST_TIMEOUT", "3s"),
         ("SHOUTCLOUD_ATTEMPT_TIMEOUT", "2900ms"),
         ("SHOUTCLOUD_DEADLINE", "2900ms"),
+        QUOTA,
     ])
     .await;
     let mut connection = Connection::open(app.public).await;
@@ -211,7 +216,7 @@ async fn of_slow_upstream(path: &str) -> RecordedResponse {
 
 /// Another request in flight uses up the limit.
 async fn of_too_many_requests(path: &str) -> RecordedResponse {
-    let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
+    let app = App::start(&[("MAX_REQUESTS_IN_FLIGHT", "1"), QUOTA]).await;
     let mut other = Connection::open(app.public).await;
     other.send(headers_for_two_bytes("other", path, &app)).await;
     crate::support::until("it is in flight", async || {

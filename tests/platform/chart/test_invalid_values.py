@@ -62,7 +62,7 @@ INVALID = {
     "no replica": (MINIMAL, {"replicaCount": 0}, "/replicaCount': minimum: got 0, want 1"),
     "an unknown variable": (MINIMAL, {"config": {"MAX_BODY": "1KiB"}}, "config.MAX_BODY is no variable of the service"),
     "a list as a variable": (MINIMAL, {"config": {"COGNITO_CLIENT_IDS": ["a"]}}, "/config/COGNITO_CLIENT_IDS': got array, want"),
-    "a duration without unit": (MINIMAL, {"config": {"REQUEST_TIMEOUT": 30}}, 'config.REQUEST_TIMEOUT must be a duration from 100ms to 10m, such as 500ms, 2s or 1h, but is "30"'),
+    "a duration without unit": (MINIMAL, {"config": {"REQUEST_TIMEOUT": 30}}, 'config.REQUEST_TIMEOUT must be a duration from 100ms to 10m, but is "30"'),
     "a secret in a URL": (MINIMAL, {"config": {"SHOUTCLOUD_URL": "ftp://example.com/key"}}, "config.SHOUTCLOUD_URL must be an http: or https: URL without user or fragment, such as http://api.shoutcloud.io/V1/SHOUT\n"),
     "a client that is not accepted": (
         MINIMAL,

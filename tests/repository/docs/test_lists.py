@@ -35,17 +35,23 @@ def test_each_make_target_is_documented():
 def test_each_problem_is_in_the_table_on_the_page_and_in_the_document(service):
     source = "".join((TOP / name).read_text() for name in ("src/http/problem/kind.rs", "src/telemetry/metrics/labels.rs"))
     kinds = set(re.findall(r'"([a-z]+(?:-[a-z]+)+|unauthenticated|forbidden|overloaded)",$', source, re.M))
-    table = {row[1]: row[0] for row in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGES["docs/api.md"], re.M)}
+    rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \| (no|once|yes) \|", PAGES["docs/api.md"], re.M)
+    table = {name: code for code, name, _ in rows}
     assert set(table) == kinds and len(table) > 10, "the rows of problems in docs/api.md are not those of src/http/problem/kind.rs"
     status, page = http_request("GET", f"http://{service.address}/docs")
     assert status == 200
     assert kinds <= set(re.findall(r'id="([a-z-]+)"', page)), "/docs lacks a section of a problem: is it in Kind::ALL?"
+    retries = {name: retry for _, name, retry in rows}
+    on_page = dict(re.findall(r'class="problem" id="([a-z-]+)">.*?Retry: ([a-z]+)[.]</p>', page, re.S))
+    assert on_page == retries, "the column of retries in docs/api.md is not Kind::retry of src/http/problem/kind.rs"
     # With the default configuration, which excludes none.
     document = json.loads(subprocess.run([binary(), "openapi"], env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout)
     responses = {code: response for code, response in document["paths"]["/v1"]["post"]["responses"].items() if code != "200"}
     named = {(code, name) for code, response in responses.items() for name in response["content"]["application/problem+json"]["examples"]}
     expected = {(code, name) for name, code in table.items()} - {("404", "not-found"), ("405", "method-not-allowed")}
     assert named == expected, "the examples of /v1 (src/http/openapi/problems.rs) are not the rows of docs/api.md"
+    described = {name: retry for response in responses.values() for name, retry in re.findall(r"^`([a-z-]+)`: .* Retry: ([a-z]+)[.]", response["description"], re.M)}
+    assert described == {name: retries[name] for _, name in named}
 
 
 def routes():
