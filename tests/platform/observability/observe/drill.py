@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from scenarios import SCENARIOS, DrillTestbed
@@ -40,14 +41,19 @@ def main():
         testbed = DrillTestbed(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         testbed.print_introduction()
         print("Waiting until there is enough history for every alert …", flush=True)
-        testbed.until_alerts_can_fire()
+        try:
+            testbed.until_alerts_can_fire()
+        except AssertionError as error:
+            print(f"\nThe drill cannot begin: {error}. This machine is too busy.")
+            return 1
+        began = time.time()
         with testbed.inject(scenario.letter):
             print(f"A fault is active now. In the runbooks' queries, $env is {testbed.environment}, pod is instance, and ranges are divided by 30: [5m] is [10s]. Which one is it?\n")
             for each in SCENARIOS:
                 print(f"  {each.letter}  {each.cause}")
             right = (arguments.answer or diagnosed(scenario.letter, letters)) == scenario.letter
             print(f"\n{'Yes' if right else 'No'}: {scenario.letter}, {scenario.cause}.\n", flush=True)
-            print(f"  {scenario.faster_query}\n  {found(testbed, scenario)}\n\n  {summary(testbed, scenario.alert)}")
+            print(f"  {scenario.faster_query}\n  {found(testbed, scenario)}\n\n  {summary(testbed, scenario.alert, began)}")
             print(f"  {scenario.alert}: {testbed.runbook(scenario.alert)}", flush=True)
             if arguments.answer is None:
                 input("\nEverything still runs, to look around. Enter ends it. ")
@@ -68,9 +74,9 @@ def found(testbed, scenario, within=30):
     return f"is {samples[0][1]:.3g}" if samples else "has no result now: what it finds is over, or this machine is too busy"
 
 
-def summary(testbed, name, within=120):
-    """Returns the summary of the alert. It may have fired and resolved during a long diagnosis."""
-    if not awaited(testbed, lambda: fires(testbed, name) or has_fired(testbed, name), within):
+def summary(testbed, name, began, within=120):
+    """Returns the summary of the alert. It may have fired and resolved during a long diagnosis; before `began` it does not count."""
+    if not awaited(testbed, lambda: fires(testbed, name) or has_fired(testbed, name, began), within):
         return f"Its alert has not fired within {within:g} s: this machine is too busy."
     firing = fires(testbed, name)
     return firing[0]["annotations"]["summary"] if firing else "Its alert has fired and resolved meanwhile."
@@ -80,8 +86,9 @@ def fires(testbed, name):
     return [alert for alert in testbed.prometheus.alerts("firing") if alert["labels"]["alertname"] == name]
 
 
-def has_fired(testbed, name):
-    return testbed.prometheus.query(f'max_over_time(ALERTS{{alertname="{name}",alertstate="firing"}}[1h])')
+def has_fired(testbed, name, began):
+    seconds = max(1, int(time.time() - began))
+    return testbed.prometheus.query(f'max_over_time(ALERTS{{alertname="{name}",alertstate="firing"}}[{seconds}s])')
 
 
 def diagnosed(letter, letters):
