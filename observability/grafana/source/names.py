@@ -5,7 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "slo"))
 
-from objectives import ANSWERED_OR_ABANDONED, API, AT_EDGE, BY_NAME, EDGE, OBJECTIVES
+import objectives
+from objectives import ANSWERED_OR_ABANDONED, AT_EDGE, BY_NAME, EDGE, OBJECTIVES
 
 SCOPE = 'job="shoutback",environment="$environment",instance=~"$instance"'
 
@@ -20,6 +21,9 @@ DEPLOYMENTS = (
 REQUESTS = "http_server_request_duration_seconds"
 ATTEMPTS = "http_client_request_duration_seconds"
 SHOUTS = "shoutback_shouts_total"
+
+# Selects the routes of the API.
+API = objectives.API
 
 COUNTED = BY_NAME["availability"].total[0][1]
 FAILED = BY_NAME["availability"].bad[0][1]
