@@ -232,7 +232,7 @@ impl<S: HttpService> Connections<S> {
                 if closes && version <= Version::HTTP_11 {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
-                    // hyper would add the `keep-alive` that an HTTP/1.0 client has asked for.
+                    // hyper would add the `keep-alive` of an HTTP/1.0 request.
                     *response.version_mut() = version;
                 }
                 let guard = guard.response_ready();
