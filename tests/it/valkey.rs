@@ -243,7 +243,7 @@ mod quota {
         })
         .await;
         assert_eq!(remaining(&first, &token).await, 49);
-        // Its emulators go on.
+        // Its emulators still run.
         first.begin_stop();
         until("it has left", async || {
             let count: u32 = valkey.command(&["ZCARD", "shoutback:{replicas}"]).await;

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_a_limited_number_of_fields() {
+    fn a_request_head_has_a_limited_number_of_fields() {
         let field = (HeaderName::from_static("x"), "y");
         assert_eq!(of(&vec![field.clone(); MAX_FIELDS]), None);
         let too_many = of(&vec![field; MAX_FIELDS + 1]);

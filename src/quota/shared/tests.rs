@@ -239,7 +239,7 @@ async fn upkeep_returns_idle_leases_and_evicts_idle_accounts() {
         request.await.expect("no panic");
         advance(Duration::from_millis(200)).await;
     }
-    // Neither an account with a call in flight is evicted nor one that a request holds.
+    // An account with a call in flight stays, and so does one in use by a request.
     let waits = take(&quotas, "waits");
     let hanging = calls.recv().await.expect("a call");
     let held = quotas.entry(&client_principal("held"));
@@ -273,7 +273,7 @@ async fn upkeep_returns_idle_leases_and_evicts_idle_accounts() {
 }
 
 #[test]
-fn each_principal_has_a_bucket_of_its_own_whose_key_names_nobody() {
+fn each_principal_has_a_bucket_of_its_own_whose_key_contains_no_name() {
     let principal = |client: &str, subject: Option<&str>| Principal {
         client_id: client.into(),
         subject: subject.map(Into::into),

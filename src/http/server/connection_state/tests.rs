@@ -56,7 +56,7 @@ async fn a_request_in_progress_has_no_deadline_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_idle_time_runs_from_the_response_until_the_next_head_begins() {
+async fn the_idle_time_runs_from_the_response_until_the_next_request_begins() {
     seconds(5).await;
     let state = served();
     seconds(20).await;
@@ -69,7 +69,7 @@ async fn the_idle_time_runs_from_the_response_until_the_next_head_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_on_http_2_begin_no_head() {
+async fn bytes_on_http_2_begin_no_request_head() {
     let state = served();
     state.set_http2();
     seconds(20).await;
@@ -78,7 +78,7 @@ async fn bytes_on_http_2_begin_no_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_of_a_rejected_body_begins_no_head() {
+async fn the_rest_of_a_rejected_body_begins_no_request_head() {
     let state = ConnectionState::new();
     let request = state.begin_request();
     state.set_awaits_body(true);
@@ -127,7 +127,7 @@ async fn bytes_during_a_request_are_no_pipelined_head_if_they_may_be_its_body_or
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_is_not_awaited_while_a_response_is_sent_or_the_socket_is_full() {
+async fn a_request_head_is_not_awaited_while_a_response_is_sent_or_the_socket_is_full() {
     let state = served();
     state.bytes_read();
     assert_eq!(left(&state), Some((10, End::Abort)));

@@ -218,7 +218,7 @@ fn a_call_starts_for_those_that_no_other_asks_for_up_to_eight_at_once() {
     assert!(account.needs_call());
     for calls in 1..=8 {
         start(&mut account, now);
-        assert!(!account.needs_call(), "all that wait are asked for");
+        assert!(!account.needs_call(), "a call covers all that wait");
         account.waiting += 1;
         assert_eq!(account.needs_call(), calls < 8);
     }
