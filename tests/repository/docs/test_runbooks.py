@@ -49,7 +49,7 @@ def test_it_has_each_section_in_order(name):
     assert text.startswith(f"# {name}\n\n") and re.match(r"Page|Ticket", text.splitlines()[2])
     found = sections(text)
     assert list(found) == SECTIONS and all(part.strip() for part in found.values())
-    assert "**Do not** " in found["Mitigation"]
+    assert "**Do not** " in found["Mitigation"], "add what on-call must not do, beginning with `**Do not** `"
     assert "](../incidents.md#escalation)" in found["Escalation"]
 
 
@@ -111,7 +111,8 @@ def test_each_query_names_existing_metrics_labels_and_values(path, query):
                 continue
             assert f"`{label}`" in known[metric], label
             if label not in ("client_id", "http_response_status_code"):
-                assert [one for one in value.split("|") if one and f"`{one}`" not in known[metric]] == [], label
+                values = re.findall(r"`([^`]+)`", known[metric])
+                assert [one for one in value.split("|") if one and not any(re.fullmatch(one, each) for each in values)] == [], label
     for label in {label for labels in re.findall(r"\bby \(([^)]*)\)", query) for label in labels.split(", ")} - TARGET - {"le"}:
         described = [known[metric] for metric in known if metric in query]
         assert not described or any(f"`{label}`" in section for section in described), label
