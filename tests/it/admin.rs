@@ -194,6 +194,18 @@ async fn series_exist_before_the_first_request() {
     ] {
         assert!(at_zero(name, label), "{name} {label}: {text}");
     }
+    for path in app.api_paths().await {
+        let route = format!("http_route=\"{path}\"");
+        let series = text.lines().filter(|line| {
+            line.starts_with("http_server_request_duration_seconds_count") && line.contains(&route)
+        });
+        let errors: HashSet<_> = series
+            .filter_map(|line| line.split("error_type=\"").nth(1)?.split('"').next())
+            .collect();
+        for error in ["internal-error", "overloaded", "method-not-allowed", "cancelled", ""] {
+            assert!(errors.contains(error), "{path} {error:?}: {errors:?}");
+        }
+    }
     assert_eq!(app.metric("shoutback_build_info", &[]).await, 1.0);
 }
 

@@ -49,7 +49,7 @@ def test_it_has_each_section_in_order(name):
     assert text.startswith(f"# {name}\n\n") and re.match(r"Page|Ticket", text.splitlines()[2])
     found = sections(text)
     assert list(found) == SECTIONS and all(part.strip() for part in found.values())
-    assert "**Do not** " in found["Mitigation"]
+    assert "**Do not** " in found["Mitigation"], "add what on-call must not do, beginning with `**Do not** `"
     assert "](../incidents.md#escalation)" in found["Escalation"]
 
 
