@@ -237,12 +237,12 @@ async fn dev_prints_lines_that_work_when_pasted() {
     };
     crate::support::until("it prints", async || {
         assert!(dev.is_running());
-        printed(&dev).len() == 6
+        printed(&dev).len() == 7
     })
     .await;
     let lines = printed(&dev);
-    let [variables, token, json, text, fail, recover] = lines.as_slice() else {
-        unreachable!("there are six");
+    let [variables, token, json, text, fail, slow, recover] = lines.as_slice() else {
+        unreachable!("there are seven");
     };
     assert!(lines.iter().all(|line| line.len() <= 170), "{lines:?}");
     if !has_curl().await {
@@ -259,6 +259,8 @@ async fn dev_prints_lines_that_work_when_pasted() {
     let is_shout = |text: &str| text.contains(':') && text.to_uppercase() == text;
     let failing = paste(&format!("{fail}\n{text}")).await;
     assert!(failing.contains("/docs#upstream-unavailable"), "{failing}");
+    let slowed = paste(&format!("{recover} >/dev/null\n{slow}\n{text}")).await;
+    assert!(slowed.contains("/docs#upstream-"), "{slowed}");
     let recovered = paste(&format!("{recover} >/dev/null\n{text}")).await;
     assert!(is_shout(&recovered), "{recovered}");
     let metrics = dev.stdout();
