@@ -70,6 +70,7 @@ def test_slow_tests_run_last_on_what_survived(tree):
 def test_the_next_run_has_only_survivors_until_the_file_changes(tree):
     outcomes = {"--lib": dict.fromkeys(NAMES, "CaughtMutant") | {NAMES[0]: "MissedMutant"}, "--test=it": {NAMES[0]: "MissedMutant"}}
     mutants.run(Cargo(outcomes, tree), mutants.State("a", tree), NAMES, MODULE)
+    (tree / "src/a.rs").write_text("1 + 1\n\n#[cfg(test)]\nmod tests {}\n")
     again = Cargo(outcomes, tree)
     mutants.run(again, mutants.State("a", tree), NAMES, MODULE)
     assert [call[2] for call in again.calls] == [NAMES[:1], NAMES[:1]]
