@@ -202,7 +202,13 @@ async fn series_exist_before_the_first_request() {
         let errors: HashSet<_> = series
             .filter_map(|line| line.split("error_type=\"").nth(1)?.split('"').next())
             .collect();
-        for error in ["internal-error", "overloaded", "method-not-allowed", "cancelled", ""] {
+        for error in [
+            "internal-error",
+            "overloaded",
+            "method-not-allowed",
+            "cancelled",
+            "",
+        ] {
             assert!(errors.contains(error), "{path} {error:?}: {errors:?}");
         }
     }
