@@ -1,5 +1,6 @@
 """Tests the service against its OpenAPI document with schemathesis: all requests it allows, and every response it documents."""
 
+import contextlib
 import http.client
 import http.server
 import os
@@ -13,7 +14,7 @@ import requests
 import schemathesis
 import urllib3
 
-from harness.process import ENVIRONMENT
+from harness.process import ENVIRONMENT, wait_until
 from harness.toxiproxy import free_port
 
 # A fixed seed, so that failures are reproducible. Another seed tries other cases.
@@ -58,11 +59,18 @@ def nonsense():
     server.server_close()
 
 
-def slow(service, path, token):
-    """Returns the response to a request with an unfinished body, as a response of `requests`."""
+@contextlib.contextmanager
+def unfinished(service, path, token):
+    """Sends a request with an unfinished body, and yields its connection."""
     with socket.create_connection((service.address.rpartition(":")[0], service.port), timeout=30) as connection:
         head = f"POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\nhello"
         connection.sendall(head.encode())
+        yield connection
+
+
+def slow(service, path, token):
+    """Returns the response to a request with an unfinished body, as a response of `requests`."""
+    with unfinished(service, path, token) as connection:
         received = http.client.HTTPResponse(connection)
         received.begin()
         body = received.read()
@@ -118,5 +126,10 @@ def assert_every_documented_response(path, operation, service, start, token, emu
     emulators.behave(delay="5s")
     check(post(start(SHOUTCLOUD_DEADLINE="300ms", SHOUTCLOUD_ATTEMPT_TIMEOUT="200ms"), **hello))
     emulators.behave()
+    busy = start(MAX_REQUESTS_IN_FLIGHT="1")
+    with unfinished(busy, path, token):
+        # Once the head of the other request has arrived, which is then the one in flight.
+        responses = wait_until("a request is shed", lambda: [one for one in [post(busy, **hello)] if one.status_code == 503])
+        check(responses[0])
 
     assert seen == set(operation.definition.raw["responses"]) - NOT_TO_BE_HAD, path
