@@ -114,12 +114,13 @@ def alerts_of_metrics():
     groups = [group for file in (TOP / "observability/prometheus/rules").glob("*.yaml") for group in yaml.safe_load(file.read_text())["groups"]]
     rules = [rule for group in groups for rule in group["rules"]]
 
-    def metrics(expression):
+    def metrics(expression, itself=""):
         for name, selector in re.findall(r"([a-zA-Z_:][\w:]*)((?:\{[^}]*\})?)", expression):
             objective = re.search(r'slo="([\w-]+)"', selector)
             recorded = [rule for rule in rules if rule.get("record") == name and (not objective or rule.get("labels", {}).get("slo") == objective[1])]
-            for rule in recorded:
-                yield from metrics(rule["expr"])
+            # A rule may refer to its own last value.
+            for rule in recorded if name != itself else []:
+                yield from metrics(rule["expr"], name)
             if not recorded:
                 yield without_suffix(name)
 
