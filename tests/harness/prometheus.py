@@ -113,7 +113,15 @@ class Prometheus(Process):
         """Returns the URL of a graph of the expression."""
         return f"{self.page('graph')}?{urllib.parse.urlencode({'g0.expr': expression, 'g0.tab': 0, 'g0.range_input': window})}"
 
-    def has_scraped(self):
-        """Returns whether the last scrape of every target succeeded."""
-        active = self.get("targets", state="active")["activeTargets"]
-        return len(active) == len(self.targets) and all(target["health"] == "up" for target in active)
+    def until_scraped(self):
+        """Waits until the last scrape of every target succeeded."""
+
+        def unscraped():
+            active = self.get("targets", state="active")["activeTargets"]
+            failed = [f"{target['scrapeUrl']} {target['health']} {target['lastError']}" for target in active if target["health"] != "up"]
+            return failed + ["a target is missing"] * (len(active) != len(self.targets))
+
+        try:
+            self.until("all are scraped", lambda: not unscraped())
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {unscraped()}") from error

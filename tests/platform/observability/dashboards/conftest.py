@@ -47,7 +47,7 @@ def recorded(tmp_path_factory):
         traffic = Traffic(stack, directory, emulators, toxiproxy, load)
         rules = write_faster(directory / "rules", SCALE)
         prometheus = stack.enter_context(Prometheus(directory, traffic.targets, rules, f"{INTERVAL * 1000:.0f}ms"))
-        prometheus.until("all are scraped", prometheus.has_scraped)
+        prometheus.until_scraped()
         start = now(prometheus)
         traffic.play(prometheus)
         yield Recorded(traffic, prometheus, start, now(prometheus))
