@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def test_a_suite_that_hangs_is_interrupted_and_fails(tmp_path, run):
     code, lines, _ = run("all", SUITE_SECONDS="1")
     assert code == 1 and lines[-1] == "1 passed, 1 failed, 0 skipped" and "it waited here" in lines
     assert any(re.fullmatch(r"hangs +\d+ s  FAILED   exit code 1: interrupted after 1 s; .*", line) for line in lines)
+
+
+def test_the_deadline_leaves_out_what_does_not_end_by_then(tmp_path, run):
+    slow = "".join(f'[slow-{number}]\ntier = "full"\nalone = true\nrun = "sleep 600"\n' for number in range(2))
+    (tmp_path / "suites.toml").write_text(f'[good]\ntier = "full"\nalone = true\nrun = "true"\n{slow}')
+    code, lines, _ = run("all", REQUIRE_ALL="1", DEADLINE=str(time.time() + 6))
+    assert code == 0 and lines[-1] == "1 passed, 0 failed, 0 skipped, 2 left out at the deadline"
+    assert sum(bool(re.fullmatch(r"slow-\d +\d+ s  left out", line)) for line in lines) == 2
+
+
+def test_a_failure_before_the_deadline_remains_one(tmp_path, run):
+    (tmp_path / "suites.toml").write_text('[bad]\ntier = "full"\nrun = "exit 3"\n[slow]\ntier = "full"\nrun = "sleep 600"\n')
+    code, lines, _ = run("all", DEADLINE=str(time.time() + 6))
+    assert code == 1 and lines[-1] == "0 passed, 1 failed, 0 skipped, 1 left out at the deadline"
 
 
 def test_an_error_of_the_runner_is_a_failed_suite(tmp_path, run):
