@@ -133,6 +133,14 @@ def test_a_failure_before_the_deadline_remains_one(tmp_path, run):
     assert code == 1 and lines[-1] == "0 passed, 1 failed, 0 skipped, 1 left out at the deadline"
 
 
+def test_suites_that_build_yield_to_the_others(tmp_path, run):
+    suites = "".join(f'[{name}]\ntier = "full"\nalone = true\n{builds}run = "echo {name} $(nice)"\n' for name, builds in {"builds": "builds = true\n", "tests": ""}.items())
+    (tmp_path / "suites.toml").write_text(suites)
+    _, lines, _ = run("all")
+    own = os.nice(0)
+    assert f"builds {min(own + 10, 19)}" in lines and f"tests {own}" in lines
+
+
 def test_an_error_of_the_runner_is_a_failed_suite(tmp_path, run):
     (tmp_path / "suites.toml").write_text('[wrong]\ntier = "full"\nneeds = ["a typo"]\nrun = "true"\n[good]\ntier = "full"\nrun = "true"\n')
     code, lines, _ = run("all")
