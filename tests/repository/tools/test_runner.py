@@ -133,6 +133,19 @@ def test_a_failure_before_the_deadline_remains_one(tmp_path, run):
     assert code == 1 and lines[-1] == "0 passed, 1 failed, 0 skipped, 1 left out at the deadline"
 
 
+def test_suites_that_run_alone_are_built_beside_those_before_them(tmp_path, run):
+    record = tmp_path / "record"
+    (tmp_path / "cargo").write_text(f"#!/bin/sh\necho built >>{record}\n")
+    (tmp_path / "cargo").chmod(0o755)
+    waits = f"until test -e {record}; do sleep 0.1; done; echo it is built"
+    (tmp_path / "suites.toml").write_text(
+        f"""[waits]\ntier = "full"\nrun = "{waits}"\n[good]\ntier = "full"\nrun = "true"\n[alone]\ntier = "full"\nalone = true\nbuild = "debug"\nrun = "echo $SHOUTBACK_BIN"\n"""
+    )
+    code, lines, _ = run("all", PATH=f"{tmp_path}:{os.environ['PATH']}", CARGO_TARGET_DIR="built", SUITE_SECONDS="60")
+    assert code == 0 and "it is built" in lines and "built/debug/shoutback" in lines
+    assert record.read_text() == "built\n" * 2
+
+
 def test_suites_that_build_yield_to_the_others(tmp_path, run):
     suites = "".join(f'[{name}]\ntier = "full"\nalone = true\n{builds}run = "echo {name} $(nice)"\n' for name, builds in {"builds": "builds = true\n", "tests": ""}.items())
     (tmp_path / "suites.toml").write_text(suites)
