@@ -151,7 +151,7 @@ def test_suites_that_build_yield_to_the_others(tmp_path, run):
     (tmp_path / "suites.toml").write_text(suites)
     _, lines, _ = run("all")
     own = os.nice(0)
-    assert f"builds {min(own + 10, 19)}" in lines and f"tests {own}" in lines
+    assert f"builds {min(own + 5, 19)}" in lines and f"tests {own}" in lines
 
 
 def test_an_error_of_the_runner_is_a_failed_suite(tmp_path, run):
