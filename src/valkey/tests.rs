@@ -1,5 +1,6 @@
 //! A connection to a server whose responses the test decides.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,9 +136,13 @@ async fn length(stream: &mut BufReader<TcpStream>) -> Option<usize> {
 }
 
 async fn count(valkey: &Valkey) -> Result<u32, Error> {
+    count_of(valkey, "key").await
+}
+
+async fn count_of(valkey: &Valkey, key: &str) -> Result<u32, Error> {
     let script = Script::new("return 1");
     valkey
-        .evaluate(ValkeyOperation::QuotaLease, &script, "key", &[], |response| {
+        .evaluate(ValkeyOperation::QuotaLease, &script, key, &[], |response| {
             replicas::count(&response)
         })
         .await
@@ -165,16 +170,19 @@ async fn a_node_of_a_cluster_that_hangs_gets_each_command_once() {
         let (valkey, _) = server.connect(Duration::from_millis(200)).await;
         let live = valkey.0.live.load_full().expect("up");
         let mut commands = JoinSet::new();
-        for _ in 0..COMMANDS {
+        for number in 0..COMMANDS {
             let valkey = valkey.clone();
-            commands.spawn(async move { count(&valkey).await.is_err() });
+            commands.spawn(async move { count_of(&valkey, &number.to_string()).await.is_err() });
         }
         assert!(commands.join_all().await.into_iter().all(|failed| failed));
         // A command that follows everything else over the same connection.
         let mut last = redis::cmd("GET");
         last.arg("key");
         _ = tokio::join!(live.connection.query(&last), server.last.notified());
-        assert_eq!(server.calls().len(), COMMANDS);
+        // On a busy machine the first fail before the last are sent, which are not sent to a server that is down then.
+        let keys: Vec<String> = server.calls().iter().map(|call| call[3].clone()).collect();
+        let distinct: HashSet<&String> = keys.iter().collect();
+        assert!(!keys.is_empty() && distinct.len() == keys.len(), "{keys:?}");
     }
 }
 
