@@ -6,6 +6,8 @@
 mod endpoint;
 mod fetch_state;
 #[cfg(test)]
+pub(super) mod fixture;
+#[cfg(test)]
 mod interleavings;
 #[cfg(test)]
 mod tests;

@@ -79,3 +79,51 @@ impl CachedToken {
         now < self.exp && key.is_some_and(|key| key.fingerprint == self.fingerprint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::key_source::fixture::key_source;
+    use crate::outbound;
+    use crate::telemetry::metrics::Metrics;
+
+    const EXPIRY: f64 = 1000.0;
+
+    async fn sources() -> Vec<Arc<KeySource>> {
+        let http = outbound::client().build().expect("a client");
+        let source = key_source(&Metrics::new(&[]), &http, &Arc::default());
+        source.key_or_fetch("published").await.expect("a key");
+        vec![source]
+    }
+
+    fn cached(sources: &[Arc<KeySource>], exp: f64) -> CachedToken {
+        let key = sources[0].key_unless_stale("published").expect("a key");
+        CachedToken {
+            principal: Principal::anonymous(),
+            exp,
+            key_source: 0,
+            kid: "published".to_owned(),
+            fingerprint: key.fingerprint,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_invalid_from_its_expiry_on() {
+        let sources = sources().await;
+        let tokens = TokenCache::new();
+        tokens.insert([1; 32], cached(&sources, EXPIRY));
+        assert!(tokens.get(&[1; 32], &sources, EXPIRY - 0.001).is_some());
+        assert!(tokens.get(&[1; 32], &sources, EXPIRY).is_none());
+    }
+
+    #[tokio::test]
+    async fn eviction_frees_the_memory_of_invalid_tokens_only() {
+        let sources = sources().await;
+        let tokens = TokenCache::new();
+        tokens.insert([1; 32], cached(&sources, EXPIRY));
+        tokens.insert([2; 32], cached(&sources, EXPIRY + 1.0));
+        tokens.evict_invalid(&sources, EXPIRY);
+        assert_eq!(tokens.tokens.len(), 1);
+        assert!(tokens.get(&[2; 32], &sources, EXPIRY).is_some());
+    }
+}

@@ -2,7 +2,7 @@
 
 mod docs;
 mod files;
-
+mod keys;
 mod panics;
 mod requests;
 mod secrets;

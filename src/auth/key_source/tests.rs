@@ -1,8 +1,15 @@
-//! The schedule of fetches.
+//! The schedule of fetches, and the limit of requests that wait for one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FIRST_BACKOFF, MAX_BACKOFF, Schedule};
+use opentelemetry::trace::SpanContext;
+use tokio::time::Instant;
+
+use super::fixture::key_source;
+use super::{FIRST_BACKOFF, KeyError, MAX_BACKOFF, Schedule};
+use crate::outbound;
+use crate::telemetry::metrics::Metrics;
 
 const REFRESH: Duration = Duration::from_secs(600);
 
@@ -47,4 +54,22 @@ fn the_backoff_doubles_up_to_its_maximum_and_has_jitter() {
 fn the_backoff_is_never_longer_than_the_refresh() {
     let refresh = FIRST_BACKOFF / 2;
     assert_jitter(refresh, 0.5, || Schedule::new(refresh).delay(false));
+}
+
+#[test]
+fn a_request_that_ends_makes_room_for_another() {
+    let http = outbound::client().build().expect("a client");
+    let source = key_source(&Metrics::new(&[]), &http, &Arc::default());
+    let _in_flight = source.fetch_state().start(SpanContext::NONE);
+    let wait = || source.join_or_start("unknown", Instant::now()).map(drop);
+    let waiting: Vec<_> = (0..256)
+        .map(|_| {
+            source
+                .join_or_start("unknown", Instant::now())
+                .expect("waits for the fetch")
+        })
+        .collect();
+    assert!(matches!(wait(), Err(KeyError::Unavailable { .. })));
+    drop(waiting);
+    assert_eq!(wait(), Ok(()));
 }
