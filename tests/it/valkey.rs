@@ -210,7 +210,8 @@ mod cache {
 mod quota {
     use super::*;
 
-    const HUNDRED: [(&str, &str); 2] = [("RATE_LIMIT_PER_CLIENT", "1/h"), ("RATE_LIMIT_BURST", "100")];
+    const BURST: u32 = 2_000;
+    const QUOTA: [(&str, &str); 2] = [("RATE_LIMIT_PER_CLIENT", "1/h"), ("RATE_LIMIT_BURST", "2000")];
     const BUCKETS: &str = "shoutback:quota:*";
 
     /// Returns `r` of the header `ratelimit`: what is left.
@@ -225,55 +226,72 @@ mod quota {
             .unwrap_or_else(|| panic!("{limit}"))
     }
 
-    #[tokio::test]
-    #[ignore = "needs valkey-server"]
-    async fn replicas_spend_one_bucket_and_return_their_leases() {
-        let valkey = Valkey::start().await;
-        let first = replica(&valkey, &HUNDRED).await;
-        let token = first.cognito.token();
-        for left in (50..100).rev() {
-            assert_eq!(remaining(&first, &token).await, left);
-        }
-        assert!(operations(&first, "quota_lease").await >= 1.0);
+    /// Spends requests until a lease was for more than the request that needed it, and returns their number. A replica leases ahead
+    /// of need once every other one counts it.
+    async fn spend_until_it_leases_ahead(app: &App, token: &str) -> u32 {
+        let mut spent = 0;
+        until("it leases ahead", async || {
+            spent += 1;
+            assert_eq!(remaining(app, token).await, BURST - spent);
+            operations(app, "quota_lease").await < f64::from(spent)
+        })
+        .await;
+        spent
+    }
+
+    /// Returns the level of the only bucket. It gains less than one in a test.
+    async fn level(valkey: &Valkey) -> u32 {
         let key = valkey.key(BUCKETS).await;
-        // Leases that are not needed any more are returned after a second.
-        until("the bucket has what was not spent", async || {
-            let level: f64 = valkey.command(&["HGET", &key, "level"]).await;
-            level.floor() == 50.0
-        })
-        .await;
-        assert_eq!(remaining(&first, &token).await, 49);
-        // Its emulators still run.
-        first.begin_stop();
-        until("it has left", async || {
-            let count: u32 = valkey.command(&["ZCARD", "shoutback:{replicas}"]).await;
-            count == 0
-        })
-        .await;
-        let second = replica_beside(&first, &valkey, &HUNDRED).await;
-        assert_eq!(remaining(&second, &token).await, 48);
+        let level: f64 = valkey.command(&["HGET", &key, "level"]).await;
+        level as u32
+    }
+
+    async fn replicas(valkey: &Valkey) -> u32 {
+        valkey.command(&["ZCARD", "shoutback:{replicas}"]).await
     }
 
     #[tokio::test]
     #[ignore = "needs valkey-server"]
-    async fn a_replica_that_stops_returns_its_lease() {
+    async fn replicas_spend_one_bucket_and_return_their_leases() {
         let valkey = Valkey::start().await;
-        let first = replica(&valkey, &HUNDRED).await;
+        let first = replica(&valkey, &QUOTA).await;
         let token = first.cognito.token();
-        for left in (50..100).rev() {
-            assert_eq!(remaining(&first, &token).await, left);
-        }
-        let key = valkey.key(BUCKETS).await;
+        let spent = spend_until_it_leases_ahead(&first, &token).await;
+        assert!(level(&valkey).await < BURST - spent);
+        // After a second without requests.
+        until("the bucket has what was not spent", async || {
+            level(&valkey).await == BURST - spent
+        })
+        .await;
+        until("the return is counted", async || {
+            operations(&first, "quota_return").await >= 1.0
+        })
+        .await;
+        assert_eq!(remaining(&first, &token).await, BURST - spent - 1);
+        // Its emulators still run.
+        first.begin_stop();
+        until("it has left", async || replicas(&valkey).await == 0).await;
+        let second = replica_beside(&first, &valkey, &QUOTA).await;
+        assert_eq!(remaining(&second, &token).await, BURST - spent - 2);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs valkey-server"]
+    async fn a_replica_that_stops_returns_its_lease_and_is_not_counted_any_more() {
+        let valkey = Valkey::start().await;
+        let first = replica(&valkey, &QUOTA).await;
+        let token = first.cognito.token();
+        let spent = spend_until_it_leases_ahead(&first, &token).await;
         first.stop().await;
-        let level: f64 = valkey.command(&["HGET", &key, "level"]).await;
-        assert_eq!(level.floor(), 50.0);
+        assert_eq!(level(&valkey).await, BURST - spent);
+        assert_eq!(replicas(&valkey).await, 0);
     }
 
     #[tokio::test]
     #[ignore = "needs valkey-server"]
     async fn only_leases_are_requested_while_requests_come() {
         let valkey = Valkey::start().await;
-        let app = replica(&valkey, &HUNDRED).await;
+        let app = replica(&valkey, &QUOTA).await;
         remaining(&app, &app.cognito.token()).await;
         assert_eq!(operations(&app, "quota_lease").await, 1.0);
         assert_eq!(operations(&app, "quota_return").await, 0.0);
