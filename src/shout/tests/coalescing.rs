@@ -8,6 +8,7 @@ use super::{
     CALLED, CacheMode, Call, Cause, Fixture, Forward, MILLISECOND, SECOND, Source, TIMEOUT, TTL, failures,
     result, settle,
 };
+use crate::shout::MIN_TIME_FOR_RESTART;
 use crate::shoutcloud;
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +174,7 @@ async fn a_follower_with_little_time_left_does_not_restart() {
     let fixture = Fixture::new();
     fixture.upstream.then([Call::Hangs]);
     let first = fixture.start().await;
-    sleep(10 * MILLISECOND).await;
+    sleep(MIN_TIME_FOR_RESTART).await;
     let second = fixture.start().await;
     assert!(result(first).await.is_err());
     assert_eq!(

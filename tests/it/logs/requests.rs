@@ -122,14 +122,20 @@ async fn attempts_that_a_request_waited_for_are_logged() {
     let url = shoutcloud.url();
     let mut service = serve(
         &url,
-        &[("SHOUTCLOUD_MAX_RETRIES", "2"), ("BREAKER_MIN_CALLS", "4")],
+        &[("SHOUTCLOUD_MAX_RETRIES", "2"), ("BREAKER_MIN_CALLS", "7")],
     );
     let (public, _) = service.ready().await;
-    for (id, attempts) in [("retried", 3), ("opens-the-breaker", 1), ("rejected-by-it", 0)] {
+    for (id, cache_control, attempts) in [
+        ("retried", "max-stale", 3),
+        ("retried-past-the-cache", "no-store", 3),
+        ("opens-the-breaker", "max-stale", 1),
+        ("rejected-by-it", "max-stale", 0),
+    ] {
         let request = client()
             .post(format!("http://{public}/v1"))
             .header("content-type", "text/plain")
             .header("x-request-id", id)
+            .header("cache-control", cache_control)
             .body("hi");
         assert_eq!(request.send().await.expect("a response").status(), 503);
         let line = line_of(&service, id).await;

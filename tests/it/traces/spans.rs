@@ -337,6 +337,7 @@ async fn a_failed_span_says_why() {
     for name in ["POST", "POST /v1"] {
         let span = collector.expect(name, 1).await.remove(0);
         assert!(span.description.contains("refused"), "{span:#?}");
+        assert_ne!(span.attribute("error.type"), Some(&*span.description));
     }
     assert_eq!(send(app.shout("hi")).await.status(), 503);
     let rejected = collector.expect("POST /v1", 2).await.pop().expect("two");
@@ -360,4 +361,27 @@ async fn an_exhausted_retry_budget_is_recorded() {
     assert_eq!(send(enough.shout("hi")).await.status(), 503);
     let span = collector.expect("POST /v1", 2).await.pop().expect("two");
     assert_eq!(span.attribute("shoutback.retry_budget.exhausted"), None);
+}
+
+#[tokio::test]
+async fn a_retry_after_past_the_deadline_exhausts_no_retry_budget() {
+    for (seconds, expected) in [("3600", None), ("1", Some("true"))] {
+        let reply = format!("HTTP/1.1 503 x\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n");
+        let upstream = FakeUpstream::start([Reply::Bytes(reply.into_bytes())]).await;
+        let url = upstream.url();
+        let variables = [
+            ("SHOUTCLOUD_URL", url.as_str()),
+            ("SHOUTCLOUD_RETRY_RESERVE", "1"),
+            ("SHOUTCLOUD_RETRY_BUDGET", "0"),
+        ];
+        let collector = Collector::start().await;
+        let app = open_app_with(&collector, &variables).await;
+        assert_eq!(send(app.shout("hi")).await.status(), 503);
+        let span = collector.expect("POST /v1", 1).await.remove(0);
+        assert_eq!(
+            span.attribute("shoutback.retry_budget.exhausted"),
+            expected,
+            "{seconds}"
+        );
+    }
 }

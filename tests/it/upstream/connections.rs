@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::support::clock::PacedClock;
 use crate::support::{App, loopback, until};
 
 const RETRIES: &str = "shoutback_upstream_retries_total";
@@ -39,6 +40,8 @@ struct PersistentUpstream {
     url: String,
     old: watch::Sender<(usize, Behaviour)>,
     connections: Arc<AtomicUsize>,
+    /// Connections that the client has closed.
+    closed: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     held: watch::Sender<bool>,
     _accepting: AbortOnDropHandle<()>,
@@ -51,14 +54,20 @@ impl PersistentUpstream {
         let old = watch::Sender::new((0, Behaviour::Responds));
         let held = watch::Sender::new(false);
         let (connections, requests) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let closed = Arc::<AtomicUsize>::default();
         let accepting = tokio::spawn({
             let (old, held) = (old.subscribe(), held.subscribe());
             let (connections, requests) = (Arc::clone(&connections), Arc::clone(&requests));
+            let closed = Arc::clone(&closed);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let number = connections.fetch_add(1, Ordering::SeqCst);
                     let (old, held, requests) = (old.clone(), held.clone(), Arc::clone(&requests));
-                    tokio::spawn(serve(stream, number, new, old, held, requests));
+                    let closed = Arc::clone(&closed);
+                    tokio::spawn(async move {
+                        let end = serve(stream, number, new, old, held, requests).await;
+                        closed.fetch_add(usize::from(end == End::Client), Ordering::SeqCst);
+                    });
                 }
             }
         });
@@ -66,6 +75,7 @@ impl PersistentUpstream {
             url: format!("http://{address}/V1/SHOUT"),
             old,
             connections,
+            closed,
             requests,
             held,
             _accepting: AbortOnDropHandle::new(accepting),
@@ -85,6 +95,10 @@ impl PersistentUpstream {
 
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    fn closed(&self) -> usize {
+        self.closed.load(Ordering::SeqCst)
     }
 
     fn requests(&self) -> usize {
@@ -112,6 +126,13 @@ impl PersistentUpstream {
     }
 }
 
+/// Who has ended a connection.
+#[derive(PartialEq, Eq)]
+enum End {
+    Client,
+    Server,
+}
+
 async fn serve(
     mut stream: TcpStream,
     number: usize,
@@ -119,7 +140,7 @@ async fn serve(
     mut old: watch::Receiver<(usize, Behaviour)>,
     mut held: watch::Receiver<bool>,
     requests: Arc<AtomicUsize>,
-) {
+) -> End {
     let behaviour = |old: &watch::Receiver<(usize, Behaviour)>| {
         let (first_new, behaviour) = *old.borrow();
         if number < first_new { behaviour } else { new }
@@ -128,9 +149,9 @@ async fn serve(
     loop {
         let text = tokio::select! {
             text = read_request(&mut stream, &mut buffer) => text,
-            _ = old.wait_for(|(first_new, behaviour)| number < *first_new && *behaviour == Behaviour::Closes) => return,
+            _ = old.wait_for(|(first_new, behaviour)| number < *first_new && *behaviour == Behaviour::Closes) => return End::Server,
         };
-        let Some(text) = text else { return };
+        let Some(text) = text else { return End::Client };
         requests.fetch_add(1, Ordering::SeqCst);
         _ = held.wait_for(|held| !held).await;
         let body = json!({"INPUT": text, "OUTPUT": text.to_uppercase()}).to_string();
@@ -142,16 +163,20 @@ async fn serve(
             Behaviour::Responds => _ = stream.write_all(response.as_bytes()).await,
             Behaviour::ClosesAfter(pause) => {
                 _ = stream.write_all(response.as_bytes()).await;
-                return sleep(pause).await;
+                sleep(pause).await;
+                return End::Server;
             }
             Behaviour::Silent => _ = stream.read_to_end(&mut Vec::new()).await,
-            Behaviour::Resets => return stream.set_zero_linger().expect("an open socket"),
+            Behaviour::Resets => {
+                stream.set_zero_linger().expect("an open socket");
+                return End::Server;
+            }
             Behaviour::BreaksOff => {
                 let half = &response.as_bytes()[..response.len() / 2];
                 _ = stream.write_all(half).await;
-                return;
+                return End::Server;
             }
-            Behaviour::Closes => return,
+            Behaviour::Closes => return End::Server,
         }
     }
 }
@@ -233,7 +258,26 @@ async fn silent_connections_cost_one_call_one_attempt() {
             number + 1,
             "the calls share the new connection"
         );
+        // Sequential calls share a connection; these need one each, and none may be silent.
+        let calls = ["a", "b", "c"].map(|text| tokio::spawn(app.shout(text).send()));
+        for call in calls {
+            let response = call.await.expect("no panic").expect("a response");
+            assert_eq!(response.status(), 200);
+        }
+        assert_eq!(app.metric(ATTEMPTS, &[]).await, attempts + 9.0, "{number}");
     }
+}
+
+#[tokio::test]
+async fn connections_that_were_idle_for_a_minute_are_closed() {
+    let upstream = PersistentUpstream::start(Behaviour::Responds).await;
+    let app = upstream.app(&[]).await;
+    upstream.open(&app, 3).await;
+    assert_eq!(upstream.closed(), 0);
+    let _clock = PacedClock::start();
+    // Of the paused clock; `until` waits for a minute too.
+    sleep(Duration::from_secs(60)).await;
+    until("no connection is left", async || upstream.closed() == 3).await;
 }
 
 #[tokio::test]
