@@ -270,9 +270,30 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
+    use tokio::time::advance;
 
     use super::{Server, Timeouts, listen};
     use crate::lifecycle::Drain;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_of_the_backlog_are_final_from_the_closing_deadline_on() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let timeouts = Timeouts {
+            head: MINUTE,
+            idle: MINUTE,
+        };
+        let drain = Drain::new(MINUTE);
+        let server = Server::new(listener, Router::new(), timeouts, drain.clone());
+        drain.begin_closing();
+        let mut is_final = Vec::new();
+        for pause in [Duration::ZERO, MINUTE / 2, MINUTE / 2] {
+            advance(pause).await;
+            is_final.push(server.connections.is_past_closing_deadline());
+        }
+        assert_eq!(is_final, [false, false, true]);
+    }
 
     #[tokio::test]
     async fn the_backlog_is_served_without_a_closing_timeout() {
@@ -289,8 +310,8 @@ mod tests {
             .collect();
         let routes = Router::new().route("/", get(|| async { "served" }));
         let timeouts = Timeouts {
-            head: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
+            head: MINUTE,
+            idle: MINUTE,
         };
         let drain = Drain::new(Duration::ZERO);
         drain.begin_closing();

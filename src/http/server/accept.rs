@@ -108,8 +108,33 @@ pub(super) fn is_connection_error(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{Error, ErrorKind};
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    use super::is_connection_error;
+    use tokio::sync::Semaphore;
+    use tokio::time::{Instant, advance, timeout};
+
+    use super::{ConnectionLimit, WARNING_INTERVAL, is_connection_error};
+    use crate::telemetry::metrics::ConnectionMetrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_is_logged_once_a_minute() {
+        let mut limit = ConnectionLimit {
+            permits: Some(Arc::new(Semaphore::new(0))),
+            metrics: ConnectionMetrics::noop(),
+            warned: None,
+        };
+        let mut warned = Vec::new();
+        let start = Instant::now();
+        for pause in [Duration::ZERO, WARNING_INTERVAL / 2, WARNING_INTERVAL / 2] {
+            advance(pause).await;
+            timeout(Duration::ZERO, limit.acquire())
+                .await
+                .expect_err("no permit");
+            warned.push(limit.warned.expect("logged") - start);
+        }
+        assert_eq!(warned, [Duration::ZERO, Duration::ZERO, WARNING_INTERVAL]);
+    }
 
     #[test]
     fn errors_of_one_connection_differ_from_errors_of_the_listener() {

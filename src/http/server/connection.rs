@@ -177,12 +177,22 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::time::{advance, pause, resume};
+    use tokio_util::task::AbortOnDropHandle;
 
     use super::super::{Server, Timeouts, listen};
     use super::MAX_HTTP2_AGE;
     use crate::lifecycle::Drain;
 
     const GOAWAY: u8 = 7;
+
+    /// Reads a frame: its head and its payload.
+    async fn frame(client: &mut TcpStream) -> ([u8; 9], Vec<u8>) {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.expect("a frame");
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        client.read_exact(&mut payload).await.expect("a payload");
+        (head, payload)
+    }
 
     /// Requests `/` on a stream, and returns the payloads of the GOAWAY frames up to the end of the response.
     async fn request(client: &mut TcpStream, stream: u8) -> Vec<Vec<u8>> {
@@ -193,10 +203,7 @@ mod tests {
         let mut has_ended = false;
         // The GOAWAY follows the request's HEADERS, and may follow its response.
         while !has_ended {
-            let mut head = [0; 9];
-            client.read_exact(&mut head).await.expect("a frame");
-            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-            client.read_exact(&mut payload).await.expect("a payload");
+            let (head, payload) = frame(client).await;
             has_ended = head[8] == stream && head[3] == 0 && head[4] & 1 == 1;
             if head[3] == GOAWAY {
                 goaways.push(payload);
@@ -205,26 +212,51 @@ mod tests {
         goaways
     }
 
-    #[tokio::test]
-    async fn an_http_2_connection_gets_a_goaway_at_its_maximum_age() {
-        let hour = Duration::from_secs(3600);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
+    /// Starts a server and returns an HTTP/2 connection to it.
+    async fn connect(timeouts: Timeouts) -> (AbortOnDropHandle<()>, TcpStream) {
         let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let routes = Router::new().route("/", get(|| async { "served" }));
-        let timeouts = Timeouts {
-            head: hour,
-            idle: hour,
-        };
-        let server = tokio::spawn(Server::new(listener, routes, timeouts, Drain::new(hour)).run());
+        let server = Server::new(listener, routes, timeouts, Drain::new(60 * MINUTE));
+        let server = AbortOnDropHandle::new(tokio::spawn(server.run()));
         let mut client = TcpStream::connect(address).await.expect("a connection");
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
-        client.write_all(preface).await.expect("an open connection");
-        let mut goaways = request(&mut client, 1).await;
-        let pass = async |time: Duration| {
-            pause();
-            advance(time).await;
-            resume();
+        client.write_all(PREFACE).await.expect("an open connection");
+        (server, client)
+    }
+
+    async fn pass(time: Duration) {
+        pause();
+        advance(time).await;
+        resume();
+    }
+
+    #[tokio::test]
+    async fn an_idle_http_2_connection_gets_a_goaway_and_the_header_timeout_to_react() {
+        let timeouts = Timeouts {
+            head: MINUTE,
+            idle: 4 * MINUTE,
         };
+        let (_server, mut client) = connect(timeouts).await;
+        assert_eq!(request(&mut client, 1).await, [[0; 0]; 0]);
+        pass(4 * MINUTE).await;
+        while frame(&mut client).await.0[3] != GOAWAY {}
+        // The client may have sent it before the GOAWAY arrived.
+        assert_eq!(request(&mut client, 3).await, [[0; 0]; 0]);
+        pass(5 * MINUTE).await;
+        client.read_to_end(&mut Vec::new()).await.expect("a close");
+    }
+
+    #[tokio::test]
+    async fn an_http_2_connection_gets_a_goaway_at_its_maximum_age() {
+        let timeouts = Timeouts {
+            head: 60 * MINUTE,
+            idle: 60 * MINUTE,
+        };
+        let (_server, mut client) = connect(timeouts).await;
+        let mut goaways = request(&mut client, 1).await;
         pass(MAX_HTTP2_AGE.mul_f64(0.89)).await;
         goaways.extend(request(&mut client, 3).await);
         assert_eq!(goaways, [[0; 0]; 0], "before the jitter's earliest time");
@@ -234,6 +266,5 @@ mod tests {
         goaways.extend(request(&mut client, 7).await);
         // Every stream that the client may have opened is served, and there was no error.
         assert_eq!(goaways, [[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]]);
-        server.abort();
     }
 }

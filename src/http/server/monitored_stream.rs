@@ -208,26 +208,55 @@ async fn linger(mut stream: TcpStream, _permit: Option<ConnectionPermit>) {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::pin::Pin;
     use std::task::Poll;
     use std::time::Duration;
 
-    use tokio::io::{AsyncRead as _, ReadBuf};
+    use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
     use tokio::net::TcpListener;
     use tokio_util::task::TaskTracker;
 
-    use super::{ConnectionState, Drain, MonitoredStream};
+    use super::{ConnectionState, Drain, HTTP2_PREFACE, MonitoredStream};
 
-    #[tokio::test]
-    async fn bypassing_readiness_reads_bytes_that_the_runtime_has_not_seen() {
+    /// Returns both ends of a connection, and the state that the server's end records.
+    async fn connect() -> (std::net::TcpStream, MonitoredStream, ConnectionState) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let mut client = std::net::TcpStream::connect(address).expect("a connection");
+        let client = std::net::TcpStream::connect(address).expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
         let state = ConnectionState::new();
         let drain = Drain::new(Duration::ZERO);
-        let mut socket = MonitoredStream::new(stream, state.clone(), drain, TaskTracker::new(), None);
+        let socket = MonitoredStream::new(stream, state.clone(), drain, TaskTracker::new(), None);
+        (client, socket, state)
+    }
+
+    #[tokio::test]
+    async fn a_preface_in_pieces_begins_http_2_and_other_bytes_do_not() {
+        let not_a_preface = [&HTTP2_PREFACE[..23], b"x"].concat();
+        for (bytes, is_http2) in [(HTTP2_PREFACE, true), (&*not_a_preface, false)] {
+            let (mut client, mut socket, state) = connect().await;
+            for piece in bytes.chunks(10) {
+                assert!(!state.is_http2());
+                client.write_all(piece).expect("the send buffer has space");
+                socket.read_exact(&mut vec![0; piece.len()]).await.expect("bytes");
+            }
+            assert_eq!(state.is_http2(), is_http2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plain_write_is_a_write() {
+        let (mut client, mut socket, _) = connect().await;
+        assert_eq!(socket.write(b"bytes").await.expect("an open connection"), 5);
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes).expect("bytes");
+        assert_eq!(&bytes, b"bytes");
+    }
+
+    #[tokio::test]
+    async fn bypassing_readiness_reads_bytes_that_the_runtime_has_not_seen() {
+        let (mut client, mut socket, state) = connect().await;
         // The runtime's only thread runs this future, so it polls no I/O events in between.
         poll_fn(|cx| {
             let mut bytes = [0; 8];

@@ -13,7 +13,7 @@ use axum::BoxError;
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::{Request, Version};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, Incoming};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, sleep_until};
 
@@ -162,10 +162,6 @@ impl<I: Future<Output = ()>> Body for RequestBody<I> {
 
     fn is_end_stream(&self) -> bool {
         self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::new, Body::size_hint)
     }
 }
 
