@@ -27,7 +27,7 @@ use http::{HeaderValue, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::yield_now;
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -48,9 +48,6 @@ pub use self::connection_state::Timeouts;
 pub(super) use self::request_body::ShutdownInterrupted;
 use self::request_body::UnreadBody;
 pub(super) use self::upstream_call::upstream_call_began;
-
-/// Connections accepted from the backlog at shutdown before the task yields to the connections that are being served.
-const ACCEPT_BATCH: u32 = 32;
 
 /// A bound listener and the service that it serves.
 pub struct Server<S> {
@@ -158,31 +155,28 @@ impl<S: HttpService> Connections<S> {
     async fn drain_backlog(&self, listener: TcpListener) -> Result<()> {
         let listener = listener.into_std()?;
         // At most the length of the backlog: a flood must not keep the listener open.
-        for accepted in 1..=BACKLOG {
+        for _ in 0..BACKLOG {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
                     self.serve(TcpStream::from_std(stream)?, None);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if !is_connection_error(&error) && self.is_past_closing_deadline() => {
-                    return Err(error);
-                }
+                Err(error) if self.is_final(&error) => return Err(error),
                 Err(error) => pause_after(&error).await,
             }
-            if accepted % ACCEPT_BATCH == 0 {
-                yield_now().await;
-            }
+            // Yields to the connections that are being served.
+            consume_budget().await;
         }
         Err(std::io::Error::other(
             "accepted as many connections as the backlog holds, and more may have arrived",
         ))
     }
 
-    fn is_past_closing_deadline(&self) -> bool {
-        self.drain
-            .closing_deadline()
-            .is_none_or(|deadline| Instant::now() >= deadline)
+    /// Returns whether `error` ends the accepting. Until the closing deadline, connections end and free what it lacks.
+    fn is_final(&self, error: &std::io::Error) -> bool {
+        let deadline = self.drain.closing_deadline();
+        !is_connection_error(error) && deadline.is_none_or(|deadline| Instant::now() >= deadline)
     }
 
     fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
@@ -264,7 +258,7 @@ impl<S: HttpService> Connections<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{Error, ErrorKind, Read as _, Write as _};
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -278,7 +272,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn errors_of_the_backlog_are_final_from_the_closing_deadline_on() {
+    async fn errors_of_the_listener_are_final_from_the_closing_deadline_on() {
         let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let timeouts = Timeouts {
             head: MINUTE,
@@ -287,12 +281,14 @@ mod tests {
         let drain = Drain::new(MINUTE);
         let server = Server::new(listener, Router::new(), timeouts, drain.clone());
         drain.begin_closing();
+        // EMFILE, which lasts, and an error of one connection.
+        let errors = [Error::from_raw_os_error(24), ErrorKind::ConnectionReset.into()];
         let mut is_final = Vec::new();
         for pause in [Duration::ZERO, MINUTE / 2, MINUTE / 2] {
             advance(pause).await;
-            is_final.push(server.connections.is_past_closing_deadline());
+            is_final.push(errors.each_ref().map(|error| server.connections.is_final(error)));
         }
-        assert_eq!(is_final, [false, false, true]);
+        assert_eq!(is_final, [[false, false], [false, false], [true, false]]);
     }
 
     #[tokio::test]
