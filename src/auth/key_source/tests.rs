@@ -57,7 +57,7 @@ fn the_backoff_is_never_longer_than_the_refresh() {
 }
 
 #[test]
-fn a_request_that_ends_makes_room_for_another() {
+fn a_request_that_ends_lets_another_wait() {
     let http = outbound::client().build().expect("a client");
     let source = key_source(&Metrics::new(&[]), &http, &Arc::default());
     let _in_flight = source.fetch_state().start(SpanContext::NONE);

@@ -185,7 +185,7 @@ mod tests {
 
     const GOAWAY: u8 = 7;
 
-    /// Reads a frame: its head and its payload.
+    /// Reads a frame: header and payload.
     async fn frame(client: &mut TcpStream) -> ([u8; 9], Vec<u8>) {
         let mut head = [0; 9];
         client.read_exact(&mut head).await.expect("a frame");

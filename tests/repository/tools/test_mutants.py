@@ -4,6 +4,8 @@ import importlib.machinery
 import importlib.util
 import json
 import re
+import tomllib
+from collections import Counter
 
 import pytest
 from test_tools import TOP
@@ -98,3 +100,29 @@ def test_the_table_names_files_and_tests_that_exist(name):
         for filter in filters:
             file = f"{folder}/{filter.removesuffix('::').replace('::', '/')}.rs"
             assert filter == "--include-ignored" or filter.startswith("--skip=") or (TOP / file).is_file(), filter
+
+
+LEAST = {"auth": 95, "quota": 95, "shout": 95, "shoutcloud": 95, "http/server": 85}
+
+
+def stored(name):
+    """Returns the stored outcomes of a module by mutant."""
+    outcomes = json.loads((mutants.OUTCOMES / f"{name.replace('/', '-')}.json").read_text())
+    return {key.partition(" ")[2]: outcome for key, outcome in outcomes.items()}
+
+
+@pytest.mark.parametrize("name", mutants.MODULES)
+def test_the_page_has_the_scores_of_the_stored_outcomes(name):
+    count = Counter(stored(name).values())
+    detected = count["caught"] + count["timeout"]
+    score = 100 * detected / (detected + count["missed"])
+    row = f"| `{name}` | {detected + count['missed']} | {detected} | {score:.1f} % |"
+    assert row in (TOP / "docs/development.md").read_text().splitlines(), f"the row of docs/development.md is: {row}"
+    assert score >= LEAST[name]
+
+
+def test_each_survivor_is_named_with_its_reason():
+    missed = [mutant for name in mutants.MODULES for mutant, outcome in stored(name).items() if outcome == "missed"]
+    listed = tomllib.loads((mutants.OUTCOMES / "survivors.toml").read_text())["survivors"]
+    assert sorted(mutant for group in listed for mutant in group["mutants"]) == sorted(missed)
+    assert all(group["why"] for group in listed)
