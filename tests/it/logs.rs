@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use shoutback_emulators::shoutcloud::{Behaviour, Emulator};
 
 use crate::process::child::Process;
-use crate::support::{client, http1, loopback};
+use crate::support::key_server::KeyServer;
+use crate::support::{POOL_ID, client, http1, loopback};
 
 async fn shoutcloud() -> Emulator {
     Emulator::start(loopback().await, Behaviour::default()).expect("a SHOUTCLOUD emulator")
@@ -38,6 +39,19 @@ const NO_UPSTREAM: &str = "http://127.0.0.1:1/V1/SHOUT";
 
 fn serve(upstream: &str, more: &[(&str, &str)]) -> Process {
     Process::start(&["serve"], &settings(upstream, more))
+}
+
+/// Starts the service with the keys of this server, which it fetches ten times a second.
+fn serve_with_keys(keys: &KeyServer) -> Process {
+    let url = keys.url();
+    let variables = [
+        ("AUTH_MODE", "cognito"),
+        ("COGNITO_USER_POOL_IDS", POOL_ID),
+        ("COGNITO_CLIENT_IDS", "app"),
+        ("COGNITO_JWKS_ENDPOINT", &*url),
+        ("COGNITO_JWKS_REFRESH", "100ms"),
+    ];
+    serve(NO_UPSTREAM, &variables)
 }
 
 /// Sends requests on one connection, each with an id of `length` bytes that ends in its number; all get 404.

@@ -13,7 +13,7 @@ use crate::support::http1::Connection;
 use crate::support::key_server::{KeyResponse, KeyServer};
 use crate::support::rsa::ADA;
 use crate::support::upstream::FakeUpstream;
-use crate::support::{POOL_ID, client, http1, until};
+use crate::support::{client, http1, until};
 
 const DOCS: &str = include_str!("../../../docs/logging.md");
 
@@ -80,15 +80,7 @@ async fn of_keys() -> Vec<Value> {
         json!({"kty": "oct", "kid": "symmetric"}),
     ]))
     .await;
-    let url = keys.url();
-    let variables = [
-        ("AUTH_MODE", "cognito"),
-        ("COGNITO_USER_POOL_IDS", POOL_ID),
-        ("COGNITO_CLIENT_IDS", "app"),
-        ("COGNITO_JWKS_ENDPOINT", &url),
-        ("COGNITO_JWKS_REFRESH", "100ms"),
-    ];
-    let service = Process::start(&["serve"], &settings(super::NO_UPSTREAM, &variables));
+    let service = super::serve_with_keys(&keys);
     let is_logged = |field: &'static str| {
         let lines = service.log();
         lines
