@@ -31,10 +31,14 @@ class Recorded:
     def at_the_end(self, expression):
         return self.prometheus.query(expression, self.end)
 
-    def total(self, counter):
-        """Returns by how much the counters grew since the first scrape, which is all that rates see."""
-        before, after = (sum(value for _, value in self.prometheus.query(counter, time)) for time in (self.start, self.end))
-        return after - before
+    def evaluations(self, rule):
+        """Returns the times at which a rule was evaluated."""
+        found = self.prometheus.get("query", query=f"{rule}[{math.ceil(self.end - self.start) + 60}s]", time=self.end)["result"]
+        return sorted({moment for series in found for moment, _ in series["values"]})
+
+    def summed(self, expression, times):
+        """Returns the sum of the values at each of the times."""
+        return sum(value for time in times for _, value in self.prometheus.query(expression, time))
 
 
 @pytest.fixture(scope="session")
